@@ -1,0 +1,231 @@
+"""Slices and tranches: how much principal a loss takes, and gives back, exactly.
+
+A *slice* is principal that stands behind one layer `[attach, detach)` of one relationship's net cumulative loss N.
+A *tranche* is the set of slices of one seniority. Slices are ring-fenced: a loss of one relationship writes down
+that relationship's slice and no other.
+
+The loss of a slice is always recomputed from N, so write-downs and write-ups are differences of a function of N:
+exact, and the same in whatever order losses and recoveries arrive. Recoveries therefore refill the most senior layer
+first without any rule saying so. Cash, notes and chain are not here: this file is pure and works in integer base
+units of the settlement token.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import TypeVar
+from uuid import UUID
+
+from intermediary.errors import Refusal
+
+Holder = TypeVar("Holder", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Terms of a slice. `principal` may be below the width of the layer: the intermediary retains the difference as
+    a vertical slice and bears it pro rata."""
+
+    relationship_id: UUID
+    attach_base_units: int
+    detach_base_units: int
+    principal_base_units: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.attach_base_units < self.detach_base_units:
+            raise ValueError(f"a layer needs 0 <= attach < detach: {self}")
+        if not 0 < self.principal_base_units <= self.width_base_units:
+            raise ValueError(f"principal must be within the width of the layer: {self}")
+
+    @property
+    def width_base_units(self) -> int:
+        return self.detach_base_units - self.attach_base_units
+
+
+@dataclass(frozen=True)
+class SliceState:
+    """What has happened to a slice's principal so far. The totals only grow; `outstanding` is what is left."""
+
+    slice: Slice
+    outstanding_base_units: int
+    written_down_base_units: int = 0
+    written_up_base_units: int = 0
+    redeemed_base_units: int = 0
+
+    def __post_init__(self) -> None:
+        amounts = (self.outstanding_base_units, self.written_down_base_units, self.redeemed_base_units)
+        if min(*amounts, self.written_up_base_units, self.net_written_down_base_units) < 0:
+            raise ValueError(f"a slice cannot hold a negative amount: {self}")
+
+    @classmethod
+    def issued(cls, slice_: Slice) -> "SliceState":
+        return cls(slice=slice_, outstanding_base_units=slice_.principal_base_units)
+
+    @property
+    def net_written_down_base_units(self) -> int:
+        """Written down and not written up again: the recovery right that holders still have."""
+        return self.written_down_base_units - self.written_up_base_units
+
+
+@dataclass(frozen=True)
+class PrincipalChange:
+    """What a new N does to a slice: at most one of write-down and write-up is above zero.
+
+    `unabsorbed` is the noteholders' share of the loss that finds no principal because it was redeemed before.
+    """
+
+    write_down_base_units: int
+    write_up_base_units: int
+    unabsorbed_base_units: int
+
+
+def layer_loss_base_units(net_loss_base_units: int, attach_base_units: int, detach_base_units: int) -> int:
+    """Loss of the layer [attach, detach) at net cumulative loss N >= 0: min(max(N - attach, 0), detach - attach)."""
+    if net_loss_base_units < 0:
+        raise ValueError("a net cumulative loss below zero is a surplus of the client, not a loss of a layer")
+    return min(max(net_loss_base_units - attach_base_units, 0), detach_base_units - attach_base_units)
+
+
+def slice_loss_base_units(slice_: Slice, net_loss_base_units: int) -> int:
+    """The noteholders' part of the layer's loss, rounded down; the retained vertical slice bears the rest."""
+    loss = layer_loss_base_units(net_loss_base_units, slice_.attach_base_units, slice_.detach_base_units)
+    return loss * slice_.principal_base_units // slice_.width_base_units
+
+
+def principal_change(state: SliceState, net_loss_base_units: int) -> PrincipalChange:
+    """The change that brings a slice to the net cumulative loss N of its relationship. Repeating it changes nothing."""
+    loss = slice_loss_base_units(state.slice, net_loss_base_units)
+    absorbed = min(loss, state.slice.principal_base_units - state.redeemed_base_units)
+    change = absorbed - state.net_written_down_base_units
+    return PrincipalChange(
+        write_down_base_units=max(change, 0),
+        write_up_base_units=max(-change, 0),
+        unabsorbed_base_units=loss - absorbed,
+    )
+
+
+def apply_change(state: SliceState, change: PrincipalChange) -> SliceState:
+    """The state after a write-down or write-up. Refuses more than there is to write down or to give back."""
+    down, up = change.write_down_base_units, change.write_up_base_units
+    if down > state.outstanding_base_units:
+        raise Refusal("exceeds_outstanding", "A write-down cannot exceed the outstanding principal.",
+                      write_down_base_units=down, outstanding_base_units=state.outstanding_base_units)
+    if up > state.net_written_down_base_units:
+        raise Refusal("exceeds_written_down", "A write-up cannot exceed what was written down.",
+                      write_up_base_units=up, net_written_down_base_units=state.net_written_down_base_units)
+    return replace(
+        state,
+        outstanding_base_units=state.outstanding_base_units - down + up,
+        written_down_base_units=state.written_down_base_units + down,
+        written_up_base_units=state.written_up_base_units + up,
+    )
+
+
+def redeem(state: SliceState, amount_base_units: int) -> SliceState:
+    """The state after principal is paid back to holders."""
+    if not 0 <= amount_base_units <= state.outstanding_base_units:
+        raise Refusal("exceeds_outstanding", "A redemption must lie between zero and the outstanding principal.",
+                      amount_base_units=amount_base_units, outstanding_base_units=state.outstanding_base_units)
+    return replace(
+        state,
+        outstanding_base_units=state.outstanding_base_units - amount_base_units,
+        redeemed_base_units=state.redeemed_base_units + amount_base_units,
+    )
+
+
+def extension_buffer(months_since_event: int) -> Fraction:
+    """Factor on an estimated loss while it is not determined: 1.5 under 3 months, 1.25 under 6, then 1."""
+    if months_since_event < 3:
+        return Fraction(3, 2)
+    return Fraction(5, 4) if months_since_event < 6 else Fraction(1)
+
+
+def reserved_base_units(state: SliceState, estimated_net_loss_base_units: int, buffer: Fraction) -> int:
+    """Principal kept back at the scheduled maturity for events of the risk period whose loss is not determined.
+
+    min(outstanding, max(0, loss of the slice at buffer x estimated N - net written down)), the buffered N rounded up;
+    the rest of the outstanding principal is released. Reserved + released = outstanding.
+    """
+    buffered_loss = -(-estimated_net_loss_base_units * buffer.numerator // buffer.denominator)
+    expected = slice_loss_base_units(state.slice, buffered_loss) - state.net_written_down_base_units
+    return min(state.outstanding_base_units, max(0, expected))
+
+
+@dataclass(frozen=True)
+class Tranche:
+    """A class of notes: the slices of one seniority, one a relationship."""
+
+    states: tuple[SliceState, ...]
+
+    def __post_init__(self) -> None:
+        ids = [state.slice.relationship_id for state in self.states]
+        if not ids or len(set(ids)) != len(ids):
+            raise ValueError("a tranche needs at least one slice, and one a relationship")
+
+    @classmethod
+    def issued(cls, slices: Iterable[Slice]) -> "Tranche":
+        return cls(states=tuple(SliceState.issued(slice_) for slice_ in slices))
+
+    @property
+    def original_base_units(self) -> int:
+        return sum(state.slice.principal_base_units for state in self.states)
+
+    @property
+    def outstanding_base_units(self) -> int:
+        """The one number of the note's `principal` on chain."""
+        return sum(state.outstanding_base_units for state in self.states)
+
+    @property
+    def factor(self) -> Fraction:
+        """Outstanding over original principal, exact, within [0, 1]."""
+        return Fraction(self.outstanding_base_units, self.original_base_units)
+
+    def factor_decimal(self, places: int = 9) -> Decimal:
+        """The factor for display, rounded down so that it never promises more than there is."""
+        scaled = self.factor * 10**places
+        return Decimal(scaled.numerator // scaled.denominator).scaleb(-places)
+
+    def state_of(self, relationship_id: UUID) -> SliceState:
+        for state in self.states:
+            if state.slice.relationship_id == relationship_id:
+                return state
+        raise Refusal("no_such_slice", "This tranche covers no slice of that relationship.",
+                      relationship_id=relationship_id)
+
+    def with_net_loss(self, relationship_id: UUID, net_loss_base_units: int) -> "tuple[Tranche, PrincipalChange]":
+        """The tranche after one relationship's net cumulative loss became N, and what changed in its slice."""
+        before = self.state_of(relationship_id)
+        change = principal_change(before, net_loss_base_units)
+        after = apply_change(before, change)
+        return Tranche(tuple(after if state is before else state for state in self.states)), change
+
+
+def holder_principal_base_units(units_by_holder: Mapping[Holder, int], principal_base_units: int) -> dict[Holder, int]:
+    """Each holder's principal, pro rata to units and rounded down, as the note contract computes it.
+
+    The sum is below `principal_base_units` by less than one base unit a holder.
+    """
+    total_units = sum(units_by_holder.values())
+    if total_units <= 0:
+        raise ValueError("a note without units has no holders")
+    return {holder: principal_base_units * units // total_units for holder, units in units_by_holder.items()}
+
+
+def principal_break_base_units(state: SliceState) -> int:
+    """Invariant B8: outstanding + written down - written up + redeemed - original. Zero, or books are broken."""
+    return (
+        state.outstanding_base_units
+        + state.net_written_down_base_units
+        + state.redeemed_base_units
+        - state.slice.principal_base_units
+    )
+
+
+def changed_relationships(before: Tranche, after: Tranche) -> frozenset[UUID]:
+    """Invariant B9: the relationships whose slice differs between two states of a tranche; at most the loser."""
+    return frozenset(
+        old.slice.relationship_id
+        for old, new in zip(before.states, after.states, strict=True)
+        if old != new
+    )

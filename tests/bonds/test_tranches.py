@@ -1,0 +1,221 @@
+"""Write-down and write-up of slices: refusals, effects, then the invariants over the life of a tranche."""
+
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bonds.tranches import (
+    PrincipalChange,
+    Slice,
+    SliceState,
+    Tranche,
+    apply_change,
+    changed_relationships,
+    extension_buffer,
+    holder_principal_base_units,
+    layer_loss_base_units,
+    principal_break_base_units,
+    principal_change,
+    redeem,
+    reserved_base_units,
+    slice_loss_base_units,
+)
+from intermediary.errors import Refusal
+
+MILLION = 10**12  # one million tokens of six decimals
+A, B, C = (UUID(int=i) for i in (1, 2, 3))
+WORKED_EXAMPLE = Slice(A, 1_500_000 * 10**6, 7_500_000 * 10**6, 6 * MILLION)
+
+
+@st.composite
+def slices(draw: st.DrawFn, relationship_id: UUID = A) -> Slice:
+    attach = draw(st.integers(0, 10**15))
+    width = draw(st.integers(1, 10**15))
+    return Slice(relationship_id, attach, attach + width, draw(st.integers(1, width)))
+
+
+net_losses = st.integers(0, 3 * 10**15)
+
+
+@pytest.mark.parametrize(
+    ("attach", "detach", "principal"), [(5, 5, 1), (6, 5, 1), (-1, 5, 1), (0, 5, 0), (0, 5, 6)]
+)
+def test_a_slice_refuses_terms_that_are_no_layer(attach: int, detach: int, principal: int) -> None:
+    with pytest.raises(ValueError):
+        Slice(A, attach, detach, principal)
+
+
+def test_a_negative_net_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match="surplus"):
+        layer_loss_base_units(-1, 0, 10)
+
+
+def test_a_tranche_refuses_two_slices_of_one_relationship() -> None:
+    with pytest.raises(ValueError, match="one a relationship"):
+        Tranche.issued([Slice(A, 0, 10, 10), Slice(A, 10, 20, 10)])
+
+
+def test_a_loss_of_a_relationship_outside_the_tranche_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        Tranche.issued([Slice(A, 0, 10, 10)]).with_net_loss(B, 5)
+    assert refused.value.code == "no_such_slice"
+
+
+def test_a_write_down_beyond_the_outstanding_principal_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        apply_change(SliceState.issued(Slice(A, 0, 10, 10)), PrincipalChange(11, 0, 0))
+    assert refused.value.code == "exceeds_outstanding"
+
+
+def test_a_write_up_beyond_what_was_written_down_is_refused() -> None:
+    state = apply_change(SliceState.issued(Slice(A, 0, 10, 10)), PrincipalChange(4, 0, 0))
+    with pytest.raises(Refusal) as refused:
+        apply_change(state, PrincipalChange(0, 5, 0))
+    assert refused.value.code == "exceeds_written_down"
+
+
+@pytest.mark.parametrize("amount", [-1, 11])
+def test_a_redemption_outside_the_outstanding_principal_is_refused(amount: int) -> None:
+    with pytest.raises(Refusal) as refused:
+        redeem(SliceState.issued(Slice(A, 0, 10, 10)), amount)
+    assert refused.value.code == "exceeds_outstanding"
+
+
+@pytest.mark.parametrize(
+    ("net_loss", "loss"), [(0, 0), (99, 0), (100, 0), (101, 1), (150, 50), (199, 99), (200, 100), (10**9, 100)]
+)
+def test_a_layer_loses_what_lies_between_attach_and_detach(net_loss: int, loss: int) -> None:
+    assert layer_loss_base_units(net_loss, 100, 200) == loss
+
+
+def test_the_worked_example_is_written_off_and_recovers_to_factor_040() -> None:
+    tranche, down = Tranche.issued([WORKED_EXAMPLE]).with_net_loss(A, 8_500_000 * 10**6)
+    assert (down.write_down_base_units, tranche.factor) == (6 * MILLION, Fraction(0))
+    tranche, up = tranche.with_net_loss(A, 5_100_000 * 10**6)
+    assert (up.write_up_base_units, tranche.factor) == (2_400_000 * 10**6, Fraction(2, 5))
+    assert tranche.factor_decimal() == Decimal("0.400000000")
+
+
+def test_the_displayed_factor_never_promises_more_than_there_is() -> None:
+    tranche, _ = Tranche.issued([Slice(A, 0, 3, 3)]).with_net_loss(A, 1)
+    assert tranche.factor_decimal(places=4) == Decimal("0.6666")
+
+
+def test_the_retained_vertical_slice_bears_its_share_and_the_rounding() -> None:
+    slice_ = Slice(A, 0, 100, 95)
+    assert slice_loss_base_units(slice_, 50) == 47
+    assert slice_loss_base_units(slice_, 100) == 95
+
+
+def test_a_loss_after_redemption_is_reported_as_unabsorbed() -> None:
+    state = redeem(SliceState.issued(Slice(A, 0, 100, 100)), 70)
+    change = principal_change(state, 50)
+    assert change == PrincipalChange(write_down_base_units=30, write_up_base_units=0, unabsorbed_base_units=20)
+
+
+def test_recovery_right_survives_full_redemption() -> None:
+    slice_ = Slice(A, 0, 100, 100)
+    state = apply_change(SliceState.issued(slice_), principal_change(SliceState.issued(slice_), 40))
+    state = redeem(state, 60)
+    state = apply_change(state, principal_change(state, 15))
+    assert (state.outstanding_base_units, state.net_written_down_base_units) == (25, 15)
+
+
+@pytest.mark.parametrize(("months", "buffer"), [(0, "3/2"), (2, "3/2"), (3, "5/4"), (5, "5/4"), (6, "1"), (24, "1")])
+def test_extension_buffer_falls_with_the_age_of_the_event(months: int, buffer: str) -> None:
+    assert extension_buffer(months) == Fraction(buffer)
+
+
+def test_extension_reserves_the_buffered_estimate_above_attach_and_releases_the_rest() -> None:
+    state = SliceState.issued(Slice(A, 100, 200, 100))
+    assert reserved_base_units(state, 90, Fraction(3, 2)) == 35
+    assert reserved_base_units(state, 60, Fraction(3, 2)) == 0
+    assert reserved_base_units(state, 500, Fraction(1)) == 100
+
+
+@given(slices(), st.lists(net_losses, max_size=8), net_losses)
+def test_principal_after_a_history_of_losses_depends_only_on_the_last(
+    slice_: Slice, history: list[int], last: int
+) -> None:
+    direct = apply_change(SliceState.issued(slice_), principal_change(SliceState.issued(slice_), last))
+    state = SliceState.issued(slice_)
+    for net_loss in [*history, last]:
+        state = apply_change(state, principal_change(state, net_loss))
+    assert state.outstanding_base_units == direct.outstanding_base_units
+    assert principal_change(state, last) == PrincipalChange(0, 0, 0)
+
+
+@given(slices(), st.lists(st.tuples(net_losses, st.fractions(0, 1)), max_size=10))
+def test_principal_identity_holds_through_losses_recoveries_and_redemptions(
+    slice_: Slice, life: list[tuple[int, Fraction]]
+) -> None:
+    state = SliceState.issued(slice_)
+    for net_loss, share_redeemed in life:
+        change = principal_change(state, net_loss)
+        assert 0 in (change.write_down_base_units, change.write_up_base_units)
+        state = apply_change(state, change)
+        state = redeem(state, int(state.outstanding_base_units * share_redeemed))
+        assert principal_break_base_units(state) == 0
+        assert state.outstanding_base_units + state.redeemed_base_units <= slice_.principal_base_units
+
+
+@given(slices(), net_losses, net_losses)
+def test_slice_loss_rises_with_net_loss_and_stays_within_principal(slice_: Slice, one: int, other: int) -> None:
+    low, high = sorted((one, other))
+    assert 0 <= slice_loss_base_units(slice_, low) <= slice_loss_base_units(slice_, high) <= slice_.principal_base_units
+
+
+@given(net_losses, st.lists(st.integers(1, 10**15), min_size=1, max_size=5))
+def test_contiguous_layers_bear_the_whole_loss_between_them(net_loss: int, widths: list[int]) -> None:
+    attach, total = 0, 0
+    for width in widths:
+        total += layer_loss_base_units(net_loss, attach, attach + width)
+        attach += width
+    assert total == min(net_loss, attach)
+
+
+@given(slices(A), slices(B), slices(C), st.lists(st.tuples(st.sampled_from([A, B, C]), net_losses), max_size=10))
+def test_a_loss_of_one_relationship_changes_its_own_slice_only(
+    a: Slice, b: Slice, c: Slice, losses: list[tuple[UUID, int]]
+) -> None:
+    tranche = Tranche.issued([a, b, c])
+    for relationship_id, net_loss in losses:
+        before = tranche
+        tranche, change = tranche.with_net_loss(relationship_id, net_loss)
+        moved = change.write_down_base_units + change.write_up_base_units > 0
+        assert changed_relationships(before, tranche) == (frozenset({relationship_id}) if moved else frozenset())
+
+
+@given(slices(), st.integers(0, 3 * 10**15), st.sampled_from([0, 3, 6]), st.fractions(0, 1))
+def test_reserved_and_released_are_the_outstanding_principal(
+    slice_: Slice, estimate: int, months: int, redeemed_share: Fraction
+) -> None:
+    state = SliceState.issued(slice_)
+    state = redeem(state, int(slice_.principal_base_units * redeemed_share))
+    reserved = reserved_base_units(state, estimate, extension_buffer(months))
+    assert 0 <= reserved <= state.outstanding_base_units
+    after = redeem(state, state.outstanding_base_units - reserved)
+    assert after.outstanding_base_units == reserved
+    assert principal_break_base_units(after) == 0
+    still_uncovered = principal_change(after, estimate).unabsorbed_base_units
+    assert still_uncovered == principal_change(state, estimate).unabsorbed_base_units
+
+
+@given(st.dictionaries(st.integers(), st.integers(0, 10**12), min_size=1, max_size=9), st.integers(0, 10**15))
+def test_holders_principal_sums_to_the_note_within_one_base_unit_a_holder(
+    units_by_holder: dict[int, int], principal: int
+) -> None:
+    if sum(units_by_holder.values()) == 0:
+        with pytest.raises(ValueError, match="no holders"):
+            holder_principal_base_units(units_by_holder, principal)
+        return
+    shares = holder_principal_base_units(units_by_holder, principal)
+    assert 0 <= principal - sum(shares.values()) < len(shares)
+
+
+def test_a_broken_book_shows_as_a_break() -> None:
+    assert principal_break_base_units(SliceState(Slice(A, 0, 10, 10), outstanding_base_units=9)) == -1

@@ -1,0 +1,204 @@
+"""Calibration: recorded history in, the committed figures of `data/parameters.json` out.
+
+Run `python -m risk.market.calibrate HISTORY_DIR 2025-10-09 OUTPUT.json`. The last day included is the one named, so
+that a replay of the next day holds no hindsight. The result is facts about the recording; it copies no price.
+"""
+
+import csv
+import gzip
+import json
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+from risk.market.history import DailyHistory, load_history
+from risk.market.parameters import COINS
+from risk.market.volatility import ewma_filter, nearest_correlation
+
+Floats = NDArray[np.float64]
+
+ADV_DAYS = 30
+TAIL_SHARE = 0.05  # threshold at the 95% quantile of each side
+EXCEEDANCES_MIN = 20  # below it neither threshold nor scale can be told from noise
+POOL_WEIGHT = 200.0  # exceedance-equivalents of the pooled shape: a coin with 10 exceedances says little about its own
+DEPTH_SHARE_OF_ADV = 0.005  # assumption: 1% of price movement takes half a percent of a day's turnover
+LONG_HISTORY_DAYS = 500
+DAYS_A_YEAR = 365.25
+
+
+def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
+    """All parameters as a JSON-ready body, from history up to and including `last_day` (UTC)."""
+    history = load_history(history_dir, last_day + timedelta(days=1))
+    if history is None:
+        raise ValueError(f"no recorded history in {history_dir} before {last_day}")
+    filtered = [ewma_filter(history.returns[0][:, index]) for index in range(len(COINS))]
+    residuals = np.column_stack([residual for residual, _ in filtered])
+    vol_now = np.array([forecast for _, forecast in filtered])
+    implied = _implied_vols(history_dir, last_day)
+    premium = implied[last_day] / (vol_now[COINS.index("BTC")] * np.sqrt(DAYS_A_YEAR))
+    tails = {side: _tails(sign * residuals) for side, sign in (("upper", 1.0), ("lower", -1.0))}
+    floors = _floors(history)
+    coins = {}
+    for index, coin in enumerate(COINS):
+        adv = float(np.nanmean(history.turnover_usd[-ADV_DAYS:, index]))
+        coins[coin] = {
+            "vol_now": _digits(vol_now[index]),
+            "vol_floor": _digits(floors[index]),
+            "adv_usd": _whole(adv),
+            "depth_usd": _whole(adv * DEPTH_SHARE_OF_ADV),
+            "atm_vol": f"{premium * vol_now[index] * np.sqrt(DAYS_A_YEAR):.4f}",
+            "body": [_digits(q) for q in np.nanquantile(residuals[:, index], np.arange(0.05, 0.96, 0.05))],
+            "upper": tails["upper"][index],
+            "lower": tails["lower"][index],
+        }
+    correlation, dof = _copula(residuals)
+    return {
+        "calibrated_to": last_day.isoformat(),
+        "coins": coins,
+        "correlation": [[_digits(value) for value in row] for row in correlation],
+        "dof": _digits(dof),
+        "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied),
+        "rates": _rates(history_dir, last_day),
+    }
+
+
+def _floors(history: DailyHistory) -> Floats:
+    """Full-history volatility. A coin with a short history is scaled by how quiet that window was for the others."""
+    returns = history.returns[0]
+    own = np.nanstd(returns, axis=0)
+    counts = np.sum(~np.isnan(returns), axis=0)
+    long = counts >= LONG_HISTORY_DAYS
+    floors = own.copy()
+    for index in np.flatnonzero(~long):
+        window = ~np.isnan(returns[:, index])
+        floors[index] *= float(np.mean(own[long] / np.nanstd(returns[window][:, long], axis=0)))
+    return floors
+
+
+def _tails(residuals: Floats) -> list[dict[str, float]]:
+    """Per coin: threshold, shape shrunk to the pool and held in [0, 0.5], scale refitted to the shape. A side with
+    fewer than 20 exceedances takes the threshold and mean excess of the others: five points show no tail."""
+    known, short = [], []
+    for index, column in enumerate(residuals.T):
+        values = column[~np.isnan(column)]
+        u = float(np.quantile(values, 1.0 - TAIL_SHARE))
+        excess = values[values > u] - u
+        if excess.size < EXCEEDANCES_MIN:
+            short.append(index)
+        else:
+            shape = float(stats.genpareto.fit(excess, floc=0.0)[0])
+            known.append((index, u, float(np.mean(excess)), shape, excess.size))
+    weights = [size for *_, size in known]
+    pooled_u, pooled_mean, pooled_shape = np.average([row[1:4] for row in known], axis=0, weights=weights)
+    result = {index: _tail(pooled_u, pooled_mean, pooled_shape) for index in short}
+    for index, u, mean, shape, size in known:
+        weight = size / (size + POOL_WEIGHT)
+        result[index] = _tail(u, mean, weight * shape + (1.0 - weight) * pooled_shape)
+    return [result[index] for index in range(residuals.shape[1])]
+
+
+def _tail(u: float, mean_excess: float, shape: float) -> dict[str, float]:
+    xi = min(max(shape, 0.0), 0.5)
+    return {"u": _digits(u), "xi": _digits(xi), "beta": _digits(mean_excess * (1.0 - xi)), "share": TAIL_SHARE}
+
+
+def _copula(residuals: Floats) -> tuple[Floats, float]:
+    """Correlation sin(pi tau / 2) of a t-copula, and its degrees of freedom by pseudo-likelihood on joint days."""
+    size = residuals.shape[1]
+    matrix = np.eye(size)
+    for row in range(size):
+        for column in range(row):
+            both = ~np.isnan(residuals[:, row]) & ~np.isnan(residuals[:, column])
+            tau = stats.kendalltau(residuals[both, row], residuals[both, column]).statistic
+            matrix[row, column] = matrix[column, row] = np.sin(np.pi * tau / 2.0)
+    matrix = nearest_correlation(matrix)
+    long = np.flatnonzero(np.sum(~np.isnan(residuals), axis=0) >= LONG_HISTORY_DAYS)
+    joint = residuals[:, long]
+    joint = joint[~np.isnan(joint).any(axis=1)]
+    uniform = stats.rankdata(joint, axis=0) / (joint.shape[0] + 1.0)
+    block = matrix[np.ix_(long, long)]
+    found = optimize.minimize_scalar(
+        lambda dof: -_copula_likelihood(uniform, block, dof), bounds=(2.1, 30.0), method="bounded"
+    )
+    return matrix, float(found.x)
+
+
+def _copula_likelihood(uniform: Floats, matrix: Floats, dof: float) -> float:
+    """Log density of the t-copula at `uniform` (T, C), summed."""
+    size = uniform.shape[1]
+    x = stats.t.ppf(uniform, dof)
+    quadratic = np.einsum("ti,ij,tj->t", x, np.linalg.inv(matrix), x)
+    constant = (
+        special.gammaln((dof + size) / 2.0)
+        + (size - 1) * special.gammaln(dof / 2.0)
+        - size * special.gammaln((dof + 1.0) / 2.0)
+        - 0.5 * np.linalg.slogdet(matrix)[1]
+    )
+    joint = -(dof + size) / 2.0 * np.log1p(quadratic / dof)
+    single = (dof + 1.0) / 2.0 * np.log1p(np.square(x) / dof)
+    return float(np.sum(constant + joint + single.sum(axis=1)))
+
+
+def _implied_vols(history_dir: Path, last_day: date) -> dict[date, float]:
+    """BTC implied volatility index by date, as a fraction, up to `last_day`."""
+    with gzip.open(history_dir / "dvol_btc_daily_202211_202511.csv.gz", "rt") as stream:
+        rows = {date.fromisoformat(row["date"]): float(row["dvol"]) / 100.0 for row in csv.DictReader(stream)}
+    return {day: value for day, value in rows.items() if day <= last_day}
+
+
+def _vol_response(history: DailyHistory, btc: Floats, implied: dict[date, float]) -> dict[str, float]:
+    """Least squares of the log change of implied volatility on the day's standardised fall and rise of BTC."""
+    rows, changes = [], []
+    for index, day in enumerate(history.days):
+        # A return that ends at 00:00 of `day` is the market of the day before.
+        today, yesterday = implied.get(day - timedelta(days=1)), implied.get(day - timedelta(days=2))
+        if today is not None and yesterday is not None:
+            rows.append([max(-btc[index], 0.0), max(btc[index], 0.0)])
+            changes.append(np.log(today / yesterday))
+    design, observed = np.array(rows), np.array(changes)
+    beta, *_ = np.linalg.lstsq(design, observed, rcond=None)
+    residual = float(np.std(observed - design @ beta))
+    return {"down": _digits(beta[0]), "up": _digits(beta[1]), "residual": _digits(residual)}
+
+
+def _rates(history_dir: Path, last_day: date) -> list[list[Any]]:
+    """SOFR and Treasury points of the last published day, continuously compounded."""
+    overnight = _last_row(history_dir / "sofr_and_bills_daily_202108_202608.csv.gz", "DATE", last_day, "SOFR")
+    points: list[list[Any]] = [[1, f"{overnight / 100.0 * 365.0 / 360.0:.6f}"]]
+    for column, days in (("DGS1MO", 30), ("DGS3MO", 91), ("DGS6MO", 182), ("DGS1", 365), ("DGS2", 730)):
+        par = _last_row(history_dir / "ust_par_curve_daily_2005_2026.csv.gz", "date", last_day, column) / 100.0
+        points.append([days, f"{2.0 * np.log1p(par / 2.0):.6f}"])
+    return points
+
+
+def _last_row(path: Path, key: str, last_day: date, column: str) -> float:
+    with gzip.open(path, "rt") as stream:
+        values = [
+            (row[key], float(row[column]))
+            for row in csv.DictReader(stream)
+            if row[key] <= last_day.isoformat() and row[column]
+        ]
+    return max(values)[1]
+
+
+def _digits(value: float) -> float:
+    return float(f"{float(value):.6g}")
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def main(arguments: list[str]) -> None:
+    """Write the parameters of `arguments` = [history directory, last day, output file]."""
+    history_dir, last_day, output = Path(arguments[0]), date.fromisoformat(arguments[1]), Path(arguments[2])
+    output.write_text(json.dumps(calibrate(history_dir, last_day), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

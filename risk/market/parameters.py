@@ -1,0 +1,101 @@
+"""Calibrated parameters of the market: figures computed from recorded history, committed with their date.
+
+They let everything run where no history is recorded, and they are the floors and averages where it is. The file
+`data/parameters.json` is written by `risk.market.calibrate` and read here. Pure standard library: the feed and the web
+read depth and turnover without loading any array code.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+COINS = ("ADA", "AVAX", "BNB", "BTC", "DOGE", "ETH", "HYPE", "LINK", "SOL", "XRP")
+MAJORS = ("BTC", "ETH")
+PARAMETERS_FILE = Path(__file__).parent / "data" / "parameters.json"
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A generalised Pareto tail of standardised daily returns: P(Z > z) = share (1 + xi (z - u) / beta)^(-1/xi)."""
+
+    u: float
+    xi: float
+    beta: float
+    share: float
+
+
+@dataclass(frozen=True)
+class CoinParameters:
+    """One coin. Volatilities are daily standard deviations of log returns; `vol_now` is the EWMA on the calibration
+    date, `vol_floor` the full-history one; `adv_usd` average daily turnover in USD; `depth_usd` notional that moves
+    the price by 1% in ordinary times; `atm_vol` annual; `body` the 5%..95% quantiles of standardised returns in steps
+    of 5%; `upper` and `lower` their tails (lower: of minus the return)."""
+
+    vol_now: float
+    vol_floor: float
+    adv_usd: Decimal
+    depth_usd: Decimal
+    atm_vol: Decimal
+    body: tuple[float, ...]
+    upper: Tail
+    lower: Tail
+
+
+@dataclass(frozen=True)
+class VolResponse:
+    """Log change of implied volatility for a move of z daily standard deviations: down * max(-z, 0) + up * max(z, 0)
+    plus a normal residual of standard deviation `residual`."""
+
+    down: float
+    up: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All calibrated figures. `correlation` is of the copula, rows and columns in COINS order; `dof` its degrees of
+    freedom; `rates` (days, continuously compounded annual rate)."""
+
+    calibrated_to: date
+    coins: Mapping[str, CoinParameters]
+    correlation: tuple[tuple[float, ...], ...]
+    dof: float
+    vol_response: VolResponse
+    rates: tuple[tuple[int, Decimal], ...]
+
+
+@cache
+def load_parameters() -> Parameters:
+    """The committed parameters."""
+    return parameters_from(json.loads(PARAMETERS_FILE.read_text()))
+
+
+def parameters_from(body: Mapping[str, Any]) -> Parameters:
+    """Parameters of a decoded JSON body; raises KeyError or ValueError when a figure is missing or malformed."""
+    return Parameters(
+        calibrated_to=date.fromisoformat(body["calibrated_to"]),
+        coins=MappingProxyType({coin: _coin(body["coins"][coin]) for coin in COINS}),
+        correlation=tuple(tuple(row) for row in body["correlation"]),
+        dof=float(body["dof"]),
+        vol_response=VolResponse(**body["vol_response"]),
+        rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
+    )
+
+
+def _coin(body: Mapping[str, Any]) -> CoinParameters:
+    return CoinParameters(
+        vol_now=float(body["vol_now"]),
+        vol_floor=float(body["vol_floor"]),
+        adv_usd=Decimal(body["adv_usd"]),
+        depth_usd=Decimal(body["depth_usd"]),
+        atm_vol=Decimal(body["atm_vol"]),
+        body=tuple(body["body"]),
+        upper=Tail(**body["upper"]),
+        lower=Tail(**body["lower"]),
+    )

@@ -1,0 +1,152 @@
+"""One view of the market at one moment: immutable, dated, and identified by the hash of its content.
+
+Every figure that reaches a requirement comes from a snapshot, so that (snapshot, book, ruleset) reproduces it.
+Prices are exact decimals and travel as strings; nothing here is an array, because the web and the feed read snapshots
+too. This file does not decide where prices come from (`feeds`) nor what they imply (`risk.margin`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from intermediary.canonical import canonical_json, sha256_hex
+from intermediary.errors import BadInput, Refusal
+
+# A mark older than two hourly bars has missed at least one; rates are published once a working day.
+DEFAULT_AGE_LIMITS_S: Mapping[str, int] = MappingProxyType({"mark": 7_200, "rates": 5 * 86_400})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Underlying:
+    """The market of one coin, in USD.
+
+    `mark` price of one coin; `basis_annual` continuously compounded forward basis; `funding_8h` perpetual funding for
+    8 hours (positive: longs pay); `depth_usd` notional that moves the price by 1%; `adv_usd` average daily turnover;
+    `atm_vol` annual at-the-money implied volatility; `observed_at` UTC time of the mark.
+    """
+
+    mark: Decimal
+    basis_annual: Decimal
+    funding_8h: Decimal
+    depth_usd: Decimal
+    adv_usd: Decimal
+    atm_vol: Decimal
+    observed_at: datetime
+
+    def __post_init__(self) -> None:
+        if not (self.mark > 0 and self.adv_usd > 0 and self.depth_usd > 0 and self.atm_vol > 0):
+            raise BadInput("market.not_positive", "mark, turnover, depth and volatility must be positive")
+        _require_utc(self.observed_at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketSnapshot:
+    """All underlyings at `as_of`. `rates` are (days, continuously compounded annual rate) points, ascending;
+    `usdc_peg` is USD per USDC; `source` says whether this is a recording, a reconstruction or live."""
+
+    as_of: datetime
+    source: str
+    underlyings: Mapping[str, Underlying]
+    rates: tuple[tuple[int, Decimal], ...]
+    usdc_peg: Decimal
+    age_limits_s: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        _require_utc(self.as_of)
+        ordered = {coin: self.underlyings[coin] for coin in sorted(self.underlyings)}
+        object.__setattr__(self, "underlyings", MappingProxyType(ordered))
+        object.__setattr__(self, "age_limits_s", MappingProxyType(dict(sorted(self.age_limits_s.items()))))
+        if not ordered or not self.rates:
+            raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
+
+    @property
+    def coins(self) -> tuple[str, ...]:
+        """The underlyings in alphabetical order: the column order of every array made from this snapshot."""
+        return tuple(self.underlyings)
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the canonical content, 64 hex digits: equal content, equal id."""
+        return sha256_hex(canonical_json(self._body()))
+
+    def mark(self, coin: str) -> Decimal:
+        """USD price of one coin, exact. Refuses an underlying the snapshot does not carry."""
+        return self._underlying(coin).mark
+
+    def rate(self, days: float) -> float:
+        """Continuously compounded annual rate for `days`, linear between points and flat outside them."""
+        points = self.rates
+        if days <= points[0][0]:
+            return float(points[0][1])
+        for (left_days, left), (right_days, right) in zip(points, points[1:], strict=False):
+            if days <= right_days:
+                weight = (days - left_days) / (right_days - left_days)
+                return float(left) + weight * (float(right) - float(left))
+        return float(points[-1][1])
+
+    def stale_fields(self, now: datetime) -> tuple[str, ...]:
+        """Coins whose mark is older than its age limit at `now`: no new risk and no close-out on those."""
+        limit = self.age_limits_s.get("mark", DEFAULT_AGE_LIMITS_S["mark"])
+        return tuple(
+            coin for coin, item in self.underlyings.items() if (now - item.observed_at).total_seconds() > limit
+        )
+
+    def to_json(self) -> str:
+        """The canonical text; `from_json` gives an equal snapshot with the same id."""
+        return canonical_json(self._body())
+
+    @classmethod
+    def from_json(cls, text: str) -> MarketSnapshot:
+        """The snapshot of a canonical text. Refuses text that lacks a field."""
+        try:
+            body = json.loads(text)
+            return cls(
+                as_of=datetime.fromisoformat(body["as_of"]),
+                source=body["source"],
+                underlyings={coin: _underlying_from(item) for coin, item in body["underlyings"].items()},
+                rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
+                usdc_peg=Decimal(body["usdc_peg"]),
+                age_limits_s=body["age_limits_s"],
+            )
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise BadInput("market.malformed_snapshot", f"not a market snapshot: {error!r}") from error
+
+    def _underlying(self, coin: str) -> Underlying:
+        if coin not in self.underlyings:
+            raise Refusal("market.unknown_underlying", f"the market has no mark for {coin}", underlying=coin)
+        return self.underlyings[coin]
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "as_of": self.as_of.isoformat(),
+            "source": self.source,
+            "underlyings": {coin: _underlying_body(item) for coin, item in self.underlyings.items()},
+            "rates": [[days, str(rate)] for days, rate in self.rates],
+            "usdc_peg": str(self.usdc_peg),
+            "age_limits_s": dict(self.age_limits_s),
+        }
+
+
+_DECIMAL_FIELDS = ("mark", "basis_annual", "funding_8h", "depth_usd", "adv_usd", "atm_vol")
+
+
+def _underlying_body(item: Underlying) -> dict[str, str]:
+    body = {field: str(getattr(item, field)) for field in _DECIMAL_FIELDS}
+    return body | {"observed_at": item.observed_at.isoformat()}
+
+
+def _underlying_from(body: Mapping[str, str]) -> Underlying:
+    numbers = {field: Decimal(body[field]) for field in _DECIMAL_FIELDS}
+    return Underlying(observed_at=datetime.fromisoformat(body["observed_at"]), **numbers)
+
+
+def _require_utc(moment: datetime) -> None:
+    if moment.tzinfo is None or moment.utcoffset() != UTC.utcoffset(None):
+        raise BadInput("market.time_not_utc", "market times are UTC and say so")

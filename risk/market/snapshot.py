@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -85,7 +86,7 @@ class MarketSnapshot:
         points = self.rates
         if days <= points[0][0]:
             return float(points[0][1])
-        for (left_days, left), (right_days, right) in zip(points, points[1:], strict=False):
+        for (left_days, left), (right_days, right) in pairwise(points):
             if days <= right_days:
                 weight = (days - left_days) / (right_days - left_days)
                 return float(left) + weight * (float(right) - float(left))

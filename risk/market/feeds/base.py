@@ -1,0 +1,182 @@
+"""What every feed is, when it speaks, and how a bar of prices becomes a snapshot.
+
+A bar is known only when it has closed, so a snapshot is dated at the close. Feeds differ in where bars come from;
+depth and implied volatility are derived here, the same way for all, from the calibrated parameters and the path of
+prices so far. Standard library only: the feed process never loads array code.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import exp, log, sqrt
+from typing import Protocol
+
+from risk.market.parameters import COINS, CoinParameters, load_parameters
+from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying
+
+CRASH_START = datetime(2025, 10, 10, 20, tzinfo=UTC)
+CRASH_END = datetime(2025, 10, 11, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FIVE_MINUTES = timedelta(minutes=5)
+
+DEPTH_MEMORY_DAYS = 0.5 / 24  # makers widen at once and are back within an hour or two
+VOL_MEMORY_DAYS = 2.0  # implied volatility follows a few days of realised movement
+DEPTH_FLOOR = 0.05  # assumption: at worst a twentieth of ordinary depth remains; the books of 10 October were not empty
+VOL_RATIO_LIMITS = (0.5, 6.0)  # realised over calibrated volatility: beyond it the estimate is an artefact of one bar
+FUNDING_8H = Decimal("0.0001")  # assumption: the interest component alone, where funding is not recorded
+TENOR_OF_BASIS_DAYS = 91  # assumption: forwards carry at the rate of one quarter, where no curve is recorded
+
+
+class Feed(Protocol):
+    """A source of snapshots in ascending time; `source` labels them, `first` and `last` bound them."""
+
+    source: str
+
+    @property
+    def first(self) -> datetime:
+        """Time of the earliest snapshot."""
+        ...
+
+    @property
+    def last(self) -> datetime:
+        """Time of the latest snapshot."""
+        ...
+
+    def bars(self, start: datetime, end: datetime) -> Iterator[MarketSnapshot]:
+        """Every snapshot with start <= as_of <= end, ascending."""
+        ...
+
+    def next_after(self, moment: datetime) -> MarketSnapshot | None:
+        """The first snapshot later than `moment`, or None when the feed has ended."""
+        ...
+
+
+def schedule(start: datetime, end: datetime) -> Iterator[datetime]:
+    """Times of snapshots in [start, end]: every whole hour, and every five minutes in (20:00, 24:00] of
+    10 October 2025, when an hour would hide the crash."""
+    moment = start.replace(minute=0, second=0, microsecond=0)
+    while moment <= end:
+        if moment >= start:
+            yield moment
+        moment += FIVE_MINUTES if CRASH_START <= moment < CRASH_END else HOUR
+
+
+@dataclass(frozen=True)
+class CoinBar:
+    """USD prices of one coin since the previous snapshot; `closed_at` is when its last trade bar closed."""
+
+    close: Decimal
+    high: float
+    low: float
+    closed_at: datetime
+
+
+@dataclass(frozen=True)
+class Bar:
+    """All coins at one scheduled time."""
+
+    as_of: datetime
+    coins: Mapping[str, CoinBar]
+
+
+@dataclass
+class _CoinState:
+    """Running variance per day of one coin, short memory and long, and its last bar."""
+
+    fast: float
+    slow: float
+    bar: CoinBar | None = None
+
+    def advance(self, bar: CoinBar) -> None:
+        """Fold in the movement since the last bar: the larger of the close-to-close and the range estimate."""
+        if self.bar is not None:
+            days = max((bar.closed_at - self.bar.closed_at).total_seconds(), 300.0) / 86_400.0
+            move = log(float(bar.close) / float(self.bar.close)) ** 2
+            span = log(bar.high / bar.low) ** 2 / (4.0 * log(2.0))  # Parkinson (1980)
+            rate = max(move, span) / days
+            self.fast += (1.0 - exp(-days / DEPTH_MEMORY_DAYS)) * (rate - self.fast)
+            self.slow += (1.0 - exp(-days / VOL_MEMORY_DAYS)) * (rate - self.slow)
+        self.bar = bar
+
+
+class SeriesFeed:
+    """A feed over a known series of bars. Subclasses name their `source` and give `load`; bars load on first use."""
+
+    source = ""
+
+    def __init__(self) -> None:
+        self._snapshots: list[MarketSnapshot] | None = None
+        self._times: list[datetime] = []
+
+    def load(self) -> Sequence[Bar]:
+        """All bars of the series, ascending."""
+        raise NotImplementedError
+
+    @property
+    def first(self) -> datetime:
+        """Time of the earliest snapshot."""
+        return self._all()[0].as_of
+
+    @property
+    def last(self) -> datetime:
+        """Time of the latest snapshot."""
+        return self._all()[-1].as_of
+
+    def bars(self, start: datetime, end: datetime) -> Iterator[MarketSnapshot]:
+        """Every snapshot with start <= as_of <= end, ascending."""
+        snapshots = self._all()
+        yield from snapshots[bisect_left(self._times, start) : bisect_right(self._times, end)]
+
+    def next_after(self, moment: datetime) -> MarketSnapshot | None:
+        """The first snapshot later than `moment`, or None when the series has ended."""
+        snapshots = self._all()
+        index = bisect_right(self._times, moment)
+        return snapshots[index] if index < len(snapshots) else None
+
+    def _all(self) -> list[MarketSnapshot]:
+        if self._snapshots is None:
+            self._snapshots = list(snapshots_of(self.load(), self.source))
+            self._times = [snapshot.as_of for snapshot in self._snapshots]
+        return self._snapshots
+
+
+def snapshots_of(bars: Sequence[Bar], source: str) -> Iterator[MarketSnapshot]:
+    """Snapshots of ascending bars. A coin without a bar keeps its last mark and that mark's time, so it ages openly.
+    The first snapshot is that of the first bar by which every coin has been seen."""
+    parameters = load_parameters()
+    basis = next(rate for days, rate in parameters.rates if days == TENOR_OF_BASIS_DAYS)
+    states = {coin: _CoinState(p.vol_now**2, p.vol_now**2) for coin, p in parameters.coins.items()}
+    for bar in bars:
+        for coin, coin_bar in bar.coins.items():
+            states[coin].advance(coin_bar)
+        if all(state.bar is not None for state in states.values()):
+            yield MarketSnapshot(
+                as_of=bar.as_of,
+                source=source,
+                underlyings={coin: _underlying(states[coin], parameters.coins[coin], basis) for coin in COINS},
+                rates=parameters.rates,
+                usdc_peg=Decimal(1),
+                age_limits_s=DEFAULT_AGE_LIMITS_S,
+            )
+
+
+def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal) -> Underlying:
+    """Depth shrinks in proportion to the volatility of the last hours; implied volatility follows the square
+    root of the volatility ratio, since options price the days to come and not the last five minutes."""
+    assert state.bar is not None
+    thinner = min(1.0, max(DEPTH_FLOOR, ordinary.vol_now / sqrt(state.fast)))
+    low, high = VOL_RATIO_LIMITS
+    dearer = sqrt(min(high, max(low, sqrt(state.slow) / ordinary.vol_now)))
+    return Underlying(
+        mark=state.bar.close,
+        basis_annual=basis,
+        funding_8h=FUNDING_8H,
+        depth_usd=Decimal(f"{float(ordinary.depth_usd) * thinner:.0f}"),
+        adv_usd=ordinary.adv_usd,
+        atm_vol=Decimal(f"{float(ordinary.atm_vol) * dearer:.4f}"),
+        observed_at=state.bar.closed_at,
+    )

@@ -1,0 +1,1 @@
+"""Tests mirror the source tree; `conftest.py` provides real servers."""

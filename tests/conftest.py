@@ -1,0 +1,165 @@
+"""Real services for tests: PostgreSQL, Valkey and anvil, started only for the tests that ask for them.
+
+    postgres_admin_url, valkey_url, anvil_url   the servers of this session, empty at first
+    db (or @pytest.mark.django_db)    a migrated database; what the test writes is rolled back
+    committing_db                     a copy of the migrated database for this test alone, for tests that commit,
+                                      use several connections or start processes
+    chain_url                         anvil, put back after the test to the block it had before
+
+Data lives in a temporary directory without fsync and goes with the session, even when that is killed.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from intermediary.config.services import Services, services
+from intermediary.config.settings import DATABASE_ROLES, database_from_url
+from intermediary.config.supervisor import database_roles
+from intermediary.config.supervisor.anvil import rpc
+from intermediary.config.supervisor.state import StateDirectory
+
+TEMPLATE = "bulkhead_template"
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """One migrated database and its addresses, one a role: `urls["DATABASE_WORKER_URL"]`."""
+
+    __test__ = False
+    name: str
+    urls: dict[str, str]
+
+    def url_of(self, role: str) -> str:
+        """The address for `owner`, `web`, `worker`, `poster` or `approver`."""
+        return self.urls[DATABASE_ROLES[role]]
+
+
+@pytest.fixture(scope="session")
+def service_state() -> Iterator[StateDirectory]:
+    """The state directory of this test session, with the logs of its services."""
+    state = StateDirectory.temporary()
+    yield state
+    shutil.rmtree(state.root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(service_state: StateDirectory) -> Iterator[Services]:
+    with services("postgres", state=service_state, environment={}) as running:
+        database_roles.create_roles(service_state, running.postgres_admin_url)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_url(postgres: Services) -> str:
+    return postgres.postgres_admin_url
+
+
+@pytest.fixture(scope="session")
+def valkey_url(service_state: StateDirectory) -> Iterator[str]:
+    with services("valkey", state=service_state, environment={}) as running:
+        yield running.valkey_url
+
+
+@pytest.fixture(scope="session")
+def anvil_url(service_state: StateDirectory) -> Iterator[str]:
+    with services("anvil", state=service_state, environment={}) as running:
+        yield running.anvil_url
+
+
+@pytest.fixture
+def chain_url(anvil_url: str) -> Iterator[str]:
+    before = rpc(anvil_url, "evm_snapshot")
+    yield anvil_url
+    rpc(anvil_url, "evm_revert", before)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Services, django_db_blocker: DjangoDbBlocker) -> str:
+    """The name of a database that the owner migrated; nobody connects to it, so that it can be copied."""
+    database_roles.create_database(postgres.postgres_admin_url, TEMPLATE)
+    with django_db_blocker.unblock(), _connected_as("owner", _addresses(postgres, TEMPLATE)):
+        call_command("migrate", verbosity=0, interactive=False)
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    postgres: Services, migrated_template: str, django_db_blocker: DjangoDbBlocker
+) -> Iterator[TestDatabase]:
+    """The database of all tests that roll back, under the worker's role."""
+    database = _copy(postgres, migrated_template)
+    with django_db_blocker.unblock(), _connected_as("worker", database):
+        django_db_blocker.block()
+        yield database
+        django_db_blocker.restore()
+
+
+@pytest.fixture
+def committing_db(
+    postgres: Services, migrated_template: str, django_db_blocker: DjangoDbBlocker
+) -> Iterator[TestDatabase]:
+    """A database of this test's own; the default connection is a worker's, other roles connect by `url_of`."""
+    database = _copy(postgres, migrated_template)
+    with django_db_blocker.unblock(), _connected_as("worker", database):
+        yield database
+    database_roles.drop_database(postgres.postgres_admin_url, database.name)
+
+
+@pytest.fixture
+def as_role(committing_db: TestDatabase) -> "RoleSwitch":
+    """`with as_role("poster"):` runs the block's queries under another role's login."""
+    return RoleSwitch(committing_db)
+
+
+@dataclass(frozen=True)
+class RoleSwitch:
+    database: TestDatabase
+
+    def __call__(self, role: str) -> contextlib.AbstractContextManager[None]:
+        return _connected_as(role, self.database)
+
+
+@pytest.fixture(scope="session")
+def market_history_dir() -> Path:
+    """The recorded market data; tests of it are skipped where there is none, unless it must be there."""
+    directory = Path(os.environ.get("MARKET_HISTORY_DIR") or "var/history")
+    if not (directory / "px_5m_perp_10coins_202507_202512.parquet").exists():
+        message = f"no recorded market data in {directory}"
+        if os.environ.get("MARKET_HISTORY_REQUIRED"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return directory
+
+
+def _addresses(running: Services, name: str) -> TestDatabase:
+    return TestDatabase(name, database_roles.urls(running.state, running.postgres_admin_url, name))
+
+
+def _copy(running: Services, template: str) -> TestDatabase:
+    database = _addresses(running, f"test_{uuid.uuid4().hex[:12]}")
+    database_roles.create_database(running.postgres_admin_url, database.name, template=template)
+    return database
+
+
+@contextlib.contextmanager
+def _connected_as(role: str, database: TestDatabase) -> Iterator[None]:
+    """Point the default connection at one role's address, and back."""
+    connection = connections["default"]
+    before = dict(connection.settings_dict)
+    connection.close()
+    connection.settings_dict.update(database_from_url(database.url_of(role)))
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict.update(before)

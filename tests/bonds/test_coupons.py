@@ -75,7 +75,8 @@ def test_accrual_adds_up_over_split_periods(
     balances = balances_from(first, changes)
     middle, end = sorted((one, other))
     whole = accrued_coupon(START, day(end), balances, rate)
-    later = [b for b in balances if b.effective <= day(middle)][-1:] + [b for b in balances if b.effective > day(middle)]
+    later = [b for b in balances if b.effective <= day(middle)][-1:]
+    later += [b for b in balances if b.effective > day(middle)]
     assert whole == accrued_coupon(START, day(middle), balances, rate) + accrued_coupon(
         day(middle), day(end), later, rate
     )

@@ -1,0 +1,87 @@
+"""A measure loads the physical probability of loss, never lightens it, and keeps its order."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bonds.measures import (
+    PhysicalMeasure,
+    SliceCurve,
+    WangTransform,
+    expected_outstanding,
+    expected_outstanding_from_losses,
+    layer_quadrature,
+)
+
+TIMES = np.array([0.0, 0.25, 0.5, 1.0, 3.0])
+
+
+def exponential_slice(attach: float, detach: float, principal: float, scale: float = 0.01) -> SliceCurve:
+    x, weights = layer_quadrature(attach, detach)
+    return SliceCurve(principal, scale * np.exp(-x), weights)
+
+
+@pytest.mark.parametrize(
+    ("principal", "exceedance", "weights"),
+    [(0.0, [0.1], [1.0]), (1.0, [1.1], [1.0]), (1.0, [-0.1], [1.0]), (1.0, [0.1], [0.9]), (1.0, [0.1, 0.1], [1.0])],
+)
+def test_a_slice_curve_refuses_what_is_no_probability(
+    principal: float, exceedance: list[float], weights: list[float]
+) -> None:
+    with pytest.raises(ValueError):
+        SliceCurve(principal, np.array(exceedance), np.array(weights))
+
+
+def test_wang_has_the_disclosed_floor_at_small_probabilities() -> None:
+    assert WangTransform().distort(np.array([0.0005]))[0] == pytest.approx(0.018, abs=0.0005)
+
+
+def test_wang_keeps_impossible_and_certain_losses() -> None:
+    np.testing.assert_array_equal(WangTransform().distort(np.array([0.0, 1.0])), [0.0, 1.0])
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.floats(0, 3), st.floats(1, 50))
+def test_risk_neutral_exceedance_is_never_below_the_physical_and_keeps_order(
+    exceedance: list[float], market_price_of_risk: float, k: float
+) -> None:
+    physical = np.sort(np.array(exceedance))
+    loaded = WangTransform(market_price_of_risk, k).distort(physical)
+    assert np.all((loaded >= physical) & (loaded <= 1))
+    assert np.all(np.diff(loaded) >= 0)
+
+
+@given(st.floats(0, 3), st.floats(0, 2))
+def test_expected_outstanding_falls_in_time_and_in_the_market_price_of_risk(low: float, more: float) -> None:
+    slices = [exponential_slice(0.5, 1.5, 1.0)]
+    cheap = expected_outstanding(slices, WangTransform(low), TIMES)
+    dear = expected_outstanding(slices, WangTransform(low + more), TIMES)
+    assert cheap[0] == pytest.approx(1, abs=1e-12)
+    assert np.all(np.diff(cheap) <= 0)
+    assert np.all(dear <= cheap + 1e-15)
+
+
+def test_annual_expected_loss_equals_the_closed_form_of_the_layer() -> None:
+    outstanding = expected_outstanding([exponential_slice(0.5, 1.5, 1.0)], PhysicalMeasure(), np.array([1.0]))
+    assert 1 - outstanding[0] == pytest.approx(0.01 * (np.exp(-0.5) - np.exp(-1.5)), abs=1e-15)
+
+
+def test_slices_weigh_by_principal() -> None:
+    one, other = exponential_slice(0.1, 0.3, 1.0), exponential_slice(0.5, 2.0, 3.0)
+    both = expected_outstanding([one, other], WangTransform(), TIMES)
+    parts = [expected_outstanding([s], WangTransform(), TIMES) for s in (one, other)]
+    np.testing.assert_allclose(both, (parts[0] + 3 * parts[1]) / 4, rtol=1e-14)
+
+
+def test_term_structures_of_slices_combine_to_the_note() -> None:
+    losses = np.array([[0.0, 0.01, 0.02], [0.0, 0.03, 0.05]])
+    combined = expected_outstanding_from_losses(np.array([1.0, 3.0]), losses)
+    np.testing.assert_allclose(combined, [1.0, 1 - 0.1 / 4, 1 - 0.17 / 4], rtol=1e-15)
+
+
+def test_el_of_adjacent_layers_adds_up_to_the_whole_layer() -> None:
+    def loss(attach: float, detach: float) -> float:
+        note = expected_outstanding([exponential_slice(attach, detach, 1.0)], WangTransform(), np.array([1.0]))
+        return float((detach - attach) * (1 - note[0]))
+
+    assert loss(0.2, 0.7) + loss(0.7, 1.5) == pytest.approx(loss(0.2, 1.5), abs=1e-12)

@@ -1,0 +1,24 @@
+"""Celery: a task is only a wake-up; rows and their locks hold the truth, so there is no result backend (E8)."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "intermediary.config.settings")
+
+app = Celery("bulkhead")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=True,  # a worker killed in the middle leaves the task to another
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,  # a shard is seconds of work: hoarding them starves the other worker
+    task_soft_time_limit=45,  # just under the statement timeout, so that the task can say what it was doing
+    task_time_limit=60,
+    task_default_queue="default",
+    task_routes={"risk.*": {"queue": "risk"}, "bonds.*": {"queue": "bonds"}, "settlement.*": {"queue": "settlement"}},
+    broker_connection_retry_on_startup=True,
+    # An unacknowledged task is handed out again after this; above the hard limit, else it would run twice.
+    broker_transport_options={"visibility_timeout": 120},
+)
+app.autodiscover_tasks()

@@ -1,0 +1,165 @@
+"""Settings, all from the environment; what is unset gets the safe or the embedded value.
+
+Which database role a process works under is DATABASE_ROLE (architecture: least privilege): the web, the workers, the
+poster and the approver each have their own login, and only migrations use the owner's.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from csp.constants import NONE, SELF
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+MODE = os.environ.get("BULKHEAD_MODE", "demo")  # demo | production | test
+VAR_DIR = Path(os.environ.get("BULKHEAD_VAR", BASE_DIR / "var"))
+
+SECRET_KEY = os.environ.get("SECRET_KEY", "" if MODE == "production" else "demo-only-key-refused-in-production")
+DEBUG = False
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
+
+INSTALLED_APPS = [
+    "intermediary.config",
+    "intermediary",
+    "risk",
+    "bonds",
+    "settlement",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "csp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "intermediary.config.tenancy.DatabaseRoleMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "intermediary.config.tenancy.TenantMiddleware",
+    "intermediary.config.refusals.RefusalMiddleware",
+]
+ROOT_URLCONF = "intermediary.config.urls"
+ASGI_APPLICATION = "intermediary.config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    }
+]
+
+DATABASE_ROLES = {
+    "owner": "DATABASE_OWNER_URL",  # migrations only
+    "web": "DATABASE_URL",
+    "worker": "DATABASE_WORKER_URL",
+    "poster": "DATABASE_POSTER_URL",
+    "approver": "DATABASE_APPROVER_URL",
+}
+DATABASE_ROLE = os.environ.get("DATABASE_ROLE", "worker")
+
+
+def database_from_url(url: str) -> dict[str, object]:
+    """Django's database dictionary for a postgresql:// URL; an empty URL gives a server that is never reached."""
+    parts = urlsplit(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "bulkhead",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "127.0.0.1",
+        "PORT": str(parts.port or ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "options": (
+                # A lock held 5 s means someone is stuck; no statement of ours needs 50 s; an open transaction that
+                # does nothing for 30 s blocks others for nothing.
+                "-c lock_timeout=5s -c statement_timeout=50s -c idle_in_transaction_session_timeout=30s"
+            ),
+            "application_name": f"bulkhead-{DATABASE_ROLE}",
+        },
+    }
+
+
+DATABASES = {"default": database_from_url(os.environ.get(DATABASE_ROLES[DATABASE_ROLE], ""))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CELERY_BROKER_URL = os.environ.get("BROKER_URL", "")
+CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",") if url]
+MARKET_FEED = os.environ.get("MARKET_FEED", "replay")
+MARKET_HISTORY_DIR = Path(os.environ.get("MARKET_HISTORY_DIR", BASE_DIR / "var" / "history"))
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_THOUSAND_SEPARATOR = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [
+    BASE_DIR / "templates" / "static",
+    ("vendor/tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist"),
+    ("vendor/htmx", BASE_DIR / "node_modules" / "htmx.org" / "dist"),
+    ("vendor/htmx-ext-sse", BASE_DIR / "node_modules" / "htmx-ext-sse" / "dist"),
+    ("vendor/idiomorph", BASE_DIR / "node_modules" / "idiomorph" / "dist"),
+    ("vendor/echarts", BASE_DIR / "node_modules" / "echarts" / "dist"),
+]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/after-sign-in/"
+LOGOUT_REDIRECT_URL = "/"
+SESSION_COOKIE_AGE = 12 * 3600  # absolute life of a session
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if MODE == "production":
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_SSL_REDIRECT = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,46 @@
+"""What the intermediary tells the other parts, and how pages learn that something moved.
+
+An event is a row of the transaction that caused it, with one delivery row for each consumer listed here, so a
+consumer that is down finds it later, once. `notify` wakes listening pages with ids only; they read for themselves.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from intermediary.models import Delivery, Event
+
+INSTRUCTION_FINAL = "instruction_final"  # {instruction_id, kind}
+INSTRUCTION_FAILED = "instruction_failed"  # {instruction_id, kind, failure}
+LOSS_DETERMINED = "loss_determined"  # {case_id, net_loss_base_units}
+RECOVERY_RECEIVED = "recovery_received"  # {case_id, net_loss_base_units, receipt_id}
+CALL_LAPSED = "call_lapsed"  # {call_id}
+DEFAULT_NOTICED = "default_noticed"  # {case_id}
+
+CONSUMERS: dict[str, tuple[str, ...]] = {
+    INSTRUCTION_FINAL: ("intermediary", "bonds"),
+    INSTRUCTION_FAILED: ("intermediary",),
+    LOSS_DETERMINED: ("bonds",),
+    RECOVERY_RECEIVED: ("bonds",),
+    CALL_LAPSED: (),
+    DEFAULT_NOTICED: ("bonds",),
+}
+
+PAGES_CHANNEL = "bulkhead_pages"  # payload "cell:<uuid>", "tick:<uuid>", "series:<uuid>", "request:<uuid>"
+OUTBOX_CHANNEL = "bulkhead_outbox"  # payload: nothing; wakes the approver and the poster
+
+
+def emit(kind: str, *, cell_id: UUID | None, **payload: Any) -> Event:
+    """Write an event and a delivery for each of its consumers."""
+    event = Event.objects.create(kind=kind, cell_id=cell_id, payload=payload)
+    Delivery.objects.bulk_create(Delivery(event=event, consumer=consumer) for consumer in CONSUMERS[kind])
+    if cell_id is not None:
+        notify(PAGES_CHANNEL, f"cell:{cell_id}")
+    return event
+
+
+def notify(channel: str, payload: str = "") -> None:
+    """Wake whoever listens, when this transaction commits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel, payload])

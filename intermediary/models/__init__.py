@@ -1,0 +1,62 @@
+"""The nouns of the intermediary, one a file."""
+
+from intermediary.models.agreement import TermsVersion
+from intermediary.models.approval import Proposal
+from intermediary.models.audit import AuditRecord
+from intermediary.models.cell import Cell, Layer
+from intermediary.models.credit import CreditLine
+from intermediary.models.default import (
+    CloseOutSlice,
+    DefaultCase,
+    DefaultEvent,
+    LayerLoss,
+    RecoveryReceipt,
+    UncoveredShare,
+)
+from intermediary.models.journal import Account, AccountKind, Asset, JournalEntry, Posting
+from intermediary.models.margin import CallEvent, CallIncrement, ClockStop, MarginCall, MarginState, Withdrawal
+from intermediary.models.outbox import ChainInstruction, ChainTarget, Delivery, Event
+from intermediary.models.party import Affiliation, Membership, Party, Wallet
+from intermediary.models.request import CommandRequest
+from intermediary.models.trading import Instrument, Lot, Mark, Position, Trade, Valuation
+
+__all__ = [
+    "Account",
+    "AccountKind",
+    "Affiliation",
+    "Asset",
+    "AuditRecord",
+    "CallEvent",
+    "CallIncrement",
+    "Cell",
+    "ChainInstruction",
+    "ChainTarget",
+    "ClockStop",
+    "CloseOutSlice",
+    "CommandRequest",
+    "CreditLine",
+    "DefaultCase",
+    "DefaultEvent",
+    "Delivery",
+    "Event",
+    "Instrument",
+    "JournalEntry",
+    "Layer",
+    "LayerLoss",
+    "Lot",
+    "MarginCall",
+    "MarginState",
+    "Mark",
+    "Membership",
+    "Party",
+    "Position",
+    "Posting",
+    "Proposal",
+    "RecoveryReceipt",
+    "TermsVersion",
+    "Trade",
+    "UncoveredShare",
+    "Valuation",
+    "Wallet",
+    "Withdrawal",
+]

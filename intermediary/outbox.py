@@ -1,0 +1,153 @@
+"""Movements on chain, as the ledger sees them: instructed, then final or failed.
+
+An instruction is written with its journal entry in one transaction. The tokens stand in `in_transit` of the cell
+until the chain is final, then arrive; a movement that the chain refused goes back where it came from. Sequence
+numbers are given out under the target's row lock, so each target sees 1, 2, 3 without gap, whatever crashes.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from intermediary import clock, events, ledger
+from intermediary.errors import Refusal
+from intermediary.ids import derive
+from intermediary.ledger import Line
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry
+
+Kind, State = ChainInstruction.Kind, ChainInstruction.State
+
+
+def target_of(cell_id: UUID, kind: ChainTarget.Kind, asset: str) -> ChainTarget:
+    """The cell's vault or retention, or the house contract, for one asset. Refuses when it is not registered."""
+    found = ChainTarget.objects.filter(kind=kind, asset_id=asset)
+    if kind in (ChainTarget.Kind.VAULT, ChainTarget.Kind.RETENTION):
+        found = found.filter(cell_id=cell_id)
+    target = found.first()
+    if target is None:
+        raise Refusal("no_chain_target", f"There is no {kind.label.lower()} for {asset}.", cell_id=str(cell_id))
+    return target
+
+
+def instruct(
+    *,
+    target: ChainTarget,
+    cell_id: UUID,
+    kind: Kind,
+    amount_base_units: int = 0,
+    required_base_units: int = 0,
+    entry: JournalEntry | None = None,
+    **arguments: Any,
+) -> ChainInstruction:
+    """Queue one call on chain under the target's next sequence number."""
+    assert connection.in_atomic_block, "an instruction belongs to the transaction of its cause"
+    locked = ChainTarget.objects.select_for_update().get(id=target.id)
+    instruction = ChainInstruction.objects.create(
+        target=locked,
+        cell_id=cell_id,
+        seq=locked.next_seq,
+        kind=kind,
+        amount_base_units=amount_base_units,
+        required_base_units=required_base_units,
+        arguments=arguments,
+        entry=entry,
+    )
+    locked.next_seq += 1
+    locked.save(update_fields=["next_seq"])
+    events.notify(events.OUTBOX_CHANNEL)
+    return instruction
+
+
+def move(
+    *,
+    effect_id: UUID,
+    target: ChainTarget,
+    cell_id: UUID,
+    kind: Kind,
+    source: AccountKind,
+    destination: AccountKind,
+    amount_base_units: int,
+    memo: str,
+    required_base_units: int = 0,
+    **arguments: Any,
+) -> ChainInstruction:
+    """Move tokens of one cell between two accounts by way of the chain, once per `effect_id`.
+
+    The amount leaves `source` at once (so it counts against every limit) and reaches `destination` at finality.
+    Raises `account_overdrawn` when the source does not hold it.
+    """
+    made = ChainInstruction.objects.filter(entry_id=effect_id).first()
+    if made is not None:
+        return made
+    entry = ledger.post(
+        entry_id=effect_id,
+        cell_id=cell_id,
+        kind=f"{kind.value.lower()}_instructed",
+        memo=memo,
+        lines=[
+            Line(source, target.asset_id, -amount_base_units),
+            Line(AccountKind.IN_TRANSIT, target.asset_id, amount_base_units),
+        ],
+    )
+    return instruct(
+        target=target,
+        cell_id=cell_id,
+        kind=kind,
+        amount_base_units=amount_base_units,
+        required_base_units=required_base_units,
+        entry=entry,
+        source=source.value,
+        destination=destination.value,
+        **arguments,
+    )
+
+
+def mark_final(instruction_id: UUID, *, transaction_hash: str) -> None:
+    """The chain is final: the tokens arrive. Harmless when repeated."""
+    instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
+    if instruction.state == State.FINAL:
+        return
+    _arrive(instruction, AccountKind(instruction.arguments["destination"]) if instruction.entry_id else None)
+    instruction.state, instruction.transaction_hash = State.FINAL, transaction_hash
+    instruction.final_at = clock.now()
+    instruction.save(update_fields=["state", "transaction_hash", "final_at"])
+    events.emit(
+        events.INSTRUCTION_FINAL,
+        cell_id=instruction.cell_id,
+        instruction_id=str(instruction.id),
+        kind=instruction.kind,
+    )
+
+
+def mark_failed(instruction_id: UUID, *, failure: str) -> None:
+    """The chain refused this movement, finally: the tokens go back. Harmless when repeated."""
+    instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
+    if instruction.state == State.FAILED:
+        return
+    _arrive(instruction, AccountKind(instruction.arguments["source"]) if instruction.entry_id else None)
+    instruction.state, instruction.failure = State.FAILED, failure
+    instruction.save(update_fields=["state", "failure"])
+    events.emit(
+        events.INSTRUCTION_FAILED,
+        cell_id=instruction.cell_id,
+        instruction_id=str(instruction.id),
+        kind=instruction.kind,
+        failure=failure,
+    )
+
+
+def _arrive(instruction: ChainInstruction, account: AccountKind | None) -> None:
+    if account is None:
+        return
+    asset = instruction.target.asset_id
+    ledger.post(
+        entry_id=derive("arrival", instruction.id),
+        cell_id=instruction.cell_id,
+        kind=f"{instruction.kind.lower()}_settled",
+        memo=f"arrived in {account.label.lower()}",
+        lines=[
+            Line(AccountKind.IN_TRANSIT, asset, -instruction.amount_base_units),
+            Line(account, asset, instruction.amount_base_units),
+        ],
+    )

@@ -1,0 +1,66 @@
+"""The body of a relationship's signed terms, with its types (CSA vocabulary). All that moves money is here (D5)."""
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from intermediary.canonical import canonical_json, hash_of
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Amounts in settlement base units, times in minutes, haircuts in basis points."""
+
+    relationship: str
+    agreement: str  # hash of the master agreement document
+    client: str  # wallet with authority over client-side actions
+    payout: str  # the only client-side destination of tokens
+    rulebook_hash: str
+    ruleset: str
+    minimum_transfer_base_units: int
+    rounding_unit_base_units: int
+    haircut_bps: tuple[tuple[str, int], ...]
+    valuation_minutes: int
+    acknowledge_minutes: int
+    deliver_minutes: int
+    grace_minutes: int
+    cure_minutes: int
+    answer_minutes: int
+    exit_minutes: int
+    debit_cap_base_units: int
+    max_required_base_units: int
+    interest_spread_bps: int = -20
+    cross_default: bool = False
+
+    def body(self) -> dict[str, Any]:
+        """The plain JSON value that is hashed and signed."""
+        return asdict(self) | {"haircut_bps": dict(self.haircut_bps)}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical body."""
+        return hash_of(self.body())
+
+    @property
+    def canonical(self) -> str:
+        """The canonical body."""
+        return canonical_json(self.body())
+
+    @classmethod
+    def from_body(cls, body: dict[str, Any]) -> "Terms":
+        """Read a body back; raises TypeError on an unknown or missing field."""
+        return cls(**body | {"haircut_bps": tuple(sorted(body["haircut_bps"].items()))})
+
+    def haircut_of(self, asset: str) -> int:
+        """Haircut of an asset in basis points; an asset that the terms do not name is worth nothing."""
+        return dict(self.haircut_bps).get(asset, 10_000)
+
+    @property
+    def time_to_deliver(self) -> timedelta:
+        """From the issue of a call to its deadline, grace apart."""
+        return timedelta(minutes=self.deliver_minutes)
+
+    @property
+    def grace(self) -> timedelta:
+        """After the deadline, before a default notice."""
+        return timedelta(minutes=self.grace_minutes)

@@ -1,0 +1,115 @@
+"""Every parameter of the margin model in one versioned value, with the hash that is stored beside each result.
+
+Two results with the same snapshot, book and ruleset hash are the same result. A change of any figure is a new
+version. Pure standard library, so that the rulebook page and the chain deployment can show and publish the hash.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from functools import cache, cached_property
+from types import MappingProxyType
+from typing import Any
+
+from intermediary.canonical import canonical_json, sha256_hex
+from intermediary.errors import BadInput
+from risk.margin.stress import StressScenario, published_scenarios
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossModelParameters:
+    """Of the loss beyond margin (`layers`): `rho` loading of default on distress, `severity_vol` of the gap on it,
+    `tail_share` of scenarios that the Pareto tail replaces."""
+
+    rho: float = 0.35
+    severity_vol: float = 0.45
+    tail_share: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruleset:
+    """Parameters of scenarios, tails, add-ons, haircuts and admission. Design defaults unless a source is named."""
+
+    name: str
+    version: int
+    stress: tuple[StressScenario, ...]
+    admits_es: bool = True  # whether ES at `admission_quantile` over the MPOR is part of the admission test
+    mpor_hours: float = 24.0  # floor of the margin period of risk: a day, since markets never close but people sleep
+    scenarios_recent: int = 1250  # about five years of trading days, the usual length of a margin look-back
+    scenarios_stressed: int = 500  # a quarter of the total: EMIR RTS 153/2013 article 28(1)(b)
+    scenarios_simulated: int = 250
+    ewma_decay: float = 0.97
+    seed: int = 7
+    es_quantile: float = 0.99
+    evt_quantile: float = 0.997
+    admission_quantile: float = 0.995
+    evt_exceedances: int = 100  # 5% of 2,000 scenarios: the tail on which the Pareto limit is fitted
+    evt_shape_max: float = 0.5  # beyond it the variance is infinite and a fit of 100 points means nothing
+    premium_vol: float = 0.0015  # daily standard deviation of perpetual premium, fraction of spot (assumption)
+    premium_beta: float = 0.02  # premium falls by this share of the coin's own log return (assumption)
+    basis_vol_annual: float = 0.02  # daily standard deviation of the annual forward basis (assumption)
+    jump_moves: tuple[float, ...] = (-0.60, -0.40, -0.20, 0.20, 0.40, 0.60)
+    jump_vol_moves: tuple[float, ...] = (-0.30, 0.0, 0.60)
+    jump_majors_share: float = 0.35
+    jump_peg: float = 0.90
+    liquidity_eta: float = 1.0  # square-root impact coefficient, in daily volatilities
+    liquidity_k: float = 1.65  # 95% one-sided normal quantile: how much of the run-down's own risk is charged
+    liquidity_spread_bps: float = 5.0
+    liquidity_participation: float = 0.10  # of ADV: larger orders are seen and traded against
+    liquidity_days_in_mpor: float = 0.5  # run-down time that the margin period already holds: no double count
+    haircut_bps: Mapping[str, int]
+    loss_model: LossModelParameters = LossModelParameters()
+
+    @property
+    def scenarios_total(self) -> int:
+        """Number of joint scenarios."""
+        return self.scenarios_recent + self.scenarios_stressed + self.scenarios_simulated
+
+    def canonical_json(self) -> str:
+        """The one text of the ruleset; floats appear as their shortest exact decimal string."""
+        return canonical_json({item.name: _plain(getattr(self, item.name)) for item in fields(self)})
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the canonical text, 64 hex digits."""
+        return sha256_hex(self.canonical_json())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, StressScenario):
+        return value.body()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+
+
+HAIRCUT_BPS = MappingProxyType({"USDC": 50, "WBTC": 2_000, "WETH": 2_500})
+
+# The path of the worked example: a fall from 95,000 to 78,000, sold 1.5% below, at costs of 171,500 USD.
+WORKED_EXAMPLE_FALL = StressScenario(
+    name="fall_95000_to_78000",
+    title="BTC falls from 95,000 to 78,000",
+    source="assumption: the path of the worked example",
+    marks={"BTC": Decimal(78_000)},
+    slippage_bps=150,
+    uses_liquidity_model=False,
+    fixed_cost_usd=Decimal(171_500),
+)
+
+
+@cache
+def ruleset(name: str) -> Ruleset:
+    """The named ruleset: "standard", or "worked-example" whose only admission scenario is its own path."""
+    if name == "standard":
+        return Ruleset(name=name, version=1, stress=published_scenarios(), haircut_bps=HAIRCUT_BPS)
+    if name == "worked-example":
+        return Ruleset(
+            name=name, version=1, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS
+        )
+    raise BadInput("risk.unknown_ruleset", f"there is no ruleset {name}", name=name)

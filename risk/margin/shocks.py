@@ -1,0 +1,92 @@
+"""Shocks: joint moves of the market, whatever their origin (drawn scenarios, the stress list, the jump grid).
+
+One shape for all of them lets one revaluation price everything. A shock is instantaneous: options keep their time to
+expiry, nothing is reinvested.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risk.margin.stress import FORECAST_MOVES, StressScenario
+from risk.market.snapshot import MarketSnapshot
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ShockSet:
+    """S joint shocks of U coins, `coins` naming the columns.
+
+    `price_ratio` (S, U) stressed over current price, >= 0; `vol_ratio` (S, U) of implied volatility; `premium` (S, U)
+    of perpetuals over spot as a fraction of the stressed spot; `basis_annual` (S,) change of the forward basis;
+    `peg` (S,) USD per USDC.
+    """
+
+    coins: tuple[str, ...]
+    price_ratio: Floats
+    vol_ratio: Floats
+    premium: Floats
+    basis_annual: Floats
+    peg: Floats
+
+    def __post_init__(self) -> None:
+        shape = (self.peg.size, len(self.coins))
+        for name in ("price_ratio", "vol_ratio", "premium"):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        if self.basis_annual.shape != self.peg.shape:
+            raise ValueError("basis_annual and peg must have one value a shock")
+
+    @property
+    def size(self) -> int:
+        """Number of shocks."""
+        return int(self.peg.size)
+
+    @classmethod
+    def of_prices(cls, coins: tuple[str, ...], price_ratio: Floats, vol_ratio: Floats | None = None) -> Self:
+        """Shocks that move prices (and volatilities, when given) only."""
+        count = price_ratio.shape[0]
+        return cls(
+            coins=coins,
+            price_ratio=price_ratio,
+            vol_ratio=np.ones_like(price_ratio) if vol_ratio is None else vol_ratio,
+            premium=np.zeros_like(price_ratio),
+            basis_annual=np.zeros(count),
+            peg=np.ones(count),
+        )
+
+
+def stress_shocks(snapshot: MarketSnapshot, scenarios: Sequence[StressScenario]) -> ShockSet:
+    """The named scenarios as shocks around `snapshot`, in their order; slippage is not part of the shock."""
+    coins = snapshot.coins
+    ratio = [
+        [float(item.stressed_mark(coin, snapshot.mark(coin)) / snapshot.mark(coin)) for coin in coins]
+        for item in scenarios
+    ]
+    ones = np.ones((1, len(coins)))
+    return ShockSet(
+        coins=coins,
+        price_ratio=np.array(ratio),
+        vol_ratio=np.array([[float(item.vol_multiplier)] for item in scenarios]) * ones,
+        premium=np.array([[float(item.premium)] for item in scenarios]) * ones,
+        basis_annual=np.array([float(item.basis_annual) for item in scenarios]),
+        peg=np.array([float(item.peg) for item in scenarios]),
+    )
+
+
+def jump_shocks(coins: tuple[str, ...], moves: Sequence[float], vol_moves: Sequence[float]) -> ShockSet:
+    """The jump grid, every move with every volatility move, then the price of zero as the last shock."""
+    pairs = [(1.0 + move, 1.0 + vol_move) for move in moves for vol_move in vol_moves] + [(0.0, 1.0)]
+    grid = np.array(pairs)
+    ones = np.ones((1, len(coins)))
+    return ShockSet.of_prices(coins, grid[:, :1] * ones, grid[:, 1:] * ones)
+
+
+def forecast_shocks(coins: tuple[str, ...]) -> ShockSet:
+    """Every coin at -5%, -10% and -20%: what the next call would be."""
+    ratio = np.array([[1.0 + float(move)] for move in FORECAST_MOVES]) * np.ones((1, len(coins)))
+    return ShockSet.of_prices(coins, ratio)

@@ -1,0 +1,129 @@
+"""One line a step, for installer, checks and supervisor: what is done, how long it took, why it failed.
+
+The full output of a step goes to its log; a person sees the end of it only when the step fails.
+Standard library only: the installer uses it before anything is installed.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+REPORT_SECONDS = 15.0  # a pipe gets a sign of life this often; a terminal counts every second
+FAILURE_LINES = 30
+
+
+class StepFailed(Exception):
+    """A step ended with an error; its story has been printed."""
+
+
+def say(text: str) -> None:
+    """Print a line at once. A reader that went away, or a terminal that cannot show a sign, stops nothing."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except UnicodeEncodeError:
+        sys.stdout.write(text.encode("ascii", "replace").decode() + "\n")
+    except OSError:  # a closed pipe or terminal: what follows is said to nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Ticker:
+    """Says every so often that a step is still at work; on a terminal the line is rewritten."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._started = time.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> "Ticker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _tick(self) -> None:
+        terminal = sys.stdout.isatty()
+        while not self._done.wait(1.0 if terminal else REPORT_SECONDS):
+            if terminal:
+                sys.stdout.write(f"\r  … {self.title} ({self.seconds:.0f} s) ")
+                sys.stdout.flush()
+            else:
+                say(f"  … {self.title} ({self.seconds:.0f} s)")
+        if terminal:
+            sys.stdout.write("\r\033[K")
+
+
+def run_step(
+    title: str,
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    directory: Path = CHECKOUT,
+    must_succeed: bool = True,
+    show_output: bool = False,
+) -> bool:
+    """Run one command under a title; True when it succeeded. Raises StepFailed otherwise, if it must succeed.
+
+    `environment` is added to this process's own; with `show_output` the command's lines are shown as they come.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output, Ticker(title) as ticker:
+        begin = output.tell()
+        output.write(f"\n== {title}: {' '.join(map(str, command))}\n".encode())
+        output.flush()
+        status = _run(command, directory, {**os.environ, **(environment or {})}, output, show=show_output)
+    if status == 0:
+        say(f"  ✓ {title} ({ticker.seconds:.1f} s)")
+        return True
+    if must_succeed:
+        tell_failure(title, log, begin)
+        raise StepFailed(title)
+    return False
+
+
+def _run(
+    command: Sequence[str | Path], directory: Path, environment: Mapping[str, str], output: BinaryIO, *, show: bool
+) -> int:
+    """The exit status of one command whose output goes to `output`, and to the console when `show`."""
+    try:
+        with subprocess.Popen(
+            list(map(str, command)),
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if show else output,
+            stderr=output,
+        ) as process:
+            for line in process.stdout or ():
+                output.write(line)
+                say("    " + line.decode(errors="replace").rstrip())
+        return process.returncode
+    except OSError as error:
+        output.write(f"{error}\n".encode())
+        return 127
+
+
+def tell_failure(title: str, log: Path, begin: int = 0) -> None:
+    """Print the end of what was written to `log` since byte `begin`, and what a person can do about it."""
+    with log.open("rb") as output:
+        output.seek(begin)
+        lines = output.read().decode(errors="replace").splitlines()
+    say(f"  ✗ {title} failed. The end of {log}:")
+    for line in lines[-FAILURE_LINES:]:
+        say(f"      {line}")
+    if any("No space left on device" in line for line in lines):
+        say("  The disk is full: make room and run the same command again; finished steps are not repeated.")

@@ -1,0 +1,1 @@
+"""Installation and checks, run by the Makefile under whatever Python the machine has."""

@@ -1,0 +1,112 @@
+"""Runs the checks of the project: `make test` (all), `make lint` (what needs no server), `make deep` (more of each).
+
+Every check runs even when an earlier one failed. The last line counts them all, each lint or contract check as
+one and each test as one: "431 passed, 0 failed". The exit status is 0 only if nothing failed.
+"""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from intermediary.config.supervisor.progress import CHECKOUT, StepFailed, run_step, say
+from scripts.install import CONTRACTS, VAR, find_chromium, node_binary
+
+PYTHON = sys.executable
+LOG = VAR / "log" / "checks.log"
+REPORT = VAR / "pytest.xml"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One command that passes or fails."""
+
+    title: str
+    command: list[str]
+    directory: Path = CHECKOUT
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+LINT = [
+    Check("Style (ruff)", [PYTHON, "-m", "ruff", "check", "."]),
+    Check("Format (ruff)", [PYTHON, "-m", "ruff", "format", "--check", "."]),
+    Check("Import contracts", [PYTHON, "-c", "from importlinter.cli import lint_imports_command as c; c()"]),
+    Check("Migrations are complete", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
+    Check("Types (mypy)", [PYTHON, "-m", "mypy", "."]),
+]
+
+
+def contract_checks(profile: str) -> list[Check]:
+    """The committed artefacts are what the sources compile to; the contracts' own tests pass."""
+    environment = {"NODE": node_binary(), "FOUNDRY_PROFILE": profile, "FOUNDRY_OFFLINE": "true"}
+    forge = sorted(CONTRACTS.glob("node_modules/@foundry-rs/forge-*/bin/forge"))
+    return [
+        Check(
+            "Contracts compile to what is committed",
+            [PYTHON, str(CONTRACTS / "build.py"), "--check"],
+            CHECKOUT,
+            environment,
+        ),
+        Check("Contract tests (forge)", [str(forge[0] if forge else "forge"), "test"], CONTRACTS, environment),
+    ]
+
+
+def run_checks(checks: list[Check]) -> tuple[int, int]:
+    """How many passed and failed; the story of a failure is printed where it happens."""
+    passed = 0
+    for check in checks:
+        try:
+            run_step(check.title, check.command, directory=check.directory, environment=check.environment, log=LOG)
+            passed += 1
+        except StepFailed:
+            continue
+    return passed, len(checks) - passed
+
+
+def run_pytest(marks: str, environment: dict[str, str]) -> tuple[int, int]:
+    """Run the tests before the reader's eyes; passed and failed as pytest counted them."""
+    REPORT.unlink(missing_ok=True)
+    chromium = find_chromium()
+    if chromium is None:
+        marks = f"({marks}) and not browser"
+    command = [PYTHON, "-m", "pytest", "-q", "-m", marks, f"--junitxml={REPORT}", "--durations=10"]
+    status = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment, **({"CHROMIUM_PATH": chromium} if chromium else {})},
+    ).returncode
+    if chromium is None:
+        say("\n  !!! BROWSER TESTS NOT RUN: there is no Chromium on this machine and none could be installed !!!\n")
+    if not REPORT.exists():
+        return 0, 1
+    suite = next(ElementTree.parse(REPORT).getroot().iter("testsuite")).attrib  # noqa: S314 - our own report
+    failed = int(suite["failures"]) + int(suite["errors"])
+    passed = int(suite["tests"]) - failed - int(suite["skipped"])
+    if int(suite["skipped"]):
+        say(f"  ! {suite['skipped']} skipped, for the reasons above")
+    return passed, failed or int(status != 0)
+
+
+def main() -> int:
+    what = sys.argv[1] if len(sys.argv) > 1 else "test"
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    LOG.unlink(missing_ok=True)
+    results = []
+    if what in ("test", "lint"):
+        results.append(run_checks(LINT))
+    if what == "test":
+        results.append(run_checks(contract_checks("default")))
+        results.append(run_pytest("not deep", {}))
+    if what == "deep":
+        results.append(run_checks(contract_checks("deep")))
+        results.append(run_pytest("deep or not deep", {"HYPOTHESIS_PROFILE": "deep", "BULKHEAD_DEEP": "1"}))
+    passed, failed = (sum(column) for column in zip(*results, strict=True))
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

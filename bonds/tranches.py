@@ -18,6 +18,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from intermediary.errors import Refusal
+from intermediary.waterfall import layer_loss
 
 Holder = TypeVar("Holder", bound=Hashable)
 
@@ -80,16 +81,12 @@ class PrincipalChange:
     unabsorbed_base_units: int
 
 
-def layer_loss_base_units(net_loss_base_units: int, attach_base_units: int, detach_base_units: int) -> int:
-    """Loss of the layer [attach, detach) at net cumulative loss N >= 0: min(max(N - attach, 0), detach - attach)."""
+def slice_loss_base_units(slice_: Slice, net_loss_base_units: int) -> int:
+    """The noteholders' part of the layer's loss at net cumulative loss N >= 0, rounded down; the retained vertical
+    slice bears the rest. All of the principal once N reaches detach."""
     if net_loss_base_units < 0:
         raise ValueError("a net cumulative loss below zero is a surplus of the client, not a loss of a layer")
-    return min(max(net_loss_base_units - attach_base_units, 0), detach_base_units - attach_base_units)
-
-
-def slice_loss_base_units(slice_: Slice, net_loss_base_units: int) -> int:
-    """The noteholders' part of the layer's loss, rounded down; the retained vertical slice bears the rest."""
-    loss = layer_loss_base_units(net_loss_base_units, slice_.attach_base_units, slice_.detach_base_units)
+    loss = layer_loss(net_loss_base_units, slice_.attach_base_units, slice_.detach_base_units)
     return loss * slice_.principal_base_units // slice_.width_base_units
 
 

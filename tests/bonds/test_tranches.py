@@ -17,7 +17,6 @@ from bonds.tranches import (
     changed_relationships,
     extension_buffer,
     holder_principal_base_units,
-    layer_loss_base_units,
     principal_break_base_units,
     principal_change,
     redeem,
@@ -51,7 +50,7 @@ def test_a_slice_refuses_terms_that_are_no_layer(attach: int, detach: int, princ
 
 def test_a_negative_net_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="surplus"):
-        layer_loss_base_units(-1, 0, 10)
+        slice_loss_base_units(Slice(A, 0, 10, 10), -1)
 
 
 def test_a_tranche_refuses_two_slices_of_one_relationship() -> None:
@@ -88,8 +87,8 @@ def test_a_redemption_outside_the_outstanding_principal_is_refused(amount: int) 
 @pytest.mark.parametrize(
     ("net_loss", "loss"), [(0, 0), (99, 0), (100, 0), (101, 1), (150, 50), (199, 99), (200, 100), (10**9, 100)]
 )
-def test_a_layer_loses_what_lies_between_attach_and_detach(net_loss: int, loss: int) -> None:
-    assert layer_loss_base_units(net_loss, 100, 200) == loss
+def test_a_slice_loses_what_lies_between_attach_and_detach(net_loss: int, loss: int) -> None:
+    assert slice_loss_base_units(Slice(A, 100, 200, 100), net_loss) == loss
 
 
 def test_the_worked_example_is_written_off_and_recovers_to_factor_040() -> None:
@@ -170,10 +169,10 @@ def test_slice_loss_rises_with_net_loss_and_stays_within_principal(slice_: Slice
 
 
 @given(net_losses, st.lists(st.integers(1, 10**15), min_size=1, max_size=5))
-def test_contiguous_layers_bear_the_whole_loss_between_them(net_loss: int, widths: list[int]) -> None:
+def test_a_stack_of_fully_sold_slices_bears_the_whole_loss(net_loss: int, widths: list[int]) -> None:
     attach, total = 0, 0
     for width in widths:
-        total += layer_loss_base_units(net_loss, attach, attach + width)
+        total += slice_loss_base_units(Slice(A, attach, attach + width, width), net_loss)
         attach += width
     assert total == min(net_loss, attach)
 

@@ -76,7 +76,9 @@ class OutstandingCurve:
 
     def handle(self) -> ql.DefaultProbabilityTermStructureHandle:
         """The same as a survival probability; call inside `evaluation_date` only."""
-        curve = ql.SurvivalProbabilityCurve([to_ql(d) for d in self.dates], list(self.shares), ql.Actual365Fixed())
+        # QuantLib refuses a survival of zero: a note that is certain to be lost keeps 1e-10 of its 100.
+        shares = [max(share, 1e-12) for share in self.shares]
+        curve = ql.SurvivalProbabilityCurve([to_ql(d) for d in self.dates], shares, ql.Actual365Fixed())
         return ql.DefaultProbabilityTermStructureHandle(curve)
 
     def daily_shares(self, start: date, end: date) -> FloatArray:

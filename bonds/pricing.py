@@ -10,7 +10,7 @@ loss. Two conventions for the coupon of a period in which a loss falls:
 All rates and yields are fractions of one; yields are effective annual, ACT/365. Loads QuantLib.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import log
@@ -23,11 +23,12 @@ from scipy.optimize import brentq
 
 from bonds.coupons import DAYS_A_YEAR
 from bonds.curves import DiscountCurve, OutstandingCurve, evaluation_date, years_between
-from bonds.schedule import CouponPeriod, coupon_schedule, to_ql
+from bonds.schedule import CouponPeriod, coupon_schedule, from_ql, to_ql
 from intermediary.errors import Refusal
 
 FloatArray = NDArray[np.float64]
 PAR = 100.0
+YIELD_BOUNDS = (-0.99, 10.0)  # beyond 1,000% a year a yield tells an investor nothing that the price does not
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,21 @@ class NoteTerms:
 
 @dataclass(frozen=True)
 class NoteValue:
-    """Prices per 100 of current principal. `spread_multiple`: z-spread over annual expected loss, None without one."""
+    """Prices per 100 of current principal, and what they imply.
+
+    `spread_multiple` is z-spread over annual expected loss. A figure is None where it does not exist: no yield within
+    `YIELD_BOUNDS` explains the price (a note close to certain loss), or nothing is expected to be lost.
+    """
 
     clean_price: float
     dirty_price: float
     accrued: float
-    no_loss_yield: float
-    expected_yield: float
-    risk_neutral_yield: float
-    modified_duration: float
-    convexity: float
-    z_spread: float
+    no_loss_yield: float | None
+    expected_yield: float | None
+    risk_neutral_yield: float | None
+    modified_duration: float | None
+    convexity: float | None
+    z_spread: float | None
     spread_multiple: float | None
 
 
@@ -86,26 +91,26 @@ def value_note(
     """Price under the risk-neutral curve, and its yield if nothing is lost, or what either measure expects."""
     _check_dates(as_of, discount, risk_neutral, physical)
     with evaluation_date(as_of):
-        bond = _bond(terms, as_of)
+        bond = _bond(terms)
         expected = _expected_leg(terms, as_of, risk_neutral)
         if terms.coupon_accrual == "daily":
             dirty = ql.CashFlows.npv(expected, discount.handle(), False, to_ql(as_of))
         else:
             bond.setPricingEngine(ql.RiskyBondEngine(risk_neutral.handle(), 0.0, discount.handle()))
             dirty = bond.NPV()
-        promised = bond.cashflows()
-        no_loss = _yield(promised, dirty, as_of)
-        rate = ql.InterestRate(no_loss, ql.Actual365Fixed(), ql.Compounded, ql.Annual)
-        z_spread = _z_spread(promised, dirty, discount, as_of)
+        accrued = bond.accruedAmount(to_ql(as_of))
+        no_loss = _yield(bond.cashflows(), dirty, as_of)
+        duration, convexity = _duration_and_convexity(bond.cashflows(), no_loss, as_of)
+        z_spread = _z_spread(bond.cashflows(), dirty, discount)
         return NoteValue(
-            clean_price=dirty - bond.accruedAmount(to_ql(as_of)),
+            clean_price=dirty - accrued,
             dirty_price=dirty,
-            accrued=bond.accruedAmount(to_ql(as_of)),
+            accrued=accrued,
             no_loss_yield=no_loss,
             expected_yield=_yield(_expected_leg(terms, as_of, physical), dirty, as_of),
             risk_neutral_yield=_yield(expected, dirty, as_of),
-            modified_duration=ql.CashFlows.duration(promised, rate, ql.Duration.Modified, False, to_ql(as_of)),
-            convexity=ql.CashFlows.convexity(promised, rate, False, to_ql(as_of)),
+            modified_duration=duration,
+            convexity=convexity,
             z_spread=z_spread,
             spread_multiple=_spread_multiple(z_spread, as_of, physical),
         )
@@ -161,7 +166,7 @@ def sensitivities(
     return slopes
 
 
-def _bond(terms: NoteTerms, as_of: date) -> ql.FixedRateBond:
+def _bond(terms: NoteTerms) -> ql.FixedRateBond:
     """The promised note. Its dates are adjusted already, so no calendar may move its settlement from a weekend."""
     schedule = coupon_schedule(terms.issue, terms.maturity, terms.months_between_coupons)
     dates = [to_ql(terms.issue), *(to_ql(period.accrual_end) for period in schedule)]
@@ -202,26 +207,52 @@ def _annuity(terms: NoteTerms, as_of: date, discount: DiscountCurve, outstanding
     )
 
 
-def _yield(leg: list[ql.CashFlow], dirty: float, as_of: date) -> float:
-    today = to_ql(as_of)
-    return float(
-        ql.CashFlows.yieldRate(leg, dirty, ql.Actual365Fixed(), ql.Compounded, ql.Annual, False, today, today)
-    )
+def _yield(leg: Sequence[ql.CashFlow], dirty: float, as_of: date) -> float | None:
+    """Effective annual yield, ACT/365. QuantLib's own solver has no bounds and fails on distressed prices."""
+    times, amounts = _flows(leg, as_of)
+    return _root(lambda rate: float(amounts @ (1 + rate) ** -times) - dirty)
 
 
-def _z_spread(promised: list[ql.CashFlow], dirty: float, discount: DiscountCurve, as_of: date) -> float:
+def _z_spread(promised: Sequence[ql.CashFlow], dirty: float, discount: DiscountCurve) -> float | None:
     """Continuous spread over the risk-free curve at which the promised cash flows are worth the price."""
+    times, amounts = _flows(promised, discount.as_of)
+    days = [from_ql(flow.date()) for flow in promised]
+    factors = np.array([discount.factor(day) for day in days if day > discount.as_of])
+    return _root(lambda spread: float((amounts * factors) @ np.exp(-spread * times)) - dirty)
+
+
+def _flows(leg: Sequence[ql.CashFlow], as_of: date) -> tuple[FloatArray, FloatArray]:
+    """Times in years and amounts of what is paid after `as_of`."""
+    paid = [(years_between(as_of, from_ql(flow.date())), flow.amount()) for flow in leg]
+    future = np.array([(time, amount) for time, amount in paid if time > 0])
+    return future[:, 0], future[:, 1]
+
+
+def _root(excess: Callable[[float], float]) -> float | None:
+    """Where a falling function of a rate is zero, or None if that is not within `YIELD_BOUNDS`."""
+    low, high = YIELD_BOUNDS
+    if not excess(low) >= 0 >= excess(high):
+        return None
+    return float(brentq(excess, low, high, xtol=1e-13))
+
+
+def _duration_and_convexity(
+    promised: Sequence[ql.CashFlow], no_loss_yield: float | None, as_of: date
+) -> tuple[float | None, float | None]:
+    """Modified duration in years and convexity in years squared, of the promised cash flows at their yield."""
+    if no_loss_yield is None:
+        return None, None
+    rate = ql.InterestRate(no_loss_yield, ql.Actual365Fixed(), ql.Compounded, ql.Annual)
     today = to_ql(as_of)
-    curve = discount.handle().currentLink()
-    return float(
-        ql.CashFlows.zSpread(promised, dirty, curve, ql.Actual365Fixed(), ql.Continuous, ql.NoFrequency, False,
-                             today, today)
+    return (
+        ql.CashFlows.duration(promised, rate, ql.Duration.Modified, False, today),
+        ql.CashFlows.convexity(promised, rate, False, today),
     )
 
 
-def _spread_multiple(z_spread: float, as_of: date, physical: OutstandingCurve) -> float | None:
+def _spread_multiple(z_spread: float | None, as_of: date, physical: OutstandingCurve) -> float | None:
     final_share = physical.shares[-1]
-    if not 0 < final_share < 1:
+    if z_spread is None or not 0 < final_share < 1:
         return None
     return z_spread * years_between(as_of, physical.dates[-1]) / -log(final_share)
 

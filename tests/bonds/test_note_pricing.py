@@ -40,6 +40,11 @@ def curve_of(terms: NoteTerms, as_of: date, market_price_of_risk: float = 0.454)
     return outstanding_curve(terms, as_of, lambda t: expected_outstanding([LAYER], measure, t))
 
 
+def known(figure: float | None) -> float:
+    assert figure is not None
+    return figure
+
+
 def lossless(terms: NoteTerms, as_of: date) -> OutstandingCurve:
     return outstanding_curve(terms, as_of, np.ones_like)
 
@@ -158,10 +163,44 @@ def test_without_losses_the_note_is_risk_free_and_the_yields_agree() -> None:
 def test_yields_order_as_the_measures_do_and_the_spread_is_a_multiple_of_expected_loss() -> None:
     discount = discount_curve(ISSUE, PAR_YIELDS)
     value = value_note(TERMS, ISSUE, discount, curve_of(TERMS, ISSUE), curve_of(TERMS, ISSUE, 0.0))
-    assert value.no_loss_yield > value.expected_yield > value.risk_neutral_yield
+    yields = (value.no_loss_yield, value.expected_yield, value.risk_neutral_yield)
+    no_loss, expected, risk_neutral = (known(figure) for figure in yields)
+    assert no_loss > expected > risk_neutral
     assert value.risk_neutral_yield == pytest.approx(0.0352, abs=0.002)
-    assert value.spread_multiple is not None
-    assert value.spread_multiple > 1
+    assert known(value.spread_multiple) > 1
+
+
+@pytest.mark.parametrize("as_of", DAYS[:-1], ids=str)
+def test_yield_and_z_spread_agree_with_quantlib_where_it_finds_them(as_of: date) -> None:
+    discount, outstanding = discount_curve(as_of, PAR_YIELDS), curve_of(TERMS, as_of)
+    value = value_note(TERMS, as_of, discount, outstanding, outstanding)
+    with evaluation_date(as_of):
+        day_count, today = ql.Actual365Fixed(), ql.Date(as_of.day, as_of.month, as_of.year)
+        flows = [(p.payment_date, 100 * 0.11 * p.year_fraction) for p in TERMS.remaining(as_of)]
+        flows.append((flows[-1][0], 100.0))
+        leg = [ql.SimpleCashFlow(amount, ql.Date(day.day, day.month, day.year)) for day, amount in flows]
+        theirs = ql.CashFlows.yieldRate(leg, value.dirty_price, day_count, ql.Compounded, ql.Annual, False, today)
+        spread = ql.CashFlows.zSpread(leg, value.dirty_price, discount.handle().currentLink(), day_count,
+                                      ql.Continuous, ql.NoFrequency, False, today, today)
+    assert value.no_loss_yield == pytest.approx(theirs, abs=1e-8)
+    assert value.z_spread == pytest.approx(spread, abs=1e-8)
+
+
+@pytest.mark.parametrize("terms", [DAILY, AT_PAYMENT], ids=["daily", "at_payment"])
+@pytest.mark.parametrize("loss", [0.9, 0.999, 1.0])
+@pytest.mark.parametrize("days_left", [1, 10, 1000])
+def test_a_note_close_to_certain_loss_still_has_a_price(terms: NoteTerms, loss: float, days_left: int) -> None:
+    as_of = terms.maturity - timedelta(days=days_left)
+    discount = discount_curve(as_of, PAR_YIELDS)
+
+    def falling(times: FloatArray) -> FloatArray:
+        return np.asarray(1 - loss * np.minimum(1, times / times[-1] * 2), dtype=np.float64)
+
+    outstanding = outstanding_curve(terms, as_of, falling)
+    value = value_note(terms, as_of, discount, outstanding, outstanding)
+    assert value.dirty_price == pytest.approx(hand_price(terms, as_of, discount, outstanding), abs=1e-8)
+    if days_left == 1:
+        assert value.no_loss_yield is value.modified_duration is value.z_spread is None
 
 
 def test_duration_and_convexity_match_bumped_promised_cash_flows() -> None:
@@ -175,7 +214,7 @@ def test_duration_and_convexity_match_bumped_promised_cash_flows() -> None:
         discounted = [amount / (1 + rate) ** ((day - as_of).days / 365) for day, amount in flows]
         return float(sum(discounted))
 
-    y, h = value.no_loss_yield, 1e-4
+    y, h = known(value.no_loss_yield), 1e-4
     assert promised(y) == pytest.approx(value.dirty_price, abs=1e-6)
     slope = (promised(y + h) - promised(y - h)) / (2 * h)
     curvature = (promised(y + h) - 2 * promised(y) + promised(y - h)) / h**2

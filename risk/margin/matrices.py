@@ -1,0 +1,70 @@
+"""What a tick computes once for all accounts: every instrument priced under every shock.
+
+Built by one process from (snapshot, ruleset, scenarios, instruments) and used for each shard of accounts. Nothing here
+knows an account.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risk.margin.addons import LiquidityModel
+from risk.margin.instruments import Instrument
+from risk.margin.revaluation import InstrumentTable, profit_matrix, resolve
+from risk.margin.ruleset import Ruleset
+from risk.margin.scenarios import ScenarioSet
+from risk.margin.shocks import ShockSet, forecast_shocks, jump_shocks, stress_shocks
+from risk.market.snapshot import MarketSnapshot
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RiskMatrices:
+    """Profit matrices (I instruments by shocks), USD per unit held, and the market data of the add-ons.
+
+    `profit` scenarios, `profit_single` the same in float32 for the bulk; `jump` grid; `stress` the ruleset's list;
+    `forecast` -5/-10/-20%. `adv_usd` and `daily_vol` (U,) in the order of the table's coins.
+    """
+
+    snapshot_id: str
+    ruleset: Ruleset
+    scenario_id: str
+    table: InstrumentTable
+    stress_shocks: ShockSet
+    profit: Floats
+    profit_single: Singles
+    jump: Floats
+    stress: Floats
+    forecast: Floats
+    adv_usd: Floats
+    daily_vol: Floats
+    liquidity: LiquidityModel
+
+    @classmethod
+    def build(
+        cls, snapshot: MarketSnapshot, ruleset: Ruleset, scenarios: ScenarioSet, instruments: Sequence[Instrument]
+    ) -> "RiskMatrices":
+        """Price everything. Raises ValueError when the scenarios and the snapshot know different coins."""
+        table = resolve(instruments, snapshot)
+        coins = table.coins
+        stressed = stress_shocks(snapshot, ruleset.stress)
+        profit = profit_matrix(table, scenarios.shocks)
+        return cls(
+            snapshot_id=snapshot.id,
+            ruleset=ruleset,
+            scenario_id=scenarios.id,
+            table=table,
+            stress_shocks=stressed,
+            profit=profit,
+            profit_single=profit.astype(np.float32),
+            jump=profit_matrix(table, jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves)),
+            stress=profit_matrix(table, stressed),
+            forecast=profit_matrix(table, forecast_shocks(coins)),
+            adv_usd=np.array([float(snapshot.underlyings[coin].adv_usd) for coin in coins]),
+            daily_vol=scenarios.daily_vol,
+            liquidity=LiquidityModel.of(ruleset),
+        )

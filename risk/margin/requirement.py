@@ -1,0 +1,265 @@
+"""The requirement of every account of a shard, with a breakdown that adds up.
+
+total = max(base, jump) + liquidity, base = max(ES 99%, Pareto VaR 99.7%). Beside it stand what admission, early warning
+and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss if the market fell
+further, and the scenario losses themselves. Losses are positive USD floats; money begins where the caller rounds up.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intermediary.money import EXACT, requirement_from_float, round_down
+from risk.margin.addons import close_out_cost, jump_requirement
+from risk.margin.admission import ScenarioOutcome
+from risk.margin.kernels import grouped_losses, sparse_losses
+from risk.margin.matrices import RiskMatrices
+from risk.margin.positions import Positions
+from risk.margin.tails import fit_pareto, tail_count, worst_losses
+
+__all__ = ["Positions", "RequirementBatch", "RequirementLine", "RiskMatrices", "requirements"]
+
+Floats = NDArray[np.float64]
+
+BLOCK_ACCOUNTS = 500  # losses of a block, 4 MB in float32, stay in cache between the product and the partition
+HEDGED_SHARE = 1e-3  # below this share of gross notional float32 cancellation would show in the requirement
+
+
+class RequirementLine(NamedTuple):
+    """One line of a breakdown, USD."""
+
+    name: str
+    amount_usd: float
+
+
+@dataclass(frozen=True)
+class RequirementBatch:
+    """Results of A accounts; arrays are (A,) unless said otherwise, USD.
+
+    `es_99`, `evt_var_997`, `base`, `jump`, `liquidity`, `total`; `es_995` of positions and collateral together;
+    `gross_notional`; `net_delta` (A, U); `collateral_value` now, without haircuts; `stress_loss`, `stress_cost`,
+    `stress_collateral` (A, K) per scenario of the ruleset; `worst_stress` index of the largest loss plus cost;
+    `forecast_loss` (A, 3) of positions at -5/-10/-20%.
+    """
+
+    matrices: RiskMatrices
+    held: Positions
+    es_99: Floats
+    evt_var_997: Floats
+    base: Floats
+    jump: Floats
+    liquidity: Floats
+    total: Floats
+    es_995: Floats
+    gross_notional: Floats
+    net_delta: Floats
+    collateral_value: Floats
+    stress_loss: Floats
+    stress_cost: Floats
+    stress_collateral: Floats
+    worst_stress: NDArray[np.int64]
+    forecast_loss: Floats
+
+    @property
+    def stress_names(self) -> tuple[str, ...]:
+        """Names of the K scenarios."""
+        return tuple(item.name for item in self.matrices.ruleset.stress)
+
+    @property
+    def worst_stress_loss(self) -> Floats:
+        """(A,) loss plus close-out cost of each account's worst scenario."""
+        return np.take_along_axis(self.stress_loss + self.stress_cost, self.worst_stress[:, None], axis=1)[:, 0]
+
+    def worst_stress_name(self, account: int) -> str:
+        """Name of the scenario that costs this account most."""
+        return self.stress_names[self.worst_stress[account]]
+
+    def lines(self, account: int) -> tuple[RequirementLine, ...]:
+        """The breakdown: summed from the left it is exactly `total[account]`."""
+        return tuple(RequirementLine(name, float(part[account])) for name, part in self._parts())
+
+    def scenario_losses(self, account: int) -> Floats:
+        """(S,) losses of positions and collateral together, the severity of the loss model."""
+        row = self.held.slice(account, account + 1)
+        return _losses(row, self.matrices.profit)[0]
+
+    def outcomes(self, account: int, decimals: int = 6) -> tuple[ScenarioOutcome, ...]:
+        """What the admission test judges: every stress of the ruleset, then ES over the margin period."""
+        results = [
+            _outcome(
+                item.name,
+                item.title,
+                float(self.stress_loss[account, index]),
+                float(self.stress_cost[account, index]),
+                float(self.stress_collateral[account, index]),
+                decimals,
+            )
+            for index, item in enumerate(self.matrices.ruleset.stress)
+        ]
+        if self.matrices.ruleset.admits_es:
+            percent = f"{100 * self.matrices.ruleset.admission_quantile:g}"
+            results.append(
+                _outcome(
+                    f"es_{percent.replace('.', '_')}",
+                    f"Expected shortfall {percent}% over the margin period of risk",
+                    float(self.es_995[account]),
+                    float(self.liquidity[account]),
+                    float(self.collateral_value[account]),
+                    decimals,
+                )
+            )
+        return tuple(results)
+
+    def _parts(self) -> tuple[tuple[str, Floats], ...]:
+        return (
+            ("expected_shortfall_99", self.es_99),
+            ("extreme_value_excess", self.base - self.es_99),
+            ("jump_excess", np.maximum(self.jump - self.base, 0.0)),
+            ("liquidity_and_concentration", self.liquidity),
+        )
+
+
+def requirements(
+    matrices: RiskMatrices, positions: Positions, collateral: Positions | None = None
+) -> RequirementBatch:
+    """Requirements of A accounts. `collateral` holds the same accounts' margin assets as positions in instruments of
+    the same table; it enters ES 99.5%, stress and the loss model, never the initial margin (haircuts cover it there).
+    Raises ValueError on a position outside the table."""
+    positions.check(len(matrices.table.instruments))
+    if collateral is not None:
+        collateral.check(len(matrices.table.instruments))
+    held = positions.with_held(collateral)
+    gross = _gross(positions, matrices)
+    es_99, evt, es_995_alone = _tails(positions, matrices, gross)
+    es_995 = es_995_alone if collateral is None else _tails(held, matrices, gross)[2]
+    base = np.maximum(es_99, evt)
+    delta = _net_delta(positions, matrices)
+    liquidity = matrices.liquidity.charge(delta, matrices.adv_usd, matrices.daily_vol).sum(axis=1)
+    jump = _jump(positions, matrices)
+    stress_loss = _losses(positions, matrices.stress)
+    stress_cost = _stress_cost(delta, matrices)
+    value = np.zeros(positions.accounts) if collateral is None else collateral.weighted(_values(matrices))
+    total = ((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + liquidity
+    return RequirementBatch(
+        matrices=matrices,
+        held=held,
+        es_99=es_99,
+        evt_var_997=evt,
+        base=base,
+        jump=jump,
+        liquidity=liquidity,
+        total=total,
+        es_995=es_995,
+        gross_notional=gross,
+        net_delta=delta,
+        collateral_value=value,
+        stress_loss=stress_loss,
+        stress_cost=stress_cost,
+        stress_collateral=_stress_collateral(collateral, value, matrices),
+        worst_stress=np.argmax(stress_loss + stress_cost, axis=1),
+        forecast_loss=_losses(positions, matrices.forecast),
+    )
+
+
+def _tails(positions: Positions, matrices: RiskMatrices, gross: Floats) -> tuple[Floats, Floats, Floats]:
+    """(A,) ES 99%, Pareto VaR 99.7% and ES 99.5%, none below zero: float32 blocks, then float64 for hedged books."""
+    results = np.zeros((3, positions.accounts))
+    for start in range(0, positions.accounts, BLOCK_ACCOUNTS):
+        stop = min(start + BLOCK_ACCOUNTS, positions.accounts)
+        block = positions.slice(start, stop)
+        losses = np.empty((stop - start, matrices.profit.shape[1]), dtype=np.float32)
+        sparse_losses(losses, block.indptr, block.indices, block.quantity, matrices.profit_single)
+        results[:, start:stop] = _measure(losses, matrices)
+    for account in np.flatnonzero((results[0] < HEDGED_SHARE * gross) & (gross > 0.0)):
+        results[:, account] = _measure(_losses(positions.slice(account, account + 1), matrices.profit), matrices)[:, 0]
+    return results[0], results[1], results[2]
+
+
+def _measure(losses: NDArray[np.floating[Any]], matrices: RiskMatrices) -> Floats:
+    rules = matrices.ruleset
+    size = losses.shape[1]
+    worst = worst_losses(losses, rules.evt_exceedances + 1)
+    tail = fit_pareto(worst, size, rules.evt_shape_max)
+    rows = [
+        worst[:, -tail_count(size, rules.es_quantile) :].mean(axis=1),
+        tail.value_at_risk(rules.evt_quantile),
+        worst[:, -tail_count(size, rules.admission_quantile) :].mean(axis=1),
+    ]
+    return np.maximum(np.stack(rows), 0.0)
+
+
+def _losses(positions: Positions, profit: Floats) -> Floats:
+    """(A, shocks) losses in float64."""
+    losses = np.empty((positions.accounts, profit.shape[1]))
+    sparse_losses(losses, positions.indptr, positions.indices, positions.quantity, profit)
+    return losses
+
+
+def _gross(positions: Positions, matrices: RiskMatrices) -> Floats:
+    absolute = Positions(positions.indptr, positions.indices, np.abs(positions.quantity))
+    return absolute.weighted(matrices.table.notional_usd)
+
+
+def _values(matrices: RiskMatrices) -> Floats:
+    """(I,) market value of one unit of a collateral asset: only spot and cash have one."""
+    holds = np.array([item.kind in ("spot", "cash") for item in matrices.table.instruments])
+    return np.where(holds, matrices.table.mark, 0.0)
+
+
+def _net_delta(positions: Positions, matrices: RiskMatrices) -> Floats:
+    """(A, U) USD delta by underlying; cash has none."""
+    columns = matrices.table.column[positions.indices]
+    keep = columns >= 0
+    delta = np.zeros((positions.accounts, len(matrices.table.coins)))
+    amounts = positions.quantity * matrices.table.delta_usd[positions.indices]
+    np.add.at(delta, (positions.owners()[keep], columns[keep]), amounts[keep])
+    return delta
+
+
+def _jump(positions: Positions, matrices: RiskMatrices) -> Floats:
+    table, rules = matrices.table, matrices.ruleset
+    grid = np.zeros((positions.accounts, len(table.coins), matrices.jump.shape[1]))
+    grouped_losses(grid, positions.indptr, positions.indices, positions.quantity, matrices.jump, table.column)
+    cash = np.array([item.kind == "cash" for item in table.instruments])
+    fall = np.where(cash, np.maximum(table.mark - rules.jump_peg, 0.0), 0.0)
+    return jump_requirement(grid, table.coins, positions.weighted(fall), rules.jump_majors_share)
+
+
+def _stress_cost(delta: Floats, matrices: RiskMatrices) -> Floats:
+    """(A, K) USD of replacing the stressed net delta in the scenario's depth, or at its stated slippage."""
+    cost = np.zeros((delta.shape[0], len(matrices.ruleset.stress)))
+    for index, item in enumerate(matrices.ruleset.stress):
+        stressed = np.abs(delta) * matrices.stress_shocks.price_ratio[index]
+        depth = matrices.adv_usd * float(item.depth_factor)
+        if item.uses_liquidity_model:
+            cost[:, index] = close_out_cost(matrices.liquidity, stressed, depth, matrices.daily_vol).sum(axis=1)
+        cost[:, index] += stressed.sum(axis=1) * item.slippage_bps / 10_000.0
+        cost[:, index] += np.where(stressed.sum(axis=1) > 0.0, float(item.fixed_cost_usd), 0.0)
+    return cost
+
+
+def _stress_collateral(collateral: Positions | None, value: Floats, matrices: RiskMatrices) -> Floats:
+    """(A, K) USD that held margin realises: its stressed value less the stated slippage on coins."""
+    count = len(matrices.ruleset.stress)
+    if collateral is None:
+        return np.zeros((value.size, count))
+    stressed = value[:, None] - _losses(collateral, matrices.stress)
+    slip = np.array([item.slippage_bps / 10_000.0 for item in matrices.ruleset.stress])
+    coins = np.array([item.kind != "cash" for item in matrices.table.instruments])
+    units = np.where(coins, _values(matrices), 0.0)[:, None] + np.where(coins[:, None], matrices.stress, 0.0)
+    for index in np.flatnonzero(slip):
+        stressed[:, index] -= slip[index] * collateral.weighted(units[:, index])
+    return stressed
+
+
+def _outcome(name: str, title: str, loss: float, cost: float, collateral: float, decimals: int) -> ScenarioOutcome:
+    return ScenarioOutcome(
+        name=name,
+        title=title,
+        position_loss=requirement_from_float(loss, decimals),
+        close_out_cost=requirement_from_float(cost, decimals),
+        collateral_value=round_down(Decimal(collateral).scaleb(decimals, EXACT)),
+    )

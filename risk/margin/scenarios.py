@@ -1,0 +1,172 @@
+"""Joint scenarios of the coming margin period: what the market could do to every coin at once.
+
+With recorded history: 1,250 recent days and 500 half-day-phased days of named stressed windows, filtered (a residual
+times today's volatility, never below the full-history floor), and 250 draws of a t-copula with Pareto tails. Without
+history all are drawn. A coin that did not trade on a day takes its part from the coins that did, given the calibrated
+correlation, so that every scenario stays joint. The set depends on (day, ruleset, history) alone: callers cache by id.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from intermediary.canonical import hash_of
+from risk.margin.ruleset import Ruleset
+from risk.margin.shocks import ShockSet
+from risk.market.history import DailyHistory
+from risk.market.parameters import COINS, CoinParameters, Parameters, load_parameters
+from risk.market.volatility import ewma_filter, nearest_correlation
+
+Floats = NDArray[np.float64]
+
+# Days when several coins broke at once. The span of each holds the event and its aftermath.
+STRESSED_WINDOWS: tuple[tuple[date, date], ...] = (
+    (date(2020, 2, 20), date(2020, 4, 30)),
+    (date(2021, 5, 1), date(2021, 7, 31)),
+    (date(2022, 5, 1), date(2022, 7, 15)),
+    (date(2022, 11, 1), date(2022, 12, 1)),
+    (date(2024, 8, 1), date(2024, 8, 15)),
+    (date(2025, 10, 10), date(2025, 10, 20)),
+    (date(2026, 1, 28), date(2026, 2, 15)),
+)
+BODY_POINTS = np.arange(0.05, 0.96, 0.05)
+
+
+@dataclass(frozen=True)
+class ScenarioSet:
+    """S joint shocks with where they come from. `daily_vol` (U,) is the volatility they were scaled with; `id` names
+    the set by the day, the ruleset and the source."""
+
+    id: str
+    as_of: date
+    source: str
+    shocks: ShockSet
+    daily_vol: Floats
+
+
+def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None) -> ScenarioSet:
+    """The scenarios for margin periods that begin on `as_of`; `history` must end before it (see `load_history`).
+
+    History shorter than the recent sample is treated as none: half a sample would hide which half it is.
+    """
+    parameters = load_parameters()
+    # One seed for all days: margin must move with the market, not with the draw.
+    random = np.random.default_rng(ruleset.seed)
+    if history is not None and len(history.days) > ruleset.scenarios_recent:
+        source = "history"
+        residuals, vol_now = _residuals_of_history(history, ruleset, parameters, random)
+    else:
+        source = "simulated"
+        residuals = _draw(ruleset.scenarios_total, parameters, random)
+        vol_now = np.array([parameters.coins[coin].vol_now for coin in COINS])
+    floor = np.array([parameters.coins[coin].vol_floor for coin in COINS])
+    daily_vol = np.maximum(vol_now, floor)
+    return ScenarioSet(
+        id=hash_of({"as_of": as_of.isoformat(), "ruleset": ruleset.hash, "source": source}),
+        as_of=as_of,
+        source=source,
+        shocks=_shocks(residuals, daily_vol, ruleset, parameters, random),
+        daily_vol=daily_vol,
+    )
+
+
+def _shocks(
+    residuals: Floats, daily_vol: Floats, ruleset: Ruleset, parameters: Parameters, random: np.random.Generator
+) -> ShockSet:
+    """Residuals (S, U) in daily standard deviations into moves over the margin period, by the square root of time."""
+    root = np.sqrt(ruleset.mpor_hours / 24.0)
+    log_return = residuals * daily_vol * root
+    response = parameters.vol_response
+    vol_log = response.down * np.maximum(-residuals, 0.0) + response.up * np.maximum(residuals, 0.0)
+    vol_log += response.residual * random.standard_normal(residuals.shape)
+    premium = ruleset.premium_beta * log_return
+    premium += ruleset.premium_vol * root * random.standard_normal(residuals.shape)
+    count = residuals.shape[0]
+    return ShockSet(
+        coins=COINS,
+        price_ratio=np.exp(log_return),
+        vol_ratio=np.exp(vol_log * root),
+        premium=premium,
+        basis_annual=ruleset.basis_vol_annual * root * random.standard_normal(count),
+        peg=np.ones(count),
+    )
+
+
+def _residuals_of_history(
+    history: DailyHistory, ruleset: Ruleset, parameters: Parameters, random: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """(S, U) residuals and (U,) volatility forecast after the last recorded day."""
+    phases = []
+    forecasts = []
+    for returns in history.returns:
+        filtered = [ewma_filter(returns[:, column], ruleset.ewma_decay) for column in range(len(COINS))]
+        phases.append(np.column_stack([residual for residual, _ in filtered]))
+        forecasts.append(np.array([forecast for _, forecast in filtered]))
+    recent = _joint_rows(phases[0])[-ruleset.scenarios_recent :]
+    stressed = _stressed_rows(history, phases, ruleset.scenarios_stressed)
+    recorded = _fill_missing(np.vstack([recent, stressed]), np.array(parameters.correlation), random)
+    drawn = _draw(ruleset.scenarios_total - recorded.shape[0], parameters, random)
+    return np.vstack([recorded, drawn]), forecasts[0]
+
+
+def _joint_rows(residuals: Floats) -> Floats:
+    """Days on which the three coins recorded throughout all have a residual."""
+    anchors = [COINS.index(coin) for coin in ("BTC", "ETH", "XRP")]
+    rows: Floats = residuals[~np.isnan(residuals[:, anchors]).any(axis=1)]
+    return rows
+
+
+def _stressed_rows(history: DailyHistory, phases: list[Floats], count: int) -> Floats:
+    """Both phases of every stressed day; of more than `count` the calmest are dropped, so no crash day ever is."""
+    inside = np.array([any(first <= day <= last for first, last in STRESSED_WINDOWS) for day in history.days])
+    rows = np.vstack([_joint_rows(phase[inside]) for phase in phases])
+    size = np.nanmean(np.abs(rows), axis=1)
+    keep = np.sort(np.argsort(-size, kind="stable")[:count])
+    chosen: Floats = rows[keep]
+    return chosen
+
+
+def _fill_missing(residuals: Floats, correlation: Floats, random: np.random.Generator) -> Floats:
+    """Replace NaN by a draw given the coins recorded that day: mean R_mo R_oo^-1 z_o, variance the Schur complement."""
+    filled = residuals.copy()
+    missing = np.isnan(residuals)
+    for pattern in np.unique(missing, axis=0):
+        if not pattern.any():
+            continue
+        rows = np.flatnonzero((missing == pattern).all(axis=1))
+        seen = ~pattern
+        gain = np.linalg.solve(correlation[np.ix_(seen, seen)], correlation[np.ix_(seen, pattern)])
+        left = correlation[np.ix_(pattern, pattern)] - correlation[np.ix_(pattern, seen)] @ gain
+        root = np.linalg.cholesky(left + 1e-9 * np.eye(left.shape[0]))
+        noise = random.standard_normal((rows.size, left.shape[0])) @ root.T
+        filled[np.ix_(rows, pattern)] = residuals[np.ix_(rows, seen)] @ gain + noise
+    return filled
+
+
+def _draw(count: int, parameters: Parameters, random: np.random.Generator) -> Floats:
+    """(count, U) residuals of the t-copula with each coin's own body and tails."""
+    root = np.linalg.cholesky(nearest_correlation(np.array(parameters.correlation)))
+    normal = random.standard_normal((count, len(COINS))) @ root.T
+    mixing = np.sqrt(random.chisquare(parameters.dof, size=(count, 1)) / parameters.dof)
+    uniform = stats.t.cdf(normal / mixing, parameters.dof)
+    columns = [residual_quantile(parameters.coins[coin], uniform[:, index]) for index, coin in enumerate(COINS)]
+    return np.column_stack(columns)
+
+
+def residual_quantile(coin: CoinParameters, probability: Floats) -> Floats:
+    """Residual of `probability` in (0, 1): linear between body quantiles, Pareto beyond 5% and 95%.
+
+    The body meets each tail at its threshold, so the function is continuous and increasing.
+    """
+    body = np.array(coin.body)
+    body[0], body[-1] = -coin.lower.u, coin.upper.u
+    result = np.interp(probability, BODY_POINTS, np.maximum.accumulate(body))
+    for tail, sign, beyond in ((coin.lower, -1.0, probability), (coin.upper, 1.0, 1.0 - probability)):
+        hit = beyond < tail.share
+        xi = max(tail.xi, 1e-9)
+        excess = np.expm1(-xi * np.log(beyond[hit] / tail.share)) * tail.beta / xi
+        result[hit] = sign * (tail.u + excess)
+    return result

@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ VAR = Path(os.environ.get("BULKHEAD_VAR") or CHECKOUT / "var")
 LOG = VAR / "log" / "setup.log"
 VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
+ANVIL = CHECKOUT / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
 CONTRACTS = CHECKOUT / "settlement" / "contracts"
 FREE_MB_NEEDED = 2_500  # .venv 1.4 GB with the test tools, node packages and the first database 0.5 GB, caches
 
@@ -54,6 +56,8 @@ def install_for_running() -> None:
     make_environment()
     install_python_packages("Python packages", "requirements.lock")
     install_node_packages("Node packages: anvil and the pages' parts", CHECKOUT)
+    if platform.machine() == "x86_64":
+        require_file(ANVIL, CHECKOUT / "node_modules" / ".done")
     compile_kernels()
 
 
@@ -87,11 +91,11 @@ def install_python_packages(title: str, lock_name: str) -> None:
         return
     environment = cache_environment()
     uv = VENV / "bin" / "uv"
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
     if not uv.exists():
         uv_lock = CHECKOUT / "requirements-uv.lock"
         run_step("Installer (uv)", [*pip, "-r", uv_lock], environment=environment, must_succeed=False, log=LOG)
-    by_uv = [uv, "pip", "install", "--python", PYTHON, "--require-hashes", "-r", lock]
+    by_uv: list[str | Path] = [uv, "pip", "install", "--python", PYTHON, "--require-hashes", "-r", lock]
     if not (uv.exists() and run_step(title, by_uv, environment=environment, must_succeed=False, log=LOG)):
         run_step(f"{title} (by pip, which takes a minute or two)", [*pip, "-r", lock], environment=environment, log=LOG)
     stamp.write()
@@ -105,6 +109,14 @@ def install_node_packages(title: str, folder: Path) -> None:
     command = [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     run_step(title, command, directory=folder, environment=cache_environment(), log=LOG)
     stamp.write()
+
+
+def require_file(path: Path, stamp: Path) -> None:
+    """npm leaves out an optional package that it could not download, and says nothing: ask again next time."""
+    if not path.exists():
+        stamp.unlink(missing_ok=True)
+        say(f"  ✗ npm did not install {path.relative_to(CHECKOUT)}; is the registry reachable? See {LOG}")
+        raise StepFailed(str(path))
 
 
 def npm() -> list[str | Path]:

@@ -122,9 +122,7 @@ class RequirementBatch:
         )
 
 
-def requirements(
-    matrices: RiskMatrices, positions: Positions, collateral: Positions | None = None
-) -> RequirementBatch:
+def requirements(matrices: RiskMatrices, positions: Positions, collateral: Positions | None = None) -> RequirementBatch:
     """Requirements of A accounts. `collateral` holds the same accounts' margin assets as positions in instruments of
     the same table; it enters ES 99.5%, stress and the loss model, never the initial margin (haircuts cover it there).
     Raises ValueError on a position outside the table."""

@@ -109,7 +109,5 @@ def ruleset(name: str) -> Ruleset:
     if name == "standard":
         return Ruleset(name=name, version=1, stress=published_scenarios(), haircut_bps=HAIRCUT_BPS)
     if name == "worked-example":
-        return Ruleset(
-            name=name, version=1, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS
-        )
+        return Ruleset(name=name, version=1, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS)
     raise BadInput("risk.unknown_ruleset", f"there is no ruleset {name}", name=name)

@@ -1,0 +1,84 @@
+"""Expected loss and attachment of the layers of one relationship: integrals of the shortfall survival S(x, t).
+
+These are what a noteholder watches and what a tranche is priced from: EL = Int_a^d S / (d - a), the probability that
+the layer loses anything, PFL = S(a), and that it loses everything, PLL = S(d). Baskets are elsewhere: a tranche over
+several relationships is a sum of such layers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risk.margin.ruleset import Ruleset
+from risk.margin.shortfall import NODES, LossModel, ScenarioSeverity, shortfall_survival
+
+__all__ = ["LayerMeasures", "LossModel", "layer_measures", "live_loss_model", "shortfall_survival", "term_structure"]
+
+Floats = NDArray[np.float64]
+
+LAYER_NODES = 32  # S is smooth in x: doubling moves no figure by 1e-9 (tested)
+
+
+@dataclass(frozen=True)
+class LayerMeasures:
+    """Of one layer over one horizon: `el` expected loss as a share of the layer's width, `pfl` probability of a first
+    loss, `pll` of total loss, `cel` expected loss given a loss (el / pfl, 0 when none is possible)."""
+
+    el: float
+    pfl: float
+    pll: float
+
+    @property
+    def cel(self) -> float:
+        """Conditional expected loss."""
+        return self.el / self.pfl if self.pfl > 0.0 else 0.0
+
+
+def layer_measures(
+    model: LossModel, attach: float, detach: float, years: float, nodes: int = NODES, layer_nodes: int = LAYER_NODES
+) -> LayerMeasures:
+    """Measures of the layer [attach, detach) of the loss beyond margin, in the model's unit, within `years`.
+
+    Raises ValueError unless 0 <= attach < detach.
+    """
+    points, weights = _layer_nodes(attach, detach, layer_nodes)
+    survival = shortfall_survival(model, np.concatenate([points, [attach, detach]]), years, nodes)
+    return LayerMeasures(
+        el=float(weights @ survival[:-2]) / (detach - attach), pfl=float(survival[-2]), pll=float(survival[-1])
+    )
+
+
+def term_structure(model: LossModel, attach: float, detach: float, years: Sequence[float] | Floats) -> Floats:
+    """(T,) expected loss of the layer, as a share of its width, by each horizon; rises with the horizon."""
+    return np.array([layer_measures(model, attach, detach, float(horizon)).el for horizon in years])
+
+
+def live_loss_model(
+    losses_usd: Floats, *, hazard_annual: float, margin_usd: float, ruleset: Ruleset, cost_usd: float = 0.0
+) -> LossModel:
+    """The loss model of a relationship as it stands now.
+
+    `losses_usd` (S,) its scenario losses over the margin period, positions and collateral together; `margin_usd` held
+    at market value, less exposure it has not paid; `cost_usd` of closing out. The scale s0 is 1: the losses are already
+    in USD, and distress only spreads them.
+    """
+    rules = ruleset.loss_model
+    return LossModel(
+        hazard_annual=hazard_annual,
+        rho=rules.rho,
+        v=rules.severity_vol,
+        s0=1.0,
+        severity=ScenarioSeverity.of(losses_usd, rules.tail_share, ruleset.evt_shape_max),
+        margin=margin_usd,
+        cost=cost_usd,
+    )
+
+
+def _layer_nodes(attach: float, detach: float, nodes: int) -> tuple[Floats, Floats]:
+    if not 0.0 <= attach < detach:
+        raise ValueError(f"a layer needs 0 <= attach < detach, not {attach} and {detach}")
+    point, weight = np.polynomial.legendre.leggauss(nodes)
+    half = (detach - attach) / 2.0
+    return attach + half * (point + 1.0), half * weight

@@ -1,0 +1,171 @@
+"""S(x, t): the probability that a relationship defaults within t and its loss beyond margin exceeds x.
+
+One standard normal m is distress: it loads the default and scales the gap. Given m they are independent, so
+S(x, t) = Int p(t; m) P(G > margin + x | m) phi(m) dm with
+p(t; m) = N((N^-1(1 - exp(-Lambda t)) - sqrt(rho) m) / sqrt(1 - rho)),
+G = s(m) Z, s(m) = s0 exp(-v m - v^2 / 2). The integral is exact quadrature, split where the severity has a kink.
+All amounts share one unit, the caller's: USD in the platform, multiples of margin in the reference table.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr, ndtri
+
+from risk.margin.tails import fit_pareto, worst_losses
+
+Floats = NDArray[np.float64]
+
+NODES = 64  # Gauss-Legendre nodes a panel: doubling them moves no figure by 1e-9 (tested)
+DISTRESS_LIMIT = 9.0  # beyond nine standard deviations the normal density is below 1e-18
+
+
+class Severity(Protocol):
+    """The law of Z, the gap given default before scaling by distress."""
+
+    @property
+    def kink(self) -> float:
+        """Where the density jumps: the quadrature splits there."""
+        ...
+
+    def survival(self, z: Floats) -> Floats:
+        """P(Z > z), any shape."""
+        ...
+
+
+@dataclass(frozen=True)
+class NormalBodySeverity:
+    """Pareto tail beyond `u` with P(Z > u) = share; below it the normal upper tail scaled to meet it."""
+
+    u: float
+    xi: float
+    beta: float
+    share: float
+
+    @property
+    def kink(self) -> float:
+        """The threshold."""
+        return self.u
+
+    def survival(self, z: Floats) -> Floats:
+        """P(Z > z) = min(1, Q(z) share / Q(u)) up to u, share (1 + xi (z - u)/beta)^(-1/xi) beyond."""
+        body = np.minimum(1.0, np.exp(log_ndtr(-z) - log_ndtr(-self.u)) * self.share)
+        return np.where(z > self.u, _pareto_survival(z, self.u, self.xi, self.beta, self.share), body)
+
+
+@dataclass(frozen=True)
+class ScenarioSeverity:
+    """The relationship's own scenario losses, interpolated, with a Pareto tail beyond the threshold.
+
+    `points` ascending losses up to the threshold `u` and `levels` the share of scenarios above each.
+    """
+
+    points: Floats
+    levels: Floats
+    u: float
+    xi: float
+    beta: float
+    share: float
+
+    @classmethod
+    def of(cls, losses: Floats, share: float, shape_max: float) -> "ScenarioSeverity":
+        """From equally likely scenario losses (S,); the worst `share` of them is replaced by the fitted tail."""
+        count = max(2, round(losses.size * share))
+        worst = worst_losses(losses[None, :], count + 1)
+        tail = fit_pareto(worst, losses.size, shape_max)
+        body = np.sort(losses)[: losses.size - count]
+        levels = 1.0 - (np.arange(body.size) + 1.0) / losses.size
+        points = np.concatenate([body, [max(float(tail.u[0]), float(body[-1]))]])
+        return cls(
+            points=points,
+            levels=np.concatenate([levels, [tail.share]]),
+            u=float(points[-1]),
+            xi=float(tail.xi[0]),
+            beta=float(tail.beta[0]),
+            share=tail.share,
+        )
+
+    @property
+    def kink(self) -> float:
+        """The threshold."""
+        return self.u
+
+    def survival(self, z: Floats) -> Floats:
+        """P(Z > z): the interpolated share of scenarios, then the tail; 1 below the smallest loss."""
+        body = np.interp(z, self.points, self.levels, left=1.0)
+        return np.where(z > self.u, _pareto_survival(z, self.u, self.xi, self.beta, self.share), body)
+
+
+@dataclass(frozen=True)
+class LossModel:
+    """One relationship. `hazard_annual` default intensity; `rho` its loading on distress; `v` and `s0` the scale of the
+    gap; `margin` held net of threshold and unpaid exposure; `cost` of liquidation; same unit for s0 Z, margin, cost."""
+
+    hazard_annual: float
+    rho: float
+    v: float
+    s0: float
+    severity: Severity
+    margin: float
+    cost: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.hazard_annual >= 0.0 and 0.0 <= self.rho < 1.0 and self.v >= 0.0 and self.s0 > 0.0):
+            raise ValueError("hazard and v must not be negative, rho in [0, 1), s0 positive")
+
+
+def default_probability(model: LossModel, distress: Floats, years: float) -> Floats:
+    """p(t; m), the probability of default within `years` given distress m (low m is bad)."""
+    if model.hazard_annual == 0.0 or years <= 0.0:
+        return np.zeros_like(distress)
+    barrier = ndtri(-np.expm1(-model.hazard_annual * years))
+    probability: Floats = ndtr((barrier - np.sqrt(model.rho) * distress) / np.sqrt(1.0 - model.rho))
+    return probability
+
+
+def gap_scale(model: LossModel, distress: Floats) -> Floats:
+    """s(m): lognormal in distress, with mean s0."""
+    scale: Floats = model.s0 * np.exp(-model.v * distress - 0.5 * model.v**2)
+    return scale
+
+
+def shortfall_survival(model: LossModel, x: Floats, years: float, nodes: int = NODES) -> Floats:
+    """S(x, t) for every x (n,) >= 0: probability of a loss beyond margin larger than x within `years`."""
+    level = np.atleast_1d(np.asarray(x, dtype=np.float64)) + model.margin - model.cost
+    distress, weight = _distress_nodes(model, level, nodes)
+    gap = level[:, None] / gap_scale(model, distress)
+    density = np.exp(-0.5 * distress**2) / np.sqrt(2.0 * np.pi)
+    integrand = default_probability(model, distress, years) * model.severity.survival(gap) * density
+    survival: Floats = np.sum(weight * integrand, axis=1)
+    return survival
+
+
+def _distress_nodes(model: LossModel, level: Floats, nodes: int) -> tuple[Floats, Floats]:
+    """(n, 4 nodes) points and weights on [-limit, limit], each row split at the m where its gap meets the kink."""
+    kink = np.zeros_like(level)
+    if model.v > 0.0 and model.severity.kink > 0.0:
+        ratio = np.maximum(level, 1e-300) / (model.s0 * model.severity.kink)
+        kink = -(np.log(ratio) + 0.5 * model.v**2) / model.v
+    split = np.clip(kink, -DISTRESS_LIMIT, DISTRESS_LIMIT)
+    lowest, highest = np.full_like(split, -DISTRESS_LIMIT), np.full_like(split, DISTRESS_LIMIT)
+    edges = np.stack([lowest, (lowest + split) / 2.0, split, (split + highest) / 2.0, highest], axis=1)
+    point, weight = np.polynomial.legendre.leggauss(nodes)
+    half = (edges[:, 1:] - edges[:, :-1]) / 2.0
+    middle = (edges[:, 1:] + edges[:, :-1]) / 2.0
+    rows = level.size
+    points: Floats = (middle[:, :, None] + half[:, :, None] * point).reshape(rows, -1)
+    weights: Floats = (half[:, :, None] * weight).reshape(rows, -1)
+    return points, weights
+
+
+def _pareto_survival(z: Floats, u: float, xi: float, beta: float, share: float) -> Floats:
+    excess = np.maximum(z - u, 0.0)
+    if beta <= 0.0:
+        return np.where(excess > 0.0, 0.0, share)
+    if xi < 1e-9:
+        exponential: Floats = share * np.exp(-excess / beta)
+        return exponential
+    power: Floats = share * (1.0 + xi * excess / beta) ** (-1.0 / xi)
+    return power

@@ -136,6 +136,13 @@ def test_extension_reserves_the_buffered_estimate_above_attach_and_releases_the_
     assert reserved_base_units(state, 500, Fraction(1)) == 100
 
 
+def test_what_is_written_down_already_is_not_reserved_again() -> None:
+    state = SliceState.issued(Slice(A, 100, 200, 100))
+    state = apply_change(state, principal_change(state, 130))
+    assert reserved_base_units(state, 150, Fraction(1)) == 20
+    assert reserved_base_units(state, 120, Fraction(1)) == 0
+
+
 @given(slices(), st.lists(net_losses, max_size=8), net_losses)
 def test_principal_after_a_history_of_losses_depends_only_on_the_last(
     slice_: Slice, history: list[int], last: int

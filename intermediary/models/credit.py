@@ -1,5 +1,7 @@
 """The credit line of a relationship: how much is unsecured, and which layers must stand behind it."""
 
+from decimal import Decimal
+
 from django.db import models
 from django.db.models import Q
 
@@ -24,6 +26,9 @@ class CreditLine(Row):
     first_loss_base_units = BaseUnitsField()
     tail_base_units = BaseUnitsField()
     senior_base_units = BaseUnitsField()
+    default_intensity_annual = models.DecimalField(
+        max_digits=6, decimal_places=4, default=Decimal("0.0600"), help_text="internal estimate, defaults a year"
+    )
     expires_at = models.DateTimeField()
     ruleset_hash = models.CharField(max_length=64)
     admission = models.JSONField(help_text="the numbers of the admission test at approval")

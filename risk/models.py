@@ -1,0 +1,77 @@
+"""What the risk engine remembers: snapshots, ticks and their shards, requirements that caused an action, live layers.
+
+The current requirement of a relationship stands in the intermediary's MarginState; any earlier one is recomputed from
+(snapshot, book version, ruleset), so only those that caused something are kept here (architecture E14).
+"""
+
+from django.db import models
+
+from intermediary.models import Cell, Layer, Valuation
+from intermediary.models.base import BaseUnitsField, Row
+
+
+class Snapshot(models.Model):
+    """One immutable view of the market, keyed by the hash of its content."""
+
+    id = models.CharField(primary_key=True, max_length=64)
+    as_of = models.DateTimeField()
+    source = models.CharField(max_length=80)
+    body = models.TextField(help_text="canonical JSON; MarketSnapshot.from_json reads it")
+
+    class Meta:
+        ordering = ["-as_of"]
+
+    def __str__(self) -> str:
+        return f"{self.as_of:%Y-%m-%d %H:%M} {self.source}"
+
+
+class Tick(Row):
+    """One recomputation of every relationship on one snapshot; done when its last shard is."""
+
+    snapshot = models.OneToOneField(Snapshot, models.PROTECT, related_name="tick")
+    valuation = models.OneToOneField(Valuation, models.PROTECT, related_name="+")
+    started_at = models.DateTimeField(help_text="wall clock")
+    done_at = models.DateTimeField(null=True, help_text="wall clock")
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class TickShard(Row):
+    """A part of the relationships; its completion is this row, not a message (E8)."""
+
+    tick = models.ForeignKey(Tick, models.PROTECT, related_name="shards")
+    number = models.PositiveSmallIntegerField()
+    of = models.PositiveSmallIntegerField(help_text="how many shards the tick has")
+    done_at = models.DateTimeField(null=True, help_text="wall clock")
+    cells = models.PositiveIntegerField(default=0)
+    refused = models.JSONField(default=dict, help_text="cell code -> why its requirement was not renewed")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tick", "number"], name="tick_shard_once")]
+
+
+class RequirementRecord(Row):
+    """A requirement that caused an action, with the ids that reproduce it."""
+
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
+    tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
+    ruleset_hash = models.CharField(max_length=64)
+    book_hash = models.CharField(max_length=64, help_text="SHA-256 of the positions and margin it was computed from")
+    independent_amount_base_units = BaseUnitsField()
+    breakdown = models.JSONField()
+    cause = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cell", "tick", "cause"], name="requirement_record_once")]
+
+
+class LayerRisk(Row):
+    """Live risk of one layer over the coming year, as shares of its width: expected loss, first and last loss."""
+
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
+    layer = models.OneToOneField(Layer, models.PROTECT, related_name="risk")
+    tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
+    expected_loss = models.FloatField()
+    probability_first_loss = models.FloatField()
+    probability_last_loss = models.FloatField()

@@ -11,8 +11,8 @@ from django.db import connection
 
 from intermediary.models import Delivery, Event
 
-INSTRUCTION_FINAL = "instruction_final"  # {instruction_id, kind}
-INSTRUCTION_FAILED = "instruction_failed"  # {instruction_id, kind, failure}
+INSTRUCTION_FINAL = "instruction_final"  # {instruction_id, instruction_kind}
+INSTRUCTION_FAILED = "instruction_failed"  # {instruction_id, instruction_kind, failure}
 LOSS_DETERMINED = "loss_determined"  # {case_id, net_loss_base_units}
 RECOVERY_RECEIVED = "recovery_received"  # {case_id, net_loss_base_units, receipt_id}
 CALL_LAPSED = "call_lapsed"  # {call_id}

@@ -16,7 +16,7 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry
 
-Kind, State = ChainInstruction.Kind, ChainInstruction.State
+State = ChainInstruction.State
 
 
 def target_of(cell_id: UUID, kind: ChainTarget.Kind, asset: str) -> ChainTarget:
@@ -34,7 +34,7 @@ def instruct(
     *,
     target: ChainTarget,
     cell_id: UUID,
-    kind: Kind,
+    kind: ChainInstruction.Kind,
     amount_base_units: int = 0,
     required_base_units: int = 0,
     entry: JournalEntry | None = None,
@@ -64,7 +64,7 @@ def move(
     effect_id: UUID,
     target: ChainTarget,
     cell_id: UUID,
-    kind: Kind,
+    kind: ChainInstruction.Kind,
     source: AccountKind,
     destination: AccountKind,
     amount_base_units: int,
@@ -116,7 +116,7 @@ def mark_final(instruction_id: UUID, *, transaction_hash: str) -> None:
         events.INSTRUCTION_FINAL,
         cell_id=instruction.cell_id,
         instruction_id=str(instruction.id),
-        kind=instruction.kind,
+        instruction_kind=instruction.kind,
     )
 
 
@@ -132,7 +132,7 @@ def mark_failed(instruction_id: UUID, *, failure: str) -> None:
         events.INSTRUCTION_FAILED,
         cell_id=instruction.cell_id,
         instruction_id=str(instruction.id),
-        kind=instruction.kind,
+        instruction_kind=instruction.kind,
         failure=failure,
     )
 

@@ -36,7 +36,7 @@ class Party(Row):
     jurisdiction = models.CharField(max_length=2, help_text="ISO 3166 country code")
     netting_opinion = models.CharField(max_length=8, choices=NettingOpinion.choices, default=NettingOpinion.CLEAN)
     recourse = models.CharField(max_length=8, choices=Recourse.choices, default=Recourse.FULL)
-    recourse_cap_base_units = BaseUnitsField(null=True)
+    recourse_cap_base_units = BaseUnitsField(null=True)  # type: ignore[misc]  # the plugin wants a generic field
 
     class Meta:
         verbose_name_plural = "parties"

@@ -27,7 +27,7 @@ class Instrument(Row):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     underlying = models.CharField(max_length=12)
     expiry = models.DateTimeField(null=True, blank=True)
-    strike = ExactField(null=True, blank=True)
+    strike = ExactField(null=True, blank=True)  # type: ignore[misc]  # the plugin wants a generic field
 
     class Meta:
         ordering = ["code"]

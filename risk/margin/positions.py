@@ -74,4 +74,6 @@ class Positions:
 
     def weighted(self, per_unit: Floats) -> Floats:
         """(A,) sum of quantity times `per_unit` (I,) of the instrument."""
-        return np.bincount(self.owners(), self.quantity * per_unit[self.indices], minlength=self.accounts)
+        total = np.zeros(self.accounts)
+        np.add.at(total, self.owners(), self.quantity * per_unit[self.indices])
+        return total

@@ -71,11 +71,12 @@ class RequirementBatch:
     @property
     def worst_stress_loss(self) -> Floats:
         """(A,) loss plus close-out cost of each account's worst scenario."""
-        return np.take_along_axis(self.stress_loss + self.stress_cost, self.worst_stress[:, None], axis=1)[:, 0]
+        worst: Floats = (self.stress_loss + self.stress_cost).max(axis=1)
+        return worst
 
     def worst_stress_name(self, account: int) -> str:
         """Name of the scenario that costs this account most."""
-        return self.stress_names[self.worst_stress[account]]
+        return self.stress_names[int(self.worst_stress[account])]
 
     def lines(self, account: int) -> tuple[RequirementLine, ...]:
         """The breakdown: summed from the left it is exactly `total[account]`."""
@@ -84,7 +85,8 @@ class RequirementBatch:
     def scenario_losses(self, account: int) -> Floats:
         """(S,) losses of positions and collateral together, the severity of the loss model."""
         row = self.held.slice(account, account + 1)
-        return _losses(row, self.matrices.profit)[0]
+        losses: Floats = _losses(row, self.matrices.profit)[0]
+        return losses
 
     def outcomes(self, account: int, decimals: int = 6) -> tuple[ScenarioOutcome, ...]:
         """What the admission test judges: every stress of the ruleset, then ES over the margin period."""
@@ -171,7 +173,7 @@ def _tails(positions: Positions, matrices: RiskMatrices, gross: Floats) -> tuple
         losses = np.empty((stop - start, matrices.profit.shape[1]), dtype=np.float32)
         sparse_losses(losses, block.indptr, block.indices, block.quantity, matrices.profit_single)
         results[:, start:stop] = _measure(losses, matrices)
-    for account in np.flatnonzero((results[0] < HEDGED_SHARE * gross) & (gross > 0.0)):
+    for account in np.flatnonzero((results[0] < HEDGED_SHARE * gross) & (gross > 0.0)).tolist():
         results[:, account] = _measure(_losses(positions.slice(account, account + 1), matrices.profit), matrices)[:, 0]
     return results[0], results[1], results[2]
 
@@ -186,7 +188,8 @@ def _measure(losses: NDArray[np.floating[Any]], matrices: RiskMatrices) -> Float
         tail.value_at_risk(rules.evt_quantile),
         worst[:, -tail_count(size, rules.admission_quantile) :].mean(axis=1),
     ]
-    return np.maximum(np.stack(rows), 0.0)
+    measures: Floats = np.maximum(np.stack(rows), 0.0)
+    return measures
 
 
 def _losses(positions: Positions, profit: Floats) -> Floats:

@@ -70,7 +70,7 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
 def _floors(history: DailyHistory) -> Floats:
     """Full-history volatility. A coin with a short history is scaled by how quiet that window was for the others."""
     returns = history.returns[0]
-    own = np.nanstd(returns, axis=0)
+    own: Floats = np.nanstd(returns, axis=0)
     counts = np.sum(~np.isnan(returns), axis=0)
     long = counts >= LONG_HISTORY_DAYS
     floors = own.copy()

@@ -1,0 +1,91 @@
+"""The feed of a replay: it offers the next bar when the last one has been fully worked through (the barrier).
+
+Fully worked through means: every requirement renewed, every event delivered, every movement final on chain, and the
+clock at the bar's time. Then the clock is let run to the bar after it. Between bars the clock runs at the pace that
+the officers chose; if work takes longer than the pace, the clock waits at its ceiling. Nothing is skipped.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+
+from intermediary import clock, events, trading
+from intermediary.config.models import Replay
+from intermediary.models import CommandRequest, Delivery
+from risk.market.feeds import Feed
+from risk.market.snapshot import MarketSnapshot
+from risk.models import Snapshot, Tick
+from settlement import cycle
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why the next bar is not offered yet."""
+
+    reason: str
+
+
+def store_snapshot(snapshot: MarketSnapshot) -> str:
+    """Keep the snapshot under its own hash; the same market is the same row."""
+    Snapshot.objects.get_or_create(
+        id=snapshot.id,
+        defaults={"as_of": snapshot.as_of, "source": snapshot.source, "body": snapshot.to_json()},
+    )
+    return snapshot.id
+
+
+def barrier() -> Waiting | None:
+    """What of the last bar is still being worked on, if anything."""
+    tick = Tick.objects.first()
+    if tick is not None and tick.done_at is None:
+        return Waiting("requirements are being renewed")
+    if Delivery.objects.filter(state=Delivery.State.PENDING).exists():
+        return Waiting("events are being delivered")
+    if CommandRequest.objects.filter(state=CommandRequest.State.PENDING).exists():
+        return Waiting("requests are being carried out")
+    if pending := cycle.unfinished():
+        return Waiting(f"{pending} movements are not final on chain")
+    return None
+
+
+def offer(snapshot: MarketSnapshot, following: MarketSnapshot | None, seconds_a_bar: Decimal) -> str:
+    """Put the clock at this bar, let it run towards the next, and store the snapshot; returns its id.
+
+    `seconds_a_bar` 0 leaves the clock standing at the bar, for a run as fast as the work allows.
+    """
+    rate, ceiling = Decimal(0), snapshot.as_of
+    if following is not None and seconds_a_bar > 0:
+        span = Decimal((following.as_of - snapshot.as_of).total_seconds())
+        rate, ceiling = span / seconds_a_bar, following.as_of
+    with transaction.atomic(durable=True):
+        clock.move_to(snapshot.as_of, rate=rate, ceiling=ceiling)
+        snapshot_id = store_snapshot(snapshot)
+        Replay.objects.update(
+            bar_at=snapshot.as_of, next_bar_at=following.as_of if following else None, waits_for=""
+        )
+        events.notify(events.PAGES_CHANNEL, "replay")
+    return snapshot_id
+
+
+def next_bar(feed: Feed, control: Replay) -> tuple[MarketSnapshot, MarketSnapshot | None] | None:
+    """The bar to offer next and the one after it; None at the end."""
+    upcoming = feed.next_after(control.bar_at)
+    if upcoming is None or upcoming.as_of > control.ends_at:
+        return None
+    following = feed.next_after(upcoming.as_of)
+    if following is not None and following.as_of > control.ends_at:
+        following = None
+    return upcoming, following
+
+
+def clock_reached(moment: datetime) -> bool:
+    """Whether platform time has come to this bar (a standing clock has always come)."""
+    return clock.now() >= moment
+
+
+def expected_nets_to_zero() -> None:
+    """D6: over all cells every instrument nets to zero; raises AssertionError with the offenders."""
+    off = {code: net for code, net in trading.position_nets().items() if net}
+    assert not off, f"instruments do not net to zero: {off}"

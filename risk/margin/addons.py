@@ -82,7 +82,7 @@ class LiquidityModel:
         held = np.minimum(days, self.days_in_mpor)
         beyond = self.risk(size, vol, days) - self.risk(size, vol, held)
         # An empty position has T* = 0, where impact is 0/0: it costs nothing.
-        safe_days = np.where(size > 0.0, days, 1.0)
+        safe_days = np.where(days > 0.0, days, 1.0)
         value: Floats = self.spread / 2.0 * size + self.impact(size, adv, vol, safe_days) + beyond
         return value
 

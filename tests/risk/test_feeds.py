@@ -1,7 +1,6 @@
 """Both feeds obey one contract: the recording and the reconstruction run the same tests."""
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -31,14 +30,14 @@ def history_dir() -> Path:
 
 
 @pytest.fixture(scope="module", params=["recording", "reconstruction"])
-def feed(request: pytest.FixtureRequest) -> Iterator[Feed]:
+def feed(request: pytest.FixtureRequest) -> Feed:
     """Each kind of feed."""
-    yield open_feed(history_dir() if request.param == "recording" else None)
+    return open_feed(history_dir() if request.param == "recording" else None)
 
 
 def test_an_unreadable_recording_is_refused_with_the_readers_words(tmp_path: Path) -> None:
     (tmp_path / RECORDING_FILE).write_text("not parquet")
-    with pytest.raises(Refusal, match="market.recording_unreadable"):
+    with pytest.raises(Refusal, match=r"market\.recording_unreadable"):
         _ = ReplayFeed(tmp_path).first
 
 

@@ -15,24 +15,24 @@ from tests.risk.builders import MOMENT, snapshot
 
 
 def test_an_unknown_underlying_is_refused_by_name() -> None:
-    with pytest.raises(Refusal, match="market.unknown_underlying"):
+    with pytest.raises(Refusal, match=r"market\.unknown_underlying"):
         snapshot().mark("LUNA")
 
 
 def test_a_time_without_zone_is_refused() -> None:
     naive = datetime(2025, 10, 10, 20)  # noqa: DTZ001
-    with pytest.raises(BadInput, match="market.time_not_utc"):
+    with pytest.raises(BadInput, match=r"market\.time_not_utc"):
         replace(snapshot(), as_of=naive)
 
 
 def test_a_price_of_zero_is_refused() -> None:
-    with pytest.raises(BadInput, match="market.not_positive"):
+    with pytest.raises(BadInput, match=r"market\.not_positive"):
         snapshot({"BTC": "0"})
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "not json", '{"as_of": 3}'])
 def test_malformed_text_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="market.malformed_snapshot"):
+    with pytest.raises(BadInput, match=r"market\.malformed_snapshot"):
         MarketSnapshot.from_json(text)
 
 

@@ -1,0 +1,135 @@
+"""The loss beyond margin: the reference table, consistency of the quadrature, and the order of layers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from risk.margin.layers import LossModel, layer_measures, live_loss_model, shortfall_survival, term_structure
+from risk.margin.ruleset import ruleset
+from risk.margin.shortfall import NormalBodySeverity, ScenarioSeverity, default_probability, gap_scale
+from tests.risk.builders import book, required
+
+REFERENCE = LossModel(
+    hazard_annual=0.06,
+    rho=0.35,
+    v=0.45,
+    s0=0.38,
+    severity=NormalBodySeverity(u=1.5, xi=0.25, beta=0.75, share=0.10),
+    margin=1.0,
+)
+# Layer in units of margin: EL, PFL, PLL, to the digits published.
+TABLE = [
+    (0.05, 0.25, 0.0044617, 0.00534, 0.00371),
+    (0.25, 0.60, 0.0028262, 0.00371, 0.00213),
+    (0.60, 1.20, 0.0014578, 0.00213, 0.00098),
+]
+
+
+@pytest.mark.parametrize(("attach", "detach"), [(-0.1, 0.5), (0.5, 0.5), (0.6, 0.5)])
+def test_a_layer_without_width_is_rejected(attach: float, detach: float) -> None:
+    with pytest.raises(ValueError, match="a layer needs"):
+        layer_measures(REFERENCE, attach, detach, 1.0)
+
+
+@pytest.mark.parametrize("rho", [-0.1, 1.0])
+def test_a_loading_outside_its_range_is_rejected(rho: float) -> None:
+    with pytest.raises(ValueError, match="rho"):
+        LossModel(hazard_annual=0.1, rho=rho, v=0.1, s0=1.0, severity=REFERENCE.severity, margin=1.0)
+
+
+@pytest.mark.parametrize(("attach", "detach", "el", "pfl", "pll"), TABLE)
+def test_the_reference_table_is_reproduced_to_print(
+    attach: float, detach: float, el: float, pfl: float, pll: float
+) -> None:
+    measures = layer_measures(REFERENCE, attach, detach, 1.0)
+    assert round(measures.el, 7) == el
+    assert round(measures.pfl, 5) == pfl
+    assert round(measures.pll, 5) == pll
+    assert measures.cel == pytest.approx(measures.el / measures.pfl)
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_more_nodes_change_nothing(row: tuple[float, ...]) -> None:
+    attach, detach = row[:2]
+    coarse = layer_measures(REFERENCE, attach, detach, 1.0)
+    fine = layer_measures(REFERENCE, attach, detach, 1.0, nodes=128, layer_nodes=64)
+    assert coarse.el == pytest.approx(fine.el, abs=1e-9)
+    assert coarse.pfl == pytest.approx(fine.pfl, abs=1e-9)
+
+
+def test_survival_agrees_with_adaptive_quadrature() -> None:
+    def integrand(m: float, x: float) -> float:
+        distress = np.array([m])
+        gap = np.array([1.0 + x]) / gap_scale(REFERENCE, distress)
+        p = default_probability(REFERENCE, distress, 1.0) * REFERENCE.severity.survival(gap)
+        return float(p[0] * stats.norm.pdf(m))
+
+    for x in (0.0, 0.3, 1.2):
+        kink = -(np.log((1.0 + x) / (0.38 * 1.5)) + 0.45**2 / 2) / 0.45
+        value, _ = integrate.quad(integrand, -9, 9, args=(x,), points=[kink], epsabs=1e-13, limit=400)
+        assert float(shortfall_survival(REFERENCE, np.array([x]), 1.0)[0]) == pytest.approx(value, abs=1e-10)
+
+
+def test_the_mean_default_probability_is_the_hazard() -> None:
+    value, _ = integrate.quad(
+        lambda m: float(default_probability(REFERENCE, np.array([m]), 2.0)[0]) * stats.norm.pdf(m), -9, 9
+    )
+    assert value == pytest.approx(1 - np.exp(-0.12), rel=1e-8)
+
+
+def test_the_gap_has_mean_s0() -> None:
+    value, _ = integrate.quad(lambda m: float(gap_scale(REFERENCE, np.array([m]))[0]) * stats.norm.pdf(m), -9, 9)
+    assert value == pytest.approx(0.38, rel=1e-8)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.01, 1.0), st.floats(0.01, 1.0))
+def test_layers_lose_in_order_and_add_up(attach: float, lower: float, upper: float) -> None:
+    middle, detach = attach + lower, attach + lower + upper
+    junior = layer_measures(REFERENCE, attach, middle, 1.0)
+    senior = layer_measures(REFERENCE, middle, detach, 1.0)
+    whole = layer_measures(REFERENCE, attach, detach, 1.0)
+    assert junior.pll <= junior.el <= junior.pfl
+    assert senior.el <= junior.el
+    assert junior.el * lower + senior.el * upper == pytest.approx(whole.el * (lower + upper), abs=1e-9)
+
+
+def test_expected_loss_rises_with_the_horizon_and_falls_with_margin() -> None:
+    terms = term_structure(REFERENCE, 0.05, 0.25, [0.0, 0.25, 0.5, 1.0, 2.0])
+    assert terms[0] == 0.0
+    assert (np.diff(terms) > 0).all()
+    richer = LossModel(hazard_annual=0.06, rho=0.35, v=0.45, s0=0.38, severity=REFERENCE.severity, margin=1.5)
+    assert layer_measures(richer, 0.05, 0.25, 1.0).el < terms[3]
+
+
+def test_scenario_severity_is_the_empirical_share_in_the_body() -> None:
+    losses = np.random.default_rng(2).standard_t(4, 2_000) * 1e6
+    severity = ScenarioSeverity.of(losses, 0.05, 0.5)
+    for z in (-1e6, 0.0, 5e5, 1.5e6):
+        share = float(np.mean(losses > z))
+        assert float(severity.survival(np.array([z]))[0]) == pytest.approx(share, abs=1.5e-3)
+    assert float(severity.survival(np.array([severity.u]))[0]) == pytest.approx(0.05, abs=1e-9)
+    assert float(severity.survival(np.array([-1e9]))[0]) == 1.0
+    grid = severity.survival(np.linspace(-3e7, 3e7, 4_001))
+    assert (np.diff(grid) <= 0).all()
+
+
+def test_a_live_model_takes_the_relationships_own_losses() -> None:
+    batch = required({"ADA-PERP": 1e6, "AVAX-PERP": 1e5}, held=book({"USDC": 400_000.0}))
+    rules = ruleset("standard")
+    near, far = (
+        live_loss_model(batch.scenario_losses(0), hazard_annual=0.1, margin_usd=margin, ruleset=rules)
+        for margin in (400_000.0, 800_000.0)
+    )
+    measures = layer_measures(near, 50_000.0, 500_000.0, 0.25)
+    assert 0.0 < measures.pll <= measures.el <= measures.pfl < 0.025
+    assert layer_measures(far, 50_000.0, 500_000.0, 0.25).el < measures.el
+    fine = layer_measures(near, 50_000.0, 500_000.0, 0.25, nodes=256, layer_nodes=128)
+    assert measures.el == pytest.approx(fine.el, rel=1e-3)
+
+
+def test_a_book_without_losses_has_no_shortfall() -> None:
+    model = live_loss_model(np.zeros(2_000), hazard_annual=0.1, margin_usd=1.0, ruleset=ruleset("standard"))
+    measures = layer_measures(model, 0.0, 10.0, 1.0)
+    assert (measures.el, measures.pfl, measures.pll, measures.cel) == (0.0, 0.0, 0.0, 0.0)

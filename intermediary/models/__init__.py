@@ -1,5 +1,6 @@
 """The nouns of the intermediary, one a file."""
 
+from intermediary.models.admission import TradeCheck
 from intermediary.models.agreement import TermsVersion
 from intermediary.models.approval import Proposal
 from intermediary.models.audit import AuditRecord
@@ -14,11 +15,12 @@ from intermediary.models.default import (
     UncoveredShare,
 )
 from intermediary.models.journal import Account, AccountKind, Asset, JournalEntry, Posting
-from intermediary.models.margin import CallEvent, CallIncrement, ClockStop, MarginCall, MarginState, Withdrawal
+from intermediary.models.margin import CallEvent, CallIncrement, ClockStop, MarginCall, MarginPoint, MarginState, Withdrawal
 from intermediary.models.outbox import ChainInstruction, ChainTarget, Delivery, Event
 from intermediary.models.party import Affiliation, Membership, Party, Wallet
 from intermediary.models.request import CommandRequest
 from intermediary.models.trading import Instrument, Lot, Mark, Position, Trade, Valuation
+from intermediary.models.variation import VariationPayment
 
 __all__ = [
     "Account",
@@ -45,6 +47,7 @@ __all__ = [
     "LayerLoss",
     "Lot",
     "MarginCall",
+    "MarginPoint",
     "MarginState",
     "Mark",
     "Membership",
@@ -55,8 +58,10 @@ __all__ = [
     "RecoveryReceipt",
     "TermsVersion",
     "Trade",
+    "TradeCheck",
     "UncoveredShare",
     "Valuation",
+    "VariationPayment",
     "Wallet",
     "Withdrawal",
 ]

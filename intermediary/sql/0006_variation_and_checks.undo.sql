@@ -1,0 +1,10 @@
+DROP TRIGGER append_only_truncate ON intermediary_tradecheck;
+DROP TRIGGER append_only ON intermediary_tradecheck;
+ALTER TABLE intermediary_variationpayment DROP CONSTRAINT variationpayment_instruction_same_cell;
+ALTER TABLE intermediary_chaininstruction DROP CONSTRAINT chaininstruction_in_cell;
+DROP POLICY ours ON intermediary_variationpayment;
+DROP POLICY owner_functions ON intermediary_variationpayment;
+DROP POLICY mine ON intermediary_variationpayment;
+DROP POLICY ours ON intermediary_tradecheck;
+DROP POLICY owner_functions ON intermediary_tradecheck;
+DROP POLICY mine ON intermediary_tradecheck;

@@ -1,0 +1,141 @@
+"""Reads that every face shares: the clock, the market, who is looking, the public register.
+
+Pages of one relationship have their own reads (`intermediary.portal.reads`). Nothing here changes a row, and nothing
+filters by tenant on its own account: a web request's database role sees only what is public or its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import connection
+
+from intermediary.models import Cell, Layer, Party, Valuation
+
+
+@dataclass(frozen=True)
+class PlatformClock:
+    """Platform time as it stands, and how it runs on: `now + rate x elapsed`, never past `ceiling`."""
+
+    mode: str
+    now: datetime
+    rate: Decimal
+    ceiling: datetime | None
+
+
+def platform_clock() -> PlatformClock:
+    """The clock that rules, deadlines and pages share."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT mode, platform_now(), rate, ceiling FROM platform_clock")
+        return PlatformClock(*cursor.fetchone())
+
+
+def latest_valuation() -> Valuation | None:
+    """The newest official valuation."""
+    return Valuation.objects.order_by("-as_of").first()
+
+
+def valuations_since(moment: datetime, *, at_most: int = 600) -> list[Valuation]:
+    """Official valuations from `moment` on, oldest first; the newest `at_most` (a chart shows no more points)."""
+    found = Valuation.objects.filter(as_of__gte=moment).order_by("-as_of")[:at_most]
+    return list(reversed(found))
+
+
+def cells_of(user: AbstractBaseUser | AnonymousUser) -> Sequence[Cell]:
+    """The client relationships that a signed-in person acts for, by code; none for anyone else."""
+    if not user.is_authenticated:
+        return []
+    return list(Cell.objects.filter(kind=Cell.Kind.CLIENT, party__members__user=user).order_by("code"))
+
+
+def is_investor(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Whether a signed-in person acts for a bond investor."""
+    return user.is_authenticated and Party.objects.filter(kind=Party.Kind.INVESTOR, members__user=user).exists()
+
+
+@dataclass(frozen=True)
+class PublicLayer:
+    """One layer as anyone sees it; settlement base units."""
+
+    kind: str
+    attach_base_units: int
+    detach_base_units: int
+    loss_base_units: int
+    funded: bool
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return str(Layer.Kind(self.kind).label)
+
+    @property
+    def size_base_units(self) -> int:
+        """Width of the layer."""
+        return self.detach_base_units - self.attach_base_units
+
+    @property
+    def left_base_units(self) -> int:
+        """What it can still pay."""
+        return self.size_base_units - self.loss_base_units
+
+
+@dataclass(frozen=True)
+class RegisterRow:
+    """One anonymous relationship: its layers, and what a default has cost so far."""
+
+    cell_id: UUID
+    code: str
+    state: str
+    layers: tuple[PublicLayer, ...]
+    net_loss_base_units: int
+    recoveries_base_units: int
+    uncovered_base_units: int
+    defaulted_at: datetime | None
+
+    @property
+    def state_label(self) -> str:
+        """Its state in words."""
+        return str(Cell.State(self.state).label)
+
+    @property
+    def cover_base_units(self) -> int:
+        """What all layers can still pay."""
+        return sum(layer.left_base_units for layer in self.layers)
+
+    @property
+    def borne_base_units(self) -> int:
+        """What the layers have paid."""
+        return sum(layer.loss_base_units for layer in self.layers)
+
+
+def register() -> list[RegisterRow]:
+    """The public register: every client relationship under its anonymous code."""
+    layers: dict[UUID, list[PublicLayer]] = {}
+    for cell_id, *rest in _rows(
+        "SELECT cell_id, kind, attach_base_units::text, detach_base_units::text, loss_base_units::text, funded"
+        " FROM public_register ORDER BY code, attach_base_units"
+    ):
+        kind, attach, detach, loss, funded = rest
+        layers.setdefault(cell_id, []).append(PublicLayer(kind, int(attach), int(detach), int(loss), funded))
+    return [
+        RegisterRow(cell_id, code, state, tuple(layers.get(cell_id, ())), int(loss), int(back), int(open_), since)
+        for cell_id, code, state, loss, back, open_, since in _rows(
+            "SELECT cell_id, code, state, net_loss_base_units::text, recoveries_base_units::text,"
+            " uncovered_base_units::text, defaulted_at FROM public_relationship ORDER BY code"
+        )
+    ]
+
+
+def public_codes() -> dict[UUID, str]:
+    """The anonymous code of every client relationship."""
+    return dict(_rows("SELECT cell_id, code FROM public_relationship"))
+
+
+def _rows(sql: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()

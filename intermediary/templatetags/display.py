@@ -1,0 +1,188 @@
+"""How a number, a time, a hash and a state look on every page. Built into all templates; no page formats by hand.
+
+Screens show two decimals and the unit; the exact value is one hover away and is what is copied and exported. Times
+are written in UTC and turned to the viewer's zone by the page's script, which leaves UTC on hover. A state is always a
+colour, an icon and a word. Colour means: green covered or met, amber warned or waiting, red breached or lost.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from intermediary.models import Asset
+from intermediary.money import from_base_units
+from intermediary.public.glossary import GLOSSARY
+
+register = template.Library()
+
+MINUS, NOTHING = "−", format_html('<span class="nothing" title="no value">{}</span>', "–")
+SETTLEMENT_DECIMALS, SETTLEMENT_CODE = 6, "USDC"
+TONES = {
+    "ok": ("OPEN ACTIVE SETTLED NETTED PAID FINAL NOVATED CURED DONE APPROVED ALLOCATED LIVE MATCHED FUNDED", "check"),
+    "wait": (
+        "NO_NEW_RISK ISSUED AGREED PLEDGED REQUESTED INSTRUCTED DRAFT BATCHED INCLUDED SUBMITTED AFFIRMED PENDING"
+        " PROPOSED NOTICE ETD_SET REPLACING DETERMINED RECOVERY STALE",
+        "clock",
+    ),
+    "bad": ("DEFAULTED LAPSED DEFAULT_NOTICE REFUSED REJECTED FAILED BROKEN", "alert"),
+    "flat": ("CLOSED EXPIRED REDUCED CANCELLED REPLAY", "dot"),
+}
+TONE_OF = {state: (tone, mark) for tone, (states, mark) in TONES.items() for state in states.split()}
+
+
+def grouped(value: Decimal, places: int, *, sign: bool = False) -> str:
+    """`−1,234.50`: thousands separators, a real minus sign, `+` when the sign is asked for."""
+    text = f"{abs(value):,.{places}f}"
+    if value < 0 and Decimal(text.replace(",", "")) != 0:
+        return MINUS + text
+    return ("+" if sign and value > 0 else "") + text
+
+
+@register.simple_tag
+def money(
+    amount_base_units: int | None, asset: Asset | None = None, sign: bool = False, unit: bool = True, live: str = ""
+) -> SafeString:
+    """An amount with its unit: two decimals (four for a token that is not the settlement token), exact on hover."""
+    if amount_base_units is None:
+        return NOTHING
+    decimals, code = (asset.decimals, asset.code) if asset else (SETTLEMENT_DECIMALS, SETTLEMENT_CODE)
+    exact = from_base_units(amount_base_units, decimals)
+    shown = grouped(exact, 4 if asset and not asset.is_settlement else 2, sign=sign)
+    return _figure(shown, exact, f"{grouped(exact, decimals)} {code}", code if unit else "", live)
+
+
+@register.simple_tag
+def short_money(amount_base_units: int | None, sign: bool = False) -> SafeString:
+    """A settlement amount in millions for narrow places: `12.35 m USDC`."""
+    if amount_base_units is None:
+        return NOTHING
+    exact = from_base_units(amount_base_units, SETTLEMENT_DECIMALS)
+    shown = grouped(exact / 1_000_000, 2, sign=sign)
+    return _figure(shown, exact, f"{grouped(exact, SETTLEMENT_DECIMALS)} {SETTLEMENT_CODE}", "m USDC", "")
+
+
+@register.simple_tag
+def number(
+    value: Decimal | float | int | None, places: int = 2, unit: str = "", sign: bool = False, live: str = ""
+) -> SafeString:
+    """A plain number with its unit."""
+    if value is None:
+        return NOTHING
+    exact = value if isinstance(value, Decimal) else Decimal(str(value))
+    return _figure(grouped(exact, places, sign=sign), exact, f"{exact.normalize():f} {unit}".strip(), unit, live)
+
+
+@register.simple_tag
+def price(value: Decimal | None, unit: str = "USD", live: str = "") -> SafeString:
+    """A price with as many places as its size deserves."""
+    if value is None:
+        return NOTHING
+    places = 2 if abs(value) >= 100 else 4 if abs(value) >= 1 else 5
+    return number(value, places, unit, False, live)
+
+
+@register.simple_tag
+def percent(part: Decimal | float | int | None, whole: Decimal | float | int = 1, places: int = 1) -> SafeString:
+    """`part` of `whole` as a percentage; a dash when there is no whole."""
+    if part is None or not whole:
+        return NOTHING
+    return number(Decimal(str(part)) / Decimal(str(whole)) * 100, places, "%")
+
+
+def _figure(shown: str, exact: Decimal, hover: str, unit: str, live: str) -> SafeString:
+    key = format_html(' data-live="{}"', live) if live else ""
+    tail = format_html('<span class="unit">{}</span>', unit) if unit else ""
+    return format_html(
+        '<data class="num" value="{}" title="{}"{}>{}</data>{}', f"{exact:f}", hover, key, shown, tail
+    )
+
+
+@register.simple_tag
+def when(moment: datetime | None, style: str = "full") -> SafeString:
+    """A time: `full` (day and minute) or `clock` (time of day)."""
+    if moment is None:
+        return NOTHING
+    utc = moment.astimezone(UTC)
+    shown = f"{utc:%H:%M:%S}" if style == "clock" else f"{utc:%-d %b %Y %H:%M}"
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-style="{}">{} UTC</time>',
+        utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S}", style, shown,
+    )  # fmt: skip
+
+
+@register.simple_tag
+def countdown(deadline: datetime | None) -> SafeString:
+    """Time left on the platform's clock, counted down by the page."""
+    if deadline is None:
+        return NOTHING
+    utc = deadline.astimezone(UTC)
+    return format_html(
+        '<time class="countdown num" datetime="{}" title="until {} UTC" data-countdown role="timer">by {} UTC</time>',
+        utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S}", f"{utc:%H:%M}",
+    )  # fmt: skip
+
+
+@register.simple_tag
+def age(moment: datetime | None, stale_after_s: int) -> SafeString:
+    """How old a value is; past the limit its surroundings turn grey and say since when."""
+    if moment is None:
+        return NOTHING
+    utc = moment.astimezone(UTC)
+    return format_html(
+        '<time class="age" datetime="{}" title="{} UTC" data-age data-stale-after="{}">at {} UTC</time>',
+        utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S}", stale_after_s, f"{utc:%H:%M:%S}",
+    )  # fmt: skip
+
+
+@register.simple_tag
+def digest(value: str | None, kind: str = "hash") -> SafeString:
+    """A hash, an address or an id: short, complete on hover, copied by its button."""
+    if not value:
+        return NOTHING
+    text = str(value)
+    shown = text if len(text) <= 16 else f"{text[:8]}…{text[-6:]}"
+    return format_html(
+        '<span class="digest"><code title="{0}">{1}</code><button type="button" class="copy" data-copy="{0}"'
+        ' aria-label="Copy this {2}" title="Copy this {2}">{3}</button></span>',
+        text, shown, kind, icon("copy"),
+    )  # fmt: skip
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """One symbol of the sprite; silent for screen readers unless it has a label."""
+    voice = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
+    return format_html('<svg class="ico" {}><use href="{}#{}"></use></svg>', voice, static("bulkhead/icons.svg"), name)
+
+
+@register.simple_tag
+def badge(state: str, label: str = "", tone: str = "") -> SafeString:
+    """A state as colour, icon and word."""
+    known_tone, mark = TONE_OF.get(state, ("flat", "dot"))
+    marks = {"ok": "check", "wait": "clock", "bad": "alert", "flat": "dot"}
+    mark = marks[tone] if tone else mark
+    return format_html(
+        '<span class="tag tag-{}">{}{}</span>', tone or known_tone, icon(mark),
+        label or state.replace("_", " ").capitalize(),
+    )  # fmt: skip
+
+
+@register.simple_tag
+def term(name: str, shown: str = "") -> SafeString:
+    """A word of the vocabulary with its meaning on hover and a link into the glossary. KeyError: not in it."""
+    entry = GLOSSARY[name]
+    return format_html(
+        '<a class="term" href="{}#{}" data-tip="{}">{}</a>', reverse("glossary"), entry.anchor, entry.short, shown or name
+    )
+
+
+@register.filter
+def field(item: Any, name: str) -> Any:
+    """A value of a mapping by its key; None when it has none."""
+    return item.get(name) if hasattr(item, "get") else getattr(item, name, None)

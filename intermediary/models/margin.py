@@ -128,3 +128,20 @@ class Withdrawal(Row):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     entry = models.ForeignKey(JournalEntry, models.PROTECT, null=True, related_name="+")
     refusal = models.JSONField(null=True, blank=True)
+
+
+class MarginPoint(Row):
+    """One point of a relationship's margin history, written once at each valuation; append-only.
+
+    The numbers of that moment alone: what they were made of is recomputed from the snapshot, book and ruleset (E14).
+    """
+
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="margin_points")
+    valuation = models.ForeignKey(Valuation, models.PROTECT, related_name="+")
+    required_base_units = BaseUnitsField()
+    held_base_units = BaseUnitsField(help_text="after haircut")
+    exposure_base_units = BaseUnitsField(help_text="positive: the client owes unsettled variation margin")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["cell", "valuation"], name="margin_point_once")]

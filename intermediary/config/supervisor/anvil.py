@@ -85,8 +85,7 @@ def state_was_lost(state: StateDirectory) -> bool:
 
     Only meaningful while it is stopped.
     """
-    home = state.root / "anvil"
-    return home.exists() and not (home / "stopped-cleanly").exists()
+    return not (state.root / "anvil" / "stopped-cleanly").exists()
 
 
 def _binary() -> Path:

@@ -66,6 +66,18 @@ def hold(service: Service, state: StateDirectory) -> Iterator[Running]:
         os.close(users_fd)
 
 
+def is_running(state: StateDirectory, name: str) -> bool:
+    """Whether the service's process lives, whoever uses it."""
+    record = _record(state, name)
+    return record is not None and Identity(record["service_pid"], record["service_started"]).alive()
+
+
+def revive(service: Service, state: StateDirectory) -> Running:
+    """Start a service that ended while this process holds it. Raises CannotStart."""
+    with lock(state.run / f"{service.name}.start"):
+        return _running(service, state) or _start(service, state)
+
+
 def _record(state: StateDirectory, name: str) -> dict[str, int] | None:
     try:
         record: dict[str, int] = json.loads((state.run / f"{name}.json").read_text())

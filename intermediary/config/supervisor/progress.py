@@ -5,6 +5,7 @@ Standard library only: the installer uses it before anything is installed.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+from intermediary.config.supervisor.keeper import die_with_parent
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 REPORT_SECONDS = 15.0  # a pipe gets a sign of life this often; a terminal counts every second
@@ -107,10 +110,16 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if show else output,
             stderr=output,
+            preexec_fn=die_with_parent(signal.SIGTERM),
         ) as process:
-            for line in process.stdout or ():
-                output.write(line)
-                say("    " + line.decode(errors="replace").rstrip())
+            try:
+                for line in process.stdout or ():
+                    output.write(line)
+                    say("    " + line.decode(errors="replace").rstrip())
+                process.wait()
+            except BaseException:  # asked to stop: the command must not outlive the step
+                process.terminate()
+                raise
         return process.returncode
     except OSError as error:
         output.write(f"{error}\n".encode())

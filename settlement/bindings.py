@@ -1,0 +1,155 @@
+"""The contracts as Python sees them: calls encoded, results and events decoded, from the committed ABI.
+
+`contract("House").encode("postBatch", [...])` gives calldata; `decode_event(log)` names an event of any of our
+contracts, or of none; `error_name(data)` names a revert. Addresses come out checksummed, bytes as bytes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eth_abi.abi import decode, encode
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from settlement.chain import Call, Chain, block_name, call_object
+
+ARTIFACTS = Path(__file__).parent / "contracts" / "artifacts"
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One contract's ABI and creation code."""
+
+    name: str
+    bytecode: bytes
+    functions: dict[str, Entry]
+    events: dict[bytes, Entry]
+    errors: dict[bytes, str]
+    constructor: tuple[str, ...]
+
+    def encode(self, function: str, arguments: Sequence[Any] = ()) -> bytes:
+        """Calldata of one call."""
+        return self.selector(function) + encode(_types(self.functions[function]["inputs"]), list(arguments))
+
+    def selector(self, function: str) -> bytes:
+        """The four bytes that name the function."""
+        return keccak(text=_signature(self.functions[function]))[:4]
+
+    def creation(self, arguments: Sequence[Any] = ()) -> bytes:
+        """Creation code with the constructor's arguments."""
+        return self.bytecode + encode(self.constructor, list(arguments))
+
+    def decode_result(self, function: str, data: bytes) -> Any:
+        """What a call returned: one value, or a tuple of several."""
+        outputs = self.functions[function]["outputs"]
+        values = tuple(
+            _plain(value, output) for value, output in zip(decode(_types(outputs), data), outputs, strict=True)
+        )
+        return values[0] if len(values) == 1 else values
+
+    def call(self, address: str, function: str, arguments: Sequence[Any], block: int | str) -> Call:
+        """The eth_call of a view, for a batch."""
+        return ("eth_call", [call_object(address, self.encode(function, arguments)), block_name(block)])
+
+
+@dataclass(frozen=True)
+class DecodedEvent:
+    """One event of a contract of ours."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@cache
+def contract(name: str) -> Contract:
+    """A contract of the suite by name; FileNotFoundError when there is no such artefact."""
+    artifact = json.loads((ARTIFACTS / f"{name}.json").read_text())
+    by_type: dict[str, list[Entry]] = {}
+    for entry in artifact["abi"]:
+        by_type.setdefault(entry["type"], []).append(entry)
+    constructors = by_type.get("constructor", [])
+    return Contract(
+        name=name,
+        bytecode=bytes.fromhex(artifact["bytecode"].removeprefix("0x")),
+        functions={entry["name"]: entry for entry in by_type.get("function", [])},
+        events={keccak(text=_signature(entry)): entry for entry in by_type.get("event", [])},
+        errors={keccak(text=_signature(entry))[:4]: entry["name"] for entry in by_type.get("error", [])},
+        constructor=_types(constructors[0]["inputs"]) if constructors else (),
+    )
+
+
+def read(chain: Chain, address: str, name: str, function: str, *arguments: Any, block: int | str = "latest") -> Any:
+    """The value of a view."""
+    bound = contract(name)
+    return bound.decode_result(function, chain.eth_call(address, bound.encode(function, arguments), block))
+
+
+def topic(name: str, event: str) -> str:
+    """The first topic of an event, 0x hex."""
+    return "0x" + next(key for key, entry in contract(name).events.items() if entry["name"] == event).hex()
+
+
+def decode_event(topics: Sequence[str], data: str) -> DecodedEvent | None:
+    """The event of one of our contracts behind a log; None for anything else."""
+    if not topics:
+        return None
+    entry = _all_events().get((bytes.fromhex(topics[0][2:]), len(topics)))
+    if entry is None:
+        return None
+    indexed = [field for field in entry["inputs"] if field["indexed"]]
+    plain = [field for field in entry["inputs"] if not field["indexed"]]
+    values: dict[str, Any] = {}
+    for field, found in zip(indexed, topics[1:], strict=True):
+        values[field["name"]] = _plain(decode(_types([field]), bytes.fromhex(found[2:]))[0], field)
+    for field, value in zip(plain, decode(_types(plain), bytes.fromhex(data[2:])), strict=True):
+        values[field["name"]] = _plain(value, field)
+    return DecodedEvent(entry["name"], values)
+
+
+def error_name(data: bytes) -> str:
+    """The name of the custom error a call reverted with; its first bytes in hex when it is none of ours."""
+    return _all_errors().get(data[:4], "0x" + data[:4].hex())
+
+
+@cache
+def _all_events() -> dict[tuple[bytes, int], Entry]:
+    """Every event of the suite by first topic and number of topics (Transfer of a token has three of them)."""
+    return {
+        (key, 1 + sum(field["indexed"] for field in entry["inputs"])): entry
+        for path in ARTIFACTS.glob("*.json")
+        for key, entry in contract(path.stem).events.items()
+    }
+
+
+@cache
+def _all_errors() -> dict[bytes, str]:
+    return {key: name for path in ARTIFACTS.glob("*.json") for key, name in contract(path.stem).errors.items()}
+
+
+def _types(fields: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(_type(field) for field in fields)
+
+
+def _type(field: Entry) -> str:
+    if not field["type"].startswith("tuple"):
+        return str(field["type"])
+    return f"({','.join(_types(field['components']))}){field['type'].removeprefix('tuple')}"
+
+
+def _signature(entry: Entry) -> str:
+    return f"{entry['name']}({','.join(_types(entry['inputs']))})"
+
+
+def _plain(value: Any, field: Entry) -> Any:
+    kind = field["type"]
+    if kind.endswith("]"):
+        inner = field | {"type": kind[: kind.rindex("[")]}
+        return [_plain(item, inner) for item in value]
+    if kind == "tuple":
+        return {part["name"]: _plain(item, part) for part, item in zip(field["components"], value, strict=True)}
+    return to_checksum_address(value) if kind == "address" else value

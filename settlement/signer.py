@@ -1,0 +1,128 @@
+"""Keys behind one interface: whoever signs needs an address and two verbs, not a private key.
+
+A live platform reads encrypted keystores (one a role, its password in a file of its own); a remote key service is one
+more class with the same verbs. The demo's keys derive from anvil's public mnemonic, are worth nothing, and are
+refused outside demo and test mode. Poster, approver and operator are different keys of different processes.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.conf import settings
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+from eth_typing import Hash32
+
+from intermediary.errors import Refusal
+
+ANVIL_MNEMONIC = "test test test test test test test test test test test junk"
+# The first ten are funded by anvil itself; the others never send anything but test transactions.
+DEMO_INDEX = {
+    "admin": 0,
+    "house": 0,  # signs terms for the intermediary
+    "poster": 1,
+    "approver": 2,
+    "operator": 3,
+    "onboarder": 4,
+    "structurer": 5,
+    "market": 6,
+    "costs": 7,
+    "trustee": 8,
+    "faucet": 9,
+    "expert": 10,
+    "enforcer": 11,
+}
+DEMO_WALLETS_START = 100
+
+
+@dataclass(frozen=True)
+class SignedTransaction:
+    """What goes to the chain, and the hash it will have there."""
+
+    raw: bytes
+    hash: str
+
+
+class Signer(Protocol):
+    """A key, wherever it lies."""
+
+    @property
+    def address(self) -> str:
+        """Checksummed address."""
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """65 bytes r, s, v over a 32-byte digest."""
+
+    def sign_typed(self, message: dict[str, Any]) -> bytes:
+        """65 bytes over a full EIP-712 message."""
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> SignedTransaction:
+        """A type-2 transaction, signed."""
+
+
+@dataclass(frozen=True)
+class LocalSigner:
+    """A key in this process's memory."""
+
+    account: LocalAccount
+
+    @property
+    def address(self) -> str:
+        return str(self.account.address)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        assert len(digest) == 32, "a digest has 32 bytes"
+        return bytes(self.account.unsafe_sign_hash(Hash32(digest)).signature)
+
+    def sign_typed(self, message: dict[str, Any]) -> bytes:
+        return bytes(self.account.sign_message(encode_typed_data(full_message=message)).signature)
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> SignedTransaction:
+        signed = self.account.sign_transaction(transaction)
+        return SignedTransaction(bytes(signed.raw_transaction), "0x" + signed.hash.hex().removeprefix("0x"))
+
+
+def signer_for(role: str) -> Signer:
+    """The key of a process ("poster", "operator", "approver", ...) in this mode."""
+    return keystore_signer(role) if settings.MODE == "production" else demo_signer(role)
+
+
+def demo_signer(name: str) -> Signer:
+    """One of the demo's operating keys."""
+    return _from_mnemonic(DEMO_INDEX[name])
+
+
+def demo_wallet(index: int) -> Signer:
+    """The key of a demo client or investor, counted from 0; not funded with gas."""
+    return _from_mnemonic(DEMO_WALLETS_START + index)
+
+
+def keystore_signer(role: str) -> Signer:
+    """A Web3 secret storage file, opened with the password in another file. Refuses when either is not configured."""
+    keystore = os.environ.get(f"SETTLEMENT_{role.upper()}_KEYSTORE", "")
+    password = os.environ.get(f"SETTLEMENT_{role.upper()}_PASSWORD_FILE", "")
+    if not keystore or not password:
+        raise Refusal("no_key_configured", f"SETTLEMENT_{role.upper()}_KEYSTORE and _PASSWORD_FILE are not both set.")
+    content = json.loads(Path(keystore).read_text())
+    try:
+        key = Account.decrypt(content, Path(password).read_text().strip())
+    except ValueError as error:
+        raise Refusal("key_not_opened", f"The keystore of {role} does not open with its password.") from error
+    return LocalSigner(Account.from_key(key))
+
+
+def _from_mnemonic(index: int) -> Signer:
+    if settings.MODE not in ("demo", "test"):
+        raise Refusal("demo_key_refused", "Keys of a published mnemonic are used in demo and test mode only.")
+    return _derived(index)
+
+
+@cache
+def _derived(index: int) -> Signer:
+    Account.enable_unaudited_hdwallet_features()
+    return LocalSigner(Account.from_mnemonic(ANVIL_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}"))

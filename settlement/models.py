@@ -1,0 +1,289 @@
+"""What settlement remembers: what it wants signed, what it sent, what it saw, and what did not agree.
+
+The unique keys are the safety: a batch number once a house, a contract's sequence number once a live movement, a
+nonce once a sender, a log once a block. Rows are never deleted; a block that the chain dropped stays, not canonical.
+"""
+
+from django.db import models
+from django.db.models import Q
+
+from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
+from intermediary.models.base import BaseUnitsField, Row
+
+
+class Deployment(Row):
+    """One contract or named account of this platform on its chain."""
+
+    name = models.CharField(max_length=40, help_text="House, VaultFactory, Token, AccessManager, payee:market, ...")
+    asset = models.ForeignKey(Asset, models.PROTECT, null=True, related_name="+")
+    address = models.CharField(max_length=42)
+    block_number = models.PositiveBigIntegerField(help_text="head when it was recorded: watching starts here")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["name", "asset"], name="deployed_once", nulls_distinct=False),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.asset_id or ''} {self.address}"
+
+
+class Approval(Row):
+    """Something the second key must sign: asked for by the poster, answered by the approver alone."""
+
+    class Kind(models.TextChoices):
+        BATCH = "BATCH", "Batch of movements"
+        CLAIM = "CLAIM", "Default claim"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    body = models.JSONField(help_text="EIP-712 message, complete")
+    signer = models.CharField(max_length=42, blank=True)
+    signature = models.CharField(max_length=132, blank=True)
+    signed_at = models.DateTimeField(null=True)
+    refusal = models.JSONField(null=True, help_text="instruction id -> why the ledger does not show it")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="approval_signed_or_refused_or_neither", condition=Q(signature="") | Q(refusal__isnull=True)
+            )
+        ]
+
+
+class Batch(Row):
+    """Movements that go to one house together, under the next batch number of its contract."""
+
+    class State(models.TextChoices):
+        PACKED = "PACKED", "Waiting for the approver or the chain"
+        INCLUDED = "INCLUDED", "Seen on chain"
+        FINAL = "FINAL", "Final"
+        REFUSED = "REFUSED", "Refused by the approver"
+
+    house = models.ForeignKey(ChainTarget, models.PROTECT, related_name="batches")
+    number = models.PositiveBigIntegerField()
+    statement = models.CharField(max_length=66, help_text="Merkle root of `leaves`")
+    leaves = models.JSONField(help_text="margin statement of each vault's cell; see settlement.statements")
+    approval = models.OneToOneField(Approval, models.PROTECT, related_name="batch")
+    head = models.CharField(max_length=66, blank=True, help_text="the house's hash chain after it")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PACKED)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        constraints = [
+            models.UniqueConstraint(fields=["house", "number"], condition=~Q(state="REFUSED"), name="batch_number_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.house} batch {self.number}"
+
+
+class BatchMovement(Row):
+    """One instruction's place in a batch, with the sequence number the vault will see."""
+
+    class Outcome(models.TextChoices):
+        PENDING = "PENDING", "On its way"
+        SETTLED = "SETTLED", "Settled"
+        FAILED = "FAILED", "Failed"
+        AGAIN = "AGAIN", "To be packed again"
+
+    batch = models.ForeignKey(Batch, models.PROTECT, related_name="movements")
+    position = models.PositiveSmallIntegerField()
+    instruction = models.ForeignKey(ChainInstruction, models.PROTECT, related_name="movements")
+    vault = models.ForeignKey(ChainTarget, models.PROTECT, related_name="movements")
+    contract_seq = models.PositiveIntegerField(help_text="a failed movement does not use its number up")
+    ref = models.CharField(max_length=66)
+    outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.PENDING)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["batch", "position"], name="movement_position_once"),
+            models.UniqueConstraint(
+                fields=["vault", "contract_seq"],
+                condition=Q(outcome__in=["PENDING", "SETTLED"]),
+                name="contract_seq_once",
+            ),
+            models.UniqueConstraint(
+                fields=["instruction"], condition=Q(outcome__in=["PENDING", "SETTLED"]), name="one_live_movement"
+            ),
+        ]
+
+
+class ChainSender(models.Model):
+    """An address that sends transactions; its row's lock serialises them."""
+
+    address = models.CharField(primary_key=True, max_length=42)
+    role = models.CharField(max_length=12, unique=True, help_text="poster or operator")
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.address}"
+
+
+class ChainTransaction(Row):
+    """One nonce of one sender, and what it is for. Attempts differ in fees only."""
+
+    class State(models.TextChoices):
+        PREPARED = "PREPARED", "Signed and stored"
+        SENT = "SENT", "Sent"
+        INCLUDED = "INCLUDED", "In a block"
+        FINAL = "FINAL", "Final"
+        REVERTED = "REVERTED", "Final, and it reverted"
+        DISPLACED = "DISPLACED", "Its nonce was used by another transaction"
+
+    UNFINISHED = (State.PREPARED, State.SENT)
+
+    sender = models.ForeignKey(ChainSender, models.PROTECT, related_name="transactions")
+    nonce = models.PositiveBigIntegerField()
+    batch = models.ForeignKey(Batch, models.PROTECT, null=True, related_name="transactions")
+    instruction = models.ForeignKey(ChainInstruction, models.PROTECT, null=True, related_name="transactions")
+    contract_seq = models.PositiveBigIntegerField(null=True, help_text="servicing number the call uses, if any")
+    to = models.CharField(max_length=42)
+    data = models.TextField(help_text="0x calldata")
+    gas_limit = models.PositiveBigIntegerField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PREPARED)
+    block_number = models.PositiveBigIntegerField(null=True)
+    block_hash = models.CharField(max_length=66, blank=True)
+    transaction_hash = models.CharField(max_length=66, blank=True, help_text="of the attempt that was mined")
+    succeeded = models.BooleanField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["sender", "nonce"], name="nonce_once"),
+            models.CheckConstraint(
+                name="transaction_is_for_one_thing",
+                condition=Q(batch__isnull=False, instruction__isnull=True)
+                | Q(batch__isnull=True, instruction__isnull=False),
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "nonce"])]
+
+
+class TransactionAttempt(Row):
+    """Signed bytes, stored before they are sent: after a crash the very same ones go out again."""
+
+    transaction = models.ForeignKey(ChainTransaction, models.PROTECT, related_name="attempts")
+    hash = models.CharField(max_length=66, unique=True)
+    raw = models.TextField(help_text="0x signed bytes")
+    max_fee_wei = models.PositiveBigIntegerField()
+    priority_fee_wei = models.PositiveBigIntegerField()
+    sent_block = models.PositiveBigIntegerField(null=True, help_text="head when it was first sent")
+
+    class Meta:
+        ordering = ["id"]
+
+
+class HeldCall(Row):
+    """A single call that the chain would refuse now: it waits, or is given up."""
+
+    instruction = models.OneToOneField(ChainInstruction, models.PROTECT, related_name="held")
+    reason = models.CharField(max_length=200)
+    given_up = models.BooleanField(default=False, help_text="no passing of time can help: it fails in the ledger")
+    tries = models.PositiveIntegerField(default=1)
+    next_try_at = models.DateTimeField(help_text="wall-clock time")
+
+
+class ChainBlock(Row):
+    """A block the watcher has read."""
+
+    number = models.PositiveBigIntegerField()
+    hash = models.CharField(max_length=66, unique=True)
+    parent_hash = models.CharField(max_length=66)
+    block_time = models.DateTimeField()
+    canonical = models.BooleanField(default=True)
+    finalized = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["number"], condition=Q(canonical=True), name="one_canonical_block_a_number")
+        ]
+        indexes = [models.Index(fields=["finalized", "number"])]
+
+
+class ChainLog(Row):
+    """One event that concerns us, provisional until its block is final, then applied to the ledger once."""
+
+    block = models.ForeignKey(ChainBlock, models.PROTECT, related_name="logs")
+    block_hash = models.CharField(max_length=66)
+    log_index = models.PositiveIntegerField()
+    transaction_hash = models.CharField(max_length=66)
+    address = models.CharField(max_length=42)
+    topics = models.JSONField()
+    data = models.TextField()
+    name = models.CharField(max_length=40, blank=True)
+    cell = models.ForeignKey(Cell, models.PROTECT, null=True, related_name="+")
+    applied = models.BooleanField(default=False)
+    refusal = models.CharField(max_length=300, blank=True, help_text="why the ledger could not take it yet")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["block_hash", "log_index"], name="log_once")]
+        indexes = [models.Index(fields=["applied", "block"])]
+
+
+class HouseReceipt(Row):
+    """Tokens that a house received from outside, for an officer to book: a recovery, a sale's proceeds, capital."""
+
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
+    sender = models.CharField(max_length=42)
+    amount_base_units = BaseUnitsField()
+    transaction_hash = models.CharField(max_length=66)
+    log_index = models.PositiveIntegerField()
+    block_number = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["transaction_hash", "log_index"], name="receipt_once")]
+
+
+class ReconciliationRun(Row):
+    """One comparison of the ledger with the chain at a final block."""
+
+    block_number = models.PositiveBigIntegerField()
+    block_hash = models.CharField(max_length=66)
+    comparisons = models.PositiveIntegerField()
+    breaks = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class ReconciliationBreak(Row):
+    """A disagreement, open until a later run agrees. Its age is that of the row."""
+
+    class Kind(models.TextChoices):
+        AMOUNT = "amount", "Balance differs"
+        SEQUENCE = "sequence", "Sequence differs"
+        HEAD = "head", "Hash chain of batches differs"
+        MISSING_IN_LEDGER = "missing_in_ledger", "On chain, not in the ledger"
+        MISSING_ON_CHAIN = "missing_on_chain", "In the ledger, not on chain"
+        UNKNOWN_SENDER = "unknown_sender", "Deposit of an unknown sender"
+        NOT_APPLIED = "not_applied", "A final event the ledger could not take"
+        APPROVAL = "approval", "The approver refused"
+        WITNESSES = "witnesses", "Nodes disagree on the final block"
+
+    OWNERS = {
+        Kind.UNKNOWN_SENDER: "onboarding",
+        Kind.APPROVAL: "operations",
+        Kind.WITNESSES: "engineering",
+        Kind.HEAD: "engineering",
+        Kind.SEQUENCE: "engineering",
+    }
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    place = models.CharField(max_length=120, help_text="what was compared")
+    cell = models.ForeignKey(Cell, models.PROTECT, null=True, related_name="+")
+    asset = models.ForeignKey(Asset, models.PROTECT, null=True, related_name="+")
+    ledger_value = models.CharField(max_length=100)
+    chain_value = models.CharField(max_length=100)
+    first_block = models.PositiveBigIntegerField()
+    resolved_block = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "place"], condition=Q(resolved_block__isnull=True), name="one_open_break_a_place"
+            )
+        ]
+
+    @property
+    def owner(self) -> str:
+        """The desk that has to clear it."""
+        return self.OWNERS.get(self.Kind(self.kind), "settlement desk")

@@ -1,0 +1,11 @@
+DROP POLICY mine ON settlement_chainlog;
+DROP POLICY ours ON settlement_chainlog;
+DROP POLICY owner_functions ON settlement_chainlog;
+ALTER TABLE settlement_chainlog DISABLE ROW LEVEL SECURITY;
+DROP POLICY mine ON settlement_reconciliationbreak;
+DROP POLICY ours ON settlement_reconciliationbreak;
+DROP POLICY owner_functions ON settlement_reconciliationbreak;
+ALTER TABLE settlement_reconciliationbreak DISABLE ROW LEVEL SECURITY;
+DELETE FROM intermediary_transition WHERE (entity, before, after) = ('chaininstruction', 'BATCHED', 'DRAFT');
+DROP TRIGGER approval_is_asked_then_answered ON settlement_approval;
+DROP FUNCTION approval_is_asked_then_answered();

@@ -1,0 +1,60 @@
+"""Contracts put on a real chain, with their rights checked."""
+
+import pytest
+from django.conf import settings
+
+from intermediary.errors import Refusal
+from intermediary.models import Asset, ChainTarget
+from settlement.bindings import read
+from settlement.chain import Chain
+from settlement.demo_chain import mine
+from settlement.deployment import address_of, assert_roles
+from settlement.registration import predict_vaults
+from settlement.signer import demo_signer, demo_wallet
+from settlement.transactor import Transactor
+from tests.settlement.world import CAP, RULEBOOK, client, house_with_contracts, terms_of
+
+pytestmark = pytest.mark.django_db
+
+
+def test_deployment_records_contracts_and_house_target(chain_url: str) -> None:
+    chain = house_with_contracts(chain_url)
+    house = address_of("House", "USDC")
+    assert ChainTarget.objects.get(kind="HOUSE").address == house
+    assert read(chain, house, "House", "token") == Asset.objects.get(code="USDC").token_address
+    assert read(chain, house, "House", "outflowCap") == CAP
+    assert read(chain, house, "House", "rulebook").hex() == RULEBOOK
+
+
+def test_deployment_with_a_changed_right_is_refused(chain_url: str) -> None:
+    chain = house_with_contracts(chain_url)
+    assert_roles(chain)
+    admin = Transactor(chain, demo_signer("admin"), mine)
+    manager, poster_role = address_of("AccessManager"), 1
+    admin.call(manager, "AccessManager", "revokeRole", poster_role, demo_signer("poster").address)
+    admin.wait()
+    with pytest.raises(Refusal, match="role_table_differs"):
+        assert_roles(chain)
+
+
+def test_vault_stands_at_the_address_its_terms_predict(chain_url: str) -> None:
+    chain = house_with_contracts(chain_url)
+    predicted = predict_vaults(chain=chain, terms=terms_of("W", demo_wallet(0)))
+    who = client(chain, "W", 0)
+    assert who.vault.address == predicted["USDC"]
+    assert read(chain, who.vault.address, "MarginVault", "termsHash").hex() == who.terms.hash
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 0
+
+
+def test_other_terms_have_another_vault(chain_url: str) -> None:
+    chain = house_with_contracts(chain_url)
+    one, two = (predict_vaults(chain=chain, terms=terms_of(code, demo_wallet(0))) for code in ("W", "X"))
+    assert one["USDC"] != two["USDC"]
+
+
+def test_demo_keys_and_mining_are_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "MODE", "production")
+    with pytest.raises(Refusal, match="demo_key_refused"):
+        demo_signer("poster")
+    with pytest.raises(Refusal, match="demo_chain_only"):
+        mine(Chain("http://127.0.0.1:1"))

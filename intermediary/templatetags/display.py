@@ -12,7 +12,7 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from intermediary.models import Asset
@@ -186,3 +186,52 @@ def term(name: str, shown: str = "") -> SafeString:
 def field(item: Any, name: str) -> Any:
     """A value of a mapping by its key; None when it has none."""
     return item.get(name) if hasattr(item, "get") else getattr(item, name, None)
+
+
+@register.simple_tag
+def layers_bar(layers: Any, scale_base_units: int = 0, tall: bool = False) -> SafeString:
+    """The layers of one relationship on the axis of net loss, with what each has paid; `scale` is the axis' end."""
+    layers = list(layers)
+    end = max(scale_base_units, max((layer.detach_base_units for layer in layers), default=0))
+    if not end:
+        return NOTHING
+    shapes = []
+    tones = {"FIRST_LOSS": "first", "TAIL": "tail", "SENIOR": "senior"}
+    for layer in layers:
+        left, width = layer.attach_base_units * 1000 / end, layer.size_base_units * 1000 / end
+        shapes.append((left, width, f"f-{tones[layer.kind]}"))
+        if layer.loss_base_units:
+            shapes.append((left, layer.loss_base_units * 1000 / end, "f-bad"))
+    gaps = [layer.attach_base_units * 1000 / end for layer in layers[1:]]
+    words = ", ".join(
+        f"{layer.label}: {from_base_units(layer.loss_base_units, 6):,.0f} of"
+        f" {from_base_units(layer.size_base_units, 6):,.0f} {SETTLEMENT_CODE} paid"
+        for layer in layers
+    )
+    return _svg(shapes, gaps, "s-gap", words, tall)
+
+
+@register.simple_tag
+def headroom_bar(held_base_units: int, required_base_units: int) -> SafeString:
+    """Held margin as a bar against the requirement (the line), on a scale to 160% of the larger one's need."""
+    end = max(held_base_units, required_base_units * 8 // 5, 1)
+    ratio = held_base_units / required_base_units if required_base_units else 99.0
+    tone = "f-bad" if ratio < 1 else "f-wait" if ratio < 1.25 else "f-ok"
+    words = f"Held is {ratio:.0%} of required" if required_base_units else "Nothing is required"
+    shapes = [(0.0, 1000.0, "f-track"), (0.0, max(0, held_base_units) * 1000 / end, tone)]
+    return _svg(shapes, [required_base_units * 1000 / end] if required_base_units else [], "s-ink", words, True)
+
+
+def _svg(shapes: list[tuple[float, float, str]], lines: list[float], stroke: str, words: str, tall: bool) -> SafeString:
+    drawn = format_html_join(
+        "", '<rect x="{}" y="0" width="{}" height="20" class="{}"/>',
+        ((f"{left:.2f}", f"{width:.2f}", shape) for left, width, shape in shapes),
+    )  # fmt: skip
+    strokes = format_html_join(
+        "", '<line x1="{0}" x2="{0}" y1="0" y2="20" class="{1}" vector-effect="non-scaling-stroke"/>',
+        ((f"{at:.2f}", stroke) for at in lines),
+    )  # fmt: skip
+    return format_html(
+        '<svg class="bar{}" viewBox="0 0 1000 20" preserveAspectRatio="none" role="img" aria-label="{}">{}{}</svg>',
+        " bar-tall" if tall else "", words, drawn, strokes,
+    )  # fmt: skip

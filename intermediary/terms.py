@@ -1,5 +1,6 @@
 """The body of a relationship's signed terms, with its types (CSA vocabulary). All that moves money is here (D5)."""
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -50,6 +51,11 @@ class Terms:
     def from_body(cls, body: dict[str, Any]) -> "Terms":
         """Read a body back; raises TypeError on an unknown or missing field."""
         return cls(**body | {"haircut_bps": tuple(sorted(body["haircut_bps"].items()))})
+
+    @classmethod
+    def from_canonical(cls, text: str) -> "Terms":
+        """Read a canonical body back."""
+        return cls.from_body(json.loads(text))
 
     def haircut_of(self, asset: str) -> int:
         """Haircut of an asset in basis points; an asset that the terms do not name is worth nothing."""

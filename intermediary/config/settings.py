@@ -103,6 +103,11 @@ def database_from_url(url: str) -> dict[str, object]:
 DATABASES = {"default": database_from_url(os.environ.get(DATABASE_ROLES[DATABASE_ROLE], ""))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Addresses whose keys sign terms for the house. In a demo or a test the first well-known account of the demo chain.
+HOUSE_SIGNERS = [address for address in os.environ.get("HOUSE_SIGNERS", "").split(",") if address]
+if not HOUSE_SIGNERS and MODE != "production":
+    HOUSE_SIGNERS = ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"]
+
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "")
 CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",") if url]
 MARKET_FEED = os.environ.get("MARKET_FEED", "replay")

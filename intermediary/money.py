@@ -33,6 +33,13 @@ def multiply_exactly(*factors: Decimal | int) -> Decimal:
         return product
 
 
+def add_exactly(*terms: Decimal | int) -> Decimal:
+    """The sum of decimals without any rounding; raises `Inexact` beyond 100 digits."""
+    with localcontext(EXACT) as context:
+        context.traps[Inexact] = True
+        return sum((Decimal(term) for term in terms), Decimal(0))
+
+
 def to_base_units(value: Decimal | str, decimals: int) -> int:
     """An amount stated in whole tokens, exactly; raises ValueError when it has more digits than the token."""
     with localcontext(EXACT):

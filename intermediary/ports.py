@@ -16,6 +16,16 @@ class AdmissionResult:
     binding_scenario: str
     data: dict[str, Any] = field(default_factory=dict)
 
+    def numbers(self) -> dict[str, Any]:
+        """The verdict as a plain JSON value, to be stored or shown."""
+        return {
+            "passed": self.passed,
+            "stressed_loss_base_units": self.stressed_loss_base_units,
+            "resources_base_units": self.resources_base_units,
+            "binding_scenario": self.binding_scenario,
+            "data": self.data,
+        }
+
 
 @dataclass(frozen=True)
 class LayerSizes:

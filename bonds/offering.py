@@ -1,0 +1,188 @@
+"""From a structure to notes in investors' hands.
+
+A series is structured from its terms, deployed (elsewhere: this file makes no chain call), opened for orders at the
+par spread of the loss model, cleared (`orders`), paid for on chain by the investors' own wallets, and issued once the
+ledger shows every slice's principal in the escrow. What investors pay and hold is decided on chain: the escrow closes
+only when every class is sold out, and no wallet can subscribe more than its allotment, so holdings at issue are the
+allocations.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from django.db import connection
+
+from bonds import timeline
+from bonds.models import Allocation, Holding, Series, SeriesEvent, Slice, SlicePart, Tranche
+from bonds.terms import SeriesTerms, SliceTerms
+from intermediary import audit, clock, credit, ledger
+from intermediary.errors import BadInput, Refusal
+from intermediary.models import AccountKind, Cell, ChainTarget, Layer
+
+State = Series.State
+
+
+def structure(*, actor: str, terms: SeriesTerms) -> Series:
+    """Write a series with its classes, slices and parts; once per code and terms."""
+    assert connection.in_atomic_block
+    existing = Series.objects.filter(code=terms.code).first()
+    if existing is not None:
+        if existing.terms_hash != terms.hash:
+            raise Refusal("series_exists", "This code stands for a series with other terms.", series=terms.code)
+        return existing
+    cells = ledger.lock_cells(item.cell_id for item in terms.slices)
+    for item in terms.slices:
+        _refuse_uncoverable(item, cells.get(item.cell_id))
+    _refuse_odd_faces(terms)
+    series = Series.objects.create(
+        code=terms.code,
+        title=terms.title,
+        currency_id=terms.currency,
+        issue_date=terms.issue_date,
+        scheduled_maturity=terms.scheduled_maturity,
+        final_maturity=terms.final_maturity,
+        risk_from=terms.risk_from,
+        risk_until=terms.risk_until,
+        collateral_yield_annual=terms.collateral_yield_annual,
+        denomination_base_units=terms.denomination_base_units,
+        months_between_coupons=terms.months_between_coupons,
+        challenge_seconds=terms.challenge_seconds,
+        terms=terms.canonical,
+        terms_hash=terms.hash,
+    )
+    tranches = [
+        Tranche.objects.create(
+            series=series,
+            seniority=index,
+            name=item.name,
+            symbol=item.symbol,
+            isin=item.isin,
+            original_base_units=terms.face_base_units(index),
+        )
+        for index, item in enumerate(terms.classes)
+    ]
+    for index, item in enumerate(terms.slices):
+        _write_slice(series, terms, tranches, index, item)
+    audit.record(actor=actor, action="series_structured", subject=series.code, terms_hash=terms.hash)
+    timeline.tell(series.id, SeriesEvent.Kind.STRUCTURED, f"Structured over {len(terms.slices)} relationships")
+    return series
+
+
+def register_contracts(*, actor: str, series_id: UUID, escrow: ChainTarget, notes: Sequence[ChainTarget]) -> Series:
+    """Attach the deployed escrow and the note of each class, junior first."""
+    series = timeline.locked(series_id, State.STRUCTURING)
+    tranches = list(series.tranches.all())
+    if len(notes) != len(tranches):
+        raise BadInput("bonds.notes", "There is one note contract a class.")
+    series.escrow, series.escrow_address = escrow, escrow.address
+    series.save(update_fields=["escrow", "escrow_address"])
+    for tranche, note in zip(tranches, notes, strict=True):
+        tranche.note, tranche.note_address = note, note.address
+        tranche.save(update_fields=["note", "note_address"])
+    audit.record(actor=actor, action="series_deployed", subject=series.code, escrow=escrow.address)
+    timeline.tell(series.id, SeriesEvent.Kind.DEPLOYED, "Escrow and notes deployed", escrow=escrow.address)
+    return series
+
+
+def open_book(*, actor: str, series_id: UUID, guidance_bps: Mapping[UUID, int]) -> Series:
+    """Publish the series with its par spreads (`valuation.price_guidance`) and take orders."""
+    series = timeline.locked(series_id, State.STRUCTURING)
+    if series.escrow_id is None:
+        raise Refusal("not_deployed", "A series is offered once its escrow stands on chain.", series=series.code)
+    for tranche in series.tranches.all():
+        tranche.guidance_bps = guidance_bps[tranche.id]
+        tranche.save(update_fields=["guidance_bps"])
+    timeline.move_to(series, State.MARKETING)
+    guidance = {tranche.symbol: guidance_bps[tranche.id] for tranche in series.tranches.all()}
+    audit.record(actor=actor, action="series_opened", subject=series.code, guidance_bps=guidance)
+    timeline.tell(series.id, SeriesEvent.Kind.OPENED, "Book opened for orders", guidance_bps=guidance)
+    return series
+
+
+def issue(*, actor: str, series_id: UUID) -> Series:
+    """Begin the risk period, once the ledger shows each slice's principal in escrow (booked at finality of the close).
+
+    The tail layers of the covered relationships count as funded from here on.
+    """
+    series = timeline.locked(series_id, State.PRICED)
+    slices = list(series.slices.order_by("cell_id"))
+    ledger.lock_cells(item.cell_id for item in slices)
+    for item in slices:
+        held = ledger.balance(item.cell_id, AccountKind.ESCROW, series.currency_id)
+        needed = item.principal_base_units + _other_principal(item)
+        if held != needed:
+            raise Refusal(
+                "escrow_not_funded",
+                "The escrow does not hold the principal of every slice yet.",
+                relationship=item.relationship,
+                held_base_units=held,
+                needed_base_units=needed,
+            )
+    now = clock.now()
+    for allocation in Allocation.objects.filter(tranche__series=series).select_related("order"):
+        Holding.objects.create(
+            tranche_id=allocation.tranche_id,
+            party_id=allocation.party_id,
+            wallet_id=allocation.order.wallet_id,
+            units=allocation.units,
+        )
+    Allocation.objects.filter(tranche__series=series).update(settled_at=now)
+    Series.objects.filter(id=series.id).update(issued_at=now)
+    timeline.move_to(series, State.ISSUED)
+    timeline.move_to(series, State.ON_RISK)
+    for item in slices:
+        credit.attach_tail(cell_id=item.cell_id, slice_id=item.id)
+    principal = sum(item.principal_base_units for item in slices)
+    audit.record(actor=actor, action="series_issued", subject=series.code, principal_base_units=principal)
+    text = "Paid for in full; the risk period runs"
+    timeline.tell(series.id, SeriesEvent.Kind.ISSUED, text, principal_base_units=str(principal))
+    series.refresh_from_db()
+    return series
+
+
+def _refuse_uncoverable(item: SliceTerms, cell: Cell | None) -> None:
+    if cell is None or cell.kind != Cell.Kind.CLIENT or cell.code != item.relationship:
+        raise Refusal("not_a_relationship", "A slice covers a client relationship under its public code.")
+    if cell.state not in (Cell.State.OPEN, Cell.State.NO_NEW_RISK):
+        raise Refusal("relationship_not_open", "A slice covers a performing relationship.", relationship=cell.code)
+    for layer in Layer.objects.filter(cell_id=cell.id, kind=Layer.Kind.TAIL, funded=False):
+        if layer.slice_id is not None and Slice.objects.filter(id=layer.slice_id).exists():
+            raise Refusal("already_offered", "Another series offers this layer already.", relationship=cell.code)
+
+
+def _refuse_odd_faces(terms: SeriesTerms) -> None:
+    faces = [terms.face_base_units(index) for index in range(len(terms.classes))]
+    if any(face % terms.denomination_base_units for face in faces):
+        raise BadInput("off_denomination", "The face of a class is a multiple of the denomination.", faces=faces)
+
+
+def _write_slice(
+    series: Series, terms: SeriesTerms, tranches: Sequence[Tranche], index: int, item: SliceTerms
+) -> None:
+    row = Slice.objects.create(
+        id=terms.slice_id(item.cell_id),
+        series=series,
+        cell_id=item.cell_id,
+        relationship=item.relationship,
+        index=index,
+        attach_base_units=item.attach_base_units,
+        detach_base_units=item.detach_base_units,
+        principal_base_units=sum(item.principals_base_units),
+    )
+    bottom = item.attach_base_units
+    for tranche, width, principal in zip(tranches, item.widths_base_units, item.principals_base_units, strict=True):
+        SlicePart.objects.create(
+            slice=row,
+            tranche=tranche,
+            attach_base_units=bottom,
+            detach_base_units=bottom + width,
+            principal_base_units=principal,
+            outstanding_base_units=principal,
+        )
+        bottom += width
+
+
+def _other_principal(item: Slice) -> int:
+    """Outstanding principal of other live series in the same relationship's escrow account."""
+    others = SlicePart.objects.filter(slice__cell_id=item.cell_id, slice__series__state__in=Series.LIVE)
+    return sum(others.exclude(slice_id=item.id).values_list("outstanding_base_units", flat=True))

@@ -1,0 +1,315 @@
+"""Write-downs and write-ups of slices: from a determined loss to principal on chain, and back from a recovery.
+
+The loss of a slice is a function of its relationship's net cumulative loss N, which stands in the default's rows. So
+there is one command, `bring_to_loss`: it compares the principal with N and starts the one act that closes the gap.
+It does not matter in which order events arrive, or how often. A slice has one act in flight at a time: a recovery
+that comes while a write-down is in its challenge period waits in the relationship's recovery account and is written
+up when the write-down is final.
+
+    write-down: notice on chain -> challenge period of the terms -> escrow pays the house -> principal falls
+    write-up:   house pays the escrow from the recovery -> principal rises
+
+Only the ledger and the outbox are written here; the chain is somebody else's. Loads no numeric library.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Sum
+
+from bonds import timeline
+from bonds.models import Series, SeriesEvent, Slice, SliceAct, SlicePart
+from bonds.tranches import PrincipalChange, apply_change, principal_change
+from intermediary import audit, clock, events, ledger, outbox
+from intermediary.errors import Refusal
+from intermediary.ids import derive
+from intermediary.models import AccountKind, ChainInstruction, DefaultCase, Event
+
+State, Kind = SliceAct.State, SliceAct.Kind
+OPEN_CASES = (
+    DefaultCase.State.NOTICE,
+    DefaultCase.State.ETD_SET,
+    DefaultCase.State.REPLACING,
+    DefaultCase.State.DETERMINED,
+)
+
+
+def on_default_noticed(event: Event) -> None:
+    """A covered relationship was noticed: its series says so at once."""
+    case = DefaultCase.objects.get(id=event.payload["case_id"])
+    for item in _slices_on_risk(case.cell_id):
+        series = Series.objects.select_for_update().get(id=item.series_id)
+        if series.state == Series.State.ON_RISK and case.state in OPEN_CASES and _inside_risk_period(series, case):
+            timeline.move_to(series, Series.State.EVENT_OPEN)
+            timeline.tell(
+                series.id,
+                SeriesEvent.Kind.EVENT_OPENED,
+                f"Default notice to relationship {item.relationship}",
+                relationship=item.relationship,
+            )
+
+
+def on_loss_determined(event: Event) -> None:
+    """A loss was determined: bring the relationship's slices to it."""
+    _bring_slices(event)
+
+
+def on_recovery_received(event: Event) -> None:
+    """A recovery lowered a loss: bring the relationship's slices to what is left of it."""
+    _bring_slices(event)
+
+
+def on_instruction_final(event: Event) -> None:
+    """A notice or a payment of a slice is final on chain: the act goes on."""
+    instruction_id = event.payload["instruction_id"]
+    act = SliceAct.objects.filter(notice_id=instruction_id).first()
+    if act is not None:
+        _start_challenge(act.id)
+    act = SliceAct.objects.filter(movement_id=instruction_id).first()
+    if act is not None:
+        _finish(act.id)
+
+
+def due(now: datetime) -> int:
+    """Write down every noticed loss whose challenge period is over. Returns how many were started."""
+    waiting = SliceAct.objects.filter(state=State.CHALLENGE, ready_at__lte=now).order_by("cell_id", "id")
+    ready = list(waiting.values_list("id", flat=True))
+    for act_id in ready:
+        _write_down(act_id)
+    for series in Series.objects.filter(state=Series.State.EVENT_OPEN):
+        _close_event(series.id)
+    return len(ready)
+
+
+def in_flight() -> int:
+    """Acts that the chain still works on; those that only wait for a challenge period are not counted."""
+    return SliceAct.objects.filter(state__in=[State.NOTICED, State.MOVING]).count()
+
+
+def net_loss_base_units(item: Slice) -> int:
+    """N that the slice answers for: all losses of its relationship from defaults noticed in the risk period (B5)."""
+    cases = DefaultCase.objects.filter(
+        cell_id=item.cell_id, noticed_at__gte=item.series.risk_from, noticed_at__lte=item.series.risk_until
+    )
+    return int(cases.aggregate(total=Sum("loss_base_units"))["total"] or 0)
+
+
+def bring_to_loss(*, slice_id: UUID) -> SliceAct | None:
+    """Start the act that brings a slice to its relationship's N; None when it stands there or an act is in flight."""
+    item = _locked_slice(slice_id)
+    if item.acts.exclude(state=State.DONE).exists():
+        return None
+    loss = net_loss_base_units(item)
+    changes = {part.tranche_id: principal_change(part.state, loss) for part in item.parts.all()}
+    down = sum(change.write_down_base_units for change in changes.values())
+    up = sum(change.write_up_base_units for change in changes.values())
+    assert not (down and up), "the loss of every part rises or falls with N"
+    if down:
+        return _notice(item, changes, down, loss)
+    if up:
+        return _write_up(item, changes, up, loss)
+    if item.net_loss_base_units != loss:
+        Slice.objects.filter(id=item.id).update(net_loss_base_units=loss)
+    return None
+
+
+def _bring_slices(event: Event) -> None:
+    case = DefaultCase.objects.get(id=event.payload["case_id"])
+    for item in _slices_on_risk(case.cell_id):
+        bring_to_loss(slice_id=item.id)
+
+
+def _notice(item: Slice, changes: dict[UUID, PrincipalChange], amount: int, loss: int) -> SliceAct:
+    evidence = _evidence(item)
+    assert item.series.escrow is not None
+    instruction = outbox.instruct(
+        target=item.series.escrow,
+        cell_id=item.cell_id,
+        kind=ChainInstruction.Kind.NOTICE_LOSS,
+        amount_base_units=amount,
+        slice=item.index,
+        evidence=evidence,
+    )
+    act = SliceAct.objects.create(
+        slice=item,
+        cell_id=item.cell_id,
+        kind=Kind.WRITE_DOWN,
+        state=State.NOTICED,
+        amount_base_units=amount,
+        by_tranche={str(key): str(change.write_down_base_units) for key, change in changes.items()},
+        net_loss_base_units=loss,
+        evidence=evidence,
+        notice=instruction,
+    )
+    _record(act, "loss_noticed", SeriesEvent.Kind.LOSS_NOTICED, "Loss determined and noticed to the escrow")
+    return act
+
+
+def _start_challenge(act_id: UUID) -> None:
+    act = _locked_act(act_id)
+    if act.state != State.NOTICED:
+        return
+    # From finality, which is later than the notice's own block: never early for the contract, which counts from there.
+    act.ready_at = clock.now() + timedelta(seconds=act.slice.series.challenge_seconds)
+    act.state = State.CHALLENGE
+    act.save(update_fields=["state", "ready_at"])
+    text = f"Challenge period until {act.ready_at:%d %b %H:%M} UTC"
+    _record(act, "challenge_started", SeriesEvent.Kind.CHALLENGE, text)
+
+
+def _write_down(act_id: UUID) -> None:
+    act = _locked_act(act_id)
+    if act.state != State.CHALLENGE:
+        return
+    assert act.slice.series.escrow is not None
+    act.movement = outbox.move(
+        effect_id=derive("write_down", act.id),
+        target=act.slice.series.escrow,
+        cell_id=act.cell_id,
+        kind=ChainInstruction.Kind.APPLY_LOSS,
+        source=AccountKind.ESCROW,
+        destination=AccountKind.FLOAT,
+        amount_base_units=act.amount_base_units,
+        memo=f"write-down of {act.slice.series.code}",
+        slice=act.slice.index,
+        notice=str(act.notice_id),
+    )
+    act.state = State.MOVING
+    act.save(update_fields=["state", "movement"])
+
+
+def _write_up(item: Slice, changes: dict[UUID, PrincipalChange], amount: int, loss: int) -> SliceAct:
+    series = item.series
+    held = ledger.balance(item.cell_id, AccountKind.RECOVERY, series.currency_id)
+    if held < amount:
+        raise Refusal(
+            "recovery_not_received",
+            "The recovery account does not hold what is to be written up.",
+            held_base_units=held,
+            needed_base_units=amount,
+        )
+    assert series.escrow is not None
+    act = SliceAct(
+        slice=item,
+        cell_id=item.cell_id,
+        kind=Kind.WRITE_UP,
+        state=State.MOVING,
+        amount_base_units=amount,
+        by_tranche={str(key): str(change.write_up_base_units) for key, change in changes.items()},
+        net_loss_base_units=loss,
+        evidence=_evidence(item),
+    )
+    act.movement = outbox.move(
+        effect_id=derive("write_up", act.id),
+        target=series.escrow,
+        cell_id=item.cell_id,
+        kind=ChainInstruction.Kind.WRITE_UP,
+        source=AccountKind.RECOVERY,
+        destination=AccountKind.ESCROW,
+        amount_base_units=amount,
+        memo=f"write-up of {series.code}",
+        slice=item.index,
+        evidence=act.evidence,
+    )
+    act.save()
+    return act
+
+
+def _finish(act_id: UUID) -> None:
+    """The money is where it belongs: change the principal by exactly what the act said, then look at N again."""
+    act = _locked_act(act_id)
+    if act.state != State.MOVING:
+        return
+    moved = 0
+    for part in SlicePart.objects.select_for_update().filter(slice_id=act.slice_id).select_related("slice"):
+        amount = int(act.by_tranche[str(part.tranche_id)])
+        down, up = (amount, 0) if act.kind == Kind.WRITE_DOWN else (0, amount)
+        after = apply_change(part.state, PrincipalChange(down, up, unabsorbed_base_units=0))
+        part.outstanding_base_units = after.outstanding_base_units
+        part.written_down_base_units = after.written_down_base_units
+        part.written_up_base_units = after.written_up_base_units
+        part.save(update_fields=["outstanding_base_units", "written_down_base_units", "written_up_base_units"])
+        moved += amount
+    assert moved == act.amount_base_units, "an act moves what its parts say"
+    act.state, act.done_at = State.DONE, clock.now()
+    act.save(update_fields=["state", "done_at"])
+    Slice.objects.filter(id=act.slice_id).update(net_loss_base_units=act.net_loss_base_units)
+    if act.kind == Kind.WRITE_DOWN:
+        _record(act, "written_down", SeriesEvent.Kind.WRITTEN_DOWN, "Principal written down")
+    else:
+        _record(act, "written_up", SeriesEvent.Kind.WRITTEN_UP, "Principal written up from a recovery")
+    bring_to_loss(slice_id=act.slice_id)
+    _close_event(act.slice.series_id)
+
+
+def _close_event(series_id: UUID) -> None:
+    """Back on risk once no covered relationship has an open default and no act is left."""
+    series = Series.objects.select_for_update().get(id=series_id)
+    if series.state != Series.State.EVENT_OPEN:
+        return
+    covered = series.slices.values_list("cell_id", flat=True)
+    if DefaultCase.objects.filter(cell_id__in=covered, state__in=OPEN_CASES).exists():
+        return
+    if SliceAct.objects.filter(slice__series=series).exclude(state=State.DONE).exists():
+        return
+    if any(item.net_loss_base_units != net_loss_base_units(item) for item in series.slices.select_related("series")):
+        return
+    timeline.move_to(series, Series.State.ON_RISK)
+    timeline.tell(series.id, SeriesEvent.Kind.EVENT_CLOSED, "Default settled; the other slices stay on risk")
+
+
+def _slices_on_risk(cell_id: UUID) -> list[Slice]:
+    live = Slice.objects.filter(cell_id=cell_id, series__state__in=Series.LIVE)
+    return list(live.select_related("series").order_by("id"))
+
+
+def _inside_risk_period(series: Series, case: DefaultCase) -> bool:
+    return series.risk_from <= case.noticed_at <= series.risk_until
+
+
+def _locked_slice(slice_id: UUID) -> Slice:
+    assert connection.in_atomic_block
+    cell_id = Slice.objects.values_list("cell_id", flat=True).get(id=slice_id)
+    ledger.lock_cells([cell_id])
+    return Slice.objects.select_for_update(of=("self",)).select_related("series__escrow").get(id=slice_id)
+
+
+def _locked_act(act_id: UUID) -> SliceAct:
+    act = SliceAct.objects.get(id=act_id)
+    _locked_slice(act.slice_id)
+    acts = SliceAct.objects.select_for_update(of=("self",))
+    return acts.select_related("slice__series__escrow").get(id=act_id)
+
+
+def _evidence(item: Slice) -> str:
+    """The hash of the last approved determination of the relationship."""
+    determined = DefaultCase.objects.filter(cell_id=item.cell_id, determination__isnull=False).order_by("-id")
+    case = determined.select_related("determination").first()
+    assert case is not None, "a slice changes only behind a determination"
+    assert case.determination is not None
+    return case.determination.hash
+
+
+def _record(act: SliceAct, action: str, kind: SeriesEvent.Kind, text: str) -> None:
+    item = act.slice
+    parts = SlicePart.objects.filter(slice__series_id=item.series_id)
+    outstanding = parts.aggregate(total=Sum("outstanding_base_units"))
+    audit.record(
+        actor="servicing",
+        action=action,
+        subject=item.id,
+        amount_base_units=act.amount_base_units,
+        net_loss_base_units=act.net_loss_base_units,
+        evidence=act.evidence,
+    )
+    timeline.tell(
+        item.series_id,
+        kind,
+        text,
+        relationship=item.relationship,
+        amount_base_units=str(act.amount_base_units),
+        outstanding_base_units=str(outstanding["total"] or 0),
+        evidence=act.evidence,
+    )
+    events.notify(events.PAGES_CHANNEL, f"cell:{act.cell_id}")

@@ -1,0 +1,196 @@
+"""Marks of notes at an official valuation: price, expected loss, attachment and exhaustion probability of each class.
+
+One tick gives one mark a class and one a slice, append-only, from the same models that set margin. The price is the
+expectation under the Wang transform, discounted on the snapshot's own risk-free curve; physical figures stand beside
+it. The par spread of a class, its guidance in an offering, is what its coupon must pay over a note that cannot lose.
+Runs in bonds workers (numpy, QuantLib).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from math import ceil, exp
+from uuid import UUID
+
+import numpy as np
+from django.db import transaction
+
+from bonds import servicing
+from bonds.curves import DiscountCurve, OutstandingCurve
+from bonds.exposures import BASE_UNITS, Exposure, exposures
+from bonds.measures import PhysicalMeasure, PricingMeasure, WangTransform
+from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
+from bonds.note_risk import Piece, note_risk, outstanding_at
+from bonds.pricing import NoteTerms, NoteValue, outstanding_curve, par_coupon, value_note
+from bonds.tranches import principal_change
+from intermediary import events
+from intermediary.errors import Refusal
+from risk.engine import load_snapshot
+from risk.market.snapshot import MarketSnapshot
+from risk.models import Tick
+
+MEASURE = WangTransform()
+MARKED = (Series.State.MARKETING, Series.State.PRICED, *Series.LIVE)
+BPS = 10_000
+
+
+@dataclass(frozen=True)
+class Market:
+    """The valuation date of a note and its risk-free curve."""
+
+    as_of: date
+    discount: DiscountCurve
+
+
+def remark(tick_id: UUID) -> int:
+    """Mark every class and slice of published series at this tick; harmless when repeated. Returns classes marked."""
+    tick = Tick.objects.select_related("valuation").get(id=tick_id)
+    marked = 0
+    for series in Series.objects.filter(state__in=MARKED):
+        slices, found = _exposures(series, tick)
+        with transaction.atomic(durable=True):
+            for item in slices:
+                _mark_slice(item, tick, found[item.cell_id])
+            for tranche in series.tranches.all():
+                _mark_note(series, tranche, tick, found)
+                marked += 1
+            events.notify(events.PAGES_CHANNEL, f"series:{series.id}")
+    return marked
+
+
+def price_guidance(series_id: UUID) -> dict[UUID, int]:
+    """Par spread of each class in basis points a year, rounded up, from the last completed tick."""
+    series = Series.objects.get(id=series_id)
+    tick = Tick.objects.select_related("valuation").first()
+    if tick is None:
+        raise Refusal("no_official_valuation", "There is no official valuation yet: no risk can be priced.")
+    _, found = _exposures(series, tick)
+    market = market_of(load_snapshot(tick.snapshot_id), series)
+    spreads = {}
+    for tranche in series.tranches.all():
+        terms = note_terms(series, tranche)
+        riskless = OutstandingCurve(market.as_of, (market.as_of, market.discount.dates[-1]), (1.0, 1.0))
+        risky = _curve(terms, market, pieces_of(tranche, found), MEASURE)
+        spread = par_coupon(terms, market.as_of, market.discount, risky) - par_coupon(
+            terms, market.as_of, market.discount, riskless
+        )
+        spreads[tranche.id] = ceil(spread * BPS)
+    return spreads
+
+
+def note_terms(series: Series, tranche: Tranche) -> NoteTerms:
+    """What the class promises; before pricing its coupon is the collateral yield alone."""
+    coupon = tranche.coupon_rate_annual
+    return NoteTerms(
+        issue=series.issue_date,
+        maturity=series.scheduled_maturity,
+        coupon_rate_annual=float(series.collateral_yield_annual if coupon is None else coupon),
+        months_between_coupons=series.months_between_coupons,
+    )
+
+
+def market_of(snapshot: MarketSnapshot, series: Series) -> Market:
+    """The snapshot's zero rates as a curve past the final maturity; a series not issued yet is valued at its issue."""
+    as_of = max(snapshot.as_of.date(), series.issue_date)
+    # A maturity on a holiday is paid some days later: the curve must reach that day.
+    last = (series.final_maturity - as_of).days + 30
+    days = sorted({days for days, _ in snapshot.rates if 0 < days < last} | {last})
+    dates = [as_of + timedelta(days=count) for count in days]
+    factors = [exp(-snapshot.rate(count) * count / 365) for count in days]
+    return Market(as_of, DiscountCurve(as_of, (as_of, *dates), (1.0, *factors)))
+
+
+def pieces_of(tranche: Tranche, found: Mapping[UUID, Exposure]) -> list[Piece]:
+    """What the class has left in each slice, with where its relationship stands."""
+    parts = SlicePart.objects.filter(tranche=tranche, outstanding_base_units__gt=0).select_related("slice")
+    return [_piece(part, found[part.slice.cell_id]) for part in parts]
+
+
+def _exposures(series: Series, tick: Tick) -> tuple[list[Slice], dict[UUID, Exposure]]:
+    slices = list(series.slices.select_related("series"))
+    losses = {item.cell_id: servicing.net_loss_base_units(item) for item in slices}
+    return slices, exposures(tick, slices, losses)
+
+
+def _piece(part: SlicePart, exposure: Exposure) -> Piece:
+    outstanding = part.outstanding_base_units
+    further = principal_change(part.state, exposure.net_loss_base_units).write_down_base_units
+    left_from = min(max(part.attach_base_units, exposure.net_loss_base_units), part.detach_base_units)
+    modelled = exposure.model is not None and left_from < part.detach_base_units
+    return Piece(
+        relationship_id=part.slice.cell_id,
+        principal=outstanding / BASE_UNITS,
+        attach=left_from / BASE_UNITS,
+        detach=part.detach_base_units / BASE_UNITS,
+        model=exposure.model if modelled else None,
+        known_loss=further / outstanding,
+    )
+
+
+def _mark_slice(item: Slice, tick: Tick, exposure: Exposure) -> None:
+    parts = [part for part in item.parts.select_related("slice") if part.outstanding_base_units]
+    risk = note_risk([_whole(item, parts, exposure)]) if parts else note_risk([])
+    SliceMark.objects.get_or_create(
+        slice=item,
+        valuation_id=tick.valuation_id,
+        defaults={
+            "expected_loss": risk.expected_loss,
+            "probability_first_loss": risk.pfl,
+            "probability_last_loss": risk.pll,
+            "loss_now_base_units": exposure.loss_now_base_units,
+            "basis": exposure.basis,
+        },
+    )
+
+
+def _whole(item: Slice, parts: Sequence[SlicePart], exposure: Exposure) -> Piece:
+    """All classes of a slice as one piece."""
+    pieces = [_piece(part, exposure) for part in parts]
+    principal = sum(piece.principal for piece in pieces)
+    return Piece(
+        relationship_id=item.cell_id,
+        principal=principal,
+        attach=min(piece.attach for piece in pieces),
+        detach=max(piece.detach for piece in pieces),
+        model=exposure.model if any(piece.model is not None for piece in pieces) else None,
+        known_loss=sum(piece.principal * piece.known_loss for piece in pieces) / principal,
+    )
+
+
+def _mark_note(series: Series, tranche: Tranche, tick: Tick, found: Mapping[UUID, Exposure]) -> None:
+    pieces = pieces_of(tranche, found)
+    risk = note_risk(pieces)
+    value = _value(series, tranche, tick, pieces) if pieces else None
+    outstanding = sum(tranche.parts.values_list("outstanding_base_units", flat=True))
+    NoteMark.objects.get_or_create(
+        tranche=tranche,
+        valuation_id=tick.valuation_id,
+        defaults={
+            "outstanding_base_units": outstanding,
+            "clean_price": value.clean_price if value else None,
+            "accrued": value.accrued if value else None,
+            "z_spread": value.z_spread if value else None,
+            "expected_yield": value.expected_yield if value else None,
+            "expected_loss": risk.expected_loss,
+            "probability_first_loss": risk.pfl,
+            "probability_last_loss": risk.pll,
+            "measure": MEASURE.name,
+        },
+    )
+
+
+def _value(series: Series, tranche: Tranche, tick: Tick, pieces: Sequence[Piece]) -> NoteValue | None:
+    """Price of a class that has principal left and has not matured; None before it is priced."""
+    market = market_of(load_snapshot(tick.snapshot_id), series)
+    if tranche.spread_bps is None or market.as_of >= series.scheduled_maturity:
+        return None
+    terms = note_terms(series, tranche)
+    risk_neutral = _curve(terms, market, pieces, MEASURE)
+    physical = _curve(terms, market, pieces, PhysicalMeasure())
+    return value_note(terms, market.as_of, market.discount, risk_neutral, physical)
+
+
+def _curve(terms: NoteTerms, market: Market, pieces: Sequence[Piece], measure: PricingMeasure) -> OutstandingCurve:
+    return outstanding_curve(
+        terms, market.as_of, lambda times: np.asarray(outstanding_at(pieces, measure, times), dtype=np.float64)
+    )

@@ -30,3 +30,11 @@ def start_replay(moment: datetime) -> None:
     """Put a fresh world's clock into replay mode, standing still at `moment`; refused once a world has history."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT platform_clock_start_replay(%s)", [moment])
+
+
+def stands() -> bool:
+    """Whether a replay's clock is held: its rate is zero."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rate = 0 FROM platform_clock")
+        held: bool = cursor.fetchone()[0]
+    return held

@@ -17,21 +17,22 @@ ATTEMPTS_MAX = 20  # a second apart: longer than any restart; then a person must
 
 def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
-    from bonds import servicing
-    from intermediary import credit, determination, recovery, withdrawals
+    from bonds import consumers
+    from intermediary import credit, variation, withdrawals
 
     return {
         ("intermediary", events.INSTRUCTION_FINAL): (
             withdrawals.on_instruction_final,
             credit.on_instruction_final,
-            determination.on_instruction_final,
-            recovery.on_instruction_final,
         ),
-        ("intermediary", events.INSTRUCTION_FAILED): (withdrawals.on_instruction_failed,),
-        ("bonds", events.INSTRUCTION_FINAL): (servicing.on_instruction_final,),
-        ("bonds", events.LOSS_DETERMINED): (servicing.on_loss_determined,),
-        ("bonds", events.RECOVERY_RECEIVED): (servicing.on_recovery_received,),
-        ("bonds", events.DEFAULT_NOTICED): (servicing.on_default_noticed,),
+        ("intermediary", events.INSTRUCTION_FAILED): (
+            withdrawals.on_instruction_failed,
+            variation.on_instruction_failed,
+        ),
+        ("bonds", events.INSTRUCTION_FINAL): (consumers.handle,),
+        ("bonds", events.LOSS_DETERMINED): (consumers.handle,),
+        ("bonds", events.RECOVERY_RECEIVED): (consumers.handle,),
+        ("bonds", events.DEFAULT_NOTICED): (consumers.handle,),
     }
 
 

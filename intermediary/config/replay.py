@@ -5,6 +5,7 @@ clock at the bar's time. Then the clock is let run to the bar after it. Between 
 the officers chose; if work takes longer than the pace, the clock waits at its ceiling. Nothing is skipped.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,12 +13,24 @@ from decimal import Decimal
 from django.db import transaction
 
 from intermediary import clock, events, trading
+from intermediary.config import clockwork, deliveries, requests
 from intermediary.config.models import Replay
-from intermediary.models import CommandRequest, Delivery
+from intermediary.models import (
+    AuditRecord,
+    CallEvent,
+    ChainInstruction,
+    CommandRequest,
+    DefaultEvent,
+    Delivery,
+    Event,
+    JournalEntry,
+)
 from risk.market.feeds import Feed
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot, Tick
 from settlement import cycle
+
+ROUNDS_MAX = 30  # a default needs about six: notice, cure, seizure, slices, determination, layers
 
 
 @dataclass(frozen=True)
@@ -36,10 +49,10 @@ def store_snapshot(snapshot: MarketSnapshot) -> str:
     return snapshot.id
 
 
-def barrier() -> Waiting | None:
-    """What of the last bar is still being worked on, if anything."""
-    tick = Tick.objects.first()
-    if tick is not None and tick.done_at is None:
+def barrier(bar_at: datetime) -> Waiting | None:
+    """What of this bar is still being worked on, if anything."""
+    tick = Tick.objects.filter(valuation__as_of=bar_at).first()
+    if tick is None or tick.done_at is None:
         return Waiting("requirements are being renewed")
     if Delivery.objects.filter(state=Delivery.State.PENDING).exists():
         return Waiting("events are being delivered")
@@ -48,6 +61,37 @@ def barrier() -> Waiting | None:
     if pending := cycle.unfinished():
         return Waiting(f"{pending} movements are not final on chain")
     return None
+
+
+def deliver_all() -> None:
+    """Hand out events until none waits: handlers may emit more."""
+    while deliveries.deliver_pending():
+        pass
+
+
+def footprint() -> tuple[int, ...]:
+    """How much has been written: unchanged after a round of work means that there is nothing left to do."""
+    tables = (AuditRecord, JournalEntry, ChainInstruction, Event, CallEvent, DefaultEvent)
+    return tuple(table.objects.count() for table in tables)
+
+
+def work_through(settle: Callable[[], object], act: Callable[[], object]) -> None:
+    """Bring everything that a bar set off to rest: time's own work, events, requests, the wallets, the chain.
+
+    `settle` makes what is instructed final on chain; `act` lets the demo's wallets do what they want to do now.
+    Raises RuntimeError when it does not come to rest.
+    """
+    for _ in range(ROUNDS_MAX):
+        before = footprint()
+        clockwork.step()
+        deliver_all()
+        requests.run_pending()
+        act()
+        settle()
+        deliver_all()
+        if footprint() == before and not cycle.unfinished():
+            return
+    raise RuntimeError("the bar does not come to rest")
 
 
 def offer(snapshot: MarketSnapshot, following: MarketSnapshot | None, seconds_a_bar: Decimal) -> str:
@@ -62,9 +106,7 @@ def offer(snapshot: MarketSnapshot, following: MarketSnapshot | None, seconds_a_
     with transaction.atomic(durable=True):
         clock.move_to(snapshot.as_of, rate=rate, ceiling=ceiling)
         snapshot_id = store_snapshot(snapshot)
-        Replay.objects.update(
-            bar_at=snapshot.as_of, next_bar_at=following.as_of if following else None, waits_for=""
-        )
+        Replay.objects.update(bar_at=snapshot.as_of, next_bar_at=following.as_of if following else None, waits_for="")
         events.notify(events.PAGES_CHANNEL, "replay")
     return snapshot_id
 

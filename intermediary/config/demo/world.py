@@ -37,6 +37,9 @@ class Client:
     cure_minutes: int = 60
     minimum_transfer_usd: int = 250_000
     threshold_share_of_notional_held: Decimal | None = None
+    # First loss, tail and senior retention, dollars; the tail is a slice of the demo's bond series.
+    layers_usd: tuple[int, int, int] = (800_000, 1_000_000, 700_000)
+    default_intensity_annual: Decimal = Decimal("0.02")
     full_recourse: bool = True
     netting: Party.NettingOpinion = Party.NettingOpinion.CLEAN
 
@@ -48,7 +51,7 @@ CLIENTS: tuple[Client, ...] = (
     ),
     Client(
         "maker", "Kestrel Markets BV", Party.Kind.MARKET_MAKER, "NL", "R-102",
-        "quotes both sides, hedged elsewhere", 80_000_000, 5,
+        "quotes both sides, hedged elsewhere", 80_000_000, 5, layers_usd=(1_000_000, 1_500_000, 1_000_000),
     ),
     Client(
         "miner", "Northlode Mining Inc", Party.Kind.CORPORATE, "CA", "R-103",
@@ -66,16 +69,18 @@ CLIENTS: tuple[Client, ...] = (
     Client(
         "family", "Wexcombe Family Office", Party.Kind.FAMILY_OFFICE, "GB", "R-106",
         "long bitcoin, for decades", 25_000_000, 60, wbtc=Decimal(15),
+        layers_usd=(1_200_000, 3_500_000, 2_500_000),
     ),
     Client(
         "options", "Orrery Options Ltd", Party.Kind.FUND, "BM", "R-107",
-        "sells options and hedges them", 30_000_000, 20,
+        "sells options and hedges them", 30_000_000, 20, layers_usd=(1_000_000, 3_000_000, 2_000_000),
     ),
     Client(
         "directional", "Tidewater Alpha SP", Party.Kind.FUND, "KY", "R-108",
         "long a basket of altcoins, on short notice terms", 3_000_000, 5,
         first_margin_share=Decimal("1.05"), deliver_minutes=15, grace_minutes=0, cure_minutes=5,
         threshold_share_of_notional_held=Decimal("0.12"), minimum_transfer_usd=100_000,
+        layers_usd=(4_000_000, 18_000_000, 11_000_000), default_intensity_annual=Decimal("0.08"),
     ),
 )  # fmt: skip
 
@@ -137,20 +142,20 @@ BARGAINS: tuple[Bargain, ...] = (
 
 @dataclass(frozen=True)
 class Investor:
-    """A buyer of notes: the least spread it accepts (basis points a year) and for how much."""
+    """A buyer of notes: the least spread it accepts (basis points over guidance) and for how much."""
 
     key: str
     legal_name: str
     jurisdiction: str
     code: str
-    bid_spread_bps: int
+    bid_over_guidance_bps: int
     bid_usd: int
 
 
 INVESTORS: tuple[Investor, ...] = (
-    Investor("pension", "Lindqvist Pension", "SE", "I-201", 700, 12_000_000),
-    Investor("catfund", "Aiguille Cat Fund", "LU", "I-202", 650, 14_000_000),
-    Investor("insurer", "Morrow Re", "BM", "I-203", 800, 16_000_000),
+    Investor("pension", "Lindqvist Pension", "SE", "I-201", 10, 12_000_000),
+    Investor("catfund", "Aiguille Cat Fund", "LU", "I-202", -20, 14_000_000),
+    Investor("insurer", "Morrow Re", "BM", "I-203", 60, 16_000_000),
 )
 
 

@@ -1,0 +1,80 @@
+"""What happens because time has passed: deadlines lapse, cure periods end, close-outs go on, challenge periods end.
+
+Run every second by beat, and once a bar by a replay's feed. Every step finds its own work in rows and is harmless when
+repeated or run twice at once. A refusal here means "not yet" and is tried again. Decisions that need two people are
+not made here; in the demo `demo.desk` plays them.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+
+from bonds import servicing
+from intermediary import approvals, calls, clock, closeout, credit, defaults
+from intermediary.closeout_schedule import DepthQuote
+from intermediary.config.demo import desk
+from intermediary.config.models import Replay
+from intermediary.errors import Refusal
+from intermediary.models import Asset, DefaultCase, Valuation
+from risk.market.snapshot import MarketSnapshot
+from risk.models import Snapshot
+
+logger = logging.getLogger(__name__)
+State = DefaultCase.State
+Work = Callable[[], object]
+
+
+def step() -> None:
+    """Do whatever is due now. One step that fails does not keep the others from their work."""
+    for work in _due_work():
+        try:
+            with transaction.atomic(durable=True):
+                work()
+        except Refusal as refusal:
+            logger.info("not yet: %s", refusal)
+        except Exception:
+            logger.exception("clockwork step failed and will be tried again")
+
+
+def _due_work() -> Iterator[Work]:
+    now = clock.now()
+    yield partial(calls.lapse_due, now)
+    yield partial(credit.expire_lines, now)
+    yield partial(approvals.lapse_due, now)
+    yield from _defaults_due()
+    yield partial(servicing.due, now)
+    if Replay.objects.filter(autopilot=True).exists():
+        yield from desk.decisions()
+
+
+def _defaults_due() -> Iterator[Work]:
+    for case in defaults.due_steps(clock.now()):
+        yield partial(_cure_or_terminate, case.id)
+    valuation = Valuation.objects.first()
+    if valuation is None:
+        return
+    for case in DefaultCase.objects.filter(state__in=[State.ETD_SET, State.REPLACING]):
+        yield partial(_close_out, case.id, valuation)
+
+
+def _cure_or_terminate(case_id: UUID) -> None:
+    if defaults.cure_shortfall_base_units(case_id) == 0:
+        defaults.cure(case_id=case_id)
+    else:
+        defaults.set_early_termination(case_id=case_id)
+
+
+def _close_out(case_id: UUID, valuation: Valuation) -> None:
+    market = MarketSnapshot.from_json(Snapshot.objects.get(id=valuation.snapshot_id).body)
+    positions = closeout.remaining_positions(case_id)
+    depth = {
+        position.instrument_id: DepthQuote(market.underlyings[position.instrument.underlying].depth_usd)
+        for position in positions
+    }
+    closeout.replace(case_id=case_id, valuation_id=valuation.id, depth=depth)
+    tokens = Asset.objects.exclude(priced_as="")
+    token_depth = {token.code: DepthQuote(market.underlyings[token.priced_as].depth_usd) for token in tokens}
+    closeout.dispose_collateral(case_id=case_id, valuation_id=valuation.id, depth=token_depth)

@@ -1,0 +1,33 @@
+"""Who holds which key in the demo: one wallet a client, one an investor, the market that buys sold margin, the estate
+of a defaulter. Derived from a public phrase, so worth nothing anywhere else; refused outside the demo and tests.
+"""
+
+from intermediary.config.demo.world import CLIENTS, INVESTORS
+from settlement.signer import Signer, demo_signer, demo_wallet
+
+FIRST_INVESTOR, ESTATE = 20, 40  # apart from the clients' indices, with room to grow
+
+
+def client(key: str) -> Signer:
+    """The wallet of a client, by its key in the cast."""
+    return demo_wallet([one.key for one in CLIENTS].index(key))
+
+
+def investor(key: str) -> Signer:
+    """The wallet of an investor, by its key in the cast."""
+    return demo_wallet(FIRST_INVESTOR + [one.key for one in INVESTORS].index(key))
+
+
+def estate() -> Signer:
+    """The estate that pays on a defaulter's debt."""
+    return demo_wallet(ESTATE)
+
+
+def market() -> Signer:
+    """The disposal desk: buys seized tokens."""
+    return demo_signer("market")
+
+
+def house() -> Signer:
+    """The intermediary's own signature on agreements."""
+    return demo_signer("house")

@@ -1,0 +1,47 @@
+"""How much margin and threshold the cast needs: read off the engine for the books they are about to trade."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from intermediary.config.demo import world
+from intermediary.models import Cell, Instrument
+from intermediary.money import requirement_from_float, round_down, round_up
+from risk.book import Book, load_universe
+from risk.engine import Assessment, compute
+from risk.gate import latest_tick
+from risk.market.snapshot import MarketSnapshot
+
+STEP = 10_000 * 10**6  # lines and first margins come in round numbers
+WBTC_VALUE_AFTER_HAIRCUT = Decimal("0.80")
+
+
+def intended(cells: Mapping[str, Cell]) -> dict[str, Assessment]:
+    """The engine's figures for each client's book once every bargain is made."""
+    book, universe = Book(), load_universe()
+    ids = {row.code: row.id for row in Instrument.objects.all()}
+    for bargain in world.BARGAINS:
+        book.with_changes(cells[bargain.buyer].id, [(ids[bargain.contract], bargain.quantity)])
+        book.with_changes(cells[bargain.seller].id, [(ids[bargain.contract], -bargain.quantity)])
+    cell_ids = [cells[client.key].id for client in world.CLIENTS]
+    found = compute(cell_ids, book, universe, latest_tick().snapshot_id, "standard")
+    return {client.key: found[index] for index, client in enumerate(world.CLIENTS)}
+
+
+def threshold_base_units(client: world.Client, need: Assessment) -> int:
+    """Zero but for the client whose terms leave only a share of its notional as margin."""
+    if client.threshold_share_of_notional_held is None:
+        return 0
+    return max(0, round_down(Decimal(need.independent_amount_base_units - _share_of_notional(client, need)), STEP))
+
+
+def first_margin_base_units(client: world.Client, need: Assessment, market: MarketSnapshot) -> int:
+    """USDC to deliver at first: the client's share of its requirement, less what its bitcoin counts for."""
+    required = need.independent_amount_base_units - threshold_base_units(client, need)
+    coins = client.wbtc * market.mark("BTC") * WBTC_VALUE_AFTER_HAIRCUT * 10**6
+    return max(STEP, round_up(required * client.first_margin_share - coins, STEP))
+
+
+def _share_of_notional(client: world.Client, need: Assessment) -> int:
+    assert client.threshold_share_of_notional_held is not None
+    notional = float(need.batch.gross_notional[need.index])
+    return requirement_from_float(notional * float(client.threshold_share_of_notional_held), 6)

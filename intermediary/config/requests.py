@@ -1,0 +1,188 @@
+"""Wishes stored by a page, carried out here by a risk worker: the command's name decides which function runs.
+
+The outcome, or the refusal with its numbers, is written back to the request and the page is told. A wish is claimed
+with SKIP LOCKED and carried out in one transaction with its outcome, so it happens once.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from intermediary import calls, credit, defaults, determination, events, trading, withdrawals
+from intermediary.config.refusals import problem
+from intermediary.errors import Refusal
+from intermediary.models import CommandRequest, Trade
+
+logger = logging.getLogger(__name__)
+Command = Callable[[CommandRequest], dict[str, Any]]
+
+
+def _submit_trade(request: CommandRequest) -> dict[str, Any]:
+    body = request.body
+    assert request.cell_id is not None
+    trade = trading.submit_trade(
+        user=request.user,
+        cell_id=request.cell_id,
+        side=body["side"],
+        counterparty=body["counterparty"],
+        instrument=body["instrument"],
+        quantity=Decimal(body["quantity"]),
+        price=Decimal(body["price"]),
+    )
+    return {"trade_id": str(trade.id), "state": trade.state}
+
+
+def _affirm_trade(request: CommandRequest) -> dict[str, Any]:
+    trade = trading.affirm_trade(user=request.user, trade_id=UUID(request.body["trade_id"]))
+    trade = trading.novate(trade_id=trade.id)
+    if trade.state == Trade.State.NOVATED:
+        transaction.on_commit(partial(_renew, [trade.buyer_id, trade.seller_id]))
+    return {"trade_id": str(trade.id), "state": trade.state, "refusal": trade.refusal}
+
+
+def _renew(cell_ids: list[UUID]) -> None:
+    """Requirements of books that have just changed; here the numeric stack is loaded already."""
+    from risk import engine
+
+    engine.renew_requirements(cell_ids)
+
+
+def _cancel_trade(request: CommandRequest) -> dict[str, Any]:
+    trade = trading.cancel_trade(user=request.user, trade_id=UUID(request.body["trade_id"]))
+    return {"trade_id": str(trade.id), "state": trade.state}
+
+
+def _withdraw(request: CommandRequest) -> dict[str, Any]:
+    assert request.cell_id is not None
+    made = withdrawals.request_withdrawal(
+        user=request.user,
+        cell_id=request.cell_id,
+        asset=request.body["asset"],
+        amount_base_units=int(request.body["amount_base_units"]),
+    )
+    return {"withdrawal_id": str(made.id), "state": made.state}
+
+
+def _agree_call(request: CommandRequest) -> dict[str, Any]:
+    calls.agree(user=request.user, call_id=UUID(request.body["call_id"]))
+    return {}
+
+
+def _pledge_call(request: CommandRequest) -> dict[str, Any]:
+    calls.pledge(
+        user=request.user,
+        call_id=UUID(request.body["call_id"]),
+        amount_base_units=int(request.body["amount_base_units"]),
+    )
+    return {}
+
+
+def _propose_line(request: CommandRequest) -> dict[str, Any]:
+    body = request.body
+    assert request.cell_id is not None
+    proposal = credit.propose_line(
+        maker=request.user,
+        cell_id=request.cell_id,
+        threshold_base_units=int(body["threshold_base_units"]),
+        first_loss_base_units=int(body["first_loss_base_units"]),
+        tail_base_units=int(body["tail_base_units"]),
+        senior_base_units=int(body["senior_base_units"]),
+        slice_id=UUID(body["slice_id"]) if body.get("slice_id") else None,
+        expires_at=datetime.fromisoformat(body["expires_at"]),
+        reason=body["reason"],
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _decision(request: CommandRequest) -> dict[str, Any]:
+    return {
+        "checker": request.user,
+        "proposal_id": UUID(request.body["proposal_id"]),
+        "seen_hash": request.body["seen_hash"],
+        "reason": request.body["reason"],
+    }
+
+
+def _approve_line(request: CommandRequest) -> dict[str, Any]:
+    line = credit.approve_line(**_decision(request))
+    return {"credit_line_id": str(line.id)}
+
+
+def _reject_line(request: CommandRequest) -> dict[str, Any]:
+    credit.reject_line(**_decision(request))
+    return {}
+
+
+def _propose_notice(request: CommandRequest) -> dict[str, Any]:
+    proposal = defaults.propose_notice(
+        maker=request.user, call_id=UUID(request.body["call_id"]), reason=request.body["reason"]
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _give_notice(request: CommandRequest) -> dict[str, Any]:
+    return {"case_id": str(defaults.give_notice(**_decision(request)).id)}
+
+
+def _propose_determination(request: CommandRequest) -> dict[str, Any]:
+    proposal = determination.propose_determination(
+        maker=request.user, case_id=UUID(request.body["case_id"]), reason=request.body["reason"]
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _approve_determination(request: CommandRequest) -> dict[str, Any]:
+    return {"case_id": str(determination.approve_determination(**_decision(request)).id)}
+
+
+COMMANDS: dict[str, Command] = {
+    "submit_trade": _submit_trade,
+    "affirm_trade": _affirm_trade,
+    "cancel_trade": _cancel_trade,
+    "withdraw": _withdraw,
+    "agree_call": _agree_call,
+    "pledge_call": _pledge_call,
+    "propose_line": _propose_line,
+    "approve_line": _approve_line,
+    "reject_line": _reject_line,
+    "propose_notice": _propose_notice,
+    "give_notice": _give_notice,
+    "propose_determination": _propose_determination,
+    "approve_determination": _approve_determination,
+}
+
+
+def run_pending(limit: int = 100) -> int:
+    """Carry out what waits, oldest first; returns how many were carried out."""
+    return sum(1 for _ in range(limit) if _run_one())
+
+
+def _run_one() -> bool:
+    with transaction.atomic(durable=True):
+        waiting = CommandRequest.objects.filter(state=CommandRequest.State.PENDING).order_by("id")
+        request = waiting.select_for_update(skip_locked=True, of=("self",)).select_related("user").first()
+        if request is None:
+            return False
+        state, outcome = _carry_out(request)
+        CommandRequest.objects.filter(id=request.id).update(state=state, outcome=outcome)
+        events.notify(events.PAGES_CHANNEL, f"request:{request.id}")
+    return True
+
+
+def _carry_out(request: CommandRequest) -> tuple[str, dict[str, Any]]:
+    """The command in a savepoint: a refusal undoes it alone. A fault of ours is logged and told as one."""
+    try:
+        with transaction.atomic():
+            return CommandRequest.State.DONE, COMMANDS[request.command](request)
+    except Refusal as refusal:
+        return CommandRequest.State.REFUSED, problem(refusal)
+    except Exception:
+        logger.exception("request %s (%s) failed", request.id, request.command)
+        message = "Something went wrong on our side; nothing was changed. The desk has been told."
+        return CommandRequest.State.REFUSED, {"code": "internal_error", "title": message, "status": 500}

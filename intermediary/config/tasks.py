@@ -1,0 +1,26 @@
+"""The platform's own wake-ups: deliver events, carry out requests, look at the clock. Rows decide what is left."""
+
+from celery import shared_task
+
+from intermediary.config import clockwork, deliveries
+
+
+@shared_task(name="default.deliver")
+def deliver() -> None:
+    """Hand waiting events to their consumers."""
+    deliveries.deliver_pending()
+
+
+@shared_task(name="default.look_at_the_clock")
+def look_at_the_clock() -> None:
+    """Everything that happens because time has passed."""
+    clockwork.step()
+
+
+@shared_task(name="risk.run_requests")
+def run_requests() -> None:
+    """Carry out what people asked for on pages; needs the risk gate, so it runs in a risk worker."""
+    from intermediary.config import bindings, requests
+
+    bindings.bind_risk()
+    requests.run_pending()

@@ -23,7 +23,7 @@ setup-tests:
 	@python=$$(scripts/find-python) && exec "$$python" -m scripts.install --tests
 
 run: setup
-	@exec $(PYTHON_OF_VENV) manage.py up $(if $(filter 1 yes true,$(FRESH)),--fresh)
+	@exec $(PYTHON_OF_VENV) -m intermediary.config.supervisor $(if $(filter 1 yes true,$(FRESH)),--fresh)
 
 test: setup-tests
 	@exec $(PYTHON_OF_VENV) -m scripts.check

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from intermediary.config.supervisor import anvil, database_roles, postgres, valkey
 from intermediary.config.supervisor.embedded import Running, Service, hold
+from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.config.supervisor.state import CannotStart, StateDirectory
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 EMBEDDED: dict[str, Callable[[], Service]] = {
     "postgres": postgres.EmbeddedPostgres,
     "valkey": valkey.EmbeddedValkey,
@@ -43,6 +43,10 @@ class Services:
     def postgres_admin_url(self) -> str:
         """The embedded cluster's superuser, database `postgres`."""
         return postgres.admin_url(self.state, self.running["postgres"].port)
+
+    def admin_url_of(self, database: str) -> str:
+        """The superuser's address of another database of the embedded cluster."""
+        return postgres.admin_url(self.state, self.running["postgres"].port, database)
 
     @property
     def valkey_url(self) -> str:

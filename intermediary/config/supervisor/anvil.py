@@ -14,11 +14,11 @@ from typing import Any
 
 from intermediary.config.supervisor.keeper import KeeperSpec
 from intermediary.config.supervisor.processes import LOOPBACK
+from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, named_disk_errors
 
 CHAIN_ID = 31337
 GENESIS_TIME = 1_514_764_800  # 2018-01-01: recorded history starts later
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 class EmbeddedAnvil:

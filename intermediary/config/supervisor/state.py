@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.errors import Refusal
 
 LOG_BYTES_MAX = 5_000_000  # a log larger than this at start is put aside; one older generation is kept
@@ -93,6 +94,16 @@ class StateDirectory:
                 needed_mb=megabytes,
                 free_mb=free,
             )
+
+
+def hash_of_files(*patterns: str) -> str:
+    """The hash of all files of the checkout that match: what a step was made from."""
+    digest = hashlib.sha256()
+    files = {path for pattern in patterns for path in CHECKOUT.glob(pattern) if path.is_file()}
+    for path in sorted(files):
+        if path.suffix != ".pyc":
+            digest.update(str(path.relative_to(CHECKOUT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def write_private(path: Path, text: str) -> None:

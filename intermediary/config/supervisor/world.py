@@ -4,7 +4,6 @@ A finished world is one mark in the state directory. Whatever is found without i
 before building again, so that a first start may be cut short anywhere. Each step shows its progress.
 """
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 
@@ -13,8 +12,8 @@ import psycopg
 from intermediary.config.supervisor import anvil, database_roles, embedded
 from intermediary.config.supervisor.environment import role_environment
 from intermediary.config.supervisor.processes import wait_until
-from intermediary.config.supervisor.progress import CHECKOUT, run_step, say
-from intermediary.config.supervisor.state import CannotStart, StateDirectory
+from intermediary.config.supervisor.progress import run_step, say
+from intermediary.config.supervisor.state import CannotStart, StateDirectory, hash_of_files
 from intermediary.config.supervisor.table import DJANGO
 
 KEEPER_SECONDS = 10.0  # a keeper notices within half a second; saving the chain takes a second or two
@@ -60,15 +59,19 @@ def empty_database(admin_url: str | None, owner_url: str, *, may_reset: bool) ->
         connection.execute("CREATE SCHEMA public")
 
 
+def schema_hash() -> str:
+    """What the schema is made from: it is migrated again when this changes."""
+    return hash_of_files("*/migrations/*", "*/*/migrations/*", "*/sql/*", "*/*/sql/*", "requirements.lock")
+
+
 def prepare_world(
     state: StateDirectory, shared: Mapping[str, str], databases: Mapping[str, str], *, with_demo: bool
 ) -> None:
     """Schema, pages' files and, in the demo, contracts and seed; nothing of it twice. Raises StepFailed."""
     owner = role_environment(shared, databases, "owner")
-    sources = _hash("*/migrations/*", "*/*/migrations/*", "*/sql/*", "*/*/sql/*")
-    _step(state, SCHEMA, "Database schema", ("migrate", "--no-input", "-v", "1"), owner, sources)
+    _step(state, SCHEMA, "Database schema", ("migrate", "--no-input", "-v", "1"), owner, schema_hash())
     static = ("collectstatic", "--no-input", "-v", "0")
-    files = _hash("templates/static/**/*", "package-lock.json", "requirements.lock", "*/static/**/*")
+    files = hash_of_files("templates/static/**/*", "package-lock.json", "requirements.lock")
     _step(state, FILES, "Pages' style and scripts", static, owner, files)
     if with_demo and not world_is_whole(state):
         say("  … Building the demo world: contracts, agreements, first deposits")
@@ -100,13 +103,3 @@ def _step(
         return
     run_step(title, (*DJANGO, *command), log=state.log_file("start"), environment=environment)
     state.mark_done(step, key)
-
-
-def _hash(*patterns: str) -> str:
-    """The hash of all files of the checkout that match: what a step was made from."""
-    digest = hashlib.sha256()
-    files = {path for pattern in patterns for path in CHECKOUT.glob(pattern) if path.is_file()}
-    for path in sorted(files):
-        if path.suffix != ".pyc":
-            digest.update(str(path.relative_to(CHECKOUT)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

@@ -87,7 +87,7 @@ def choose_port(preferred: int | None = None, *, tries: int = 1, host: str = LOO
 
 
 def last_lines(path: Path, count: int = 12, *, begin: int = 0) -> list[str]:
-    """The end of a log, of what was written after byte `begin`, for telling why a process ended; empty when there is no log."""
+    """The end of a log after byte `begin`, for telling why a process ended; empty when there is no log."""
     try:
         with path.open("rb") as log:
             log.seek(max(begin, path.stat().st_size - 16_384))  # a dozen long lines fit

@@ -1,0 +1,70 @@
+"""What margin is worth: price, haircut, and the rounding against whoever delivers it.
+
+The settlement token is worth a dollar; another token is worth the official price of its underlying. A token that the
+terms do not name is worth nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from intermediary import ledger
+from intermediary.errors import Refusal
+from intermediary.models import Account, AccountKind, Asset, Valuation
+from intermediary.money import multiply_exactly, round_down
+from intermediary.onboarding import current_terms
+from intermediary.terms import Terms
+
+
+def price_of(asset: Asset, valuation: Valuation | None) -> Decimal:
+    """Dollars a whole token. Refuses a priced token without an official price."""
+    if not asset.priced_as:
+        return Decimal(1)
+    quoted = valuation.prices.get(asset.priced_as) if valuation is not None else None
+    if quoted is None:
+        raise Refusal("price_missing", f"There is no official price of {asset.code}.", asset=asset.code)
+    return Decimal(quoted)
+
+
+def value_after_haircut(amount_base_units: int, asset: Asset, price: Decimal, haircut_bps: int) -> int:
+    """Settlement base units that an amount of a token stands for, rounded down."""
+    scale = Decimal(1).scaleb(ledger.settlement_asset().decimals - asset.decimals - 4)
+    return round_down(multiply_exactly(amount_base_units, price, 10_000 - haircut_bps, scale))
+
+
+def asset_for_value(value_base_units: int, asset: Asset, price: Decimal, haircut_bps: int) -> int:
+    """The smallest amount of a token that is worth `value` after haircut: round_up(d / (1 - haircut)).
+
+    So the computation after its delivery gives none. Refuses a token that is worth nothing.
+    """
+    if haircut_bps >= 10_000 or price <= 0:
+        raise Refusal("asset_not_eligible", f"{asset.code} does not count as margin here.", asset=asset.code)
+    units_a_dollar = Fraction(10) ** (asset.decimals - ledger.settlement_asset().decimals)
+    return math.ceil(value_base_units * units_a_dollar / (Fraction(price) * Fraction(10_000 - haircut_bps, 10_000)))
+
+
+def balances(cell_id: UUID) -> dict[str, int]:
+    """Margin in the cell's vaults by token, base units; what is on its way out has left already."""
+    rows = Account.objects.filter(cell_id=cell_id, kind=AccountKind.CLIENT_MARGIN)
+    return {asset: amount for asset, amount in rows.values_list("asset_id", "balance_base_units") if amount}
+
+
+def held_after_haircut(
+    cell_id: UUID,
+    valuation_id: UUID | None,
+    terms: Terms | None = None,
+    holdings: Mapping[str, int] | None = None,
+) -> int:
+    """Value of a relationship's margin at a valuation, each token rounded down; of other `holdings` when given."""
+    terms = terms or current_terms(cell_id)
+    held = balances(cell_id) if holdings is None else holdings
+    valuation = Valuation.objects.get(id=valuation_id) if valuation_id is not None else None
+    assets = Asset.objects.in_bulk(
+        [code for code, amount in held.items() if amount and terms.haircut_of(code) < 10_000]
+    )
+    return sum(
+        value_after_haircut(held[code], asset, price_of(asset, valuation), terms.haircut_of(code))
+        for code, asset in assets.items()
+    )

@@ -23,6 +23,9 @@ from risk.models import Tick
 
 BASE_UNITS = 10**6  # of the settlement token in a dollar: loss models are in dollars
 Basis = Literal["MODEL", "ESTIMATE", "DETERMINED"]
+# Trades that a relationship will make once it is covered: (instrument, signed quantity) by cell.
+Planned = Mapping[UUID, Sequence[tuple[UUID, Decimal]]]
+NOTHING_PLANNED: Planned = {}
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Exposure:
     model: LossModel | None
 
 
-def exposures(tick: Tick, slices: Sequence[Slice], book_losses: Mapping[UUID, int]) -> dict[UUID, Exposure]:
+def exposures(
+    tick: Tick, slices: Sequence[Slice], book_losses: Mapping[UUID, int], planned: Planned = NOTHING_PLANNED
+) -> dict[UUID, Exposure]:
     """By cell id. `book_losses` is the N that each slice answers for by its determined cases."""
     cells = {cell.id: cell for cell in Cell.objects.filter(id__in=[item.cell_id for item in slices])}
     live = DefaultCase.objects.filter(cell_id__in=cells).exclude(
@@ -43,7 +48,7 @@ def exposures(tick: Tick, slices: Sequence[Slice], book_losses: Mapping[UUID, in
     )
     cases = {case.cell_id: case for case in live}
     performing = [key for key, cell in cells.items() if cell.state != Cell.State.DEFAULTED and key not in cases]
-    models = loss_models(tick, performing)
+    models = loss_models(tick, performing, planned)
     found: dict[UUID, Exposure] = {}
     for key in cells:
         determined = book_losses.get(key, 0)
@@ -59,10 +64,17 @@ def exposures(tick: Tick, slices: Sequence[Slice], book_losses: Mapping[UUID, in
     return found
 
 
-def loss_models(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, tuple[LossModel, int]]:
-    """The loss model of each performing relationship in this tick's market, and what it would lose at these marks."""
+def loss_models(
+    tick: Tick, cell_ids: Sequence[UUID], planned: Planned = NOTHING_PLANNED
+) -> dict[UUID, tuple[LossModel | None, int]]:
+    """The loss model of each performing relationship in this tick's market, and what it would lose at these marks.
+
+    The model is None for a book that loses in no scenario, such as an empty one.
+    """
     lines = {line.cell_id: line for line in CreditLine.objects.filter(cell_id__in=cell_ids).order_by("id")}
     universe, book = load_universe(), load_book(cell_ids)
+    for cell_id in cell_ids:
+        book.with_changes(cell_id, planned.get(cell_id, ()))
     terms = onboarding.terms_of_cells(cell_ids)
     models = {}
     for cell_id in cell_ids:
@@ -96,15 +108,19 @@ def _value(amount_base_units: int, asset: Asset, valuation: Valuation) -> int:
     return round_down(multiply_exactly(tokens, price, to_base_units("1", 6)))
 
 
-def _model(tick: Tick, found: Assessment, line: CreditLine | None, ruleset_name: str) -> tuple[LossModel, int]:
-    intensity = (line or CreditLine()).default_intensity_annual
+def _model(
+    tick: Tick, found: Assessment, line: CreditLine | None, ruleset_name: str
+) -> tuple[LossModel | None, int]:
     exposure = variation.exposure_base_units(found.cell_id, tick.valuation_id)
-    margin_usd = float(found.batch.collateral_value[found.index]) - exposure / BASE_UNITS
+    loss_now = max(0, exposure - margin_value_base_units(found.cell_id, tick.valuation))
+    losses = found.batch.scenario_losses(found.index)
+    if float(losses.max()) <= 0:
+        return None, loss_now
     model = live_loss_model(
-        found.batch.scenario_losses(found.index),
-        hazard_annual=float(intensity),
-        margin_usd=margin_usd,
+        losses,
+        hazard_annual=float((line or CreditLine()).default_intensity_annual),
+        margin_usd=float(found.batch.collateral_value[found.index]) - exposure / BASE_UNITS,
         ruleset=ruleset(ruleset_name),
         cost_usd=float(found.batch.liquidity[found.index]),
     )
-    return model, max(0, exposure - margin_value_base_units(found.cell_id, tick.valuation))
+    return model, loss_now

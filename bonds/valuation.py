@@ -17,7 +17,7 @@ from django.db import transaction
 
 from bonds import servicing
 from bonds.curves import DiscountCurve, OutstandingCurve
-from bonds.exposures import BASE_UNITS, Exposure, exposures
+from bonds.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, exposures
 from bonds.measures import PhysicalMeasure, PricingMeasure, WangTransform
 from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
 from bonds.note_risk import Piece, note_risk, outstanding_at
@@ -58,13 +58,13 @@ def remark(tick_id: UUID) -> int:
     return marked
 
 
-def price_guidance(series_id: UUID) -> dict[UUID, int]:
-    """Par spread of each class in basis points a year, rounded up, from the last completed tick."""
+def price_guidance(series_id: UUID, planned: Planned = NOTHING_PLANNED) -> dict[UUID, int]:
+    """Par spread of each class in basis points a year, rounded up, on the books as they are or are `planned`."""
     series = Series.objects.get(id=series_id)
     tick = Tick.objects.select_related("valuation").first()
     if tick is None:
         raise Refusal("no_official_valuation", "There is no official valuation yet: no risk can be priced.")
-    _, found = _exposures(series, tick)
+    _, found = _exposures(series, tick, planned)
     market = market_of(load_snapshot(tick.snapshot_id), series)
     spreads = {}
     for tranche in series.tranches.all():
@@ -106,10 +106,12 @@ def pieces_of(tranche: Tranche, found: Mapping[UUID, Exposure]) -> list[Piece]:
     return [_piece(part, found[part.slice.cell_id]) for part in parts]
 
 
-def _exposures(series: Series, tick: Tick) -> tuple[list[Slice], dict[UUID, Exposure]]:
+def _exposures(
+    series: Series, tick: Tick, planned: Planned = NOTHING_PLANNED
+) -> tuple[list[Slice], dict[UUID, Exposure]]:
     slices = list(series.slices.select_related("series"))
     losses = {item.cell_id: servicing.net_loss_base_units(item) for item in slices}
-    return slices, exposures(tick, slices, losses)
+    return slices, exposures(tick, slices, losses, planned)
 
 
 def _piece(part: SlicePart, exposure: Exposure) -> Piece:

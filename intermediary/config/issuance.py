@@ -1,0 +1,137 @@
+"""A whole issue in one go: structure, contracts, book, wallets' subscriptions, close, risk period.
+
+`bonds` decides and writes rows, `settlement` speaks to the chain, and neither knows the other: here they take turns,
+each step in a transaction of its own and no network inside one. Every step of bonds is harmless when repeated. The
+investors' side (minting demo cash, approving, subscribing) is theirs: only a demonstration holds their keys.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from bonds import offering, orders, valuation
+from bonds.models import Series, Tranche
+from bonds.terms import SeriesTerms
+from intermediary import clock
+from intermediary.errors import Refusal
+from settlement import cycle
+from settlement import series as on_chain
+from settlement.chain import Chain
+from settlement.demo_chain import fund_gas
+from settlement.deployment import mint_tokens
+from settlement.signer import Signer
+from settlement.transactor import Mine
+
+ACTOR = "structuring desk"
+TIME_TO_SUBSCRIBE = timedelta(days=1)  # of platform time: the demo's wallets pay within minutes
+# Holders stay eligible for recoveries that come years after the last maturity.
+ELIGIBLE_AFTER_MATURITY = timedelta(days=5 * 365)
+
+
+@dataclass(frozen=True)
+class Bid:
+    """An investor's order, stated against the guidance that is priced first."""
+
+    user: User
+    wallet: Signer
+    class_index: int
+    amount_base_units: int
+    spread_over_guidance_bps: int
+
+
+def issue_series(
+    *,
+    chain: Chain,
+    terms: SeriesTerms,
+    bids: Sequence[Bid],
+    mine: Mine | None,
+    planned: Mapping[UUID, Sequence[tuple[UUID, Decimal]]] | None = None,
+) -> Series:
+    """Issue a series to these investors; it ends on risk with its tail layers funded.
+
+    `planned`: (instrument, signed quantity) that the relationships will trade once covered, priced into the guidance.
+    Raises `book_not_covered` when the bids leave a class unsold (the series is pulled).
+    """
+    with transaction.atomic(durable=True):
+        series = offering.structure(actor=ACTOR, terms=terms)
+    if series.state == Series.State.STRUCTURING:
+        _open_book(chain, terms, series, mine, planned or {})
+    _take_orders(series, bids)
+    with transaction.atomic(durable=True):
+        series = orders.allocate(actor=ACTOR, series_id=series.id)
+    if series.state == Series.State.PULLED:
+        raise Refusal("book_not_covered", "The orders do not cover every class: the series is pulled.")
+    _subscribe(chain, terms, series, bids, mine)
+    on_chain.close_offering(chain=chain, escrow=series.escrow_address, mine=mine)
+    cycle.settle_all(mine=mine)
+    with transaction.atomic(durable=True):
+        return offering.issue(actor=ACTOR, series_id=series.id)
+
+
+def _open_book(
+    chain: Chain,
+    terms: SeriesTerms,
+    series: Series,
+    mine: Mine | None,
+    planned: Mapping[UUID, Sequence[tuple[UUID, Decimal]]],
+) -> None:
+    targets = on_chain.deploy_series(chain=chain, spec=chain_spec(terms), mine=mine)
+    with transaction.atomic(durable=True):
+        offering.register_contracts(
+            actor=ACTOR, series_id=series.id, escrow=targets.escrow, notes=list(targets.notes)
+        )
+    guidance = valuation.price_guidance(series.id, planned)
+    with transaction.atomic(durable=True):
+        offering.open_book(actor=ACTOR, series_id=series.id, guidance_bps=guidance)
+
+
+def chain_spec(terms: SeriesTerms) -> on_chain.SeriesSpec:
+    """The part of the terms that the escrow contract enforces."""
+    return on_chain.SeriesSpec(
+        code=terms.code,
+        subscribe_by=clock.now() + TIME_TO_SUBSCRIBE,
+        final_maturity=terms.final_at,
+        challenge_seconds=terms.challenge_seconds,
+        expert_seconds=terms.expert_seconds,
+        grace_seconds=terms.maturity_grace_seconds,
+        tranches=tuple((item.name, item.symbol, item.isin) for item in terms.classes),
+        slices=tuple((item.cell_id, item.principals_base_units) for item in terms.slices),
+    )
+
+
+def _take_orders(series: Series, bids: Sequence[Bid]) -> None:
+    tranches = list(Tranche.objects.filter(series=series).order_by("seniority"))
+    for bid in bids:
+        tranche = tranches[bid.class_index]
+        assert tranche.guidance_bps is not None, "the book is open, so its guidance is published"
+        with transaction.atomic(durable=True):
+            orders.place_order(
+                user=bid.user,
+                tranche_id=tranche.id,
+                amount_base_units=bid.amount_base_units,
+                minimum_spread_bps=max(0, tranche.guidance_bps + bid.spread_over_guidance_bps),
+            )
+
+
+def _subscribe(chain: Chain, terms: SeriesTerms, series: Series, bids: Sequence[Bid], mine: Mine | None) -> None:
+    wallets = {bid.wallet.address: bid.wallet for bid in bids}
+    fund_gas(chain, *wallets)
+    until = terms.final_at + ELIGIBLE_AFTER_MATURITY
+    on_chain.set_eligible(chain=chain, accounts=list(wallets), until=until, mine=mine)
+    for index, units_of in enumerate(orders.allotments(series.id)):
+        on_chain.allot(chain=chain, escrow=series.escrow_address, tranche=index, units_of=units_of, mine=mine)
+        for address, units in units_of.items():
+            mint_tokens(chain=chain, asset=terms.currency, to=address, amount_base_units=units, mine=mine)
+            on_chain.subscribe(
+                chain=chain,
+                escrow=series.escrow_address,
+                investor=wallets[address],
+                tranche=index,
+                units=units,
+                mine=mine,
+            )

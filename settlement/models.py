@@ -37,6 +37,9 @@ class Approval(Row):
 
     kind = models.CharField(max_length=8, choices=Kind.choices)
     body = models.JSONField(help_text="EIP-712 message, complete")
+    instruction = models.ForeignKey(
+        ChainInstruction, models.PROTECT, null=True, related_name="approvals", help_text="of a claim"
+    )
     signer = models.CharField(max_length=42, blank=True)
     signature = models.CharField(max_length=132, blank=True)
     signed_at = models.DateTimeField(null=True)
@@ -46,7 +49,11 @@ class Approval(Row):
         constraints = [
             models.CheckConstraint(
                 name="approval_signed_or_refused_or_neither", condition=Q(signature="") | Q(refusal__isnull=True)
-            )
+            ),
+            models.CheckConstraint(
+                name="claim_names_its_instruction",
+                condition=Q(kind="CLAIM", instruction__isnull=False) | Q(kind="BATCH", instruction__isnull=True),
+            ),
         ]
 
 

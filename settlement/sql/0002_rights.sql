@@ -18,7 +18,8 @@ BEGIN
             RAISE EXCEPTION 'approval_starts_unanswered' USING ERRCODE = 'check_violation';
         END IF;
     ELSE
-        IF (NEW.id, NEW.kind, NEW.body) IS DISTINCT FROM (OLD.id, OLD.kind, OLD.body) THEN
+        IF (NEW.id, NEW.kind, NEW.body, NEW.instruction_id)
+            IS DISTINCT FROM (OLD.id, OLD.kind, OLD.body, OLD.instruction_id) THEN
             RAISE EXCEPTION 'approval_is_fixed: an altered request is a new one' USING ERRCODE = 'restrict_violation';
         END IF;
         IF OLD.signature <> '' OR OLD.refusal IS NOT NULL THEN

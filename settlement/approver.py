@@ -1,0 +1,162 @@
+"""The second key: signs only what the ledger shows.
+
+It runs in a process of its own, with its own key and a database role that can read the ledger and write an answer,
+nothing else. It does not trust the request: every movement is derived again from the instruction, its journal entry
+and its postings, the vault's numbers are counted again, and the digest is computed from that. What differs is
+refused by name, and nothing of that batch goes out.
+"""
+
+from collections import defaultdict
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from intermediary import audit
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
+from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
+from settlement import statements
+from settlement.messages import batch_message, claim_message, digest_of, movement_of
+from settlement.models import Approval, Batch, BatchMovement
+from settlement.packing import next_numbers
+from settlement.signer import Signer
+
+Kind = ChainInstruction.Kind
+Reasons = dict[str, str]
+# From where to where each movement may take tokens.
+ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
+    Kind.DEBIT: (VAULT_KINDS, HOUSE_KINDS),
+    Kind.CREDIT: (HOUSE_KINDS, (AccountKind.CLIENT_MARGIN,)),
+    Kind.RETURN: (VAULT_KINDS, (AccountKind.OUTSIDE,)),
+}
+
+
+def step(signer: Signer, chain_id: int) -> int:
+    """Answer every open request; how many were answered."""
+    waiting = Approval.objects.filter(signature="", refusal__isnull=True).order_by("id")
+    return sum(answer(approval_id, signer, chain_id) for approval_id in waiting.values_list("id", flat=True))
+
+
+def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
+    """Sign one request, or refuse it with reasons; False when somebody else is at it."""
+    with transaction.atomic():
+        unanswered = Approval.objects.filter(id=approval_id, signature="", refusal__isnull=True)
+        approval = unanswered.select_for_update(skip_locked=True).first()
+        if approval is None:
+            return False
+        message, reasons = (_batch if approval.kind == Approval.Kind.BATCH else _claim)(approval, chain_id)
+        if message != approval.body and not reasons:
+            reasons = {"request": "the request is not what the ledger gives"}
+        if reasons:
+            approval.refusal = reasons
+        else:
+            approval.signature = "0x" + signer.sign_digest(digest_of(message)).hex()
+        approval.signer = signer.address
+        approval.signed_at = Now()
+        approval.save(update_fields=["signer", "signature", "signed_at", "refusal"])
+        action = f"{approval.kind.lower()}_{'refused' if reasons else 'signed'}"
+        audit.record(actor=signer.address, action=action, subject=approval.id, reasons=reasons)
+    return True
+
+
+def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
+    batch = Batch.objects.select_related("house").get(approval=approval)
+    movements = list(
+        batch.movements.select_related("instruction__entry", "instruction__target", "vault").order_by("position")
+    )
+    reasons: Reasons = {}
+    postings = _postings([movement.instruction for movement in movements])
+    numbers = next_numbers({movement.vault_id for movement in movements}, before=batch)
+    for movement in movements:
+        reason = _off(movement, batch.house, postings, numbers[movement.vault_id])
+        numbers[movement.vault_id] += 1
+        if reason:
+            reasons[str(movement.instruction_id)] = reason
+    if batch.statement != "0x" + statements.root([statements.leaf(row) for row in batch.leaves]).hex():
+        reasons["statement"] = "the statement is not the root of its leaves"
+    if batch.house.kind != ChainTarget.Kind.HOUSE:
+        reasons["house"] = "the target is not a house"
+    rebuilt = [
+        movement_of(movement.instruction, movement.vault.address, movement.contract_seq) for movement in movements
+    ]
+    return batch_message(batch.house.address, chain_id, batch.number, batch.statement, rebuilt), reasons
+
+
+def _postings(instructions: list[ChainInstruction]) -> dict[UUID, set[tuple[str, str, UUID, int]]]:
+    """The lines of each entry: (account kind, asset, cell, amount)."""
+    entries = [instruction.entry_id for instruction in instructions if instruction.entry_id]
+    found: dict[UUID, set[tuple[str, str, UUID, int]]] = defaultdict(set)
+    for posting in Posting.objects.filter(entry_id__in=entries).select_related("account"):
+        line = (posting.account.kind, posting.asset_id, posting.cell_id, posting.amount_base_units)
+        found[posting.entry_id].add(line)
+    return found
+
+
+def _off(
+    movement: BatchMovement,
+    house: ChainTarget,
+    postings: dict[UUID, set[tuple[str, str, UUID, int]]],
+    number: int,
+) -> str:
+    """Why the ledger does not show this movement; empty when it does."""
+    instruction, target = movement.instruction, movement.instruction.target
+    if movement.vault_id != instruction.target_id or target.kind != ChainTarget.Kind.VAULT:
+        return "the vault is not the instruction's"
+    if target.cell_id != instruction.cell_id or target.asset_id != house.asset_id:
+        return "the vault is of another cell or asset"
+    if instruction.state != ChainInstruction.State.BATCHED:
+        return f"the instruction is {instruction.state}"
+    if movement.contract_seq != number:
+        return f"the vault's next number is {number}, not {movement.contract_seq}"
+    if instruction.kind == Kind.REQUIRE:
+        return "a requirement moves no money" if instruction.amount_base_units or instruction.entry_id else ""
+    return _money_off(instruction, postings)
+
+
+def _money_off(instruction: ChainInstruction, postings: dict[UUID, set[tuple[str, str, UUID, int]]]) -> str:
+    if instruction.kind not in ROUTES:
+        return f"{instruction.kind} is not a movement of a batch"
+    if instruction.entry_id is None:
+        return "there is no journal entry"
+    sources, destinations = ROUTES[instruction.kind]
+    source, destination = instruction.arguments.get("source"), instruction.arguments.get("destination")
+    if source not in sources or destination not in destinations:
+        return f"a {instruction.kind} does not go from {source} to {destination}"
+    amount, asset, cell_id = instruction.amount_base_units, instruction.target.asset_id, instruction.cell_id
+    expected = {(source, asset, cell_id, -amount), (AccountKind.IN_TRANSIT.value, asset, cell_id, amount)}
+    if postings.get(instruction.entry_id) != expected:
+        return "the journal entry does not move this amount between these accounts"
+    return ""
+
+
+def _claim(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
+    instruction = approval.instruction
+    assert instruction is not None, "the database lets no claim be without its instruction"
+    house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
+    evidence = str(instruction.arguments.get("evidence", "")).removeprefix("0x")
+    if instruction.arguments.get("act") == "raise":  # new evidence in a default that two people declared
+        decided = (
+            DefaultCase.objects.filter(cell_id=instruction.cell_id, notice__state=Proposal.State.APPROVED)
+            .exclude(state__in=[DefaultCase.State.CURED, DefaultCase.State.CLOSED])
+            .exists()
+        )
+    else:
+        decided = Proposal.objects.filter(
+            cell_id=instruction.cell_id, hash=evidence, kind=Proposal.Kind.DEFAULT_NOTICE, state=Proposal.State.APPROVED
+        ).exists()
+    reasons: Reasons = {}
+    if instruction.kind != Kind.NOTICE or instruction.state != ChainInstruction.State.DRAFT:
+        reasons[str(instruction.id)] = "it is not a notice waiting to be sent"
+    elif not decided:
+        reasons[str(instruction.id)] = "no default that two people approved stands behind it"
+    elif instruction.amount_base_units <= 0:
+        reasons[str(instruction.id)] = "a claim is more than nothing"
+    message = claim_message(
+        house.address,
+        chain_id,
+        instruction.target.address,
+        int(approval.body["message"]["nonce"]),  # the contract itself refuses any other than its next
+        instruction.amount_base_units,
+        f"0x{evidence}",
+    )
+    return message, reasons

@@ -1,0 +1,95 @@
+"""The EIP-712 messages of the house, pure: what the poster asks to be signed and the approver signs.
+
+A movement's `ref` names the journal entry it settles: SHA-256 over the entry's id and body hash (or the instruction's
+id when no money moves), so a public event leads back to exactly one entry.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from eth_account.messages import encode_typed_data
+from eth_utils.crypto import keccak
+
+from intermediary.models import ChainInstruction
+
+KIND_CODE = {
+    ChainInstruction.Kind.REQUIRE: 0,
+    ChainInstruction.Kind.CREDIT: 1,
+    ChainInstruction.Kind.DEBIT: 2,
+    ChainInstruction.Kind.RETURN: 3,
+}
+_DOMAIN = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
+_MOVEMENT = [
+    {"name": "vault", "type": "address"},
+    {"name": "kind", "type": "uint8"},
+    {"name": "seq", "type": "uint32"},
+    {"name": "amount", "type": "uint96"},
+    {"name": "required", "type": "uint96"},
+    {"name": "ref", "type": "bytes32"},
+]
+_BATCH = [
+    {"name": "id", "type": "uint64"},
+    {"name": "statement", "type": "bytes32"},
+    {"name": "movements", "type": "Movement[]"},
+]
+_CLAIM = [
+    {"name": "vault", "type": "address"},
+    {"name": "nonce", "type": "uint32"},
+    {"name": "amount", "type": "uint96"},
+    {"name": "evidence", "type": "bytes32"},
+]
+
+
+def ref_of(instruction: ChainInstruction) -> str:
+    """0x bytes32 that leads from the chain to the journal."""
+    body = instruction.id.bytes
+    if instruction.entry is not None:
+        body = instruction.entry.id.bytes + bytes.fromhex(instruction.entry.body_hash)
+    return "0x" + hashlib.sha256(body).hexdigest()
+
+
+def movement_of(instruction: ChainInstruction, vault: str, contract_seq: int) -> dict[str, Any]:
+    """One movement as the contract and the signature see it."""
+    return {
+        "vault": vault,
+        "kind": KIND_CODE[ChainInstruction.Kind(instruction.kind)],
+        "seq": contract_seq,
+        "amount": instruction.amount_base_units,
+        "required": instruction.required_base_units,
+        "ref": ref_of(instruction),
+    }
+
+
+def batch_message(
+    house: str, chain_id: int, number: int, statement: str, movements: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The message of a batch."""
+    content = {"id": number, "statement": statement, "movements": list(movements)}
+    return _message(house, chain_id, "Batch", {"Batch": _BATCH, "Movement": _MOVEMENT}, content)
+
+
+def claim_message(house: str, chain_id: int, vault: str, nonce: int, amount: int, evidence: str) -> dict[str, Any]:
+    """The message of a default claim."""
+    content = {"vault": vault, "nonce": nonce, "amount": amount, "evidence": evidence}
+    return _message(house, chain_id, "Claim", {"Claim": _CLAIM}, content)
+
+
+def digest_of(message: dict[str, Any]) -> bytes:
+    """The 32 bytes that are signed."""
+    signable = encode_typed_data(full_message=message)
+    return keccak(b"\x19" + signable.version + signable.header + signable.body)
+
+
+def _message(house: str, chain_id: int, primary: str, types: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "types": {"EIP712Domain": _DOMAIN, **types},
+        "primaryType": primary,
+        "domain": {"name": "House", "version": "1", "chainId": chain_id, "verifyingContract": house},
+        "message": content,
+    }

@@ -1,0 +1,142 @@
+"""From drafts to batches: which movements go together, and the number the vault will see for each.
+
+Instructions are taken in the order they were made, one batch a house at a time. A vault's contract counts movements
+strictly, and a failed one does not use its number up, so the number is given here, at packing: last live movement
+plus one. Two pollers cannot pack at once (an advisory lock a house), and a row locked elsewhere is left for later.
+"""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Exists, Max, OuterRef, QuerySet
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from intermediary.models import ChainInstruction, ChainTarget
+from settlement import statements
+from settlement.messages import KIND_CODE, batch_message, digest_of, movement_of, ref_of
+from settlement.models import Approval, Batch, BatchMovement
+
+Kind, State = ChainInstruction.Kind, ChainInstruction.State
+MOVEMENTS = tuple(KIND_CODE)
+# 200 movements are 5.6 million gas: a batch fits several times into a block of 30 million even when storage is cold.
+BATCH_LIMIT = 200
+UNDECIDED = (State.DRAFT, State.BATCHED)
+
+
+def pack(house: ChainTarget, chain_id: int) -> Batch | None:
+    """Put this house's drafts into its next batch and ask for approval; None when there is nothing to pack yet."""
+    with transaction.atomic():
+        _lock(house)
+        if Batch.objects.filter(house=house, state=Batch.State.PACKED).exists():
+            return None
+        picked = _in_order(list(_drafts(house)[:BATCH_LIMIT]))
+        return _write(house, chain_id, picked) if picked else None
+
+
+def release_refused() -> int:
+    """Take apart batches that the approver refused: what it named waits for a person, the rest is packed again."""
+    refused = Batch.objects.filter(state=Batch.State.PACKED, approval__refusal__isnull=False)
+    for batch in refused.select_related("house", "approval"):
+        with transaction.atomic():
+            _lock(batch.house)
+            named = batch.approval.refusal or {}
+            for movement in batch.movements.select_related("instruction"):
+                reason = named.get(str(movement.instruction_id), "")
+                movement.outcome = BatchMovement.Outcome.FAILED if reason else BatchMovement.Outcome.AGAIN
+                movement.reason = reason[:200]
+                movement.save(update_fields=["outcome", "reason"])
+                if not reason:
+                    ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
+            batch.state = Batch.State.REFUSED
+            batch.save(update_fields=["state"])
+    return len(refused)
+
+
+def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> dict[UUID, int]:
+    """The next contract number of each vault, `before` a batch if one is given."""
+    live = BatchMovement.objects.filter(
+        vault_id__in=vault_ids, outcome__in=[BatchMovement.Outcome.PENDING, BatchMovement.Outcome.SETTLED]
+    )
+    if before is not None:
+        live = live.exclude(batch=before)
+    last = dict(live.values_list("vault_id").annotate(last=Max("contract_seq")))
+    return {vault_id: last.get(vault_id, 0) + 1 for vault_id in vault_ids}
+
+
+def head_after(previous_head: bytes, digest: bytes) -> bytes:
+    """The house's hash chain: keccak(abi.encode(head, digest))."""
+    return keccak(encode(["bytes32", "bytes32"], [previous_head, digest]))
+
+
+def _lock(house: ChainTarget) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"settlement.batch.{house.address}"])
+
+
+def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
+    earlier_call = ChainInstruction.objects.filter(
+        target=OuterRef("target"), seq__lt=OuterRef("seq"), state__in=UNDECIDED
+    ).exclude(kind__in=MOVEMENTS)
+    return (
+        ChainInstruction.objects.filter(
+            state=State.DRAFT,
+            kind__in=MOVEMENTS,
+            target__kind=ChainTarget.Kind.VAULT,
+            target__asset_id=house.asset_id,
+        )
+        .exclude(Exists(earlier_call))
+        .select_related("target", "entry")
+        .order_by("recorded_at", "seq", "id")
+        .select_for_update(skip_locked=True, of=("self",))
+    )
+
+
+def _in_order(drafts: Sequence[ChainInstruction]) -> list[ChainInstruction]:
+    """By vault in the order of its own numbers; what follows a draft that was not picked waits for it."""
+    picked = {draft.id for draft in drafts}
+    waiting = ChainInstruction.objects.filter(
+        target_id__in={draft.target_id for draft in drafts}, state=State.DRAFT, kind__in=MOVEMENTS
+    ).exclude(id__in=picked)
+    first_left_out: dict[UUID, int] = {}
+    for target_id, seq in waiting.values_list("target_id", "seq"):
+        first_left_out[target_id] = min(seq, first_left_out.get(target_id, seq))
+    kept = [draft for draft in drafts if draft.seq < first_left_out.get(draft.target_id, draft.seq + 1)]
+    return sorted(kept, key=lambda draft: draft.seq)
+
+
+def _write(house: ChainTarget, chain_id: int, picked: Sequence[ChainInstruction]) -> Batch:
+    numbers = next_numbers({draft.target_id for draft in picked})
+    numbered: list[tuple[ChainInstruction, int]] = []
+    for draft in picked:
+        numbered.append((draft, numbers[draft.target_id]))
+        numbers[draft.target_id] += 1
+    leaves = statements.statements_of({draft.cell_id: draft.target.address for draft in picked})
+    statement = "0x" + statements.root([statements.leaf(row) for row in leaves]).hex()
+    previous = Batch.objects.filter(house=house).exclude(state=Batch.State.REFUSED).order_by("-number").first()
+    number = previous.number + 1 if previous else 1
+    movements = [movement_of(draft, draft.target.address, seq) for draft, seq in numbered]
+    message = batch_message(house.address, chain_id, number, statement, movements)
+    previous_head = bytes.fromhex(previous.head[2:]) if previous else bytes(32)
+    batch = Batch.objects.create(
+        house=house,
+        number=number,
+        statement=statement,
+        leaves=leaves,
+        approval=Approval.objects.create(kind=Approval.Kind.BATCH, body=message),
+        head="0x" + head_after(previous_head, digest_of(message)).hex(),
+    )
+    BatchMovement.objects.bulk_create(
+        BatchMovement(
+            batch=batch,
+            position=position,
+            instruction=draft,
+            vault_id=draft.target_id,
+            contract_seq=seq,
+            ref=ref_of(draft),
+        )
+        for position, (draft, seq) in enumerate(numbered)
+    )
+    ChainInstruction.objects.filter(id__in=[draft.id for draft in picked]).update(state=State.BATCHED)
+    return batch

@@ -1,0 +1,172 @@
+"""The poster: packs, asks for approval, and sends, one transaction a key at a time.
+
+Batches of movements go out under the poster's key, single calls (notices, seizures, retentions, series, disposals)
+under the operator's. A single call is tried against the chain first: what must wait waits without stopping others,
+and what no time can heal is given up, which the watcher then books.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from intermediary.errors import Refusal
+from intermediary.models import ChainInstruction, ChainTarget
+from settlement import packing, sender
+from settlement.bindings import contract, error_name, read
+from settlement.calls import ContractCall, call_of
+from settlement.chain import Chain, ChainRefused, call_object
+from settlement.messages import claim_message
+from settlement.models import (
+    Approval,
+    Batch,
+    ChainSender,
+    ChainTransaction,
+    HeldCall,
+    ReconciliationBreak,
+)
+from settlement.signer import Signer
+
+log = logging.getLogger(__name__)
+State = ChainInstruction.State
+# What the contract needs however a movement ends, from its gas tests; the estimate rules when it is higher.
+BATCH_GAS, MOVEMENT_GAS, SPARE_GAS = 150_000, 45_000, 200_000
+# Refusals that the passing of time, a deposit or an officer's act can lift.
+PASSING = frozenset(
+    {"NotReady", "OverOutflowCap", "CashMissing", "Reserved", "ERC20InsufficientBalance", "notice_not_on_chain"}
+    | {"BadApproval", "NotAccepted", "WrongPhase", "AccessManagedUnauthorized"}
+)
+RETRY_AFTER = timedelta(seconds=2)  # of wall-clock time: a demo day lasts minutes
+LOOK_AHEAD = 50  # single calls examined in one step; each costs one or two round trips
+
+
+def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
+    """Pack, follow what is in flight, send what is ready; how many transactions were newly sent."""
+    chain_id = int(chain.call("eth_chainId"), 16)
+    packing.release_refused()
+    for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).order_by("asset_id"):
+        packing.pack(house, chain_id)
+    sent = 0
+    for role, ready in (("poster", _ready_batch), ("operator", _ready_call)):
+        signer = signers[role]
+        account, _ = ChainSender.objects.get_or_create(role=role, defaults={"address": signer.address})
+        if sender.follow(chain, account, signer) and not _outflow_is_stopped():
+            sent += ready(chain, account, signer)
+    return sent
+
+
+def _outflow_is_stopped() -> bool:
+    """Nodes that disagree on a final block stop what leaves, never what arrives."""
+    return ReconciliationBreak.objects.filter(
+        kind=ReconciliationBreak.Kind.WITNESSES, resolved_block__isnull=True
+    ).exists()
+
+
+def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
+    alive = (
+        ChainTransaction.objects.filter(batch=OuterRef("pk"))
+        .exclude(state__in=[ChainTransaction.State.DISPLACED, ChainTransaction.State.REVERTED])
+        .exclude(state=ChainTransaction.State.INCLUDED, succeeded=False)
+    )
+    signed = Batch.objects.filter(state=Batch.State.PACKED).exclude(approval__signature="").exclude(Exists(alive))
+    for batch in signed.select_related("house", "approval").order_by("recorded_at"):
+        call = _batch_call(batch)
+        try:
+            estimate = _estimate(chain, call, signer.address)
+        except ChainRefused as error:
+            log.warning("%s cannot be posted now: %s", batch, error_name(error.revert_data) or error.message)
+            continue
+        floor = BATCH_GAS + MOVEMENT_GAS * batch.movements.count() + SPARE_GAS
+        made = sender.prepare(chain, account, signer, call, max(estimate * 5 // 4, floor), batch=batch)
+        sender.send(chain, made.attempts.get())
+        return 1
+    return 0
+
+
+def _batch_call(batch: Batch) -> ContractCall:
+    message = batch.approval.body["message"]
+    movements = [
+        (move["vault"], move["kind"], move["seq"], move["amount"], move["required"], bytes.fromhex(move["ref"][2:]))
+        for move in message["movements"]
+    ]
+    signature = bytes.fromhex(batch.approval.signature[2:])
+    arguments = (batch.number, bytes.fromhex(batch.statement[2:]), movements, batch.approval.signer, signature)
+    return ContractCall(batch.house.address, contract("House").encode("postBatch", arguments))
+
+
+def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
+    for instruction in _candidates():
+        approval = None
+        if instruction.kind == ChainInstruction.Kind.NOTICE:
+            approval = _claim_approval(chain, instruction)
+            if approval is None:
+                continue
+        try:
+            call = call_of(chain, instruction, approval)
+            estimate = _estimate(chain, call, signer.address)
+        except ChainRefused as error:
+            _hold(instruction, error_name(error.revert_data) if error.revert_data else error.message)
+            continue
+        except Refusal as error:
+            if error.code == "chain_unreachable":
+                raise
+            _hold(instruction, error.code)
+            continue
+        made = sender.prepare(chain, account, signer, call, estimate * 5 // 4 + SPARE_GAS, instruction=instruction)
+        sender.send(chain, made.attempts.get())
+        return 1
+    return 0
+
+
+def _candidates() -> Iterator[ChainInstruction]:
+    """Single calls whose turn has come, oldest first: nothing earlier of their own target is undecided."""
+    earlier = ChainInstruction.objects.filter(
+        target=OuterRef("target"), seq__lt=OuterRef("seq"), state__in=packing.UNDECIDED
+    )
+    waiting = HeldCall.objects.filter(instruction=OuterRef("pk")).exclude(given_up=False, next_try_at__lte=Now())
+    drafts = ChainInstruction.objects.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)
+    drafts = drafts.exclude(Exists(earlier)).exclude(Exists(waiting)).select_related("target", "entry")
+    yield from drafts.order_by("recorded_at", "seq", "id")[:LOOK_AHEAD]
+
+
+def _claim_approval(chain: Chain, instruction: ChainInstruction) -> Approval | None:
+    """The signature for a claim under the vault's next nonce; asks for it when there is none yet."""
+    vault = instruction.target.address
+    nonce = int(read(chain, vault, "MarginVault", "claimNonce")) + 1
+    asked = Approval.objects.filter(instruction=instruction)
+    found = [given for given in asked if given.body["message"]["nonce"] == nonce]
+    for given in found:
+        if given.signature:
+            return given
+        if given.refusal is not None:
+            _hold(instruction, "refused by the approver")
+    if not found:
+        house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
+        evidence = "0x" + str(instruction.arguments.get("evidence", "")).removeprefix("0x")
+        chain_id = int(chain.call("eth_chainId"), 16)
+        body = claim_message(house.address, chain_id, vault, nonce, instruction.amount_base_units, evidence)
+        Approval.objects.create(kind=Approval.Kind.CLAIM, body=body, instruction=instruction)
+    return None
+
+
+def _estimate(chain: Chain, call: ContractCall, sender_address: str) -> int:
+    return int(chain.call("eth_estimateGas", call_object(call.to, call.data, sender_address), "latest"), 16)
+
+
+def _hold(instruction: ChainInstruction, reason: str) -> None:
+    """Remember why a call cannot be made now, and when to try again; some reasons never pass."""
+    given_up = reason not in PASSING
+    log.info("%s %s is held: %s", instruction.kind, instruction.id, reason)
+    with transaction.atomic():
+        held, is_new = HeldCall.objects.get_or_create(
+            instruction=instruction,
+            defaults={"reason": reason[:200], "given_up": given_up, "next_try_at": timezone.now() + RETRY_AFTER},
+        )
+        if not is_new:
+            held.reason, held.given_up = reason[:200], given_up
+            held.tries, held.next_try_at = held.tries + 1, timezone.now() + RETRY_AFTER
+            held.save(update_fields=["reason", "given_up", "tries", "next_try_at"])

@@ -11,6 +11,7 @@ again. Node.js is the program named by the environment variable NODE, else `node
 import argparse
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -22,7 +23,6 @@ HERE = Path(__file__).resolve().parent
 ARTIFACTS = HERE / "artifacts"
 MEMORY = HERE.parent.parent / "var" / "contracts"
 OUT = HERE / "out" / "artifacts"
-CACHE = HERE / "cache" / "artifacts"
 
 # What the platform deploys or calls. MarginVault is deployed by its factory; its ABI is what matters.
 NAMES = (
@@ -79,8 +79,9 @@ def compile_contracts() -> dict[str, str]:
     Always all of it, apart from the tests' build: what the optimiser makes of a file may depend on the files compiled
     in the same run, and the artefacts must not depend on what somebody compiled before.
     """
-    command = [str(forge_binary()), "build", "src", "--force", "--quiet", "--out", str(OUT), "--cache-path", str(CACHE)]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    command = [str(forge_binary()), "build", "src", "--force", "--quiet"]
+    environment = {**os.environ, "FOUNDRY_PROFILE": "artifacts"}
+    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildError(f"forge build failed:\n{done.stdout}{done.stderr}")
     return {name: artifact_text(name) for name in NAMES}
@@ -133,15 +134,20 @@ def build() -> str:
     return f"contracts: {len(texts)} artefacts written"
 
 
+def differing(on_disk: dict[str, str], compiled: dict[str, str]) -> list[str]:
+    """Names whose artefact is missing, stale or not ours, sorted."""
+    return sorted(name for name in on_disk.keys() | compiled.keys() if on_disk.get(name) != compiled.get(name))
+
+
 def check() -> str:
-    """Compare the committed artefacts with the sources; raises BuildError on the first difference."""
+    """Compare the committed artefacts with the sources; raises BuildError naming every one that differs."""
     on_disk = committed()
     if remembered() == digest_of(on_disk):
         return "contracts: artefacts match the sources (compiled before)"
     texts = compile_contracts()
-    differing = sorted(name for name in texts.keys() | on_disk.keys() if texts.get(name) != on_disk.get(name))
-    if differing:
-        raise BuildError(f"artefacts differ from the sources: {', '.join(differing)}; run `make contracts`")
+    stale = differing(on_disk, texts)
+    if stale:
+        raise BuildError(f"artefacts differ from the sources: {', '.join(stale)}; run `make contracts`")
     remember(texts)
     return "contracts: artefacts match the sources"
 

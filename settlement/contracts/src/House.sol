@@ -5,7 +5,6 @@ import {IERC20, SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeE
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Kind, MarginVault} from "./MarginVault.sol";
@@ -40,9 +39,11 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     bytes32 public constant CLAIM_TYPEHASH =
         keccak256("Claim(address vault,uint32 nonce,uint96 amount,bytes32 evidence)");
     bytes32 public constant OUTFLOW_CAP_TYPEHASH = keccak256("OutflowCap(uint96 cap,uint64 nonce)");
-    /// @notice Gas that must be left before a movement is tried. A movement needs under 100,000 even through a proxied
-    /// token; with less, a sender could starve a movement into looking failed.
+    /// @notice Gas every movement is given, no less and no more. One needs under 100,000 even through a proxied token.
+    /// With less a sender could starve a movement into looking failed, with more a token could burn the batch's.
     uint256 public constant MOVEMENT_GAS = 200_000;
+    /// @dev Gas that must be left for a call to get MOVEMENT_GAS: a call takes at most 63/64 of what there is.
+    uint256 private constant GAS_BEFORE_MOVEMENT = MOVEMENT_GAS + MOVEMENT_GAS / 32;
 
     IERC20 public immutable token;
     /// @notice Seconds between a rulebook's publication and the earliest moment it may take effect.
@@ -158,7 +159,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
         uint256 before = outflow();
         uint256 used = before;
         for (uint256 i; i < movements.length; ++i) {
-            if (gasleft() < MOVEMENT_GAS) revert NotEnoughGas();
+            if (gasleft() < GAS_BEFORE_MOVEMENT) revert NotEnoughGas();
             Movement calldata m = movements[i];
             bytes4 reason = _settle(m, cap > used ? cap - used : 0);
             if (reason != bytes4(0)) {
@@ -175,30 +176,25 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     function _settle(Movement calldata m, uint256 outflowLeft) private returns (bytes4 reason) {
         uint256 limit = creditLimit[address(m.vault)];
         if (limit == 0) return NotAccepted.selector;
-        bytes memory call;
+        bytes memory call_;
         address target;
         if (m.kind == Kind.CREDIT) {
             if (m.amount > limit) return OverCreditLimit.selector;
             if (m.amount > outflowLeft) return OverOutflowCap.selector;
             target = address(this);
-            call = abi.encodeCall(this.credit, (m.vault, m.seq, m.amount, m.required, m.ref));
+            call_ = abi.encodeCall(this.credit, (m.vault, m.seq, m.amount, m.required, m.ref));
         } else {
             target = address(m.vault);
-            call = abi.encodeCall(MarginVault.post, (m.kind, m.seq, m.amount, m.required, m.ref));
+            call_ = abi.encodeCall(MarginVault.post, (m.kind, m.seq, m.amount, m.required, m.ref));
         }
-        bool ok = LowLevelCall.callNoReturn(target, call);
-        if (!ok) reason = _revertSelector();
-    }
-
-    /// @dev Four bytes of what the failed call returned, never more: a long answer would cost the batch its gas.
-    function _revertSelector() private pure returns (bytes4 reason) {
-        reason = bytes4(0xffffffff);
-        if (LowLevelCall.returnDataSize() < 4) return reason;
+        uint256 gas_ = MOVEMENT_GAS;
+        // At most four bytes of the answer are copied: a long one would cost the batch its gas.
         assembly ("memory-safe") {
             mstore(0x00, 0)
-            returndatacopy(0x00, 0x00, 0x04)
-            let found := mload(0x00)
-            if found { reason := found }
+            if iszero(call(gas_, target, 0, add(call_, 0x20), mload(call_), 0x00, 0x04)) {
+                reason := mload(0x00)
+                if iszero(reason) { reason := shl(224, 0xffffffff) }
+            }
         }
     }
 

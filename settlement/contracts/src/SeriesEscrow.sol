@@ -154,7 +154,7 @@ contract SeriesEscrow is AccessManaged {
     }
 
     /// @notice Principal and net written-down amount of one tranche's part of one slice, base units.
-    function position(uint256 slice, uint256 tranche) external view returns (uint256 principal, uint256 writtenDown) {
+    function position(uint256 slice, uint256 tranche) external view returns (uint256 outstanding, uint256 lost) {
         Position storage p = _positions[slice][tranche];
         return (p.principal, p.writtenDown);
     }

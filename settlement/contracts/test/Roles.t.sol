@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {Eligibility} from "../src/Eligibility.sol";
+import {House} from "../src/House.sol";
+import {Retention} from "../src/Retention.sol";
+import {RoleTable} from "../src/RoleTable.sol";
+import {Roles} from "../src/Roles.sol";
+import {SeriesEscrow} from "../src/SeriesEscrow.sol";
+import {TrancheNote} from "../src/TrancheNote.sol";
+import {DemoUSDC} from "../src/demo/DemoTokens.sol";
+import {World} from "./World.sol";
+
+/// @notice The table of roles, written out a second time by hand, and what a wired manager makes of it.
+contract RolesTest is World {
+    uint256 private rowsSeen;
+
+    function setUp() public {
+        buildHouse(newUSDC());
+    }
+
+    function expect(RoleTable.Row[] memory rows, bytes4 selector, uint64 role) private {
+        for (uint256 i; i < rows.length; ++i) {
+            for (uint256 j; j < rows[i].selectors.length; ++j) {
+                if (rows[i].selectors[j] == selector) {
+                    assertEq(rows[i].role, role, "role of a function");
+                    ++rowsSeen;
+                    return;
+                }
+            }
+        }
+        assertTrue(false, "a restricted function stands in no row");
+    }
+
+    function count(RoleTable.Row[] memory rows) private pure returns (uint256 total) {
+        for (uint256 i; i < rows.length; ++i) {
+            for (uint256 j; j < rows[i].selectors.length; ++j) {
+                assertTrue(rows[i].selectors[j] != bytes4(0), "an empty selector");
+                ++total;
+            }
+        }
+    }
+
+    function test_every_restricted_function_of_the_house_has_its_role() public {
+        RoleTable.Row[] memory rows = table.house();
+        expect(rows, House.postBatch.selector, 1);
+        expect(rows, House.beat.selector, 1);
+        expect(rows, House.noticeDefault.selector, 3);
+        expect(rows, House.raiseClaim.selector, 3);
+        expect(rows, House.withdrawNotice.selector, 3);
+        expect(rows, House.seize.selector, 3);
+        expect(rows, House.determine.selector, 3);
+        expect(rows, House.setCreditLimit.selector, 4);
+        expect(rows, House.setStructure.selector, 4);
+        expect(rows, House.payTreasury.selector, 5);
+        expect(rows, House.setOutflowCap.selector, 5);
+        expect(rows, House.setDisposalDesk.selector, 5);
+        expect(rows, House.dispose.selector, 6);
+        expect(rows, House.publishRulebook.selector, 7);
+        expect(rows, House.setOutflowCapNow.selector, 8);
+        expect(rows, House.fundRetention.selector, 9);
+        expect(rows, House.restore.selector, 9);
+        expect(rows, House.writeUp.selector, 9);
+        expect(rows, House.payCoupon.selector, 9);
+        expect(rows, House.amend.selector, 9);
+        assertEq(rowsSeen, count(rows), "no other function");
+    }
+
+    function test_every_restricted_function_of_bonds_and_retentions_has_its_role() public {
+        expect(table.retention(), Retention.applyLoss.selector, 9);
+        expect(table.retention(), Retention.note.selector, 9);
+        expect(table.retention(), Retention.release.selector, 5);
+        expect(table.seriesEscrow(), SeriesEscrow.setNotes.selector, 10);
+        expect(table.seriesEscrow(), SeriesEscrow.addSlice.selector, 10);
+        expect(table.seriesEscrow(), SeriesEscrow.openOffering.selector, 10);
+        expect(table.seriesEscrow(), SeriesEscrow.allot.selector, 10);
+        expect(table.seriesEscrow(), SeriesEscrow.closeOffering.selector, 10);
+        expect(table.seriesEscrow(), SeriesEscrow.pull.selector, 10);
+        expect(table.seriesEscrow(), SeriesEscrow.noticeLoss.selector, 9);
+        expect(table.seriesEscrow(), SeriesEscrow.cancelLoss.selector, 9);
+        expect(table.seriesEscrow(), SeriesEscrow.applyLoss.selector, 9);
+        expect(table.seriesEscrow(), SeriesEscrow.repay.selector, 9);
+        expect(table.seriesEscrow(), SeriesEscrow.challenge.selector, 11);
+        expect(table.seriesEscrow(), SeriesEscrow.rule.selector, 12);
+        expect(table.trancheNote(), TrancheNote.forcedTransfer.selector, 13);
+        expect(table.trancheNote(), TrancheNote.setFrozenTokens.selector, 13);
+        expect(table.trancheNote(), TrancheNote.suspendTransfers.selector, 13);
+        expect(table.eligibility(), Eligibility.set.selector, 14);
+        uint256 all = count(table.retention()) + count(table.seriesEscrow()) + count(table.trancheNote())
+            + count(table.eligibility());
+        assertEq(rowsSeen, all, "no other function");
+    }
+
+    function test_delays_of_a_live_deployment() public view {
+        RoleTable.RoleInfo[] memory roles = table.roles();
+        assertEq(roles.length, 14, "roles");
+        for (uint256 i; i < roles.length; ++i) {
+            assertEq(roles[i].id, i + 1, "ids run from 1");
+            uint256 delay = 0;
+            if (roles[i].id == Roles.TREASURER) delay = 2 days;
+            if (roles[i].id == Roles.ONBOARDER || roles[i].id == Roles.ENFORCER) delay = 1 days;
+            assertEq(roles[i].executionDelay, delay, "delay");
+        }
+    }
+
+    function test_the_manager_is_wired_as_the_table_says_and_a_stranger_may_nothing() public view {
+        RoleTable.Row[] memory rows = table.house();
+        for (uint256 i; i < rows.length; ++i) {
+            for (uint256 j; j < rows[i].selectors.length; ++j) {
+                bytes4 selector = rows[i].selectors[j];
+                assertEq(manager.getTargetFunctionRole(address(house), selector), rows[i].role, "wired");
+                (bool allowed, uint32 delay) = manager.canCall(address(0xBAD), address(house), selector);
+                assertTrue(!allowed && delay == 0, "a stranger");
+            }
+        }
+    }
+}

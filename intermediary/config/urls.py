@@ -1,6 +1,30 @@
 """Every URL of the platform."""
 
-from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from importlib.util import find_spec
 
-urlpatterns: list[URLPattern | URLResolver] = [path("admin/", admin.site.urls)]
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+from intermediary.config import live, status
+from intermediary.portal import urls as portal
+from intermediary.public import signing_in
+from intermediary.public import views as public
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", public.home, name="home"),
+    path("register/", public.register, name="register"),
+    path("rulebook/", public.rulebook, {"on_chain": status.rulebook_on_chain}, name="rulebook"),
+    path("glossary/", public.glossary, name="glossary"),
+    path("status/", public.status, {"chain_facts": status.chain_facts}, name="status"),
+    path("sign-in/", signing_in.SignIn.as_view(), name="sign_in"),
+    path("sign-in/demo/", signing_in.demo_sign_in, name="demo_sign_in"),
+    path("sign-out/", signing_in.sign_out, name="sign_out"),
+    path("after-sign-in/", signing_in.after_sign_in, name="after_sign_in"),
+    path("live/", live.live, name="live"),
+    path("portal/", include(portal)),
+    path("admin/", admin.site.urls),
+]
+if find_spec("bonds.urls"):
+    urlpatterns.append(path("investor/", include("bonds.urls")))
+handler404 = "intermediary.public.views.not_found"
+handler500 = "intermediary.public.views.server_error"

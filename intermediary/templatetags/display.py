@@ -98,9 +98,7 @@ def percent(part: Decimal | float | int | None, whole: Decimal | float | int = 1
 def _figure(shown: str, exact: Decimal, hover: str, unit: str, live: str) -> SafeString:
     key = format_html(' data-live="{}"', live) if live else ""
     tail = format_html('<span class="unit">{}</span>', unit) if unit else ""
-    return format_html(
-        '<data class="num" value="{}" title="{}"{}>{}</data>{}', f"{exact:f}", hover, key, shown, tail
-    )
+    return format_html('<data class="num" value="{}" title="{}"{}>{}</data>{}', f"{exact:f}", hover, key, shown, tail)
 
 
 @register.simple_tag
@@ -178,7 +176,11 @@ def term(name: str, shown: str = "") -> SafeString:
     """A word of the vocabulary with its meaning on hover and a link into the glossary. KeyError: not in it."""
     entry = GLOSSARY[name]
     return format_html(
-        '<a class="term" href="{}#{}" data-tip="{}">{}</a>', reverse("glossary"), entry.anchor, entry.short, shown or name
+        '<a class="term" href="{}#{}" data-tip="{}">{}</a>',
+        reverse("glossary"),
+        entry.anchor,
+        entry.short,
+        shown or name,
     )
 
 

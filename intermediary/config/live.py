@@ -1,0 +1,173 @@
+"""Live pages: one stream of server-sent events a page, one listening database connection a web process.
+
+A message carries an id only (`cell:<uuid>`, `tick:<uuid>`, ...): the page fetches for itself and sees what its own
+rights allow. Who may hear which cell is decided when the stream opens. A stream holds no database connection; the
+listener's one connection has no rights beyond LISTEN.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import psycopg
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.views.decorators.http import require_GET
+
+from intermediary import queries
+from intermediary.events import PAGES_CHANNEL
+from intermediary.models import CommandRequest
+
+logger = logging.getLogger(__name__)
+PUBLIC_TOPICS = frozenset({"tick", "chain", "series"})
+HEARTBEAT_S = 15.0  # proxies cut idle connections after 30 to 60 seconds
+GATHER_S = 0.25  # a tick touches every relationship at once: its messages go out as one
+RECONNECT_S = 1.0
+MAX_STREAMS = 2_000  # a process's file descriptors; beyond it the browser is told to come back
+BACKLOG = 1_000  # messages kept for a slow reader; what it misses is replaced by one "tick", which renews the page
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Whose messages a stream may carry besides the public ones."""
+
+    everything: bool = False
+    ids: frozenset[str] = frozenset()
+
+    def hears(self, topic: str, key: str) -> bool:
+        """Whether the message `topic:key` is for this stream."""
+        return topic in PUBLIC_TOPICS or self.everything or key in self.ids
+
+
+@dataclass(eq=False)
+class Stream:
+    """One open page."""
+
+    audience: Audience
+    waiting: asyncio.Queue[tuple[str, str]] = field(default_factory=lambda: asyncio.Queue(BACKLOG))
+
+    def offer(self, topic: str, key: str) -> None:
+        """Queue a message that this stream may hear."""
+        if not self.audience.hears(topic, key):
+            return
+        if self.waiting.full():
+            while not self.waiting.empty():
+                self.waiting.get_nowait()
+            topic, key = "tick", ""
+        self.waiting.put_nowait((topic, key))
+
+    async def gather(self) -> list[tuple[str, str]]:
+        """The next messages, each once, in order; empty after a heartbeat's time without any."""
+        try:
+            first = await asyncio.wait_for(self.waiting.get(), HEARTBEAT_S)
+        except TimeoutError:
+            return []
+        await asyncio.sleep(GATHER_S)
+        found = {first: None}
+        while not self.waiting.empty():
+            found[self.waiting.get_nowait()] = None
+        return list(found)
+
+
+class Switchboard:
+    """Listens once and tells every open stream of this process. Lives as long as somebody is connected."""
+
+    def __init__(self) -> None:
+        self.streams: set[Stream] = set()
+        self.listening = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def stream(self, audience: Audience) -> Any:
+        """A stream that hears from now on."""
+        opened = Stream(audience)
+        self.streams.add(opened)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._listen())
+        try:
+            yield opened
+        finally:
+            self.streams.discard(opened)
+            if not self.streams and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def tell(self, payload: str) -> None:
+        """Hand one notification to all who may hear it."""
+        topic, _, key = payload.partition(":")
+        for stream in self.streams:
+            stream.offer(topic, key)
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._listen_once()
+                except psycopg.Error as error:
+                    logger.warning("live pages lost the database and will listen again: %s", error)
+                self.listening.clear()
+                await asyncio.sleep(RECONNECT_S)
+        finally:
+            self.listening.clear()
+
+    async def _listen_once(self) -> None:
+        async with await psycopg.AsyncConnection.connect(**_address(), autocommit=True) as listener:
+            await listener.execute(f"LISTEN {PAGES_CHANNEL}")
+            self.listening.set()
+            self.tell("tick:")  # whatever was said while nobody listened
+            async for notice in listener.notifies():
+                self.tell(notice.payload)
+
+
+_switchboards: WeakKeyDictionary[asyncio.AbstractEventLoop, Switchboard] = WeakKeyDictionary()
+
+
+def switchboard() -> Switchboard:
+    """The switchboard of the running event loop."""
+    return _switchboards.setdefault(asyncio.get_running_loop(), Switchboard())
+
+
+def _address() -> dict[str, Any]:
+    found = connections["default"].settings_dict
+    return {
+        "host": found["HOST"], "port": found["PORT"], "dbname": found["NAME"], "user": found["USER"],
+        "password": found["PASSWORD"], "application_name": "bulkhead-live",
+    }  # fmt: skip
+
+
+@require_GET
+def live(request: HttpRequest) -> HttpResponse:
+    """The stream of one page; `?request=<id>` adds the outcome of one of the reader's own requests."""
+    if sum(len(board.streams) for board in _switchboards.values()) >= MAX_STREAMS:
+        return HttpResponse(status=503, headers={"Retry-After": "5"})
+    response = StreamingHttpResponse(messages(_audience(request)), content_type="text/event-stream")
+    response["Cache-Control"] = "no-cache, no-transform"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _audience(request: HttpRequest) -> Audience:
+    if request.user.is_authenticated and request.user.is_staff:
+        return Audience(everything=True)
+    ids = {str(cell.id) for cell in queries.cells_of(request.user)}
+    with contextlib.suppress(ValueError):  # not an id: nobody's
+        wanted = CommandRequest.objects.filter(id=UUID(request.GET.get("request", "")), user_id=request.user.pk)
+        ids |= {str(found) for found in wanted.values_list("id", flat=True)}
+    return Audience(ids=frozenset(ids))
+
+
+async def messages(audience: Audience) -> AsyncIterator[bytes]:
+    """The text of a stream. The request's database connection is given back before the first wait."""
+    await sync_to_async(connection.close)()
+    with switchboard().stream(audience) as stream:
+        yield b"retry: 2000\n\n"
+        while True:
+            found = await stream.gather()
+            text = "".join(f"event: {topic}\ndata: {key}\n\n" for topic, key in found) or ": still here\n\n"
+            yield text.encode()

@@ -1,0 +1,68 @@
+"""What the public pages say about the chain; the composition root alone may ask `settlement`."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from intermediary.errors import Refusal
+from settlement.models import ChainBlock, Deployment, ReconciliationRun
+
+RULEBOOK_CACHE_S = 60  # the rulebook on chain changes with a month's notice; a page must not cost a call each time
+
+
+@dataclass(frozen=True)
+class ChainFacts:
+    """How far the chain was read, and whether it agrees with the ledger."""
+
+    head: int | None
+    head_at: datetime | None
+    finalized: int | None
+    finalized_at: datetime | None
+    run: ReconciliationRun | None
+    contracts: list[Deployment]
+
+
+def chain_facts() -> ChainFacts:
+    """The newest canonical and finalized blocks, the last reconciliation, the contracts."""
+    head = ChainBlock.objects.filter(canonical=True).order_by("-number").first()
+    final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
+    return ChainFacts(
+        head=head.number if head else None,
+        head_at=head.block_time if head else None,
+        finalized=final.number if final else None,
+        finalized_at=final.block_time if final else None,
+        run=ReconciliationRun.objects.order_by("-block_number", "-id").first(),
+        contracts=list(Deployment.objects.order_by("name", "asset_id")),
+    )
+
+
+@dataclass(frozen=True)
+class PublishedRulebook:
+    """The hash a house contract names, or why it could not be read."""
+
+    asset: str
+    house: str
+    hash: str
+    problem: str = ""
+
+
+def rulebook_on_chain() -> list[PublishedRulebook]:
+    """What each house contract says; empty before anything is deployed."""
+    houses = Deployment.objects.filter(name="House", asset__isnull=False).order_by("asset_id")
+    return [
+        _read_rulebook(asset, address, int(time.monotonic() // RULEBOOK_CACHE_S))
+        for asset, address in houses.values_list("asset_id", "address")
+    ]
+
+
+@lru_cache(maxsize=64)
+def _read_rulebook(asset: str, house: str, _minute: int) -> PublishedRulebook:
+    from settlement.bindings import read
+    from settlement.chain import default_chain
+
+    try:
+        found = read(default_chain(), house, "House", "rulebook")
+    except Refusal as refusal:
+        return PublishedRulebook(asset, house, "", refusal.message)
+    return PublishedRulebook(asset, house, bytes(found).hex() if isinstance(found, bytes) else str(found))

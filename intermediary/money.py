@@ -69,3 +69,9 @@ def millions(amount: int, decimals: int = 6) -> str:
     when it is a whole number of tokens, otherwise rounded half even. For displays and reports only."""
     with localcontext(EXACT):
         return f"{Decimal(amount).scaleb(-decimals - 6):.6f}"
+
+
+def divide_down(value: Decimal, divisor: Decimal, places: int = 18) -> Decimal:
+    """The quotient rounded towards minus infinity at `places`, which is what a quantity or price column holds."""
+    with localcontext(EXACT):
+        return (value / divisor).quantize(Decimal(1).scaleb(-places), ROUND_FLOOR)

@@ -4,10 +4,10 @@ Exposure = sum of (settled value - quantity x mark), exact; positive: the client
 vault to the house, a winner's from the house to its vault, each inside its own cell. A payment is made in whole or not
 at all; an unpaid one stays in exposure and is called as margin. Only whole base units move: the fraction stays in
 `settled_value` of one position, so nothing is ever lost. What is on its way counts once: a debit has left the margin
-already, a credit is not held yet.
+already, a credit is not held yet. A gain that faces an uncovered loss waits (intermediary.held_back).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -16,6 +16,7 @@ from django.db import connection
 
 from intermediary import clock, ledger, outbox, vaults
 from intermediary.errors import Refusal
+from intermediary.held_back import gains_held_back
 from intermediary.ids import derive
 from intermediary.models import (
     AccountKind,
@@ -64,7 +65,11 @@ def settle(*, cell_id: UUID, valuation_id: UUID) -> ChainInstruction | None:
         return paid.instruction
     if not _settles(cell) or _overtaken(valuation_id):
         return None
-    owed = exposure(cell_id, valuation_id)
+    exposed = exposure(cell_id, valuation_id)
+    held_back = _held_back(cell_id, valuation_id) if exposed < 0 else {}
+    owed = add_exactly(exposed, *held_back.values())
+    if held_back and owed >= 0:
+        return None
     asset = ledger.settlement_asset().code
     vault = vaults.vaults_of(cell_id).get(asset)
     amount = round_down(_scaled(owed.copy_abs()))
@@ -72,7 +77,7 @@ def settle(*, cell_id: UUID, valuation_id: UUID) -> ChainInstruction | None:
         return None
     instruction = _move(cell_id, valuation_id, vault, amount, paid_by_client=owed > 0)
     signed = amount if owed > 0 else -amount
-    _carry(cell_id, valuation_id, add_exactly(owed, _dollars(signed).copy_negate()))
+    _carry(cell_id, valuation_id, add_exactly(owed, _dollars(signed).copy_negate()), held_back)
     VariationPayment.objects.create(
         cell=cell, valuation_id=valuation_id, instruction=instruction, amount_base_units=signed
     )
@@ -135,12 +140,19 @@ def _move(
     )
 
 
-def _carry(cell_id: UUID, valuation_id: UUID, left: Decimal) -> None:
-    """Every position is settled at its mark; the fraction of a base unit that is `left` stays on the first."""
+def _held_back(cell_id: UUID, valuation_id: UUID) -> dict[UUID, Decimal]:
+    valuation = Valuation.objects.get(id=valuation_id)
+    return gains_held_back(cell_id, valuation, lambda other: exposure(other, valuation_id))
+
+
+def _carry(cell_id: UUID, valuation_id: UUID, left: Decimal, held_back: Mapping[UUID, Decimal]) -> None:
+    """Every position is settled at its mark, but for gains that are held back; the fraction of a base unit that is
+    `left` stays on the first."""
     rows = _open_rows(cell_id)
     marks = _marks(rows, valuation_id)
     for number, row in enumerate(rows):
-        row.settled_value = add_exactly(_value(row, marks), left if number == 0 else 0)
+        unpaid = held_back.get(row.instrument_id, Decimal(0)).copy_negate()
+        row.settled_value = add_exactly(_value(row, marks), unpaid, left if number == 0 else 0)
         row.save(update_fields=["settled_value"])
 
 

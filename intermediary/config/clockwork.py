@@ -15,7 +15,7 @@ from django.db import transaction
 from bonds import servicing
 from intermediary import approvals, calls, clock, closeout, credit, defaults
 from intermediary.closeout_schedule import DepthQuote
-from intermediary.config.demo import desk
+from intermediary.config.demo import desk, world
 from intermediary.config.models import Replay
 from intermediary.errors import Refusal
 from intermediary.models import Asset, DefaultCase, Valuation
@@ -27,9 +27,9 @@ State = DefaultCase.State
 Work = Callable[[], object]
 
 
-def step() -> None:
+def step(cast: world.Cast = world.DEMO) -> None:
     """Do whatever is due now. One step that fails does not keep the others from their work."""
-    for work in _due_work():
+    for work in _due_work(cast):
         try:
             with transaction.atomic(durable=True):
                 work()
@@ -39,7 +39,7 @@ def step() -> None:
             logger.exception("clockwork step failed and will be tried again")
 
 
-def _due_work() -> Iterator[Work]:
+def _due_work(cast: world.Cast) -> Iterator[Work]:
     now = clock.now()
     yield partial(calls.lapse_due, now)
     yield partial(credit.expire_lines, now)
@@ -47,7 +47,7 @@ def _due_work() -> Iterator[Work]:
     yield from _defaults_due()
     yield partial(servicing.due, now)
     if Replay.objects.filter(autopilot=True).exists():
-        yield from desk.decisions()
+        yield from desk.decisions(cast)
 
 
 def _defaults_due() -> Iterator[Work]:

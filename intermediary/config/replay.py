@@ -14,6 +14,7 @@ from django.db import transaction
 
 from intermediary import clock, events, trading
 from intermediary.config import clockwork, deliveries, requests
+from intermediary.config.demo.world import DEMO, Cast
 from intermediary.config.models import Replay
 from intermediary.models import (
     AuditRecord,
@@ -75,7 +76,7 @@ def footprint() -> tuple[int, ...]:
     return tuple(table.objects.count() for table in tables)
 
 
-def work_through(settle: Callable[[], object], act: Callable[[], object]) -> None:
+def work_through(settle: Callable[[], object], act: Callable[[], object], cast: Cast = DEMO) -> None:
     """Bring everything that a bar set off to rest: time's own work, events, requests, the wallets, the chain.
 
     `settle` makes what is instructed final on chain; `act` lets the demo's wallets do what they want to do now.
@@ -83,7 +84,7 @@ def work_through(settle: Callable[[], object], act: Callable[[], object]) -> Non
     """
     for _ in range(ROUNDS_MAX):
         before = footprint()
-        clockwork.step()
+        clockwork.step(cast)
         deliver_all()
         requests.run_pending()
         act()

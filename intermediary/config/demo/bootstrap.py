@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from intermediary.models import Asset, Cell, ChainTarget, Instrument, Membership
 from intermediary.money import to_base_units
 from intermediary.terms import Terms
 from risk import engine
+from risk.book import load_universe
 from risk.market.feeds import Feed
 from risk.market.snapshot import MarketSnapshot
 from settlement import cycle, receipts
@@ -35,10 +37,10 @@ from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of, deploy, mint_tokens
 from settlement.models import HouseReceipt
 from settlement.registration import register_cell
+from settlement.signer import Signer
 
 USD = 10**6
 DEBIT_CAP = 500_000_000 * USD  # more than any day's variation margin of the cast, so that it never binds in the demo
-SERIES = "BLK-2025-1"
 PASSWORD = "bulkhead-demo"  # noqa: S105  # of a world made of play money; production has no seeded users
 Say = Callable[[str], None]
 
@@ -47,10 +49,10 @@ Say = Callable[[str], None]
 class Builder:
     """The world under construction and what its steps share."""
 
+    cast: world.Cast
     chain: Chain
     feed: Feed
     say: Say
-    seconds_a_bar: Decimal = world.SECONDS_A_BAR
     cells: dict[str, Cell] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     terms: dict[str, Terms] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class Builder:
         """Every step in order, each told before it starts."""
         bindings.bind_risk()
         steps: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("people, parties and instruments", self.cast),
+            ("people, parties and instruments", self.people),
             ("contracts on chain", self.contracts),
             ("capital of the intermediary", self.capital),
             ("relationships: signed terms, vaults, retentions", self.relationships),
@@ -74,28 +76,28 @@ class Builder:
             self.say(f"[{number}/{len(steps)}] {title}")
             work()
 
-    @property
+    @cached_property
     def first_snapshot(self) -> MarketSnapshot:
         """The market the world starts in."""
-        return next(iter(self.feed.bars(world.START, world.END)))
+        return next(iter(self.feed.bars(self.cast.starts_at, self.cast.ends_at)))
 
     @transaction.atomic(durable=True)
-    def cast(self) -> None:
+    def people(self) -> None:
         """Assets, the house's own cells, people and parties."""
         Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
         Asset.objects.create(code="WBTC", decimals=8, priced_as="BTC")
         Cell.objects.create(code="HOUSE", kind=Cell.Kind.HOUSE)
         Cell.objects.create(code="VENUE", kind=Cell.Kind.VENUE)
-        for one in world.CONTRACTS:
+        for one in self.cast.contracts:
             Instrument.objects.create(
                 code=one.code, kind=one.kind, underlying=one.underlying, expiry=one.expiry, strike=one.strike
             )
         group = officers.ensure_officer_group()
-        for officer in world.OFFICERS:
+        for officer in self.cast.officers:
             user = User.objects.create_user(officer.username, password=PASSWORD, first_name=officer.name, is_staff=True)
             user.groups.add(group)
             self.users[officer.username] = user
-        for client in world.CLIENTS:
+        for client in self.cast.clients:
             party = Party.objects.create(
                 legal_name=client.legal_name,
                 code=client.code.replace("R-", "P-"),
@@ -104,14 +106,18 @@ class Builder:
                 netting_opinion=client.netting,
                 recourse=Party.Recourse.FULL if client.full_recourse else Party.Recourse.NONE,
             )
-            self._member(f"client.{client.key}", client.legal_name, party, keys.client(client.key))
-        for one in world.INVESTORS:
+            self._member(f"client.{client.key}", client.legal_name, party, keys.client(self.cast, client.key))
+        for investor in self.cast.investors:
             party = Party.objects.create(
-                legal_name=one.legal_name, code=one.code, kind=Party.Kind.INVESTOR, jurisdiction=one.jurisdiction
+                legal_name=investor.legal_name,
+                code=investor.code,
+                kind=Party.Kind.INVESTOR,
+                jurisdiction=investor.jurisdiction,
             )
-            self._member(f"investor.{one.key}", one.legal_name, party, keys.investor(one.key))
+            signer = keys.investor(self.cast, investor.key)
+            self._member(f"investor.{investor.key}", investor.legal_name, party, signer)
 
-    def _member(self, username: str, name: str, party: Party, signer: keys.Signer) -> None:
+    def _member(self, username: str, name: str, party: Party, signer: Signer) -> None:
         user = User.objects.create_user(username, password=PASSWORD, first_name=name[:150])
         Membership.objects.create(user=user, party=party)
         self.users[username] = user
@@ -131,8 +137,9 @@ class Builder:
             outflow_caps=caps,
             mine=mine,
         )
-        wallets = [keys.client(one.key) for one in world.CLIENTS] + [keys.investor(one.key) for one in world.INVESTORS]
-        fund_gas(self.chain, *(signer.address for signer in [*wallets, keys.market(), keys.estate()]))
+        signers = [keys.client(self.cast, one.key) for one in self.cast.clients]
+        signers += [keys.investor(self.cast, one.key) for one in self.cast.investors]
+        fund_gas(self.chain, *(signer.address for signer in [*signers, keys.market(), keys.estate()]))
         for signer in (keys.market(), keys.estate()):
             self._mint("USDC", signer.address, wallet.INITIAL_FUNDS)
 
@@ -141,7 +148,7 @@ class Builder:
 
     def capital(self) -> None:
         """The owners' money reaches the house and becomes the float."""
-        self._mint("USDC", address_of("House", "USDC"), world.EQUITY_USD * USD)
+        self._mint("USDC", address_of("House", "USDC"), self.cast.equity_usd * USD)
         cycle.settle_all(mine=mine)
         with transaction.atomic(durable=True):
             for receipt in HouseReceipt.objects.all():
@@ -149,13 +156,13 @@ class Builder:
 
     def relationships(self) -> None:
         """Terms signed by both sides; vaults and retentions opened from them."""
-        for client in world.CLIENTS:
-            signer = keys.client(client.key)
-            terms = terms_of(client, signer.address)
+        for client in self.cast.clients:
+            signer = keys.client(self.cast, client.key)
+            terms = terms_of(client, signer.address, self.cast.ruleset)
             message = onboarding.terms_typed_data(terms)
             with transaction.atomic(durable=True):
                 cell = onboarding.open_relationship(
-                    actor=world.OFFICERS[0].username,
+                    actor=self.cast.officers[0].username,
                     party=Party.objects.get(legal_name=client.legal_name),
                     code=client.code,
                     terms=terms,
@@ -175,10 +182,10 @@ class Builder:
 
     def margin(self) -> None:
         """Each client brings the margin its intended book needs, by plain transfers, and keeps its reserve."""
-        needs = sizing.intended(self.cells)
+        needs = sizing.intended(self.cast, self.cells)
         usdc, wbtc = settlement_asset(), Asset.objects.get(code="WBTC")
-        for client in world.CLIENTS:
-            signer, cell = keys.client(client.key), self.cells[client.key]
+        for client in self.cast.clients:
+            signer, cell = keys.client(self.cast, client.key), self.cells[client.key]
             amount = sizing.first_margin_base_units(client, needs[client.key], self.first_snapshot)
             self._mint("USDC", signer.address, amount + client.reserve_usd * USD)
             wallet.transfer(self.chain, signer, usdc, self._vault(cell, usdc), amount, mine)
@@ -194,9 +201,9 @@ class Builder:
 
     def lines(self) -> None:
         """Proposed by one officer, approved by the other; the retentions are funded on chain."""
-        maker, checker = (self.users[officer.username] for officer in world.OFFICERS)
-        needs = sizing.intended(self.cells)
-        for client in world.CLIENTS:
+        maker, checker = (self.users[officer.username] for officer in self.cast.officers)
+        needs = sizing.intended(self.cast, self.cells)
+        for client in self.cast.clients:
             first_loss, tail, senior = (usd * USD for usd in client.layers_usd)
             with transaction.atomic(durable=True):
                 proposal = credit.propose_line(
@@ -206,8 +213,8 @@ class Builder:
                     first_loss_base_units=first_loss,
                     tail_base_units=tail,
                     senior_base_units=senior,
-                    slice_id=slice_id_of(SERIES, self.cells[client.key].id),
-                    expires_at=world.START + timedelta(days=180),
+                    slice_id=slice_id_of(self.cast.series, self.cells[client.key].id),
+                    expires_at=self.cast.starts_at + timedelta(days=180),
                     reason=f"{client.legal_name}: {client.purpose}.",
                 )
             with transaction.atomic(durable=True):
@@ -224,9 +231,9 @@ class Builder:
         replay.deliver_all()
 
     def _series_terms(self) -> SeriesTerms:
-        start = world.START.date()
+        start = self.cast.starts_at.date()
         return SeriesTerms(
-            code=SERIES,
+            code=self.cast.series,
             title="Bulkhead Tail Notes 2025-1",
             currency="USDC",
             issue_date=start,
@@ -238,7 +245,7 @@ class Builder:
             expert_seconds=3_600,
             maturity_grace_seconds=30 * 86_400,
             classes=(ClassTerms("Class A", "BLK251A", "XS0000000001"),),
-            slices=tuple(self._slice(client) for client in world.CLIENTS),
+            slices=tuple(self._slice(client) for client in self.cast.clients),
         )
 
     def _slice(self, client: world.Client) -> SliceTerms:
@@ -254,17 +261,17 @@ class Builder:
     def _bids(self) -> list[Bid]:
         return [
             Bid(
-                self.users[f"investor.{one.key}"], keys.investor(one.key), 0, one.bid_usd * USD,
+                self.users[f"investor.{one.key}"], keys.investor(self.cast, one.key), 0, one.bid_usd * USD,
                 one.bid_over_guidance_bps,
             )
-            for one in world.INVESTORS
+            for one in self.cast.investors
         ]  # fmt: skip
 
     def trades(self) -> None:
         """Submitted by the buyer, affirmed by the seller, novated against the admission test."""
         snapshot = self.first_snapshot
-        marks = engine.official_marks(engine.load_universe(), snapshot)
-        for bargain in world.BARGAINS:
+        marks = engine.official_marks(load_universe(), snapshot)
+        for bargain in self.cast.bargains:
             instrument = Instrument.objects.get(code=bargain.contract)
             with transaction.atomic(durable=True):
                 trade = trading.submit_trade(
@@ -282,9 +289,9 @@ class Builder:
 
     def finish(self) -> None:
         """The replay's own row; requirements of the new books; everything final and reconciled."""
-        ends = min(self.feed.last, world.END)
+        ends = min(self.feed.last, self.cast.ends_at)
         Replay.objects.create(
-            seconds_a_bar=self.seconds_a_bar,
+            seconds_a_bar=self.cast.seconds_a_bar,
             source=self.feed.source,
             started_at=self.first_snapshot.as_of,
             bar_at=self.first_snapshot.as_of,
@@ -301,7 +308,7 @@ def rulebook_text() -> str:
     return (Path(settings.BASE_DIR) / "docs" / "rulebook.md").read_text()
 
 
-def terms_of(client: world.Client, address: str) -> Terms:
+def terms_of(client: world.Client, address: str, ruleset: str) -> Terms:
     """The signed terms of one client of the cast."""
     return Terms(
         relationship=client.code,
@@ -309,7 +316,7 @@ def terms_of(client: world.Client, address: str) -> Terms:
         client=address,
         payout=address,
         rulebook_hash=sha256_hex(rulebook_text()),
-        ruleset="standard",
+        ruleset=ruleset,
         minimum_transfer_base_units=client.minimum_transfer_usd * USD,
         rounding_unit_base_units=10_000 * USD,
         haircut_bps=(("USDC", 50), ("WBTC", 2_000)),

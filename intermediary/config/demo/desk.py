@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from intermediary import calls, closeout, defaults, determination, recovery
-from intermediary.closeout_schedule import STANDARD_RULES
+from intermediary.closeout_schedule import CloseOutRules
 from intermediary.config.demo import keys
-from intermediary.config.demo.world import OFFICERS
+from intermediary.config.demo.world import Cast
 from intermediary.models import DefaultCase, JournalEntry, MarginCall, Proposal
 from intermediary.receipts import receipt_entry_id
 from settlement.models import HouseReceipt
@@ -22,19 +22,19 @@ State, Kind = DefaultCase.State, Proposal.Kind
 Work = Callable[[], object]
 
 
-def decisions() -> Iterator[Work]:
+def decisions(cast: Cast) -> Iterator[Work]:
     """What the two officers would do now, each as a call of its own."""
-    maker, checker = (User.objects.get(username=officer.username) for officer in OFFICERS)
-    yield from _notices(maker, checker)
+    maker, checker = (User.objects.get(username=officer.username) for officer in cast.officers)
+    yield from _notices(maker, checker, cast.close_out_rules)
     yield from _determinations(maker, checker)
     yield from _receipts(maker)
 
 
-def _notices(maker: User, checker: User) -> Iterator[Work]:
+def _notices(maker: User, checker: User, rules: CloseOutRules) -> Iterator[Work]:
     for call in MarginCall.objects.filter(state=MarginCall.State.LAPSED):
         if not _waiting(Kind.DEFAULT_NOTICE).filter(cell_id=call.cell_id).exists():
             reason = f"{calls.unmet(call) / 10**6:,.2f} USDC not delivered by the deadline."
-            yield partial(defaults.propose_notice, maker=maker, call_id=call.id, reason=reason, rules=STANDARD_RULES)
+            yield partial(defaults.propose_notice, maker=maker, call_id=call.id, reason=reason, rules=rules)
     for proposal in _waiting(Kind.DEFAULT_NOTICE):
         yield partial(
             defaults.give_notice,

@@ -2,20 +2,20 @@
 of a defaulter. Derived from a public phrase, so worth nothing anywhere else; refused outside the demo and tests.
 """
 
-from intermediary.config.demo.world import CLIENTS, INVESTORS
+from intermediary.config.demo.world import Cast
 from settlement.signer import Signer, demo_signer, demo_wallet
 
 FIRST_INVESTOR, ESTATE = 20, 40  # apart from the clients' indices, with room to grow
 
 
-def client(key: str) -> Signer:
+def client(cast: Cast, key: str) -> Signer:
     """The wallet of a client, by its key in the cast."""
-    return demo_wallet([one.key for one in CLIENTS].index(key))
+    return demo_wallet(cast.client_number(key))
 
 
-def investor(key: str) -> Signer:
+def investor(cast: Cast, key: str) -> Signer:
     """The wallet of an investor, by its key in the cast."""
-    return demo_wallet(FIRST_INVESTOR + [one.key for one in INVESTORS].index(key))
+    return demo_wallet(FIRST_INVESTOR + cast.investor_number(key))
 
 
 def estate() -> Signer:

@@ -15,27 +15,29 @@ STEP = 10_000 * 10**6  # lines and first margins come in round numbers
 WBTC_VALUE_AFTER_HAIRCUT = Decimal("0.80")
 
 
-def intended(cells: Mapping[str, Cell]) -> dict[str, Assessment]:
+def intended(cast: world.Cast, cells: Mapping[str, Cell]) -> dict[str, Assessment]:
     """The engine's figures for each client's book once every bargain is made."""
     book, universe = Book(), load_universe()
     ids = {row.code: row.id for row in Instrument.objects.all()}
-    for bargain in world.BARGAINS:
+    for bargain in cast.bargains:
         book.with_changes(cells[bargain.buyer].id, [(ids[bargain.contract], bargain.quantity)])
         book.with_changes(cells[bargain.seller].id, [(ids[bargain.contract], -bargain.quantity)])
-    cell_ids = [cells[client.key].id for client in world.CLIENTS]
-    found = compute(cell_ids, book, universe, latest_tick().snapshot_id, "standard")
-    return {client.key: found[index] for index, client in enumerate(world.CLIENTS)}
+    cell_ids = [cells[client.key].id for client in cast.clients]
+    found = compute(cell_ids, book, universe, latest_tick().snapshot_id, cast.ruleset)
+    return {client.key: found[index] for index, client in enumerate(cast.clients)}
 
 
 def threshold_base_units(client: world.Client, need: Assessment) -> int:
-    """Zero but for the client whose terms leave only a share of its notional as margin."""
+    """As the cast says, but for the client whose terms leave only a share of its notional as margin."""
     if client.threshold_share_of_notional_held is None:
-        return 0
+        return client.threshold_usd * 10**6
     return max(0, round_down(Decimal(need.independent_amount_base_units - _share_of_notional(client, need)), STEP))
 
 
 def first_margin_base_units(client: world.Client, need: Assessment, market: MarketSnapshot) -> int:
     """USDC to deliver at first: the client's share of its requirement, less what its bitcoin counts for."""
+    if client.first_margin_usd is not None:
+        return client.first_margin_usd * 10**6
     required = need.independent_amount_base_units - threshold_base_units(client, need)
     coins = client.wbtc * market.mark("BTC") * WBTC_VALUE_AFTER_HAIRCUT * 10**6
     return max(STEP, round_up(required * client.first_margin_share - coins, STEP))

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from intermediary import calls, clock
 from intermediary.config.demo import keys
-from intermediary.config.demo.world import CLIENTS, RECOVERY_AT, RECOVERY_SHARE, Client
+from intermediary.config.demo.world import Cast, Client
 from intermediary.ledger import settlement_asset
 from intermediary.models import Asset, ChainInstruction, ChainTarget, DefaultCase, MarginCall
 from settlement.bindings import contract, read
@@ -29,20 +29,20 @@ DUST = 10**6  # a dollar: what the estate does not bother to send
 INITIAL_FUNDS = 10**8 * 10**6  # a hundred million dollars of the demo's own token for the market and for the estate
 
 
-def step(chain: Chain, mine: Mine | None) -> None:
+def step(chain: Chain, cast: Cast, mine: Mine | None) -> None:
     """Everything the wallets want to do now."""
     now = clock.now()
-    for client in CLIENTS:
+    for client in cast.clients:
         for call in MarginCall.objects.filter(cell__code=client.code, state__in=OPEN, direction="DELIVERY"):
             if now >= call.at + timedelta(minutes=client.answers_after_minutes):
-                _answer(chain, client, call, mine)
+                _answer(chain, cast, client, call, mine)
     _pay_for_sold_margin(chain, mine)
-    _pay_from_the_estate(chain, now, mine)
+    _pay_from_the_estate(chain, cast, now, mine)
 
 
-def _answer(chain: Chain, client: Client, call: MarginCall, mine: Mine | None) -> None:
+def _answer(chain: Chain, cast: Cast, client: Client, call: MarginCall, mine: Mine | None) -> None:
     """Deliver the whole call if the wallet holds it, then say so; a call is answered once, because it is pledged."""
-    asset, signer, amount = settlement_asset(), keys.client(client.key), calls.unmet(call)
+    asset, signer, amount = settlement_asset(), keys.client(cast, client.key), calls.unmet(call)
     held = balance(chain, asset, signer.address)
     if held < amount:
         logger.warning("%s cannot deliver %s: its wallet holds %s", client.legal_name, amount, held)
@@ -57,7 +57,7 @@ def _answer(chain: Chain, client: Client, call: MarginCall, mine: Mine | None) -
 def _pay_for_sold_margin(chain: Chain, mine: Mine | None) -> None:
     """The market pays what it was sold seized tokens for, once the tokens have reached it."""
     sold = ChainInstruction.objects.filter(
-        kind=ChainInstruction.Kind.DISPOSE, state=ChainInstruction.State.FINAL, arguments__account="market"
+        kind=ChainInstruction.Kind.DISPOSE, state=ChainInstruction.State.FINAL, arguments__payee="market"
     )
     owed = sum(int(row.arguments["expected_base_units"]) for row in sold)
     asset, signer = settlement_asset(), keys.market()
@@ -66,14 +66,14 @@ def _pay_for_sold_margin(chain: Chain, mine: Mine | None) -> None:
         transfer(chain, signer, asset, address_of("House", asset.code), owed - paid, mine)
 
 
-def _pay_from_the_estate(chain: Chain, now: datetime, mine: Mine | None) -> None:
+def _pay_from_the_estate(chain: Chain, cast: Cast, now: datetime, mine: Mine | None) -> None:
     """On the agreed day the estate of a defaulter pays a share of the loss."""
-    if now < RECOVERY_AT:
+    if now < cast.recovery_at:
         return
     asset, signer = settlement_asset(), keys.estate()
     owing = DefaultCase.objects.filter(state__in=[DefaultCase.State.ALLOCATED, DefaultCase.State.RECOVERY])
     for case in owing.filter(recoveries_base_units=0, loss_base_units__gt=DUST):
-        amount = int(Decimal(case.loss_base_units) * RECOVERY_SHARE)
+        amount = int(Decimal(case.loss_base_units) * cast.recovery_share)
         if _sent_to_house(chain, signer, asset) == 0:
             transfer(chain, signer, asset, address_of("House", asset.code), amount, mine)
 

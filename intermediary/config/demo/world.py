@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from intermediary.closeout_schedule import STANDARD_RULES, CloseOutRules
 from intermediary.models import Instrument, Party
 
 START = datetime(2025, 10, 10, 14, tzinfo=UTC)
@@ -20,7 +21,8 @@ SECONDS_A_BAR = Decimal(8)  # 6 hourly and 15 five-minute bars lie before the cr
 @dataclass(frozen=True)
 class Client:
     """A client and how it behaves. `reserve_usd` is what its wallet can still deliver; `answers_after_minutes` how long
-    it takes to answer a call, on platform time. `first_margin_share` is the margin it brings, of its requirement."""
+    it takes to answer a call, on platform time. `first_margin_share` is the margin it brings, of its requirement;
+    `first_margin_usd` and `threshold_usd` state them outright."""
 
     key: str
     legal_name: str
@@ -31,6 +33,8 @@ class Client:
     reserve_usd: int
     answers_after_minutes: int
     first_margin_share: Decimal = Decimal("1.30")
+    first_margin_usd: int | None = None
+    threshold_usd: int = 0
     wbtc: Decimal = Decimal(0)
     deliver_minutes: int = 240
     grace_minutes: int = 360
@@ -39,7 +43,6 @@ class Client:
     threshold_share_of_notional_held: Decimal | None = None
     # First loss, tail and senior retention, dollars; the tail is a slice of the demo's bond series.
     layers_usd: tuple[int, int, int] = (800_000, 1_000_000, 700_000)
-    default_intensity_annual: Decimal = Decimal("0.02")
     full_recourse: bool = True
     netting: Party.NettingOpinion = Party.NettingOpinion.CLEAN
 
@@ -80,7 +83,7 @@ CLIENTS: tuple[Client, ...] = (
         "long a basket of altcoins, on short notice terms", 3_000_000, 5,
         first_margin_share=Decimal("1.05"), deliver_minutes=15, grace_minutes=0, cure_minutes=5,
         threshold_share_of_notional_held=Decimal("0.12"), minimum_transfer_usd=100_000,
-        layers_usd=(4_000_000, 18_000_000, 11_000_000), default_intensity_annual=Decimal("0.08"),
+        layers_usd=(4_000_000, 18_000_000, 11_000_000),
     ),
 )  # fmt: skip
 
@@ -169,6 +172,37 @@ class Officer:
 
 OFFICERS: tuple[Officer, ...] = (Officer("officer.maker", "Ines Duarte"), Officer("officer.checker", "Tomas Berg"))
 
-EQUITY_USD = 200_000_000  # the intermediary's capital: retentions and float come out of it
 RECOVERY_AT = datetime(2025, 10, 11, 12, tzinfo=UTC)
 RECOVERY_SHARE = Decimal("0.35")  # of the loss: what the defaulter's estate pays after a first settlement
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everything a world is built from. `equity_usd` is the intermediary's capital: retentions and float come out of
+    it; `recovery` says when the estate of a defaulter pays which share of its debt."""
+
+    clients: tuple[Client, ...]
+    contracts: tuple[Contract, ...]
+    bargains: tuple[Bargain, ...]
+    investors: tuple[Investor, ...]
+    officers: tuple[Officer, ...] = OFFICERS
+    equity_usd: int = 200_000_000
+    starts_at: datetime = START
+    ends_at: datetime = END
+    seconds_a_bar: Decimal = SECONDS_A_BAR
+    ruleset: str = "standard"
+    series: str = "BLK-2025-1"
+    close_out_rules: CloseOutRules = STANDARD_RULES
+    recovery_at: datetime = RECOVERY_AT
+    recovery_share: Decimal = RECOVERY_SHARE
+
+    def client_number(self, key: str) -> int:
+        """Place of a client in the cast, which gives it its wallet."""
+        return [one.key for one in self.clients].index(key)
+
+    def investor_number(self, key: str) -> int:
+        """Place of an investor in the cast."""
+        return [one.key for one in self.investors].index(key)
+
+
+DEMO = Cast(clients=CLIENTS, contracts=CONTRACTS, bargains=BARGAINS, investors=INVESTORS)

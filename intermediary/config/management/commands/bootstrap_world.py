@@ -9,7 +9,7 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from intermediary.config.demo import bootstrap, welcome
+from intermediary.config.demo import bootstrap, welcome, world
 from intermediary.errors import Refusal
 from intermediary.models import Cell
 from risk.market.feeds import open_feed
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             raise CommandError("A world stands in this database already.")
         started = time.monotonic()
         feed = open_feed(settings.MARKET_HISTORY_DIR)
-        builder = bootstrap.Builder(chain=default_chain(), feed=feed, say=self._say)
+        builder = bootstrap.Builder(cast=world.DEMO, chain=default_chain(), feed=feed, say=self._say)
         start_replay(os.environ["DATABASE_OWNER_URL"], builder)
         try:
             builder.build()

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from intermediary.config.demo import wallet
+from intermediary.config.demo import wallet, world
 from intermediary.errors import Refusal
 from settlement.chain import default_chain
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         chain = default_chain()
         while True:
             try:
-                wallet.step(chain, mine=None)
+                wallet.step(chain, world.DEMO, mine=None)
             except Refusal as refusal:
                 logger.warning("will try again: %s", refusal)
             time.sleep(POLL_SECONDS)

@@ -1,0 +1,81 @@
+"""What every step of a default shares: the locked case, its listed transitions, its append-only story, its rules."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from intermediary import approvals, ledger
+from intermediary.closeout_schedule import CloseOutRules
+from intermediary.errors import Refusal
+from intermediary.models import Cell, ChainInstruction, ChainTarget, DefaultCase, DefaultEvent, MarginState
+
+Kind = ChainInstruction.Kind
+State = DefaultCase.State
+UNFINISHED = (
+    ChainInstruction.State.DRAFT,
+    ChainInstruction.State.BATCHED,
+    ChainInstruction.State.INCLUDED,
+)
+
+
+def locked_case(case_id: UUID, *others: UUID) -> DefaultCase:
+    """The case, with its cell, that cell's close-out cell and `others` locked (all once, sorted)."""
+    assert connection.in_atomic_block, "a step of a default is one transaction with its effects"
+    cell_id = DefaultCase.objects.values_list("cell_id", flat=True).get(id=case_id)
+    close_out = Cell.objects.filter(closes_out_id=cell_id).values_list("id", flat=True)
+    ledger.lock_cells([cell_id, *close_out, *others])
+    return DefaultCase.objects.select_for_update(of=("self",)).select_related("cell", "notice", "call").get(id=case_id)
+
+
+def require_state(case: DefaultCase, *allowed: State) -> None:
+    """Refuse a step that the case's state does not allow."""
+    if case.state not in allowed:
+        raise Refusal(
+            "case_state",
+            f"The case is {case.get_state_display().lower()}.",
+            state=case.state,
+            allowed=[state.value for state in allowed],
+        )
+
+
+def record(case: DefaultCase, *, before: str, note: str, **data: Any) -> DefaultEvent:
+    """Add to the case's story; `data` is evidence that later steps replay."""
+    return DefaultEvent.objects.create(
+        cell_id=case.cell_id, case=case, before=before, after=case.state, note=note, data=data
+    )
+
+
+def move_to(case: DefaultCase, after: State, note: str, **data: Any) -> DefaultEvent:
+    """Take a listed transition and save the case with whatever the step set on it."""
+    before, case.state = case.state, after
+    case.save()
+    return record(case, before=before, note=note, **data)
+
+
+def rules_of(case: DefaultCase) -> CloseOutRules:
+    """The close-out rules that both people bound into the notice."""
+    return CloseOutRules.from_body(approvals.body_of(case.notice)["close_out_rules"])
+
+
+def close_out_cell(case: DefaultCase) -> Cell:
+    """The ring-fenced cell that holds the defaulter's book since the Early Termination Date."""
+    return Cell.objects.get(closes_out_id=case.cell_id)
+
+
+def vaults(cell_id: UUID) -> list[ChainTarget]:
+    """The cell's vaults, one a token, in the order of their tokens' codes."""
+    found = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT, cell_id=cell_id)
+    return list(found.select_related("asset").order_by("asset_id"))
+
+
+def instructions(case: DefaultCase, kind: Kind) -> list[ChainInstruction]:
+    """The case's own instructions of one kind, oldest first."""
+    found = ChainInstruction.objects.filter(cell_id=case.cell_id, kind=kind, arguments__case=str(case.id))
+    return list(found.select_related("target__asset").order_by("id"))
+
+
+def required_base_units(cell_id: UUID) -> int:
+    """The requirement at threshold zero: exposure + independent amount, never below zero."""
+    state = MarginState.objects.get(cell_id=cell_id)
+    return max(0, state.exposure_base_units + state.independent_amount_base_units)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from intermediary.config.supervisor.child import Child, end_strays, strays, telling_lines
+from intermediary.config.supervisor.child import Child, end_strays, strays
 from intermediary.config.supervisor.environment import MARKER, given_database_urls, role_environment, shared_environment
 from intermediary.config.supervisor.processes import Identity, choose_port, port_is_free, wait_until
+from intermediary.config.supervisor.progress import telling_lines
 from intermediary.config.supervisor.run import choose_web_port
 from intermediary.config.supervisor.state import CannotStart, StateDirectory
 from intermediary.config.supervisor.table import LogSays, ProcessSpec, StaysUp, process_table

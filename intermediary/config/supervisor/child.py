@@ -12,7 +12,7 @@ from pathlib import Path
 from intermediary.config.supervisor.environment import MARKER
 from intermediary.config.supervisor.keeper import die_with_parent
 from intermediary.config.supervisor.processes import LOOPBACK, Identity, last_lines, wait_until
-from intermediary.config.supervisor.progress import CHECKOUT, say
+from intermediary.config.supervisor.progress import CHECKOUT, say, telling_lines
 from intermediary.config.supervisor.state import StateDirectory
 from intermediary.config.supervisor.table import AnswersHttp, LogSays, ProcessSpec, StaysUp
 
@@ -110,11 +110,6 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)  # helpers it may have left behind
         self.process.wait()
         self.process = None
-
-
-def telling_lines(lines: list[str]) -> list[str]:
-    """The last three lines that speak to a person: no stack frames, which stay in the log."""
-    return [line for line in lines if line and not line.startswith((" ", "\t", "Traceback ", "During handling"))][-3:]
 
 
 def describe(status: int) -> str:

@@ -78,10 +78,12 @@ def run_step(
     directory: Path = CHECKOUT,
     must_succeed: bool = True,
     show_output: bool = False,
+    reasons_only: bool = False,
 ) -> bool:
     """Run one command under a title; True when it succeeded. Raises StepFailed otherwise, if it must succeed.
 
-    `environment` is added to this process's own; with `show_output` the command's lines are shown as they come.
+    `environment` is added to this process's own; with `show_output` the command's lines are shown as they come;
+    with `reasons_only` a failure is told without stack frames, for people who did not write the code.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output, Ticker(title) as ticker:
@@ -93,7 +95,7 @@ def run_step(
         say(f"  ✓ {title} ({ticker.seconds:.1f} s)")
         return True
     if must_succeed:
-        tell_failure(title, log, begin)
+        tell_failure(title, log, begin, reasons_only=reasons_only)
         raise StepFailed(title)
     return False
 
@@ -126,13 +128,19 @@ def _run(
         return 127
 
 
-def tell_failure(title: str, log: Path, begin: int = 0) -> None:
+def tell_failure(title: str, log: Path, begin: int = 0, *, reasons_only: bool = False) -> None:
     """Print the end of what was written to `log` since byte `begin`, and what a person can do about it."""
     with log.open("rb") as output:
         output.seek(begin)
         lines = output.read().decode(errors="replace").splitlines()
     say(f"  ✗ {title} failed. The end of {log}:")
-    for line in lines[-FAILURE_LINES:]:
+    for line in telling_lines(lines) if reasons_only else lines[-FAILURE_LINES:]:
         say(f"      {line}")
     if any("No space left on device" in line for line in lines):
         say("  The disk is full: make room and run the same command again; finished steps are not repeated.")
+
+
+def telling_lines(lines: list[str]) -> list[str]:
+    """The last three lines that speak to a person: no stack frames, which stay in the log."""
+    silent = (" ", "\t", "Traceback ", "During handling", "== ")
+    return [line for line in lines if line and not line.startswith(silent)][-3:]

@@ -68,7 +68,7 @@ def run(state: StateDirectory, *, fresh: bool) -> int:
         say("Stopped. `make run` starts it again.")
         return 0
     except StepFailed:
-        say("Bulkhead could not start: the step above failed. `make run` tries again from there.")
+        say("Bulkhead could not start: the step above failed. `make run` tries again.")
     except CannotStart as refusal:
         say(f"Bulkhead cannot start: {refusal.message}")
     except OSError as error:
@@ -155,7 +155,7 @@ def _start_all(installation: Installation, children: list[Child]) -> None:
     web.start()
     if not wait_until(lambda: web.check() or web.failures > 0, seconds=WEB_START_SECONDS) or web.failures:
         if not web.failures:
-            tell_failure("The web server", web.log)
+            tell_failure("The web server", web.log, reasons_only=True)
         raise CannotStart("web_server_answers", f"the web server did not answer on {installation.url}")
     say(f"  ✓ web ({time.monotonic() - begun:.1f} s)")
     for child in others:

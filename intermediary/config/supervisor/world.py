@@ -82,6 +82,7 @@ def prepare_world(
             log=state.log_file("bootstrap"),
             environment=everything,
             show_output=True,
+            reasons_only=True,
         )
     state.mark_done(WORLD, BUILT)
 
@@ -101,5 +102,5 @@ def _step(
 ) -> None:
     if state.step_done(step, key):
         return
-    run_step(title, (*DJANGO, *command), log=state.log_file("start"), environment=environment)
+    run_step(title, (*DJANGO, *command), log=state.log_file("start"), environment=environment, reasons_only=True)
     state.mark_done(step, key)

@@ -45,26 +45,28 @@ def asset_for_value(value_base_units: int, asset: Asset, price: Decimal, haircut
     return math.ceil(value_base_units * units_a_dollar / (Fraction(price) * Fraction(10_000 - haircut_bps, 10_000)))
 
 
+def asset_within_value(value_base_units: int, asset: Asset, price: Decimal, haircut_bps: int) -> int:
+    """The largest amount of a token that is worth at most `value` after haircut; refuses a token worth nothing."""
+    return -asset_for_value(-value_base_units, asset, price, haircut_bps)
+
+
 def balances(cell_id: UUID) -> dict[str, int]:
     """Margin in the cell's vaults by token, base units; what is on its way out has left already."""
     rows = Account.objects.filter(cell_id=cell_id, kind=AccountKind.CLIENT_MARGIN)
     return {asset: amount for asset, amount in rows.values_list("asset_id", "balance_base_units") if amount}
 
 
-def held_after_haircut(
-    cell_id: UUID,
-    valuation_id: UUID | None,
-    terms: Terms | None = None,
-    holdings: Mapping[str, int] | None = None,
-) -> int:
-    """Value of a relationship's margin at a valuation, each token rounded down; of other `holdings` when given."""
-    terms = terms or current_terms(cell_id)
-    held = balances(cell_id) if holdings is None else holdings
+def held_after_haircut(cell_id: UUID, valuation_id: UUID | None, terms: Terms | None = None) -> int:
+    """Value of a relationship's margin at a valuation, settlement base units after haircut."""
     valuation = Valuation.objects.get(id=valuation_id) if valuation_id is not None else None
-    assets = Asset.objects.in_bulk(
-        [code for code, amount in held.items() if amount and terms.haircut_of(code) < 10_000]
-    )
+    return value_of_holdings(balances(cell_id), valuation, terms or current_terms(cell_id))
+
+
+def value_of_holdings(holdings: Mapping[str, int], valuation: Valuation | None, terms: Terms) -> int:
+    """Value of these amounts of tokens after haircut, each token rounded down."""
+    counted = [code for code, amount in holdings.items() if amount and terms.haircut_of(code) < 10_000]
+    assets = Asset.objects.in_bulk(counted)
     return sum(
-        value_after_haircut(held[code], asset, price_of(asset, valuation), terms.haircut_of(code))
+        value_after_haircut(holdings[code], asset, price_of(asset, valuation), terms.haircut_of(code))
         for code, asset in assets.items()
     )

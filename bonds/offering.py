@@ -108,6 +108,7 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     slices = list(series.slices.order_by("cell_id"))
     ledger.lock_cells(item.cell_id for item in slices)
     for item in slices:
+        _refuse_other_layer(item)
         held = ledger.balance(item.cell_id, AccountKind.ESCROW, series.currency_id)
         needed = item.principal_base_units + _other_principal(item)
         if held != needed:
@@ -148,6 +149,18 @@ def _refuse_uncoverable(item: SliceTerms, cell: Cell | None) -> None:
     for layer in Layer.objects.filter(cell_id=cell.id, kind=Layer.Kind.TAIL, funded=False):
         if layer.slice_id is not None and Slice.objects.filter(id=layer.slice_id).exists():
             raise Refusal("already_offered", "Another series offers this layer already.", relationship=cell.code)
+
+
+def _refuse_other_layer(item: Slice) -> None:
+    """The slice must carry exactly the tail layer that the relationship's credit line was approved with."""
+    layer = Layer.objects.filter(cell_id=item.cell_id, slice_id=item.id, kind=Layer.Kind.TAIL).first()
+    offered = (item.attach_base_units, item.detach_base_units)
+    if layer is None or (layer.attach_base_units, layer.detach_base_units) != offered:
+        raise Refusal(
+            "layer_differs",
+            "The credit line of the relationship has no tail layer like this slice.",
+            relationship=item.relationship,
+        )
 
 
 def _refuse_odd_faces(terms: SeriesTerms) -> None:

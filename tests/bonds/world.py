@@ -1,0 +1,231 @@
+"""A small real world for tests of bonds: two covered relationships, investors with wallets, a series, a default.
+
+Rows of the intermediary are written as its own commands leave them; what the chain would report is told to the outbox
+in the place of the watcher (`settle`), and the book of the escrow is posted as at the finality of a close.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+from itertools import count
+
+from django.contrib.auth.models import User
+
+from bonds import offering, orders, servicing
+from bonds.models import Series, Slice, Tranche
+from bonds.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
+from intermediary import clock, events
+from intermediary.canonical import canonical_json, sha256_hex
+from intermediary.ids import uuid7
+from intermediary.ledger import Line, post
+from intermediary.models import (
+    AccountKind,
+    Cell,
+    ChainInstruction,
+    ChainTarget,
+    DefaultCase,
+    Event,
+    Layer,
+    Membership,
+    Party,
+    Proposal,
+    Wallet,
+)
+from intermediary.outbox import mark_final
+from tests.intermediary import builders
+
+USD = 10**6
+MILLION = 1_000_000 * USD
+_numbers = count(1)
+
+
+def address() -> str:
+    return f"0x{next(_numbers):040x}"
+
+
+def investor(name: str) -> User:
+    """A person who acts for an investor with one proved wallet."""
+    user = User.objects.create_user(name)
+    party = Party.objects.create(legal_name=f"Investor {name}", code=name, kind=Party.Kind.INVESTOR, jurisdiction="LU")
+    Membership.objects.create(user=user, party=party)
+    Wallet.objects.create(party=party, address=address(), proof="0x")
+    return user
+
+
+def party_of(user: User) -> Party:
+    return Party.objects.get(members__user=user)
+
+
+def covered_cell(code: str, tail_base_units: int = 6 * MILLION, series: str = "BLK-T") -> Cell:
+    """A relationship with first loss 1.5m, a tail and senior retention 3m; the tail is not funded yet."""
+    cell = builders.client_cell(code)
+    first, senior = 3 * MILLION // 2, 3 * MILLION
+    edges = (0, first, first + tail_base_units, first + tail_base_units + senior)
+    kinds = (Layer.Kind.FIRST_LOSS, Layer.Kind.TAIL, Layer.Kind.SENIOR)
+    for kind, attach, detach in zip(kinds, edges, edges[1:], strict=False):
+        Layer.objects.create(
+            cell=cell,
+            kind=kind,
+            attach_base_units=attach,
+            detach_base_units=detach,
+            slice_id=slice_id_of(series, cell.id) if kind == Layer.Kind.TAIL else None,
+            funded=kind != Layer.Kind.TAIL,
+        )
+    return cell
+
+
+def series_terms(cells: list[Cell], *, classes: int = 1, tail_base_units: int = 6 * MILLION) -> SeriesTerms:
+    """A year on these relationships' tails, split evenly into classes."""
+    today = clock.now().date()
+    share = (tail_base_units // classes,) * classes
+    return SeriesTerms(
+        code="BLK-T",
+        title="Test notes",
+        currency="USDC",
+        issue_date=today,
+        scheduled_maturity=today + timedelta(days=365),
+        final_maturity=today + timedelta(days=545),
+        collateral_yield_annual=Decimal("0.0363"),
+        denomination_base_units=1_000 * USD,
+        challenge_seconds=3_600,
+        expert_seconds=3_600,
+        maturity_grace_seconds=30 * 86_400,
+        classes=tuple(ClassTerms(f"Class {index}", f"BLKT{index}", f"XS{index:010d}") for index in range(classes)),
+        slices=tuple(SliceTerms(cell.id, cell.code, 3 * MILLION // 2, share, share) for cell in cells),
+    )
+
+
+def deployed(terms: SeriesTerms) -> Series:
+    """The series with contract targets, its book open at a guidance of 400 basis points."""
+    usdc, _ = builders.assets()
+    house, _ = Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)
+    series = offering.structure(actor="desk", terms=terms)
+    target = {"cell": house, "asset": usdc, "opened": True}
+    escrow = ChainTarget.objects.create(kind=ChainTarget.Kind.ESCROW, address=address(), **target)
+    notes = [ChainTarget.objects.create(kind=ChainTarget.Kind.NOTE, address=address(), **target) for _ in terms.classes]
+    offering.register_contracts(actor="desk", series_id=series.id, escrow=escrow, notes=notes)
+    guidance = {tranche.id: 400 for tranche in series.tranches.all()}
+    return offering.open_book(actor="desk", series_id=series.id, guidance_bps=guidance)
+
+
+def book_escrow(series: Series) -> None:
+    """What the watcher books when the close of the offering is final."""
+    for item in series.slices.all():
+        lines = [
+            Line(AccountKind.OUTSIDE, "USDC", -item.principal_base_units),
+            Line(AccountKind.ESCROW, "USDC", item.principal_base_units),
+        ]
+        post(entry_id=uuid7(), cell_id=item.cell_id, kind="subscribed", memo="subscribed", lines=lines)
+
+
+def on_risk(cells: list[Cell], investors: list[User], *, classes: int = 1) -> Series:
+    """A series on risk, held by these investors in equal orders."""
+    series = deployed(series_terms(cells, classes=classes))
+    for tranche in series.tranches.all():
+        for number, user in enumerate(investors):
+            orders.place_order(
+                user=user,
+                tranche_id=tranche.id,
+                amount_base_units=tranche.original_base_units // len(investors),
+                minimum_spread_bps=400 + 25 * number,
+            )
+    orders.allocate(actor="desk", series_id=series.id)
+    book_escrow(series)
+    return offering.issue(actor="desk", series_id=series.id)
+
+
+def _approved(kind: Proposal.Kind, cell: Cell, body: dict[str, object]) -> Proposal:
+    maker, checker = (User.objects.get_or_create(username=name, is_staff=True)[0] for name in ("maker", "checker"))
+    text = canonical_json(body | {"nonce": next(_numbers)})
+    proposal = Proposal.objects.create(
+        kind=kind,
+        cell=cell,
+        body=text,
+        hash=sha256_hex(text),
+        maker=maker,
+        reason="test",
+        expires_at=clock.now() + timedelta(days=1),
+    )
+    proposal.state, proposal.checker, proposal.approved_hash = Proposal.State.APPROVED, checker, proposal.hash
+    proposal.decided_at, proposal.decision_reason = clock.now(), "seen"
+    proposal.save()
+    return proposal
+
+
+def notice(cell: Cell) -> DefaultCase:
+    """A default notice, told to bonds."""
+    case = DefaultCase.objects.create(
+        cell=cell,
+        notice=_approved(Proposal.Kind.DEFAULT_NOTICE, cell, {}),
+        noticed_at=clock.now(),
+        cure_by=clock.now(),
+        claim_base_units=1,
+    )
+    servicing.on_default_noticed(_event(events.DEFAULT_NOTICED, case))
+    return case
+
+
+def determine(case: DefaultCase, net_loss_base_units: int) -> Event:
+    """The approved determination of N; the event is returned, not yet delivered."""
+    cell = case.cell
+    case.determination = _approved(
+        Proposal.Kind.LOSS_DETERMINATION, cell, {"net_loss_base_units": net_loss_base_units}
+    )
+    case.loss_base_units = net_loss_base_units
+    for state in (
+        DefaultCase.State.ETD_SET,
+        DefaultCase.State.REPLACING,
+        DefaultCase.State.DETERMINED,
+        DefaultCase.State.ALLOCATED,
+    ):
+        case.state = state
+        case.save()
+    return _event(events.LOSS_DETERMINED, case)
+
+
+def recover(case: DefaultCase, amount_base_units: int) -> Event:
+    """A recovery received by the house: N falls by its amount."""
+    lines = [
+        Line(AccountKind.OUTSIDE, "USDC", -amount_base_units),
+        Line(AccountKind.RECOVERY, "USDC", amount_base_units),
+    ]
+    post(entry_id=uuid7(), cell_id=case.cell_id, kind="recovery", memo="recovery", lines=lines)
+    case.loss_base_units -= amount_base_units
+    case.recoveries_base_units += amount_base_units
+    case.save()
+    return _event(events.RECOVERY_RECEIVED, case)
+
+
+def settle() -> int:
+    """Every unfinished instruction becomes final, and bonds is told; returns how many."""
+    waiting = list(ChainInstruction.objects.filter(state=ChainInstruction.State.DRAFT).order_by("id"))
+    for instruction in waiting:
+        instruction.state = ChainInstruction.State.BATCHED
+        instruction.save(update_fields=["state"])
+        mark_final(instruction.id, transaction_hash="0x1")
+        event = Event.objects.filter(kind=events.INSTRUCTION_FINAL).order_by("-id").first()
+        assert event is not None
+        servicing.on_instruction_final(event)
+    return len(waiting)
+
+
+def settle_challenges(after: timedelta = timedelta(hours=2)) -> int:
+    """Let every challenge period end, and settle what follows."""
+    started = servicing.due(clock.now() + after)
+    settle()
+    return started
+
+
+def outstanding(series: Series) -> dict[str, int]:
+    """Outstanding principal by relationship."""
+    return {
+        item.relationship: sum(item.parts.values_list("outstanding_base_units", flat=True))
+        for item in Slice.objects.filter(series=series)
+    }
+
+
+def only_tranche(series: Series) -> Tranche:
+    return Tranche.objects.get(series=series)
+
+
+def _event(kind: str, case: DefaultCase) -> Event:
+    return events.emit(kind, cell_id=case.cell_id, case_id=str(case.id))

@@ -19,7 +19,13 @@ from risk.models import Tick
 
 
 class EngineGate:
-    """`ports.RiskGate` by the margin engine."""
+    """`ports.RiskGate` by the margin engine. `under` judges by another ruleset than the signed one: what if."""
+
+    def __init__(self, under: str | None = None) -> None:
+        self._under = under
+
+    def _ruleset_of(self, cell_id: UUID) -> str:
+        return self._under or onboarding.current_terms(cell_id).ruleset
 
     def check_trades(self, changes: Mapping[UUID, Sequence[tuple[UUID, Decimal]]]) -> dict[UUID, AdmissionResult]:
         """Every cell's verdict with its changes booked: stressed loss inside its means, and margin for the new book."""
@@ -30,7 +36,7 @@ class EngineGate:
         universe = load_universe()
         verdicts = {}
         for cell_id in changes:
-            name = onboarding.current_terms(cell_id).ruleset
+            name = self._ruleset_of(cell_id)
             found = compute([cell_id], book, universe, tick.snapshot_id, name)[0]
             exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
             resources = resources_of(list(Layer.objects.filter(cell_id=cell_id)), exposure)
@@ -46,7 +52,7 @@ class EngineGate:
         """
         tick = latest_tick()
         universe, book = load_universe(), load_book([cell_id])
-        name = onboarding.current_terms(cell_id).ruleset
+        name = self._ruleset_of(cell_id)
         found = compute([cell_id], book, universe, tick.snapshot_id, name)[0]
         resources = Resources(
             first_loss=layers.first_loss_base_units,

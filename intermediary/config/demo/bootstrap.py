@@ -4,6 +4,7 @@ People and parties, contracts, capital, relationships with signed terms and vaul
 layers, the bond series, then the trades. A world that stops half-way is thrown away by the supervisor and built again.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,9 +59,14 @@ class Builder:
     terms: dict[str, Terms] = field(default_factory=dict)
 
     def build(self) -> None:
-        """Every step in order, each told before it starts."""
+        """The whole world."""
+        self.build_until_trades()
+        self.build_trades()
+
+    def build_until_trades(self) -> None:
+        """Everything that must stand before anyone takes on risk."""
         bindings.bind_risk()
-        steps: tuple[tuple[str, Callable[[], None]], ...] = (
+        self._run(
             ("people, parties and instruments", self.people),
             ("contracts on chain", self.contracts),
             ("capital of the intermediary", self.capital),
@@ -69,12 +75,21 @@ class Builder:
             ("margin of the clients", self.margin),
             ("credit lines and their layers", self.lines),
             ("the bond series: book, allocation, notes on chain", self.series),
+        )
+
+    def build_trades(self) -> None:
+        """The bargains, the requirements they make, and the replay's own row."""
+        self._run(
             ("trades, novated", self.trades),
             ("first requirements, everything final on chain", self.finish),
         )
-        for number, (title, work) in enumerate(steps, start=1):
-            self.say(f"[{number}/{len(steps)}] {title}")
+
+    def _run(self, *steps: tuple[str, Callable[[], None]]) -> None:
+        for title, work in steps:
+            started = time.monotonic()
+            self.say(f"  {title} ...")
             work()
+            self.say(f"  {title}: done in {time.monotonic() - started:.1f} s")
 
     @cached_property
     def first_snapshot(self) -> MarketSnapshot:
@@ -205,6 +220,8 @@ class Builder:
         needs = sizing.intended(self.cast, self.cells)
         for client in self.cast.clients:
             first_loss, tail, senior = (usd * USD for usd in client.layers_usd)
+            if not any(client.layers_usd):
+                continue  # fully margined: there is no credit to grant
             with transaction.atomic(durable=True):
                 proposal = credit.propose_line(
                     maker=maker,
@@ -213,7 +230,7 @@ class Builder:
                     first_loss_base_units=first_loss,
                     tail_base_units=tail,
                     senior_base_units=senior,
-                    slice_id=slice_id_of(self.cast.series, self.cells[client.key].id),
+                    slice_id=slice_id_of(self.cast.series, self.cells[client.key].id) if tail else None,
                     expires_at=self.cast.starts_at + timedelta(days=180),
                     reason=f"{client.legal_name}: {client.purpose}.",
                 )
@@ -245,7 +262,7 @@ class Builder:
             expert_seconds=3_600,
             maturity_grace_seconds=30 * 86_400,
             classes=(ClassTerms("Class A", "BLK251A", "XS0000000001"),),
-            slices=tuple(self._slice(client) for client in self.cast.clients),
+            slices=tuple(self._slice(client) for client in self.cast.clients if client.layers_usd[1]),
         )
 
     def _slice(self, client: world.Client) -> SliceTerms:

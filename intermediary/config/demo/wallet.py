@@ -57,7 +57,7 @@ def _answer(chain: Chain, cast: Cast, client: Client, call: MarginCall, mine: Mi
 def _pay_for_sold_margin(chain: Chain, mine: Mine | None) -> None:
     """The market pays what it was sold seized tokens for, once the tokens have reached it."""
     sold = ChainInstruction.objects.filter(
-        kind=ChainInstruction.Kind.DISPOSE, state=ChainInstruction.State.FINAL, arguments__payee="market"
+        kind=ChainInstruction.Kind.DISPOSE, state=ChainInstruction.State.FINAL, arguments__account="market"
     )
     owed = sum(int(row.arguments["expected_base_units"]) for row in sold)
     asset, signer = settlement_asset(), keys.market()

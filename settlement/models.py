@@ -235,6 +235,7 @@ class HouseReceipt(Row):
     transaction_hash = models.CharField(max_length=66)
     log_index = models.PositiveIntegerField()
     block_number = models.PositiveBigIntegerField()
+    entry_key = models.UUIDField(unique=True, help_text="id of the journal entry that books it, once it is booked")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["transaction_hash", "log_index"], name="receipt_once")]

@@ -8,8 +8,8 @@ from intermediary.canonical import sha256_hex
 from intermediary.models import Asset, Cell, ChainTarget, Wallet
 from intermediary.terms import Terms
 from settlement.chain import Chain
-from settlement.deployment import deploy, mint_tokens
 from settlement.demo_chain import fund_gas, mine
+from settlement.deployment import deploy, mint_tokens
 from settlement.registration import register_cell
 from settlement.signer import Signer, demo_wallet
 from settlement.transactor import Transactor
@@ -98,5 +98,3 @@ def deposit(chain: Chain, who: Client, amount: int) -> str:
     """The client's own wallet pays into its vault, mined but not yet final."""
     give(chain, who.key.address, amount)
     return transfer(chain, who.key, who.vault.address, amount)
-
-

@@ -1,0 +1,272 @@
+"""What a final block means for the ledger, once.
+
+Events of one cell are booked in one transaction under that cell's lock, so a cell whose event cannot be booked holds
+up nobody else: the log keeps its reason, shows as a break, and is tried again at the next final block. Every handler
+is harmless when repeated, since entries are named by what caused them.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, transaction
+
+from intermediary import ledger, outbox
+from intermediary.errors import Refusal
+from intermediary.ids import derive
+from intermediary.ledger import Line
+from intermediary.margining import credit_deposit
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from intermediary.receipts import receipt_entry_id
+from settlement.bindings import decode_event, error_name
+from settlement.escrows import book_issue, book_maturity, book_payment
+from settlement.models import (
+    Batch,
+    BatchMovement,
+    ChainBlock,
+    ChainLog,
+    ChainTransaction,
+    HeldCall,
+    HouseReceipt,
+    TransactionAttempt,
+)
+
+log = logging.getLogger(__name__)
+Outcome, State = BatchMovement.Outcome, ChainInstruction.State
+Arguments = dict[str, Any]
+
+
+def finalize(block: ChainBlock) -> None:
+    """Book everything this final block holds, and what earlier blocks could not get booked."""
+    waiting = ChainLog.objects.filter(block__canonical=True, block__finalized=True, applied=False).exclude(refusal="")
+    _apply_all([*waiting.order_by("recorded_at", "log_index"), *block.logs.filter(applied=False)])
+    block.finalized = True
+    block.save(update_fields=["finalized"])
+
+
+def settle_transactions() -> None:
+    """Close the transactions whose block is final, book single calls, and fail what was given up."""
+    included = ChainTransaction.objects.filter(state=ChainTransaction.State.INCLUDED)
+    blocks = {
+        block.number: block
+        for block in ChainBlock.objects.filter(canonical=True, number__in=included.values("block_number"))
+    }
+    for found in included.order_by("recorded_at"):
+        block = blocks.get(found.block_number or -1)
+        if block is not None and block.hash != found.block_hash:
+            _back_to_sent(found)
+        elif block is not None and block.finalized:
+            _close(found)
+    for held in HeldCall.objects.filter(given_up=True, instruction__state=State.DRAFT).select_related("instruction"):
+        _fail_held(held)
+
+
+def _apply_all(logs: Iterable[ChainLog]) -> None:
+    ordered = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.recorded_at, row.log_index))
+    for cell_id, group in groupby(ordered, key=lambda row: row.cell_id):
+        with transaction.atomic():
+            if cell_id is not None:
+                ledger.lock_cells([cell_id])
+            for row in group:
+                _apply(row)
+
+
+def _apply(row: ChainLog) -> None:
+    event = decode_event(row.topics, row.data)
+    handler = _HANDLERS.get(event.name) if event else None
+    refusal = ""
+    if handler is not None and event is not None:
+        try:
+            with transaction.atomic():
+                handler(row, event.arguments)
+        except (Refusal, DatabaseError) as error:
+            refusal = str(error)[:300]
+            log.error("%s of %s in block %s is not booked: %s", row.name, row.address, row.block_id, refusal)
+    row.applied, row.refusal = not refusal, refusal
+    row.save(update_fields=["applied", "refusal"])
+
+
+def _moved(row: ChainLog, event: Arguments) -> None:
+    movement = (
+        BatchMovement.objects.filter(vault__address=row.address, contract_seq=event["seq"])
+        .filter(outcome__in=[Outcome.PENDING, Outcome.SETTLED])
+        .select_related("instruction")
+        .first()
+    )
+    if movement is None:
+        raise Refusal("missing_in_ledger", f"No instruction stands behind movement {event['seq']} of {row.address}.")
+    if movement.instruction.amount_base_units != event["amount"] or movement.ref != "0x" + event["ref"].hex():
+        raise Refusal("movement_differs", f"Movement {event['seq']} of {row.address} is not the one instructed.")
+    outbox.mark_final(movement.instruction_id, transaction_hash=row.transaction_hash)
+    movement.outcome = Outcome.SETTLED
+    movement.save(update_fields=["outcome"])
+
+
+def _movement_failed(row: ChainLog, event: Arguments) -> None:
+    movement = BatchMovement.objects.select_related("instruction").get(
+        batch__house__address=row.address,
+        batch__number=event["batchId"],
+        batch__state__in=[Batch.State.PACKED, Batch.State.INCLUDED, Batch.State.FINAL],
+        vault__address=event["vault"],
+        contract_seq=event["seq"],
+        outcome__in=[Outcome.PENDING, Outcome.FAILED, Outcome.AGAIN],
+    )
+    if movement.outcome != Outcome.PENDING:
+        return
+    reason = error_name(event["reason"])
+    # Its vault was not ready for the number because an earlier movement failed: it is packed again, not failed.
+    again = reason == "BadSeq"
+    movement.outcome, movement.reason = (Outcome.AGAIN if again else Outcome.FAILED), reason
+    movement.save(update_fields=["outcome", "reason"])
+    if again:
+        ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
+    else:
+        outbox.mark_failed(movement.instruction_id, failure=reason)
+
+
+def _batch_posted(row: ChainLog, event: Arguments) -> None:
+    batch = Batch.objects.filter(house__address=row.address, number=event["id"]).exclude(state=Batch.State.REFUSED)
+    found = batch.first()
+    if found is None or found.head != "0x" + event["head"].hex():
+        raise Refusal("head_differs", f"Batch {event['id']} of {row.address} is not the one that was signed here.")
+    found.state = Batch.State.FINAL
+    found.save(update_fields=["state"])
+
+
+def _transfer(row: ChainLog, event: Arguments) -> None:
+    target = ChainTarget.objects.select_related("asset").filter(address=event["to"]).first()
+    if target is None or target.asset.token_address != row.address:
+        return  # another token than the contract's own concerns nobody: the vault returns it on anyone's call
+    sender = ChainTarget.objects.filter(address=event["from"]).first()
+    if target.kind == ChainTarget.Kind.VAULT and (sender is None or sender.kind != ChainTarget.Kind.HOUSE):
+        credit_deposit(
+            target=target,
+            amount_base_units=event["value"],
+            sender=event["from"],
+            transaction_hash=row.transaction_hash,
+            log_index=row.log_index,
+            block_number=row.block.number,
+        )
+    if target.kind == ChainTarget.Kind.HOUSE and sender is None:
+        HouseReceipt.objects.get_or_create(
+            transaction_hash=row.transaction_hash,
+            log_index=row.log_index,
+            defaults={
+                "asset": target.asset,
+                "sender": event["from"],
+                "amount_base_units": event["value"],
+                "block_number": row.block.number,
+                "entry_key": receipt_entry_id(row.transaction_hash, row.log_index),
+            },
+        )
+
+
+def _withdrawn(row: ChainLog, event: Arguments) -> None:
+    """The client took free margin out by itself; what its margin does not cover came out of suspense."""
+    target = ChainTarget.objects.get(address=row.address)
+    amount, asset = event["amount"], target.asset_id
+    from_margin = min(amount, ledger.balance(target.cell_id, AccountKind.CLIENT_MARGIN, asset))
+    _post(
+        row,
+        target.cell_id,
+        "withdrawn_by_client",
+        [
+            Line(AccountKind.CLIENT_MARGIN, asset, -from_margin),
+            Line(AccountKind.SUSPENSE, asset, from_margin - amount),
+            Line(AccountKind.OUTSIDE, asset, amount),
+        ],
+    )
+
+
+def _cured(row: ChainLog, event: Arguments) -> None:
+    target = ChainTarget.objects.get(address=row.address)
+    lines = [
+        Line(AccountKind.CLIENT_MARGIN, target.asset_id, -event["amount"]),
+        Line(AccountKind.HOUSE, target.asset_id, event["amount"]),
+    ]
+    _post(row, target.cell_id, "cured_by_client", lines)
+
+
+def _seized(row: ChainLog, event: Arguments) -> None:
+    """The vault gave what it held, at most the claim; the instruction moved what the ledger knew of."""
+    target = ChainTarget.objects.get(address=row.address)
+    attempt = TransactionAttempt.objects.select_related("transaction__instruction").get(hash=row.transaction_hash)
+    instruction = attempt.transaction.instruction
+    assert instruction is not None, "a seizure is a single call"
+    more = event["amount"] - instruction.amount_base_units
+    if more:
+        lines = [
+            Line(AccountKind.CLIENT_MARGIN, target.asset_id, -more),
+            Line(AccountKind.HOUSE, target.asset_id, more),
+        ]
+        _post(row, target.cell_id, "seizure_difference", lines)
+
+
+def _post(row: ChainLog, cell_id: UUID, kind: str, lines: list[Line]) -> None:
+    ledger.post(
+        entry_id=derive(kind, row.transaction_hash, row.log_index),
+        cell_id=cell_id,
+        kind=kind,
+        memo=f"block {row.block.number}, {row.transaction_hash}",
+        lines=lines,
+    )
+
+
+def _phase_changed(row: ChainLog, event: Arguments) -> None:
+    book_issue(ChainTarget.objects.get(address=row.address), event["phase"])
+
+
+def _paid(row: ChainLog, event: Arguments) -> None:
+    target = ChainTarget.objects.get(address=row.address)
+    book_payment(target, event["amount"], cause=f"{row.transaction_hash} {row.log_index}")
+
+
+def _matured(row: ChainLog, event: Arguments) -> None:
+    book_maturity(ChainTarget.objects.get(address=row.address))
+
+
+_HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
+    "Moved": _moved,
+    "MovementFailed": _movement_failed,
+    "BatchPosted": _batch_posted,
+    "Transfer": _transfer,
+    "Withdrawn": _withdrawn,
+    "Cured": _cured,
+    "Seized": _seized,
+    "PhaseChanged": _phase_changed,
+    "Paid": _paid,
+    "Matured": _matured,
+}
+
+
+def _back_to_sent(found: ChainTransaction) -> None:
+    """The poster saw it in a block that is not part of the chain."""
+    with transaction.atomic():
+        if found.instruction_id is not None:
+            included = ChainInstruction.objects.filter(id=found.instruction_id, state=State.INCLUDED)
+            included.update(state=State.BATCHED)
+        found.state, found.block_number, found.block_hash = ChainTransaction.State.SENT, None, ""
+        found.succeeded = None
+        found.save(update_fields=["state", "block_number", "block_hash", "succeeded"])
+
+
+def _close(found: ChainTransaction) -> None:
+    with transaction.atomic():
+        instruction = found.instruction
+        if instruction is not None:
+            ledger.lock_cells([instruction.cell_id])
+            if found.succeeded:
+                outbox.mark_final(instruction.id, transaction_hash=found.transaction_hash)
+            else:
+                outbox.mark_failed(instruction.id, failure="the call reverted")
+        found.state = ChainTransaction.State.FINAL if found.succeeded else ChainTransaction.State.REVERTED
+        found.save(update_fields=["state"])
+
+
+def _fail_held(held: HeldCall) -> None:
+    with transaction.atomic():
+        ledger.lock_cells([held.instruction.cell_id])
+        ChainInstruction.objects.filter(id=held.instruction_id).update(state=State.BATCHED)
+        outbox.mark_failed(held.instruction_id, failure=held.reason)

@@ -1,0 +1,231 @@
+"""Reading the chain: block by block, logs by block hash, back when the chain changes its mind.
+
+What is seen is provisional: an instruction is INCLUDED, a deposit merely shown. Money moves in the ledger only when
+the block is final (`settlement.finality`). A block whose parent is not our tip means that some of our blocks are no
+longer part of the chain: they are marked so, what they showed is taken back, and reading starts again before the fork.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from eth_utils.address import to_checksum_address
+
+from intermediary import events
+from intermediary.errors import Refusal
+from intermediary.models import Asset, ChainInstruction, ChainTarget
+from settlement import finality, reconcile
+from settlement.bindings import DecodedEvent, decode_event, topic
+from settlement.chain import Chain
+from settlement.models import Batch, BatchMovement, ChainBlock, ChainLog, ChainTransaction, Deployment
+
+READ_AHEAD = 100  # headers asked for at once when catching up: one JSON batch of some 100 kB
+REWIND_MARGIN = 2  # blocks read again below a fork: a node may have served the wrong side for a while
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the chain was read and how much of that is final."""
+
+    head: int
+    finalized: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The addresses whose logs concern us."""
+
+    targets: Mapping[str, ChainTarget]
+    tokens: Mapping[str, str]
+
+
+def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
+    """Read every new block, book every newly final one, and reconcile once at the last of them.
+
+    Raises `finality_broken` when the chain drops a block it had called final: then nothing may be trusted.
+    """
+    head, final = (_number(found) for found in chain.batch([_header("latest"), _header("finalized")]))
+    if not Deployment.objects.exists():
+        return Progress(head, final)
+    _follow(chain, head)
+    newly_final = ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number")
+    last = None
+    for last in newly_final:
+        finality.finalize(last)
+    finality.settle_transactions()
+    if last is not None:
+        reconcile.compare_witnesses(chain, witnesses, last)
+        reconcile.run(chain, last)
+        with transaction.atomic():
+            events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
+    return Progress(head, final)
+
+
+def watched() -> Watched:
+    """Everything that is watched now."""
+    targets = {target.address: target for target in ChainTarget.objects.all()}
+    tokens = {asset.token_address: asset.code for asset in Asset.objects.exclude(token_address="")}
+    return Watched(targets, tokens)
+
+
+def tip() -> ChainBlock | None:
+    """The last block read that still belongs to the chain."""
+    return ChainBlock.objects.filter(canonical=True).order_by("-number").first()
+
+
+def _follow(chain: Chain, head: int) -> None:
+    last = _rewound(chain)
+    number = last.number + 1 if last else _first_block()
+    concerning = watched()
+    while number <= head:
+        wanted = range(number, min(number + READ_AHEAD, head + 1))
+        headers = [found for found in chain.batch([_header(hex(n)) for n in wanted]) if found]
+        logs = _logs(chain, headers, concerning)
+        for header, found in zip(headers, logs, strict=True):
+            if last is not None and header["parentHash"] != last.hash:
+                return  # the chain changed while we read; the next step rewinds
+            last = _remember(header, found, concerning)
+        if len(headers) < len(wanted):
+            return
+        number = wanted[-1] + 1
+
+
+def _first_block() -> int:
+    first = Deployment.objects.order_by("block_number").values_list("block_number", flat=True).first()
+    assert first is not None, "nothing is watched before something is deployed"
+    return first
+
+
+def _rewound(chain: Chain) -> ChainBlock | None:
+    """The last block we share with the chain; what lies above it in our rows is given up first."""
+    last = tip()
+    if last is None or _is_on(chain, last):
+        return last
+    ours = ChainBlock.objects.filter(canonical=True).order_by("-number")
+    fork = next((block for block in ours.iterator() if _is_on(chain, block)), None)
+    floor = ChainBlock.objects.filter(finalized=True).order_by("-number").first()
+    if floor is not None and (fork is None or fork.number < floor.number):
+        raise Refusal("finality_broken", f"The chain dropped final block {floor.number}.", hash=floor.hash)
+    keep = (fork.number if fork else -1) - REWIND_MARGIN
+    if floor is not None:
+        keep = max(keep, floor.number)
+    _give_up_above(keep)
+    return tip()
+
+
+def _is_on(chain: Chain, block: ChainBlock) -> bool:
+    found = chain.block(block.number)
+    return found is not None and found["hash"] == block.hash
+
+
+def _give_up_above(number: int) -> None:
+    """Blocks above `number` are not part of the chain (any more, or until they are read again)."""
+    with transaction.atomic():
+        gone = list(ChainBlock.objects.select_for_update().filter(canonical=True, number__gt=number))
+        hashes = [block.hash for block in gone]
+        shown = ChainLog.objects.filter(block__in=gone, name="Moved").values_list("transaction_hash", flat=True)
+        lost = ChainTransaction.objects.filter(block_hash__in=hashes, state=ChainTransaction.State.INCLUDED)
+        single = list(lost.exclude(instruction=None).values_list("instruction_id", flat=True))
+        included = ChainInstruction.objects.filter(state=ChainInstruction.State.INCLUDED)
+        for instructions in (included.filter(transaction_hash__in=set(shown)), included.filter(id__in=single)):
+            instructions.update(state=ChainInstruction.State.BATCHED)
+        lost.update(state=ChainTransaction.State.SENT, block_number=None, block_hash="", succeeded=None)
+        posted = ChainLog.objects.filter(block__in=gone, name="BatchPosted")
+        for log in posted:
+            number_of = _event(log).arguments["id"]
+            Batch.objects.filter(house__address=log.address, number=number_of, state=Batch.State.INCLUDED).update(
+                state=Batch.State.PACKED
+            )
+        ChainBlock.objects.filter(id__in=[block.id for block in gone]).update(canonical=False)
+
+
+def _logs(chain: Chain, headers: Sequence[dict[str, Any]], concerning: Watched) -> list[list[dict[str, Any]]]:
+    """The logs of each block that concern us: everything our contracts say, and tokens sent to them."""
+    addresses = list(concerning.targets)
+    padded = ["0x" + address[2:].lower().rjust(64, "0") for address in addresses]
+    transfer = topic("DemoUSDC", "Transfer")
+    calls = []
+    for header in headers:
+        calls.append(("eth_getLogs", [{"blockHash": header["hash"], "address": addresses}]))
+        arriving = {"blockHash": header["hash"], "address": list(concerning.tokens), "topics": [transfer, None, padded]}
+        calls.append(("eth_getLogs", [arriving]))
+    answers = chain.batch(calls)
+    return [answers[i] + answers[i + 1] for i in range(0, len(answers), 2)]
+
+
+def _remember(header: dict[str, Any], logs: Sequence[dict[str, Any]], concerning: Watched) -> ChainBlock:
+    """Store a block with its logs and show what they mean, in one transaction. Harmless when repeated."""
+    with transaction.atomic():
+        block, _ = ChainBlock.objects.update_or_create(
+            hash=header["hash"],
+            defaults={
+                "number": int(header["number"], 16),
+                "parent_hash": header["parentHash"],
+                "block_time": datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
+                "canonical": True,
+            },
+        )
+        rows = [_row(block, log, concerning) for log in logs]
+        ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
+        _show(rows)
+    return block
+
+
+def _row(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:
+    address = str(to_checksum_address(log["address"]))
+    event = decode_event(log["topics"], log["data"])
+    named = event.arguments if event else {}
+    about = concerning.targets.get(
+        str(named.get("vault") or (named.get("to") if address in concerning.tokens else address))
+    )
+    return ChainLog(
+        block=block,
+        block_hash=block.hash,
+        log_index=int(log["logIndex"], 16),
+        transaction_hash=log["transactionHash"],
+        address=address,
+        topics=log["topics"],
+        data=log["data"],
+        name=event.name if event else "",
+        cell_id=about.cell_id if about else None,
+    )
+
+
+def _show(rows: Sequence[ChainLog]) -> None:
+    """Provisional effects: the movements and batches that this block holds."""
+    moved = {(row.address, _event(row).arguments["seq"]): row for row in rows if row.name == "Moved"}
+    pending = BatchMovement.objects.filter(
+        vault__address__in={address for address, _ in moved},
+        contract_seq__in={seq for _, seq in moved},
+        outcome=BatchMovement.Outcome.PENDING,
+    )
+    by_transaction: dict[str, list[Any]] = {}
+    for instruction_id, address, seq in pending.values_list("instruction_id", "vault__address", "contract_seq"):
+        row = moved.get((address, seq))
+        if row is not None:
+            by_transaction.setdefault(row.transaction_hash, []).append(instruction_id)
+    for transaction_hash, ids in by_transaction.items():
+        ChainInstruction.objects.filter(id__in=ids, state=ChainInstruction.State.BATCHED).update(
+            state=ChainInstruction.State.INCLUDED, transaction_hash=transaction_hash
+        )
+    for row in rows:
+        if row.name == "BatchPosted":
+            Batch.objects.filter(
+                house__address=row.address, number=_event(row).arguments["id"], state=Batch.State.PACKED
+            ).update(state=Batch.State.INCLUDED)
+
+
+def _event(row: ChainLog) -> DecodedEvent:
+    event = decode_event(row.topics, row.data)
+    assert event is not None, "only decoded logs have a name"
+    return event
+
+
+def _header(which: str) -> tuple[str, list[Any]]:
+    return ("eth_getBlockByNumber", [which, False])
+
+
+def _number(header: dict[str, Any] | None) -> int:
+    return int(header["number"], 16) if header else 0

@@ -1,0 +1,201 @@
+"""Money from ledger to chain and back, on real contracts."""
+
+import pytest
+from django.db import transaction
+
+from intermediary import ledger, outbox
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry
+from settlement.bindings import read
+from settlement.chain import Chain
+from settlement.cycle import settle_all, unfinished
+from settlement.demo_chain import mine
+from settlement.models import Batch, BatchMovement, HouseReceipt, ReconciliationBreak, ReconciliationRun
+from settlement.receipts import book_capital
+from settlement.transactor import Transactor
+from settlement.watcher import step as watch
+from tests.settlement.world import MILLION, Client, client, deposit, give, house_with_contracts
+
+pytestmark = pytest.mark.django_db
+Kind = ChainInstruction.Kind
+MARGIN, FLOAT = AccountKind.CLIENT_MARGIN, AccountKind.FLOAT
+
+
+@pytest.fixture
+def chain(chain_url: str) -> Chain:
+    return house_with_contracts(chain_url)
+
+
+def move(who: Client, kind: Kind, source: AccountKind, destination: AccountKind, amount: int) -> ChainInstruction:
+    with transaction.atomic():
+        return outbox.move(
+            effect_id=uuid7(),
+            target=who.vault,
+            cell_id=who.cell.id,
+            kind=kind,
+            source=source,
+            destination=destination,
+            amount_base_units=amount,
+            memo="test",
+            required_base_units=MILLION,
+        )
+
+
+def held(who: Client, kind: AccountKind = MARGIN) -> int:
+    return ledger.balance(who.cell.id, kind, "USDC")
+
+
+def assert_reconciled() -> None:
+    run = ReconciliationRun.objects.first()
+    assert run is not None
+    open_breaks = ReconciliationBreak.objects.filter(resolved_block=None)
+    assert (run.breaks, list(open_breaks.values_list("place", "ledger_value", "chain_value"))) == (0, [])
+
+
+def test_deposit_is_credited_once_when_final_and_not_before(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    watch(chain)
+    deposit(chain, who, 5 * MILLION)
+    watch(chain)
+    assert held(who) == 0
+    settle_all()
+    assert held(who) == 5 * MILLION
+    settle_all()
+    assert JournalEntry.objects.filter(cell=who.cell, kind="deposit").count() == 1
+    assert_reconciled()
+
+
+def test_deposit_of_an_unknown_sender_lies_in_suspense(chain: Chain) -> None:
+    who = client(chain, "W", 0, proved=False)
+    deposit(chain, who, 5 * MILLION)
+    settle_all()
+    assert (held(who), held(who, AccountKind.SUSPENSE)) == (0, 5 * MILLION)
+    found = ReconciliationBreak.objects.get(resolved_block=None)
+    assert (found.kind, found.owner) == ("unknown_sender", "onboarding")
+
+
+def test_debit_and_credit_go_vault_to_house_to_vault_and_reconcile(chain: Chain) -> None:
+    loser, winner = client(chain, "W", 0), client(chain, "M", 1)
+    deposit(chain, loser, 5 * MILLION)
+    settle_all()
+    taken = move(loser, Kind.DEBIT, MARGIN, FLOAT, 2 * MILLION)
+    assert (held(loser), held(loser, AccountKind.IN_TRANSIT)) == (3 * MILLION, 2 * MILLION)
+    settle_all()
+    paid = move(winner, Kind.CREDIT, FLOAT, MARGIN, 2 * MILLION)
+    settle_all()
+    token = winner.vault.asset.token_address
+    on_chain = [read(chain, token, "DemoUSDC", "balanceOf", who.vault.address) for who in (loser, winner)]
+    assert on_chain == [3 * MILLION, 2 * MILLION]
+    assert [held(loser), held(winner)] == on_chain
+    assert [ChainInstruction.objects.get(id=made.id).state for made in (taken, paid)] == ["FINAL", "FINAL"]
+    assert read(chain, winner.vault.address, "MarginVault", "required") == MILLION
+    assert_reconciled()
+    assert unfinished() == 0
+
+
+def test_many_movements_of_one_vault_keep_their_order_in_one_batch(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    deposit(chain, who, 5 * MILLION)
+    settle_all()
+    made = [move(who, Kind.DEBIT, MARGIN, FLOAT, amount) for amount in (1, 2, 3)]
+    settle_all()
+    movements = BatchMovement.objects.filter(instruction__in=made).order_by("instruction__seq")
+    assert [movement.contract_seq for movement in movements] == [1, 2, 3]
+    assert Batch.objects.count() == 1
+    assert_reconciled()
+
+
+def test_failed_movement_gives_tokens_back_and_its_number_is_used_again(chain: Chain) -> None:
+    who = client(chain, "W", 0, debit_cap=2 * MILLION)
+    deposit(chain, who, 5 * MILLION)
+    settle_all()
+    too_much = move(who, Kind.DEBIT, MARGIN, FLOAT, 3 * MILLION)
+    behind_it = move(who, Kind.DEBIT, MARGIN, FLOAT, MILLION)
+    settle_all()
+    too_much.refresh_from_db()
+    behind_it.refresh_from_db()
+    assert (too_much.state, too_much.failure) == ("FAILED", "CapExceeded")
+    assert behind_it.state == "FINAL"
+    assert held(who) == 4 * MILLION
+    outcomes = BatchMovement.objects.order_by("recorded_at", "position").values_list("contract_seq", "outcome")
+    assert list(outcomes) == [(1, "FAILED"), (2, "AGAIN"), (1, "SETTLED")]
+    assert_reconciled()
+
+
+def test_withdrawal_reaches_the_payout_address(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    deposit(chain, who, 5 * MILLION)
+    settle_all()
+    move(who, Kind.RETURN, MARGIN, AccountKind.OUTSIDE, MILLION)
+    settle_all()
+    assert read(chain, who.vault.asset.token_address, "DemoUSDC", "balanceOf", who.key.address) == MILLION
+    assert_reconciled()
+
+
+def test_capital_in_the_house_funds_a_retention(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    house = ChainTarget.objects.get(kind="HOUSE")
+    give(chain, house.address, 10 * MILLION)
+    settle_all()
+    receipt = HouseReceipt.objects.get()
+    assert_reconciled()
+    with transaction.atomic():
+        book_capital(actor="treasury", receipt_id=receipt.id)
+    fund(who, AccountKind.FIRST_LOSS, 2 * MILLION)
+    fund(who, AccountKind.SENIOR_RETENTION, 3 * MILLION)
+    settle_all()
+    retention = who.targets["RETENTION"].address
+    assert read(chain, retention, "Retention", "firstLoss") == held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
+    assert read(chain, retention, "Retention", "senior") == held(who, AccountKind.SENIOR_RETENTION) == 3 * MILLION
+    assert_reconciled()
+
+
+def fund(who: Client, layer: AccountKind, amount: int) -> ChainInstruction:
+    with transaction.atomic():
+        return outbox.move(
+            effect_id=uuid7(),
+            target=who.targets["RETENTION"],
+            cell_id=who.cell.id,
+            kind=Kind.FUND,
+            source=FLOAT,
+            destination=layer,
+            amount_base_units=amount,
+            memo="fund",
+        )
+
+
+def test_client_that_takes_free_margin_by_itself_is_booked(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    deposit(chain, who, 5 * MILLION)
+    settle_all()
+    wallet = Transactor(chain, who.key, mine)
+    wallet.call(who.vault.address, "MarginVault", "requestWithdraw", MILLION)
+    wallet.wait()
+    chain.call("evm_mine", hex(int(chain.block("latest")["timestamp"], 16) + who.terms.answer_minutes * 60))
+    wallet.call(who.vault.address, "MarginVault", "withdraw")
+    wallet.wait()
+    settle_all()
+    assert held(who) == 4 * MILLION
+    assert_reconciled()
+
+
+def test_tokens_that_only_the_chain_knows_of_open_a_break_that_closes_when_booked(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    give(chain, who.targets["RETENTION"].address, 3)
+    settle_all()
+    found = ReconciliationBreak.objects.get(resolved_block=None)
+    assert (found.kind, found.ledger_value, found.chain_value) == ("amount", "0", "3")
+    assert found.cell_id == who.cell.id
+    with transaction.atomic():
+        ledger.post(
+            entry_id=uuid7(),
+            cell_id=who.cell.id,
+            kind="gift",
+            memo="booked by an officer",
+            lines=[
+                ledger.Line(AccountKind.OUTSIDE, "USDC", -3),
+                ledger.Line(AccountKind.FIRST_LOSS, "USDC", 3),
+            ],
+        )
+    settle_all()
+    assert_reconciled()

@@ -86,7 +86,7 @@ def run_step(
     with `reasons_only` a failure is told without stack frames, for people who did not write the code.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output, Ticker(title) as ticker:
+    with log.open("ab", buffering=0) as output, Ticker(title) as ticker:  # in order with what the command writes
         begin = output.tell()
         output.write(f"\n== {title}: {' '.join(map(str, command))}\n".encode())
         output.flush()

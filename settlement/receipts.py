@@ -14,7 +14,7 @@ from intermediary.models import AccountKind, Cell, JournalEntry
 from settlement.models import HouseReceipt
 
 
-def book_capital(*, actor: str, receipt_id: UUID) -> JournalEntry:
+def book_capital(*, receipt_id: UUID, actor: str = "treasury") -> JournalEntry:
     """Tokens in the house become float of the house's own cell, against equity. Refuses `entry_id_reused` when the
     receipt is booked as something else."""
     assert connection.in_atomic_block, "capital is booked in a transaction"

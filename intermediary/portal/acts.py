@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from intermediary import access
-from intermediary.models import Asset, Cell, CommandRequest, MarginCall
+from intermediary.models import Asset, Cell, CommandRequest, MarginCall, TradeCheck
 from intermediary.money import to_base_units
 from intermediary.portal import collateral, forms, reads, wishes
 from intermediary.portal.views import context_of, of_cell, reader
@@ -106,7 +106,7 @@ def answer_trade(request: HttpRequest, cell: Cell, trade_id: UUID) -> HttpRespon
         "row": row,
         "before": before,
         "after": before + row.quantity,
-        "check": row.trade.checks.filter(cell=cell).first(),
+        "check": TradeCheck.objects.filter(trade=row.trade, cell=cell).first(),
         "mark": reads.latest_marks().get(row.trade.instrument_id),
     }
     return render(request, "portal/trade.html", context_of(cell) | context)

@@ -86,6 +86,7 @@ def overview(request: HttpRequest, cell: Cell) -> HttpResponse:
         "coverage": None if not state or not state.required_base_units else _ratio(state),
         "forecasts": reads.forecasts(state, context["terms"]) if state else [],
         "history": reads.history_chart(cell),
+        "minus_threshold": -state.threshold_base_units if state else 0,
         "unpaid": sum((row.gain for row in rows if row.gain is not None), Decimal(0)),
         "increments": reads.increments(context["open_call"]) if context["open_call"] else [],
     }

@@ -237,3 +237,15 @@ def _svg(shapes: list[tuple[float, float, str]], lines: list[float], stroke: str
         '<svg class="bar{}" viewBox="0 0 1000 20" preserveAspectRatio="none" role="img" aria-label="{}">{}{}</svg>',
         " bar-tall" if tall else "", words, drawn, strokes,
     )  # fmt: skip
+
+
+@register.filter
+def human(name: str) -> str:
+    """A field's name in words: `short_by_base_units` is `short by`."""
+    return str(name).removesuffix("_base_units").replace("_", " ")
+
+
+@register.filter
+def is_amount(name: str) -> bool:
+    """Whether a field of a refusal or request holds settlement base units, by its name."""
+    return str(name).endswith("_base_units")

@@ -1,0 +1,84 @@
+"""Drawings of the officers' pages. SVG with numbers as attributes, so that no inline style is needed."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from intermediary.money import from_base_units
+from intermediary.templatetags.display import NOTHING
+
+register = template.Library()
+FILL = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
+DECIMALS = 6
+TALL = 20
+
+
+@register.simple_tag
+def stress_bar(layers: Iterable[Any], loss_base_units: int | None) -> SafeString:
+    """What would carry a stressed loss: the funded layers in order of payment, and the loss as a line across them.
+
+    What lies beyond the last layer is drawn red: it would be UNCOVERED.
+    """
+    if loss_base_units is None:
+        return NOTHING
+    widths = [
+        (layer.kind, layer.size_base_units - layer.loss_base_units)
+        for layer in layers
+        if layer.funded and layer.size_base_units > layer.loss_base_units
+    ]
+    resources = sum(width for _, width in widths)
+    end = max(resources, loss_base_units) * 21 // 20 or 1
+    shapes, left = [("f-track", 0.0, 1000.0)], 0
+    for kind, width in widths:
+        shapes.append((FILL[kind], left * 1000 / end, width * 1000 / end))
+        left += width
+    if loss_base_units > resources:
+        shapes.append(("f-bad", resources * 1000 / end, (loss_base_units - resources) * 1000 / end))
+    words = f"stressed loss {_tokens(loss_base_units)} USDC against {_tokens(resources)} USDC of funded layers"
+    return _drawn(shapes, [loss_base_units * 1000 / end], words)
+
+
+@register.simple_tag
+def waterfall_bar(layers: Iterable[Any], loss_base_units: int, uncovered_base_units: int, top_base_units: int) -> SafeString:
+    """A determined loss poured through the layers: paid parts solid, what is left of each layer pale, UNCOVERED red."""
+    end = max(top_base_units, loss_base_units, 1)
+    shapes = [("f-track", 0.0, 1000.0)]
+    for layer in layers:
+        left, paid = layer.attach_base_units * 1000 / end, layer.loss_base_units * 1000 / end
+        shapes.append((f"{FILL[layer.kind]} pale", left, layer.size_base_units * 1000 / end))
+        shapes.append((FILL[layer.kind], left, paid))
+    if uncovered_base_units:
+        width = uncovered_base_units * 1000 / end
+        shapes.append(("f-bad", loss_base_units * 1000 / end - width, width))
+    words = f"net loss {_tokens(loss_base_units)} USDC, of which {_tokens(uncovered_base_units)} USDC uncovered"
+    return _drawn(shapes, [loss_base_units * 1000 / end], words)
+
+
+def _tokens(amount_base_units: int) -> str:
+    return f"{from_base_units(amount_base_units, DECIMALS):,.0f}"
+
+
+def _drawn(shapes: list[tuple[str, float, float]], lines: list[float], words: str) -> SafeString:
+    boxes = format_html_join(
+        "", '<rect class="{}" x="{}" y="0" width="{}" height="{}"/>',
+        ((fill, f"{left:.2f}", f"{max(width, 0):.2f}", TALL) for fill, left, width in shapes),
+    )  # fmt: skip
+    strokes = format_html_join(
+        "", '<line x1="{0}" x2="{0}" y1="0" y2="{1}" class="s-ink" vector-effect="non-scaling-stroke"/>',
+        ((f"{at:.2f}", TALL) for at in lines),
+    )  # fmt: skip
+    return format_html(
+        '<svg class="bar bar-tall" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="img" aria-label="{}">'
+        "<title>{}</title>{}{}</svg>", TALL, words, words, boxes, strokes,
+    )  # fmt: skip
+
+
+@register.filter
+def tree(value: Any) -> Any:
+    """A JSON value as readable nested lists."""
+    from intermediary.admin.columns import tree as drawn
+
+    return drawn(value)

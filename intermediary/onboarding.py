@@ -5,7 +5,9 @@ before. The engine reads the newest signed version and nothing else (D5). Signat
 contract wallet (ERC-1271) is asked on chain, which is settlement's to do.
 """
 
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,7 @@ from intermediary.models import Cell, Party, TermsVersion, Wallet
 from intermediary.terms import Terms
 
 _DOMAIN_TYPE = [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}]
+_SIGNATURE = re.compile("(0x)?[0-9a-fA-F]{130}")
 _DOMAIN = {"name": "Bulkhead", "version": "1"}
 
 
@@ -172,9 +175,10 @@ def _checksummed(address: str) -> str:
 
 
 def _refuse_unless_signed(message: dict[str, Any], signature: str, signer: str) -> None:
-    try:
-        found = Account.recover_message(encode_typed_data(full_message=message), signature=signature)
-    except (ValueError, TypeError, BadSignature):
-        found = None
+    found = None
+    if _SIGNATURE.fullmatch(signature):
+        # Well formed, but perhaps of no key at all.
+        with suppress(ValueError, BadSignature):
+            found = Account.recover_message(encode_typed_data(full_message=message), signature=signature)
     if found != signer:
         raise Refusal("signature_wrong", "The signature is not of this message by this wallet.", signer=signer)

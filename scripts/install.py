@@ -160,7 +160,7 @@ def install_chromium() -> None:
     folder = CHECKOUT / "tests" / "browser" / "chromium"
     try:
         install_node_packages("Chromium (npm)", folder)
-        run_step("Chromium unpacked", [node_binary(), "unpack.mjs"], directory=folder, log=LOG)
+        run_step("Chromium unpacked", [node_binary(), "unpack.mjs", VAR / "chromium"], directory=folder, log=LOG)
     except StepFailed:
         say("  ! No Chromium could be installed: the browser tests will NOT RUN.")
 
@@ -171,7 +171,7 @@ def find_chromium() -> str | None:
     for name in filter(None, names):
         if path := shutil.which(name):
             return path
-    unpacked = VAR / "chromium" / "chromium"
+    unpacked = VAR / "chromium" / "launch"
     return str(unpacked) if unpacked.exists() else None
 
 

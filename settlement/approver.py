@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from intermediary import audit
+from intermediary import audit, events
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
 from settlement import statements
@@ -56,6 +56,7 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
         approval.save(update_fields=["signer", "signature", "signed_at", "refusal"])
         action = f"{approval.kind.lower()}_{'refused' if reasons else 'signed'}"
         audit.record(actor=signer.address, action=action, subject=approval.id, reasons=reasons)
+        events.notify(events.OUTBOX_CHANNEL)
     return True
 
 

@@ -13,6 +13,7 @@ from django.db.models import Exists, Max, OuterRef, QuerySet
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from intermediary import events
 from intermediary.models import ChainInstruction, ChainTarget
 from settlement import statements
 from settlement.messages import KIND_CODE, batch_message, digest_of, movement_of, ref_of
@@ -139,4 +140,5 @@ def _write(house: ChainTarget, chain_id: int, picked: Sequence[ChainInstruction]
         for position, (draft, seq) in enumerate(numbered)
     )
     ChainInstruction.objects.filter(id__in=[draft.id for draft in picked]).update(state=State.BATCHED)
+    events.notify(events.OUTBOX_CHANNEL)
     return batch

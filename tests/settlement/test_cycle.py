@@ -10,46 +10,15 @@ from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import mine
-from settlement.models import Batch, BatchMovement, HouseReceipt, ReconciliationBreak, ReconciliationRun
+from settlement.models import Batch, BatchMovement, HouseReceipt, ReconciliationBreak
 from settlement.receipts import book_capital
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
-from tests.settlement.world import MILLION, Client, client, deposit, give, house_with_contracts
+from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, move
 
 pytestmark = pytest.mark.django_db
 Kind = ChainInstruction.Kind
 MARGIN, FLOAT = AccountKind.CLIENT_MARGIN, AccountKind.FLOAT
-
-
-@pytest.fixture
-def chain(chain_url: str) -> Chain:
-    return house_with_contracts(chain_url)
-
-
-def move(who: Client, kind: Kind, source: AccountKind, destination: AccountKind, amount: int) -> ChainInstruction:
-    with transaction.atomic():
-        return outbox.move(
-            effect_id=uuid7(),
-            target=who.vault,
-            cell_id=who.cell.id,
-            kind=kind,
-            source=source,
-            destination=destination,
-            amount_base_units=amount,
-            memo="test",
-            required_base_units=MILLION,
-        )
-
-
-def held(who: Client, kind: AccountKind = MARGIN) -> int:
-    return ledger.balance(who.cell.id, kind, "USDC")
-
-
-def assert_reconciled() -> None:
-    run = ReconciliationRun.objects.first()
-    assert run is not None
-    open_breaks = ReconciliationBreak.objects.filter(resolved_block=None)
-    assert (run.breaks, list(open_breaks.values_list("place", "ledger_value", "chain_value"))) == (0, [])
 
 
 def test_deposit_is_credited_once_when_final_and_not_before(chain: Chain) -> None:

@@ -12,13 +12,12 @@ from settlement.deployment import address_of, assert_roles
 from settlement.registration import predict_vaults
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
-from tests.settlement.world import CAP, RULEBOOK, client, house_with_contracts, terms_of
+from tests.settlement.world import CAP, RULEBOOK, client, terms_of
 
 pytestmark = pytest.mark.django_db
 
 
-def test_deployment_records_contracts_and_house_target(chain_url: str) -> None:
-    chain = house_with_contracts(chain_url)
+def test_deployment_records_contracts_and_house_target(chain: Chain) -> None:
     house = address_of("House", "USDC")
     assert ChainTarget.objects.get(kind="HOUSE").address == house
     assert read(chain, house, "House", "token") == Asset.objects.get(code="USDC").token_address
@@ -26,8 +25,7 @@ def test_deployment_records_contracts_and_house_target(chain_url: str) -> None:
     assert read(chain, house, "House", "rulebook").hex() == RULEBOOK
 
 
-def test_deployment_with_a_changed_right_is_refused(chain_url: str) -> None:
-    chain = house_with_contracts(chain_url)
+def test_deployment_with_a_changed_right_is_refused(chain: Chain) -> None:
     assert_roles(chain)
     admin = Transactor(chain, demo_signer("admin"), mine)
     manager, poster_role = address_of("AccessManager"), 1
@@ -37,8 +35,7 @@ def test_deployment_with_a_changed_right_is_refused(chain_url: str) -> None:
         assert_roles(chain)
 
 
-def test_vault_stands_at_the_address_its_terms_predict(chain_url: str) -> None:
-    chain = house_with_contracts(chain_url)
+def test_vault_stands_at_the_address_its_terms_predict(chain: Chain) -> None:
     predicted = predict_vaults(chain=chain, terms=terms_of("W", demo_wallet(0)))
     who = client(chain, "W", 0)
     assert who.vault.address == predicted["USDC"]
@@ -46,8 +43,7 @@ def test_vault_stands_at_the_address_its_terms_predict(chain_url: str) -> None:
     assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 0
 
 
-def test_other_terms_have_another_vault(chain_url: str) -> None:
-    chain = house_with_contracts(chain_url)
+def test_other_terms_have_another_vault(chain: Chain) -> None:
     one, two = (predict_vaults(chain=chain, terms=terms_of(code, demo_wallet(0))) for code in ("W", "X"))
     assert one["USDC"] != two["USDC"]
 

@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
+from django.db import transaction
 
+from intermediary import ledger, outbox
 from intermediary.canonical import sha256_hex
-from intermediary.models import Asset, Cell, ChainTarget, Wallet
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, Asset, Cell, ChainInstruction, ChainTarget, Wallet
 from intermediary.terms import Terms
 from settlement.chain import Chain
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import deploy, mint_tokens
+from settlement.models import ReconciliationBreak, ReconciliationRun
 from settlement.registration import register_cell
 from settlement.signer import Signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.intermediary.builders import assets, client_cell
 
+Kind = ChainInstruction.Kind
 MILLION = 10**12  # base units of USDC
 RULEBOOK = sha256_hex("the rulebook")
 CAP = 500 * MILLION
@@ -59,7 +63,6 @@ def terms_of(code: str, key: Signer, debit_cap: int = 100 * MILLION) -> Terms:
 
 def house_with_contracts(url: str, *extra: Asset) -> Chain:
     """The house's cell and the contracts of USDC (and what else is named) on this chain."""
-    settings.CHAIN_RPC_URLS = [url]
     chain = Chain(url)
     usdc, _ = assets()
     Cell.objects.create(code="HOUSE", kind=Cell.Kind.HOUSE)
@@ -98,3 +101,37 @@ def deposit(chain: Chain, who: Client, amount: int) -> str:
     """The client's own wallet pays into its vault, mined but not yet final."""
     give(chain, who.key.address, amount)
     return transfer(chain, who.key, who.vault.address, amount)
+
+
+def move(who: Client, kind: Kind, source: AccountKind, destination: AccountKind, amount: int) -> ChainInstruction:
+    """A movement of the client's vault, instructed in the ledger."""
+    with transaction.atomic():
+        return outbox.move(
+            effect_id=uuid7(),
+            target=who.vault,
+            cell_id=who.cell.id,
+            kind=kind,
+            source=source,
+            destination=destination,
+            amount_base_units=amount,
+            memo="test",
+            required_base_units=MILLION,
+        )
+
+
+def debit(who: Client, amount: int) -> ChainInstruction:
+    """Variation margin from the vault to the house."""
+    return move(who, Kind.DEBIT, AccountKind.CLIENT_MARGIN, AccountKind.FLOAT, amount)
+
+
+def held(who: Client, kind: AccountKind = AccountKind.CLIENT_MARGIN) -> int:
+    """What the ledger says the client has."""
+    return ledger.balance(who.cell.id, kind, "USDC")
+
+
+def assert_reconciled() -> None:
+    """The last comparison of ledger and chain found nothing."""
+    run = ReconciliationRun.objects.first()
+    assert run is not None
+    open_breaks = ReconciliationBreak.objects.filter(resolved_block=None)
+    assert (run.breaks, list(open_breaks.values_list("place", "ledger_value", "chain_value"))) == (0, [])

@@ -12,7 +12,6 @@ from settlement.chain import default_chain
 from settlement.models import ReconciliationRun
 from settlement.queries import open_breaks
 
-
 TRIES, PAUSE_SECONDS = 5, 0.3  # a watcher that books the next block at this very moment is done in that time
 
 

@@ -1,0 +1,205 @@
+"""Crashes and a chain that changes its mind: each function is called in the order in which the process died."""
+
+import pytest
+
+from intermediary.models import ChainInstruction, ChainTarget
+from settlement import approver, packing, poster, sender
+from settlement.chain import Chain
+from settlement.cycle import settle_all
+from settlement.demo_chain import mine
+from settlement.models import (
+    Approval,
+    BatchMovement,
+    ChainBlock,
+    ChainSender,
+    ChainTransaction,
+    TransactionAttempt,
+)
+from settlement.signer import Signer, demo_signer
+from settlement.transactor import Transactor
+from settlement.watcher import step as watch
+from tests.settlement.world import MILLION, Client, assert_reconciled, client, debit, deposit, held
+
+pytestmark = pytest.mark.django_db
+CHAIN_ID = 31337
+
+
+@pytest.fixture
+def who(chain: Chain) -> Client:
+    """A client with five million in its vault."""
+    made = client(chain, "W", 0)
+    deposit(chain, made, 5 * MILLION)
+    settle_all()
+    return made
+
+
+def signers() -> dict[str, Signer]:
+    return {role: demo_signer(role) for role in ("poster", "operator")}
+
+
+def post_signed_batch(chain: Chain) -> ChainTransaction:
+    """Pack, approve, post; the transaction is in the mempool."""
+    poster.step(chain, signers())
+    assert approver.step(demo_signer("approver"), CHAIN_ID) == 1
+    assert poster.step(chain, signers()) == 1
+    return ChainTransaction.objects.get()
+
+
+def test_poster_killed_between_store_and_send_resends_the_same_bytes(
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    with monkeypatch.context() as dying:
+        dying.setattr(sender, "send", die)
+        with pytest.raises(KeyboardInterrupt):
+            poster.step(chain, signers())
+    stored = TransactionAttempt.objects.get()
+    assert stored.sent_block is None
+    assert chain.call("eth_getTransactionByHash", stored.hash) is None
+    assert poster.step(chain, signers()) == 0
+    stored.refresh_from_db()
+    assert stored.sent_block is not None
+    assert chain.call("eth_getTransactionByHash", stored.hash) is not None
+    settle_all()
+    assert TransactionAttempt.objects.get().raw == stored.raw
+    assert ChainInstruction.objects.get(id=made.id).state == "FINAL"
+    assert_reconciled()
+
+
+def die(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_poster_killed_after_sending_and_before_marking_sends_nothing_new(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    TransactionAttempt.objects.update(sent_block=None)
+    ChainTransaction.objects.update(state="PREPARED")
+    sent.refresh_from_db()
+    settle_all()
+    assert (ChainTransaction.objects.count(), TransactionAttempt.objects.count()) == (1, 1)
+    assert held(who) == 4 * MILLION
+    assert_reconciled()
+
+
+def test_transaction_that_no_block_takes_is_offered_again_dearer_under_the_same_nonce(
+    chain: Chain, who: Client
+) -> None:
+    debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    first = TransactionAttempt.objects.get()
+    chain.call("anvil_dropTransaction", first.hash)
+    for _ in range(3):
+        mine(chain)
+    poster.step(chain, signers())
+    second = sent.attempts.exclude(id=first.id).get()
+    assert second.max_fee_wei * 8 >= first.max_fee_wei * 9
+    settle_all()
+    sent.refresh_from_db()
+    assert (sent.transaction_hash, ChainTransaction.objects.count()) == (second.hash, 1)
+    assert_reconciled()
+
+
+def test_nonce_used_elsewhere_displaces_the_transaction_and_the_batch_goes_out_once(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    chain.call("anvil_dropTransaction", sent.attempts.get().hash)
+    Transactor(chain, demo_signer("poster"), mine).send(demo_signer("poster").address, b"")
+    for _ in range(4):
+        mine(chain)
+    settle_all()
+    states = list(ChainTransaction.objects.order_by("nonce").values_list("state", flat=True))
+    assert states == ["DISPLACED", "FINAL"]
+    assert held(who) == 4 * MILLION
+    assert_reconciled()
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_reorganised_block_takes_back_what_it_showed_and_the_batch_is_sent_again(
+    chain: Chain, who: Client, depth: int
+) -> None:
+    watch(chain)
+    made = debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    for _ in range(depth):
+        mine(chain)
+    poster.step(chain, signers())
+    watch(chain)
+    assert state_of(made) == "INCLUDED"
+    assert held(who) == 4 * MILLION
+    seen = ChainBlock.objects.filter(canonical=True).order_by("-number")[:depth]
+    dropped = {block.hash for block in seen}
+    chain.call("anvil_reorg", depth, [])
+    watch(chain)
+    assert state_of(made) == "BATCHED"
+    assert set(ChainBlock.objects.filter(canonical=False).values_list("hash", flat=True)) >= dropped
+    sent.refresh_from_db()
+    assert sent.state == "SENT"
+    settle_all()
+    assert state_of(made) == "FINAL"
+    assert (ChainTransaction.objects.count(), TransactionAttempt.objects.count()) == (1, 1)
+    assert_reconciled()
+
+
+def state_of(made: ChainInstruction) -> str:
+    return ChainInstruction.objects.get(id=made.id).state
+
+
+def test_deposit_of_a_block_that_was_dropped_is_never_credited(chain: Chain, who: Client) -> None:
+    watch(chain)
+    deposit(chain, who, MILLION)
+    watch(chain)
+    chain.call("anvil_reorg", 1, [])
+    settle_all()
+    assert held(who) == 5 * MILLION
+    assert_reconciled()
+
+
+def test_two_pollers_pack_an_instruction_once(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    house = ChainTarget.objects.get(kind="HOUSE")
+    assert packing.pack(house, CHAIN_ID) is not None
+    assert packing.pack(house, CHAIN_ID) is None
+    assert BatchMovement.objects.count() == 1
+
+
+def test_approver_refuses_an_amount_that_the_ledger_does_not_show(chain: Chain, who: Client) -> None:
+    """The poster's machine is taken over: it asks for twice what the journal says."""
+    debit(who, MILLION)
+    house = ChainTarget.objects.get(kind="HOUSE")
+    batch = packing.pack(house, CHAIN_ID)
+    assert batch is not None
+    forged = batch.approval.body
+    forged["message"]["movements"][0]["amount"] = 2 * MILLION
+    batch.approval = Approval.objects.create(kind=Approval.Kind.BATCH, body=forged)
+    batch.save(update_fields=["approval"])
+    approver.answer(batch.approval.id, demo_signer("approver"), CHAIN_ID)
+    batch.approval.refresh_from_db()
+    assert batch.approval.signature == ""
+    assert batch.approval.refusal == {"request": "the request is not what the ledger gives"}
+
+
+def test_approver_refuses_an_instruction_whose_entry_moves_another_amount(chain: Chain, who: Client) -> None:
+    taken = debit(who, MILLION)
+    honest = debit(who, 3)
+    forged = ChainInstruction.objects.create(
+        target=who.vault,
+        cell=who.cell,
+        seq=3,
+        kind="DEBIT",
+        amount_base_units=4 * MILLION,
+        arguments=taken.arguments,
+        entry=taken.entry,
+    )
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    refusal = Approval.objects.get().refusal
+    assert refusal == {str(forged.id): "the journal entry does not move this amount between these accounts"}
+    packing.release_refused()
+    ChainInstruction.objects.filter(id=forged.id).update(state="FAILED")
+    settle_all()
+    assert [state_of(made) for made in (taken, honest)] == ["FINAL", "FINAL"]
+    assert ChainSender.objects.count() == 2
+    assert_reconciled()

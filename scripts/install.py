@@ -138,7 +138,8 @@ def compile_kernels() -> None:
     """Let numba write its cache now, so that no worker compiles while clients wait."""
     if not list(CHECKOUT.glob("*/management/commands/compile_kernels.py")):
         return
-    sources = [CHECKOUT / "requirements.lock", *sorted((CHECKOUT / "risk").rglob("*.py"))]
+    kernels = [path for path in sorted((CHECKOUT / "risk").rglob("*.py")) if b"numba" in path.read_bytes()]
+    sources = [CHECKOUT / "requirements.lock", *kernels]
     stamp = Stamp(VENV / ".done-kernels", hash_of(sources))
     if not stamp.holds():
         run_step("Numerical kernels", [PYTHON, "manage.py", "compile_kernels"], log=LOG)

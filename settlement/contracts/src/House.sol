@@ -7,21 +7,13 @@ import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessMana
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
-import {Kind, MarginVault} from "./MarginVault.sol";
+import {MarginVault} from "./MarginVault.sol";
+import {Movement} from "./Movement.sol";
 import {Layer, Retention} from "./Retention.sol";
 import {Roles} from "./Roles.sol";
 import {RollingLimit} from "./RollingLimit.sol";
 import {SeriesEscrow} from "./SeriesEscrow.sol";
-
-/// @notice One movement of one vault; see MarginVault.post.
-struct Movement {
-    MarginVault vault;
-    Kind kind;
-    uint32 seq;
-    uint96 amount;
-    uint96 required;
-    bytes32 ref;
-}
+import {Kind} from "./Terms.sol";
 
 /// @title House: the intermediary's settlement account in one token, and the only writer of vault movements
 /// @notice Cash leaves to an accepted vault, retention or escrow, within a daily cap; to the disposal desk, as much as
@@ -100,10 +92,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     /// @param token_ the one token of this house
     /// @param manager access manager
     /// @param rulebookNotice_ seconds of notice of a new rulebook (30 days; none where everyone starts together)
-    constructor(IERC20 token_, address manager, uint256 rulebookNotice_)
-        AccessManaged(manager)
-        EIP712("House", "1")
-    {
+    constructor(IERC20 token_, address manager, uint256 rulebookNotice_) AccessManaged(manager) EIP712("House", "1") {
         (token, rulebookNotice, lastBeat) = (token_, rulebookNotice_, uint40(block.timestamp));
     }
 
@@ -238,13 +227,10 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     }
 
     /// @notice Raise the claim of a live notice on new evidence, with a second key's approval.
-    function raiseClaim(
-        MarginVault vault,
-        uint96 amount,
-        bytes32 evidence,
-        address approver,
-        bytes calldata signature
-    ) external restricted {
+    function raiseClaim(MarginVault vault, uint96 amount, bytes32 evidence, address approver, bytes calldata signature)
+        external
+        restricted
+    {
         _requireApproval(claimDigest(vault, amount, evidence), approver, signature);
         vault.raiseClaim(amount, evidence);
     }

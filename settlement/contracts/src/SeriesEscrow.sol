@@ -3,37 +3,16 @@ pragma solidity 0.8.30;
 
 import {IERC20, SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {Schedule, SeriesLog} from "./SeriesLog.sol";
 import {TrancheNote} from "./TrancheNote.sol";
-
-/// @notice The dates and periods of a series.
-/// @param subscribeBy unix seconds after which anyone may pull an offering that was not closed
-/// @param finalMaturity unix seconds after which no loss can be noticed
-/// @param challengePeriod seconds between a notice and its write-down
-/// @param expertPeriod seconds an expert has once a notice is challenged; then the notice stands as it was
-/// @param maturityGrace seconds after final maturity when anyone may release what is left
-struct Schedule {
-    uint40 subscribeBy;
-    uint40 finalMaturity;
-    uint32 challengePeriod;
-    uint32 expertPeriod;
-    uint32 maturityGrace;
-}
 
 /// @title SeriesEscrow: the collateral of one bond series, in ring-fenced slices
 /// @notice A slice covers one relationship and a tranche is a class of notes, junior first; the escrow holds one
 /// principal for each pair. A loss of a relationship writes down its own slice only, junior notes first, after a
 /// public notice and a challenge period. Cash leaves to note holders or, for an applied loss, to the house. Anyone
 /// can mature the series if the operator vanishes.
-contract SeriesEscrow is AccessManaged {
+contract SeriesEscrow is AccessManaged, SeriesLog {
     using SafeERC20 for IERC20;
-
-    enum Phase {
-        STRUCTURING,
-        OFFERING,
-        ON_RISK,
-        MATURED,
-        PULLED
-    }
 
     /// @dev pending: sum of the slice's noticed losses not yet applied or dropped.
     struct Slice {
@@ -80,45 +59,6 @@ contract SeriesEscrow is AccessManaged {
     mapping(uint256 tranche => uint256) public face;
     mapping(uint256 slice => mapping(uint256 tranche => Position)) private _positions;
 
-    event NotesSet(address[] notes);
-    event SliceAdded(uint256 indexed slice, bytes32 indexed relationship, uint96[] principal);
-    event PhaseChanged(Phase phase);
-    event Allotted(uint256 indexed tranche, address indexed investor, uint256 units);
-    event Subscribed(uint256 indexed tranche, address indexed investor, uint256 units);
-    event Refunded(uint256 indexed tranche, address indexed investor, uint256 units);
-    event LossNoticed(
-        uint64 indexed id, uint256 indexed slice, bytes32 indexed relationship, uint256 amount, bytes32 evidence, uint40 ready
-    );
-    event NoticeChallenged(uint64 indexed id, uint40 ready);
-    event NoticeRuled(uint64 indexed id, uint256 amount);
-    event LossCancelled(uint64 indexed seq, uint64 indexed id);
-    event LossApplied(
-        uint64 indexed seq, uint64 indexed id, uint256 indexed slice, bytes32 relationship, uint256 amount, uint256[] byTranche
-    );
-    event WrittenUp(
-        uint64 indexed seq, uint256 indexed slice, bytes32 indexed evidence, uint256 amount, uint256[] byTranche
-    );
-    event CouponPaid(uint64 indexed seq, uint256 indexed tranche, uint256 amount, bytes32 indexed ref);
-    event Repaid(
-        uint64 indexed seq, uint256 indexed slice, uint256 indexed tranche, uint256 amount, bytes32 ref
-    );
-    event Matured(uint64 indexed seq, uint256 amount);
-    event Paid(uint256 indexed tranche, address indexed holder, uint256 amount);
-
-    error WrongPhase(Phase phase);
-    error BadSchedule();
-    error BadStructure();
-    error BadSeq(uint64 want);
-    error NotHouse();
-    error NotReady();
-    error NoNotice();
-    error ExceedsAllotment();
-    error ExceedsPrincipal();
-    error ExceedsWrittenDown();
-    error Reserved();
-    error NotCovered();
-    error CashMissing();
-
     modifier onlyHouse() {
         if (msg.sender != house) revert NotHouse();
         _;
@@ -161,12 +101,16 @@ contract SeriesEscrow is AccessManaged {
 
     /// @notice Outstanding principal of a slice, base units.
     function slicePrincipal(uint256 slice) public view returns (uint256 total) {
-        for (uint256 t; t < notes.length; ++t) total += _positions[slice][t].principal;
+        for (uint256 t; t < notes.length; ++t) {
+            total += _positions[slice][t].principal;
+        }
     }
 
     /// @notice Outstanding principal of the series, base units.
     function principal() public view returns (uint256 total) {
-        for (uint256 t; t < notes.length; ++t) total += notes[t].principal();
+        for (uint256 t; t < notes.length; ++t) {
+            total += notes[t].principal();
+        }
     }
 
     /// @notice Cash the escrow must hold at least: principal, and what holders have not claimed yet.
@@ -192,12 +136,10 @@ contract SeriesEscrow is AccessManaged {
     }
 
     /// @notice Add a slice that covers one relationship, with the principal of each class, junior first.
-    function addSlice(bytes32 relationship, uint96[] calldata byTranche)
-        external
-        restricted
-        during(Phase.STRUCTURING)
-    {
-        if (notes.length == 0 || byTranche.length != notes.length || slices.length == MAX_SLICES) revert BadStructure();
+    function addSlice(bytes32 relationship, uint96[] calldata byTranche) external restricted during(Phase.STRUCTURING) {
+        if (notes.length == 0 || byTranche.length != notes.length || slices.length == MAX_SLICES) {
+            revert BadStructure();
+        }
         uint256 slice = slices.length;
         for (uint256 t; t < byTranche.length; ++t) {
             _positions[slice][t].principal = byTranche[t];

@@ -210,8 +210,8 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
 
     function supportsInterface(bytes4 interfaceId) external pure returns (bool) {
         return interfaceId == type(IERC165).interfaceId
-        // The standard's id covers its own six functions, without those inherited from ERC-165.
-        || interfaceId == type(IERC7943Fungible).interfaceId;
+            // The standard's id covers its own six functions, without those inherited from ERC-165.
+            || interfaceId == type(IERC7943Fungible).interfaceId;
     }
 
     /// @dev Rules of a transfer by the holder; minting needs an eligible receiver only.

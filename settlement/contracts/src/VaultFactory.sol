@@ -3,7 +3,8 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
-import {MarginVault, Terms} from "./MarginVault.sol";
+import {MarginVault} from "./MarginVault.sol";
+import {Terms} from "./Terms.sol";
 
 /// @title VaultFactory: the address of a vault is a function of its terms
 /// @notice Opening is open to anyone because it grants nothing: the house must still accept the vault, and nobody but

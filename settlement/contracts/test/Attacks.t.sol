@@ -2,8 +2,10 @@
 pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {House, Movement} from "../src/House.sol";
-import {Kind, MarginVault} from "../src/MarginVault.sol";
+import {House} from "../src/House.sol";
+import {Movement} from "../src/Movement.sol";
+import {MarginVault} from "../src/MarginVault.sol";
+import {Kind} from "../src/Terms.sol";
 import {Roles} from "../src/Roles.sol";
 import {NastyToken, SilentToken} from "./Tokens.sol";
 import {World} from "./World.sol";

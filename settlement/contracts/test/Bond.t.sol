@@ -2,7 +2,8 @@
 pragma solidity 0.8.30;
 
 import {House} from "../src/House.sol";
-import {Schedule, SeriesEscrow} from "../src/SeriesEscrow.sol";
+import {SeriesEscrow} from "../src/SeriesEscrow.sol";
+import {Schedule, SeriesLog} from "../src/SeriesLog.sol";
 import {TrancheNote} from "../src/TrancheNote.sol";
 import {BondWorld} from "./BondWorld.sol";
 
@@ -16,7 +17,7 @@ contract BondTest is BondWorld {
     function test_an_investor_pays_and_is_delivered_in_one_act_within_its_allotment() public {
         allot(0, 0, 10e6);
         vm.prank(investor(0));
-        vm.expectRevert(SeriesEscrow.ExceedsAllotment.selector);
+        vm.expectRevert(SeriesLog.ExceedsAllotment.selector);
         escrow.subscribe(0, 10e6 + 1);
         vm.prank(investor(0));
         escrow.subscribe(0, 4e6);
@@ -24,15 +25,15 @@ contract BondTest is BondWorld {
         assertEq(notes[0].balanceOf(investor(0)), 4e6, "delivered");
         allot(0, 1, 200e6);
         vm.prank(investor(1));
-        vm.expectRevert(SeriesEscrow.ExceedsPrincipal.selector);
+        vm.expectRevert(SeriesLog.ExceedsPrincipal.selector);
         escrow.subscribe(0, 2 * JUNIOR - 4e6 + 1);
-        vm.expectRevert(SeriesEscrow.NotCovered.selector);
+        vm.expectRevert(SeriesLog.NotCovered.selector);
         escrow.closeOffering();
     }
 
     function test_a_pulled_or_expired_offering_pays_everyone_back() public {
         subscribe(0, 0, 60e6);
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.expire();
         skip(7 days);
         vm.prank(address(0xBAD));
@@ -43,7 +44,7 @@ contract BondTest is BondWorld {
         escrow.refund(0, investor(0));
         assertEq(usdc.balanceOf(investor(0)), 200e6, "paid back");
         assertEq(escrow.liabilities(), 0, "nothing owed");
-        vm.expectRevert(abi.encodeWithSelector(SeriesEscrow.WrongPhase.selector, SeriesEscrow.Phase.PULLED));
+        vm.expectRevert(abi.encodeWithSelector(SeriesLog.WrongPhase.selector, SeriesLog.Phase.PULLED));
         escrow.closeOffering();
     }
 
@@ -68,9 +69,9 @@ contract BondTest is BondWorld {
         escrow.noticeLoss(1, 0, 30e6, "first");
         escrow.noticeLoss(2, 0, 70e6, "second");
         escrow.noticeLoss(3, 1, 5e6, "other slice");
-        vm.expectRevert(SeriesEscrow.ExceedsPrincipal.selector);
+        vm.expectRevert(SeriesLog.ExceedsPrincipal.selector);
         escrow.noticeLoss(4, 0, 1, "beyond the slice");
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.applyLoss(4, 1);
         skip(CHALLENGE);
         escrow.applyLoss(4, 2);
@@ -78,28 +79,28 @@ contract BondTest is BondWorld {
         escrow.applyLoss(6, 1);
         assertEq(escrow.slicePrincipal(0), 0, "A is used up");
         assertEq(escrow.slicePrincipal(1), JUNIOR + SENIOR, "B is untouched");
-        vm.expectRevert(SeriesEscrow.NoNotice.selector);
+        vm.expectRevert(SeriesLog.NoNotice.selector);
         escrow.applyLoss(7, 1);
     }
 
     function test_a_challenge_is_heard_once_and_cannot_veto_for_ever() public {
         sell();
         escrow.noticeLoss(1, 0, 30e6, "evidence");
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.rule(1, 0);
         skip(CHALLENGE - 1);
         escrow.challenge(1);
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.challenge(1);
         skip(EXPERT);
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.applyLoss(2, 1);
         skip(1);
         escrow.applyLoss(2, 1);
         assertEq(outstanding(0, 0), 10e6, "no answer: the notice stands");
         escrow.noticeLoss(3, 0, 30e6, "evidence");
         escrow.challenge(3);
-        vm.expectRevert(SeriesEscrow.ExceedsPrincipal.selector);
+        vm.expectRevert(SeriesLog.ExceedsPrincipal.selector);
         escrow.rule(3, 30e6 + 1);
         escrow.rule(3, 4e6);
         escrow.applyLoss(4, 3);
@@ -107,7 +108,7 @@ contract BondTest is BondWorld {
         escrow.noticeLoss(5, 0, 6e6, "evidence");
         escrow.challenge(5);
         escrow.rule(5, 0);
-        vm.expectRevert(SeriesEscrow.NoNotice.selector);
+        vm.expectRevert(SeriesLog.NoNotice.selector);
         escrow.applyLoss(6, 5);
     }
 
@@ -118,13 +119,13 @@ contract BondTest is BondWorld {
         assertEq(outstanding(0, 1), SENIOR, "senior first");
         assertEq(outstanding(0, 0), 5e6, "then junior");
         uint64 seq = next();
-        vm.expectRevert(SeriesEscrow.ExceedsWrittenDown.selector);
+        vm.expectRevert(SeriesLog.ExceedsWrittenDown.selector);
         house.writeUp(escrow, seq, 0, 35e6 + 1, "recovery");
-        vm.expectRevert(SeriesEscrow.ExceedsWrittenDown.selector);
+        vm.expectRevert(SeriesLog.ExceedsWrittenDown.selector);
         house.writeUp(escrow, seq, 1, 1, "slice B lost nothing");
         house.writeUp(escrow, seq, 0, 35e6, "recovery");
         assertEq(escrow.principal(), 200e6, "whole again");
-        vm.expectRevert(SeriesEscrow.NotHouse.selector);
+        vm.expectRevert(SeriesLog.NotHouse.selector);
         escrow.writeUp(seq + 1, 0, 1, "recovery");
     }
 
@@ -157,9 +158,9 @@ contract BondTest is BondWorld {
     function test_a_repayment_names_its_slice_and_leaves_what_notices_need() public {
         sell();
         escrow.noticeLoss(1, 0, 50e6, "evidence");
-        vm.expectRevert(SeriesEscrow.Reserved.selector);
+        vm.expectRevert(SeriesLog.Reserved.selector);
         escrow.repay(2, 0, 0, 1, "junior is reserved");
-        vm.expectRevert(SeriesEscrow.Reserved.selector);
+        vm.expectRevert(SeriesLog.Reserved.selector);
         escrow.repay(2, 0, 1, SENIOR - 10e6 + 1, "ten of senior are reserved");
         escrow.repay(2, 0, 1, SENIOR - 10e6, "free");
         escrow.repay(3, 1, 0, JUNIOR, "another slice");
@@ -172,10 +173,10 @@ contract BondTest is BondWorld {
 
     function test_servicing_is_numbered_without_gap() public {
         sell();
-        vm.expectRevert(abi.encodeWithSelector(SeriesEscrow.BadSeq.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(SeriesLog.BadSeq.selector, 1));
         escrow.noticeLoss(2, 0, 1, "evidence");
         escrow.noticeLoss(1, 0, 1, "evidence");
-        vm.expectRevert(abi.encodeWithSelector(SeriesEscrow.BadSeq.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(SeriesLog.BadSeq.selector, 2));
         house.payCoupon(escrow, 1, 0, 1, "again");
     }
 
@@ -185,33 +186,33 @@ contract BondTest is BondWorld {
         vm.warp(escrow.finalMaturity());
         escrow.noticeLoss(next(), 1, 10e6, "on the last day");
         skip(GRACE - 1);
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.mature();
         skip(1);
         vm.prank(address(0xBAD));
         escrow.mature();
         uint64 seq = next();
-        vm.expectRevert(abi.encodeWithSelector(SeriesEscrow.WrongPhase.selector, SeriesEscrow.Phase.MATURED));
+        vm.expectRevert(abi.encodeWithSelector(SeriesLog.WrongPhase.selector, SeriesLog.Phase.MATURED));
         escrow.applyLoss(seq, 3);
         assertEq(escrow.claim(0, investor(0)) + escrow.claim(0, investor(1)), 40e6, "junior");
         assertEq(escrow.claim(1, investor(1)) + escrow.claim(1, investor(2)), 120e6, "senior");
         house.writeUp(escrow, seq, 0, 8e6, "a late recovery");
         assertEq(escrow.claim(0, investor(0)), 6e6, "reaches those who bore the loss");
         assertEq(notes[0].redeemed() + notes[0].writtenDown() + notes[0].principal(), 80e6, "sum");
-        vm.expectRevert(abi.encodeWithSelector(SeriesEscrow.WrongPhase.selector, SeriesEscrow.Phase.MATURED));
+        vm.expectRevert(abi.encodeWithSelector(SeriesLog.WrongPhase.selector, SeriesLog.Phase.MATURED));
         escrow.noticeLoss(seq + 1, 1, 1, "too late");
     }
 
     function test_no_loss_is_noticed_after_final_maturity() public {
         sell();
         vm.warp(uint256(escrow.finalMaturity()) + 1);
-        vm.expectRevert(SeriesEscrow.NotReady.selector);
+        vm.expectRevert(SeriesLog.NotReady.selector);
         escrow.noticeLoss(1, 0, 1, "late");
     }
 
     function test_a_schedule_that_cannot_be_decided_in_time_is_refused() public {
         Schedule memory s = Schedule(uint40(time() + 1), uint40(time() + 2), 10, 10, 20);
-        vm.expectRevert(SeriesEscrow.BadSchedule.selector);
+        vm.expectRevert(SeriesLog.BadSchedule.selector);
         new SeriesEscrow(usdc, address(house), s, address(manager)); // deployCode would hide the reason
     }
 
@@ -252,11 +253,15 @@ contract BondTest is BondWorld {
         }
         for (uint256 t; t < 2; ++t) {
             uint256 shares;
-            for (uint256 i; i < 3; ++i) shares += notes[t].principalOf(investor(i));
+            for (uint256 i; i < 3; ++i) {
+                shares += notes[t].principalOf(investor(i));
+            }
             assertTrue(shares <= notes[t].principal() && shares + 3 > notes[t].principal(), "shares");
             assertEq(outstanding(0, t) + outstanding(1, t), notes[t].principal(), "slices add up to the class");
             assertEq(
-                notes[t].principal() + notes[t].writtenDown() + notes[t].redeemed(), notes[t].totalSupply(), "one number"
+                notes[t].principal() + notes[t].writtenDown() + notes[t].redeemed(),
+                notes[t].totalSupply(),
+                "one number"
             );
         }
     }

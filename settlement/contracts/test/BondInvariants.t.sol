@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {SeriesEscrow} from "../src/SeriesEscrow.sol";
+import {SeriesLog} from "../src/SeriesLog.sol";
 import {TrancheNote} from "../src/TrancheNote.sol";
 import {BondWorld} from "./BondWorld.sol";
 import {Test} from "./Test.sol";
@@ -36,7 +37,7 @@ contract BondHandler is BondWorld {
     function notice(uint256 slice, uint96 amount) external only(slice & 1) {
         (, uint128 pending) = escrow.slices(slice & 1);
         uint256 open = escrow.slicePrincipal(slice & 1) - pending;
-        if (escrow.phase() != SeriesEscrow.Phase.ON_RISK || open == 0 || time() > escrow.finalMaturity()) return;
+        if (escrow.phase() != SeriesLog.Phase.ON_RISK || open == 0 || time() > escrow.finalMaturity()) return;
         escrow.noticeLoss(next(), slice & 1, uint96(bound(amount, 1, open)), "evidence");
     }
 
@@ -46,10 +47,15 @@ contract BondHandler is BondWorld {
         uint256 juniorBefore = outstanding(slice, 0);
         uint256 seniorBefore = outstanding(slice, 1);
         bytes32 other = picture(1 - slice);
-        if (act % 4 == 0) try escrow.challenge(id) {} catch {}
-        else if (act % 4 == 1) try escrow.rule(id, uint96(bound(amount, 0, noticed))) {} catch {}
-        else if (act % 4 == 2) try escrow.cancelLoss(next(), id) {} catch {}
-        else try escrow.applyLoss(next(), id) {} catch {}
+        if (act % 4 == 0) {
+            try escrow.challenge(id) {} catch {}
+        } else if (act % 4 == 1) {
+            try escrow.rule(id, uint96(bound(amount, 0, noticed))) {} catch {}
+        } else if (act % 4 == 2) {
+            try escrow.cancelLoss(next(), id) {} catch {}
+        } else {
+            try escrow.applyLoss(next(), id) {} catch {}
+        }
         assertTrue(picture(1 - slice) == other, "a loss of one slice touched the other");
         if (outstanding(slice, 1) != seniorBefore) assertEq(outstanding(slice, 0), 0, "senior before junior");
         assertTrue(juniorBefore - outstanding(slice, 0) <= noticed, "more than was noticed");
@@ -97,7 +103,7 @@ contract BondHandler is BondWorld {
     function pass(uint32 duration) external {
         skip(duration % 20 days);
         bool due = time() >= uint256(escrow.finalMaturity()) + GRACE;
-        if (due && escrow.phase() == SeriesEscrow.Phase.ON_RISK) escrow.mature();
+        if (due && escrow.phase() == SeriesLog.Phase.ON_RISK) escrow.mature();
     }
 }
 
@@ -128,7 +134,9 @@ contract BondInvariants is Test {
             assertEq(lostA + lostB, note.writtenDown(), "losses make the class's");
             assertEq(note.principal() + note.writtenDown() + note.redeemed(), note.totalSupply(), "one number");
             uint256 shares;
-            for (uint256 i; i < 3; ++i) shares += note.principalOf(address(uint160(0x1A0000 + i)));
+            for (uint256 i; i < 3; ++i) {
+                shares += note.principalOf(address(uint160(0x1A0000 + i)));
+            }
             assertTrue(shares <= note.principal() && shares + 3 > note.principal(), "holders");
         }
     }
@@ -136,7 +144,9 @@ contract BondInvariants is Test {
     function invariant_what_holders_can_claim_is_owed() public view {
         uint256 claims;
         for (uint256 t; t < 2; ++t) {
-            for (uint256 i; i < 3; ++i) claims += handler.note(t).claimable(address(uint160(0x1A0000 + i)));
+            for (uint256 i; i < 3; ++i) {
+                claims += handler.note(t).claimable(address(uint160(0x1A0000 + i)));
+            }
         }
         assertTrue(claims <= handler.theEscrow().owedTotal(), "owed");
     }

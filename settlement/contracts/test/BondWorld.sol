@@ -2,7 +2,8 @@
 pragma solidity 0.8.30;
 
 import {Eligibility} from "../src/Eligibility.sol";
-import {Schedule, SeriesEscrow} from "../src/SeriesEscrow.sol";
+import {SeriesEscrow} from "../src/SeriesEscrow.sol";
+import {Schedule} from "../src/SeriesLog.sol";
 import {TrancheNote} from "../src/TrancheNote.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
 import {World} from "./World.sol";

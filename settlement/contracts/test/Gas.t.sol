@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Movement} from "../src/House.sol";
-import {Kind, MarginVault} from "../src/MarginVault.sol";
+import {Movement} from "../src/Movement.sol";
+import {MarginVault} from "../src/MarginVault.sol";
+import {Kind} from "../src/Terms.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
 import {World} from "./World.sol";
 
@@ -30,14 +31,21 @@ contract GasTest is World {
         Movement[] memory movements = new Movement[](size);
         for (uint256 i; i < size; ++i) {
             movements[i] = Movement(
-                vaults[i], kind, vaults[i].seq() + 1, kind == Kind.REQUIRE ? 0 : 1_234_567, 7_654_321, keccak256(abi.encode(i))
+                vaults[i],
+                kind,
+                vaults[i].seq() + 1,
+                kind == Kind.REQUIRE ? 0 : 1_234_567,
+                7_654_321,
+                keccak256(abi.encode(i))
             );
         }
         uint64 id = house.batchId() + 1;
         bytes memory approval = approve(id, movements);
         house.postBatch(id, 0, movements, approver(), approval);
         uint256 used = vm.lastCallGas().gasTotalUsed;
-        for (uint256 i; i < size; ++i) assertEq(vaults[i].seq(), movements[i].seq, "settled");
+        for (uint256 i; i < size; ++i) {
+            assertEq(vaults[i].seq(), movements[i].seq, "settled");
+        }
         return used;
     }
 
@@ -47,7 +55,8 @@ contract GasTest is World {
     }
 
     function test_a_movement_costs_at_most_1_4_times_the_floor() public {
-        (uint256 debit, uint256 credit, uint256 require_) = (marginal(Kind.DEBIT), marginal(Kind.CREDIT), marginal(Kind.REQUIRE));
+        (uint256 debit, uint256 credit, uint256 require_) =
+            (marginal(Kind.DEBIT), marginal(Kind.CREDIT), marginal(Kind.REQUIRE));
         emit log_named_uint("marginal gas DEBIT", debit);
         emit log_named_uint("marginal gas CREDIT", credit);
         emit log_named_uint("marginal gas REQUIRE", require_);
@@ -58,7 +67,8 @@ contract GasTest is World {
         Movement[] memory movements = new Movement[](BATCH);
         for (uint256 i; i < BATCH; ++i) {
             Kind kind = i % 2 == 0 ? Kind.DEBIT : Kind.CREDIT;
-            movements[i] = Movement(vaults[i], kind, vaults[i].seq() + 1, 1_234_567, 7_654_321, keccak256(abi.encode(i)));
+            movements[i] =
+                Movement(vaults[i], kind, vaults[i].seq() + 1, 1_234_567, 7_654_321, keccak256(abi.encode(i)));
         }
         uint64 id = house.batchId() + 1;
         bytes memory approval = approve(id, movements);

@@ -2,8 +2,10 @@
 pragma solidity 0.8.30;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
-import {House, Movement} from "../src/House.sol";
-import {Kind, MarginVault} from "../src/MarginVault.sol";
+import {House} from "../src/House.sol";
+import {Movement} from "../src/Movement.sol";
+import {MarginVault} from "../src/MarginVault.sol";
+import {Kind} from "../src/Terms.sol";
 import {Roles} from "../src/Roles.sol";
 import {VaultFactory} from "../src/VaultFactory.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";

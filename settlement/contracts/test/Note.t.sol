@@ -108,13 +108,17 @@ contract NoteTest is BondWorld {
     function test_a_write_down_costs_the_same_for_a_thousand_holders() public {
         TrancheNote many = newNote(address(this));
         address[] memory list = new address[](1_000);
-        for (uint256 i; i < 1_000; ++i) list[i] = address(uint160(0x500000 + i));
+        for (uint256 i; i < 1_000; ++i) {
+            list[i] = address(uint160(0x500000 + i));
+        }
         register.set(list, type(uint40).max);
         many.mint(list[0], 1_000);
         uint256 before = gasleft();
         many.writeDown(1);
         uint256 few = before - gasleft();
-        for (uint256 i = 1; i < 1_000; ++i) many.mint(list[i], 1_000);
+        for (uint256 i = 1; i < 1_000; ++i) {
+            many.mint(list[i], 1_000);
+        }
         before = gasleft();
         many.writeDown(1);
         assertTrue(before - gasleft() <= few, "gas");

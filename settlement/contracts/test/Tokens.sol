@@ -2,7 +2,6 @@
 pragma solidity 0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {House, Movement} from "../src/House.sol";
 
 /// @notice A token with the bad habits of real ones, each switched on by a test.
 contract NastyToken is ERC20("Nasty", "NSTY") {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Kind, MarginVault, Terms} from "../src/MarginVault.sol";
+import {MarginVault} from "../src/MarginVault.sol";
+import {Kind, Terms} from "../src/Terms.sol";
 import {VaultFactory} from "../src/VaultFactory.sol";
 import {DemoUSDC, DemoWBTC} from "../src/demo/DemoTokens.sol";
 import {World} from "./World.sol";

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {House, Movement} from "../src/House.sol";
-import {Kind, MarginVault} from "../src/MarginVault.sol";
+import {House} from "../src/House.sol";
+import {Movement} from "../src/Movement.sol";
+import {MarginVault} from "../src/MarginVault.sol";
+import {Kind} from "../src/Terms.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
 import {Test} from "./Test.sol";
 import {World} from "./World.sol";
@@ -65,7 +67,9 @@ contract VaultHandler is World {
     function move(uint256 i, uint8 kind, uint96 amount, uint96 required, uint32 wrongSeq) external only(i & 1) {
         i &= 1;
         Movement[] memory one = new Movement[](1);
-        one[0] = movement(vaults[i], Kind(kind % 4), uint96(bound(amount, 0, 6_000e6)), uint96(bound(required, 0, 11_000e6)));
+        one[0] = movement(
+            vaults[i], Kind(kind % 4), uint96(bound(amount, 0, 6_000e6)), uint96(bound(required, 0, 11_000e6))
+        );
         if (wrongSeq % 5 == 0) one[0].seq = wrongSeq;
         uint32 want = vaults[i].seq() + 1;
         uint256 houseBefore = usdc.balanceOf(address(house));
@@ -87,7 +91,9 @@ contract VaultHandler is World {
         two[1] = movement(vaults[1], Kind.CREDIT, uint96(bound(credit, 0, 6_000e6)), 100e6);
         fold(two);
         if (vaults[0].seq() == two[0].seq) (taken[0], movements[0]) = (taken[0] + two[0].amount, movements[0] + 1);
-        if (vaults[1].seq() == two[1].seq) (credited[1], movements[1]) = (credited[1] + two[1].amount, movements[1] + 1);
+        if (vaults[1].seq() == two[1].seq) {
+            (credited[1], movements[1]) = (credited[1] + two[1].amount, movements[1] + 1);
+        }
     }
 
     function fold(Movement[] memory list) private {
@@ -99,11 +105,17 @@ contract VaultHandler is World {
         i &= 1;
         MarginVault vault = vaults[i];
         vm.startPrank(client(i));
-        if (act % 6 < 2) vault.requestWithdraw(amount);
-        else if (act % 6 == 2) try vault.requestExit() {} catch {}
-        else if (act % 6 == 3) try vault.cancelExit() {} catch {}
-        else if (act % 6 == 4) try vault.cure() {} catch {}
-        else vault.proposePayout(address(0));
+        if (act % 6 < 2) {
+            vault.requestWithdraw(amount);
+        } else if (act % 6 == 2) {
+            try vault.requestExit() {} catch {}
+        } else if (act % 6 == 3) {
+            try vault.cancelExit() {} catch {}
+        } else if (act % 6 == 4) {
+            try vault.cure() {} catch {}
+        } else {
+            vault.proposePayout(address(0));
+        }
         vm.stopPrank();
     }
 
@@ -190,7 +202,9 @@ contract VaultInvariants is Test {
     }
 
     function invariant_numbers_run_without_gap_and_the_head_folds_every_batch() public view {
-        for (uint256 i; i < 2; ++i) assertEq(handler.vaults(i).seq(), handler.movements(i), "seq");
+        for (uint256 i; i < 2; ++i) {
+            assertEq(handler.vaults(i).seq(), handler.movements(i), "seq");
+        }
         assertEq(handler.theHouse().batchId(), handler.batches(), "batch");
         assertTrue(handler.theHouse().head() == handler.head(), "head");
     }
@@ -206,6 +220,8 @@ contract VaultInvariants is Test {
     }
 
     function invariant_a_seizure_takes_the_claim_at_most() public view {
-        for (uint256 i; i < 2; ++i) assertTrue(handler.claimSeized(i) <= handler.claimAmount(i), "claim");
+        for (uint256 i; i < 2; ++i) {
+            assertTrue(handler.claimSeized(i) <= handler.claimAmount(i), "claim");
+        }
     }
 }

@@ -3,8 +3,10 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
-import {House, Movement} from "../src/House.sol";
-import {Kind, MarginVault, Terms} from "../src/MarginVault.sol";
+import {House} from "../src/House.sol";
+import {Movement} from "../src/Movement.sol";
+import {MarginVault} from "../src/MarginVault.sol";
+import {Kind, Terms} from "../src/Terms.sol";
 import {RoleTable} from "../src/RoleTable.sol";
 import {Roles} from "../src/Roles.sol";
 import {VaultFactory} from "../src/VaultFactory.sol";

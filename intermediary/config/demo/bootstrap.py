@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -109,9 +110,8 @@ class Builder:
             )
         group = officers.ensure_officer_group()
         for officer in self.cast.officers:
-            user = User.objects.create_user(officer.username, password=PASSWORD, first_name=officer.name, is_staff=True)
+            user = self._user(officer.username, officer.name, is_staff=True)
             user.groups.add(group)
-            self.users[officer.username] = user
         for client in self.cast.clients:
             party = Party.objects.create(
                 legal_name=client.legal_name,
@@ -132,10 +132,18 @@ class Builder:
             signer = keys.investor(self.cast, investor.key)
             self._member(f"investor.{investor.key}", investor.legal_name, party, signer)
 
-    def _member(self, username: str, name: str, party: Party, signer: Signer) -> None:
-        user = User.objects.create_user(username, password=PASSWORD, first_name=name[:150])
-        Membership.objects.create(user=user, party=party)
+    def _user(self, username: str, name: str, *, is_staff: bool = False) -> User:
+        user = User.objects.create(username=username, password=self._hash, first_name=name[:150], is_staff=is_staff)
         self.users[username] = user
+        return user
+
+    @cached_property
+    def _hash(self) -> str:
+        """One hash for the one public password: thirteen would take as many seconds and protect nothing."""
+        return make_password(PASSWORD)
+
+    def _member(self, username: str, name: str, party: Party, signer: Signer) -> None:
+        Membership.objects.create(user=self._user(username, name), party=party)
         proof = signer.sign_typed(onboarding.wallet_typed_data(party, signer.address))
         onboarding.prove_wallet(actor=username, party=party, address=signer.address, signature="0x" + proof.hex())
 
@@ -167,7 +175,7 @@ class Builder:
         cycle.settle_all(mine=mine)
         with transaction.atomic(durable=True):
             for receipt in HouseReceipt.objects.all():
-                receipts.book_capital(receipt_id=receipt.id)
+                receipts.book_capital(actor=self.cast.officers[0].username, receipt_id=receipt.id)
 
     def relationships(self) -> None:
         """Terms signed by both sides; vaults and retentions opened from them."""

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from asgiref.sync import sync_to_async
-from django.db import connection, connections
+from django.db import connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
@@ -162,9 +162,14 @@ def _audience(request: HttpRequest) -> Audience:
     return Audience(ids=frozenset(ids))
 
 
+def _give_connection_back() -> None:
+    """Runs in the request's own thread, where its connection lives."""
+    connections["default"].close()
+
+
 async def messages(audience: Audience) -> AsyncIterator[bytes]:
     """The text of a stream. The request's database connection is given back before the first wait."""
-    await sync_to_async(connection.close)()
+    await sync_to_async(_give_connection_back)()
     with switchboard().stream(audience) as stream:
         yield b"retry: 2000\n\n"
         while True:

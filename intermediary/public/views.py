@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
@@ -77,14 +78,14 @@ def status(request: HttpRequest, chain_facts: Callable[[], Any]) -> HttpResponse
     return render(request, "public/status.html", context)
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """No such page, or not yours: one answer."""
-    return render(request, "404.html", status=404)
+def not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    """No such page, or not yours: one answer. Drawn without the request: its database role is gone by now."""
+    return HttpResponse(render_to_string("404.html"), status=404)
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
+def server_error(_request: HttpRequest) -> HttpResponse:
     """Our fault. Drawn without context or database: either may be what broke."""
-    return HttpResponse((Path(settings.BASE_DIR) / "templates" / "500.html").read_text(), status=500)
+    return HttpResponse(render_to_string("500.html"), status=500)
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def layers_bar(layers: Any, scale_base_units: int = 0, tall: bool = False) -> Sa
             shapes.append((left, layer.loss_base_units * 1000 / end, "f-bad"))
     gaps = [layer.attach_base_units * 1000 / end for layer in layers[1:]]
     words = ", ".join(
-        f"{layer.label}: {from_base_units(layer.loss_base_units, 6):,.0f} of"
+        f"{tones[layer.kind].capitalize()}: {from_base_units(layer.loss_base_units, 6):,.0f} of"
         f" {from_base_units(layer.size_base_units, 6):,.0f} {SETTLEMENT_CODE} paid"
         for layer in layers
     )

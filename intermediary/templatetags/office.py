@@ -8,7 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from intermediary.money import from_base_units
-from intermediary.templatetags.display import NOTHING
+from intermediary.templatetags.display import NOTHING, money
 
 register = template.Library()
 FILL = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
@@ -82,3 +82,9 @@ def tree(value: Any) -> Any:
     from intermediary.admin.columns import tree as drawn
 
     return drawn(value)
+
+
+@register.simple_tag
+def left_of(layer: Any) -> SafeString:
+    """What a layer can still pay."""
+    return money(layer.size_base_units - layer.loss_base_units)

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from intermediary.config.supervisor.child import Child, end_strays, strays
-from intermediary.config.supervisor.environment import MARKER, given_database_urls, role_environment, shared_environment
+from intermediary.config.supervisor.environment import (
+    MARKER,
+    given_database_urls,
+    require_given_servers,
+    role_environment,
+    shared_environment,
+)
 from intermediary.config.supervisor.processes import Identity, choose_port, port_is_free, wait_until
 from intermediary.config.supervisor.progress import telling_lines
 from intermediary.config.supervisor.run import choose_web_port
@@ -157,6 +163,13 @@ def test_some_database_addresses_without_the_others_are_refused() -> None:
     assert given_database_urls(DATABASES) == DATABASES
     with pytest.raises(CannotStart, match="DATABASE_OWNER_URL, DATABASE_POSTER_URL"):
         given_database_urls({name: DATABASES[name] for name in ("DATABASE_URL", "DATABASE_WORKER_URL")})
+
+
+def test_a_given_server_that_does_not_answer_is_named() -> None:
+    port = choose_port()
+    with pytest.raises(CannotStart, match=f"BROKER_URL names 127.0.0.1:{port}, which does not answer"):
+        require_given_servers({"BROKER_URL": f"amqp://guest@127.0.0.1:{port}//"})
+    require_given_servers({})
 
 
 def test_the_table_starts_the_web_first_and_keeps_the_demo_out_of_production() -> None:

@@ -1,12 +1,16 @@
 """The environment a process is started with: the addresses of its own role only, and where to keep state."""
 
 import os
+import socket
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from intermediary.config.supervisor.database_roles import LOGINS
 from intermediary.config.supervisor.state import CannotStart, StateDirectory
 
 MARKER = "BULKHEAD_SUPERVISOR"  # in every process of ours and of no other: how strays are recognised
+CONNECT_SECONDS = 5.0  # a server on another continent answers within one
+DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "amqp": 5672, "https": 443, "http": 80}
 ROLE_VARIABLES = {
     "owner": "DATABASE_OWNER_URL",
     "web": "DATABASE_URL",
@@ -28,6 +32,20 @@ def given_database_urls(environment: Mapping[str, str] = os.environ) -> dict[str
             missing=missing,
         )
     return given
+
+
+def require_given_servers(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse to start over a server of somebody else's that does not even accept a connection."""
+    for variable in (*LOGINS, "DATABASE_ADMIN_URL", "BROKER_URL", "CHAIN_RPC_URLS"):
+        for address in filter(None, environment.get(variable, "").split(",")):
+            parts = urlsplit(address)
+            host, port = parts.hostname or "localhost", parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
+            try:
+                socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+            except OSError as error:
+                raise CannotStart(
+                    "given_servers_answer", f"{variable} names {host}:{port}, which does not answer ({error.strerror})."
+                ) from error
 
 
 def shared_environment(state: StateDirectory, addresses: Mapping[str, str]) -> dict[str, str]:

@@ -11,14 +11,22 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+import psycopg
+
 from intermediary.config.services import EMBEDDED, Services, services
 from intermediary.config.supervisor import database_roles, embedded, world
 from intermediary.config.supervisor.child import Child, end_strays
-from intermediary.config.supervisor.environment import given_database_urls, role_environment, shared_environment
+from intermediary.config.supervisor.environment import (
+    given_database_urls,
+    require_given_servers,
+    role_environment,
+    shared_environment,
+)
 from intermediary.config.supervisor.processes import LOOPBACK, choose_port, port_is_free, wait_until
 from intermediary.config.supervisor.progress import StepFailed, say, tell_failure
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, write_private
@@ -73,6 +81,12 @@ def run(state: StateDirectory, *, fresh: bool) -> int:
         say(f"Bulkhead cannot start: {refusal.message}")
     except OSError as error:
         say(f"Bulkhead cannot start: {error.strerror} ({error.filename or state.root})")
+    except psycopg.Error as error:
+        say(f"Bulkhead cannot start: the database refused. {str(error).strip().splitlines()[0]}")
+    except Exception as error:  # noqa: BLE001 - a fault of ours: one line for the person, all of it in the log
+        log = state.log_file("supervisor")
+        write_private(log, traceback.format_exc())
+        say(f"Bulkhead stopped on a fault of its own: {error!r}. The whole story: {log}")
     return 1
 
 
@@ -99,6 +113,7 @@ def _serve(installation: Installation) -> None:
     state = installation.state
     given = given_database_urls()
     say(f"Starting Bulkhead ({installation.mode}) in {state.root}")
+    require_given_servers()
     chain_is_ours = installation.mode == "demo" and not os.environ.get("CHAIN_RPC_URLS")
     if chain_is_ours and world.chain_was_lost(state):
         say("  ! The demo chain was killed at the last stop and lost its blocks. The demo world is built again.")

@@ -74,6 +74,12 @@ class Client:
     def vault(self, asset: str = "USDC") -> ChainTarget:
         return ChainTarget.objects.get(cell=self.cell, kind="VAULT", asset_id=asset)
 
+    @property
+    def party(self) -> Party:
+        """Whom the relationship is with."""
+        assert self.cell.party is not None
+        return self.cell.party
+
     def held(self, asset: str = "USDC") -> int:
         return ledger.balance(self.cell.id, AccountKind.CLIENT_MARGIN, asset)
 

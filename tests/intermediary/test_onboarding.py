@@ -15,24 +15,22 @@ pytestmark = pytest.mark.django_db
 
 def test_a_wallet_is_proved_by_its_own_key_only() -> None:
     own = client("R-1")
-    assert own.cell.party is not None
     stranger = key_of("stranger")
-    challenge = onboarding.wallet_typed_data(own.cell.party, stranger.address)
+    challenge = onboarding.wallet_typed_data(own.party, stranger.address)
     by_another = "0x" + own.key.sign_typed_data(full_message=challenge).signature.hex()
     for signature in (by_another, "0x", "zz", "0x" + "00" * 65):
         with pytest.raises(Refusal, match="signature_wrong"):
-            onboarding.prove_wallet(actor="x", party=own.cell.party, address=stranger.address, signature=signature)
+            onboarding.prove_wallet(actor="x", party=own.party, address=stranger.address, signature=signature)
     with pytest.raises(BadInput, match="not_an_address"):
-        onboarding.prove_wallet(actor="x", party=own.cell.party, address="0x12", signature=by_another)
+        onboarding.prove_wallet(actor="x", party=own.party, address="0x12", signature=by_another)
 
 
 def test_a_wallet_belongs_to_one_party() -> None:
     first, second = client("R-1"), client("R-2")
-    assert second.cell.party is not None
-    challenge = onboarding.wallet_typed_data(second.cell.party, first.key.address)
+    challenge = onboarding.wallet_typed_data(second.party, first.key.address)
     proof = "0x" + first.key.sign_typed_data(full_message=challenge).signature.hex()
     with pytest.raises(Refusal, match="wallet_taken"):
-        onboarding.prove_wallet(actor="x", party=second.cell.party, address=first.key.address, signature=proof)
+        onboarding.prove_wallet(actor="x", party=second.party, address=first.key.address, signature=proof)
 
 
 def test_new_terms_need_both_signatures_of_exactly_these_terms() -> None:

@@ -1,0 +1,129 @@
+"""How one column of a table is shown to an officer, decided by the type of its field.
+
+Money gets its unit and its exact value on hover, times their zone, states a colour and a word, hashes a copy button,
+JSON a readable list. Used by lists, by detail pages and by inlines alike.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from intermediary.models.base import BaseUnitsField, ExactField
+from intermediary.templatetags import display
+
+Show = Callable[[Any], Any]
+
+DIGEST_FROM = 20  # shorter texts are shown whole
+PLACES_MAX = 8  # no quantity or price of ours means more on a screen; the rest is on hover
+STATES = ("state", "outcome")
+
+
+def column(model: type[models.Model], name: str, asset: str = "") -> Show:
+    """The column of this field. `asset` is the path from the row to the asset its amounts are in; empty: settlement."""
+    field = model._meta.get_field(name)
+    assert isinstance(field, models.Field), f"{name} is not a column of {model.__name__}"
+    label = str(field.verbose_name).replace(" base units", "").replace(" id", "")
+    show = _shown_as(field, asset)
+
+    @admin.display(description=label[:1].upper() + label[1:], ordering=name)
+    def shown(row: Any) -> Any:
+        return show(row)
+
+    if isinstance(field, models.BooleanField):
+        shown.boolean = True  # type: ignore[attr-defined]  # the admin reads it off the function
+    shown.__name__ = name
+    return shown
+
+
+def _shown_as(field: "models.Field[Any, Any]", asset: str) -> Show:
+    name = field.name
+    if isinstance(field, BaseUnitsField):
+        return lambda row: display.money(getattr(row, name), follow(row, asset) if asset else None)
+    if isinstance(field, ExactField | models.DecimalField):
+        return lambda row: exact(getattr(row, name))
+    if isinstance(field, models.DateTimeField):
+        return lambda row: display.when(getattr(row, name))
+    if isinstance(field, models.ForeignKey):
+        return lambda row: link(getattr(row, name))
+    if isinstance(field, models.JSONField):
+        return lambda row: tree(getattr(row, name))
+    if name in STATES and field.choices:
+        return lambda row: display.badge(getattr(row, name), getattr(row, f"get_{name}_display")())
+    if field.choices:
+        return lambda row: getattr(row, f"get_{name}_display")()
+    if isinstance(field, models.CharField | models.TextField | models.UUIDField):
+        return lambda row: text(getattr(row, name))
+    if isinstance(field, models.FloatField):
+        return lambda row: display.number(getattr(row, name), 6)
+    return lambda row: getattr(row, name)
+
+
+def follow(row: Any, path: str) -> Any:
+    """The value at the end of a path of relations: `target__asset`."""
+    for name in path.split("__"):
+        row = getattr(row, name)
+    return row
+
+
+def exact(value: Decimal | None) -> SafeString:
+    """A decimal with the places that it has, eight at most."""
+    if value is None:
+        return display.NOTHING
+    exponent = value.normalize().as_tuple().exponent
+    places = min(PLACES_MAX, max(0, -exponent)) if isinstance(exponent, int) else 0
+    return display.number(value, places)
+
+
+def text(value: Any) -> Any:
+    """Words as they are; a long word without spaces (a hash, an address, a key) short and with a copy button."""
+    if value in (None, ""):
+        return display.NOTHING
+    words = str(value)
+    return display.digest(words, "value") if len(words) >= DIGEST_FROM and " " not in words else words
+
+
+def link(row: models.Model | None) -> Any:
+    """The other row, linked to its own page when it has one."""
+    if row is None:
+        return display.NOTHING
+    try:
+        address = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    except NoReverseMatch:
+        return str(row)
+    shown = str(row)
+    if shown.startswith(f"{type(row).__name__} object"):
+        shown = f"{row._meta.verbose_name} {str(row.pk)[-6:]}"
+    return format_html('<a class="to" href="{}">{}</a>', address, shown)
+
+
+def tree(value: Any) -> Any:
+    """A JSON value as nested lists; money under names that end in `_base_units` as money."""
+    if value in (None, {}, []):
+        return display.NOTHING
+    if isinstance(value, dict):
+        rows = format_html_join(
+            "", "<dt>{}</dt><dd>{}</dd>", ((words(key), leaf(key, item)) for key, item in value.items())
+        )
+        return format_html('<dl class="facts tree">{}</dl>', rows)
+    if isinstance(value, list):
+        return format_html('<ul class="tree">{}</ul>', format_html_join("", "<li>{}</li>", ((tree(x),) for x in value)))
+    return text(value)
+
+
+def leaf(key: str, value: Any) -> Any:
+    """One value of a JSON object, by its name."""
+    if key.endswith("_base_units") and isinstance(value, int):
+        return display.money(value)
+    return tree(value)
+
+
+def words(key: str) -> str:
+    """A JSON name in words."""
+    plain = str(key).removesuffix("_base_units").replace("_", " ")
+    return plain[:1].upper() + plain[1:]

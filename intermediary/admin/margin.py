@@ -1,0 +1,72 @@
+"""Margin: current requirements, calls with their clocks, withdrawals, variation payments."""
+
+from django.contrib import admin
+
+from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
+from intermediary.models import (
+    CallEvent,
+    CallIncrement,
+    ClockStop,
+    MarginCall,
+    MarginPoint,
+    MarginState,
+    VariationPayment,
+    Withdrawal,
+)
+
+
+@admin.register(MarginState)
+class MarginStateAdmin(ReadOnlyAdmin):
+    columns = (
+        "cell", "exposure_base_units", "independent_amount_base_units", "threshold_base_units", "required_base_units",
+        "held_base_units", "at",
+    )  # fmt: skip
+    search_fields = ("cell__code",)
+    ordering = ("cell__code",)
+
+
+class IncrementInline(ReadOnlyInline):
+    model = CallIncrement
+    columns = ("amount_base_units", "unmet_base_units", "deliver_by", "at")
+
+
+class CallEventInline(ReadOnlyInline):
+    model = CallEvent
+    columns = ("at", "before", "after", "amount_base_units", "note")
+
+
+@admin.register(MarginCall)
+class MarginCallAdmin(ReadOnlyAdmin):
+    columns = ("cell", "state", "amount_base_units", "pledged_base_units", "deliver_by", "met_at", "at")
+    search_fields = ("cell__code",)
+    list_filter = ("state", "direction")
+    date_hierarchy = "at"
+    inlines = (IncrementInline, CallEventInline)
+
+
+@admin.register(MarginPoint)
+class MarginPointAdmin(ReadOnlyAdmin):
+    columns = ("cell", "required_base_units", "held_base_units", "exposure_base_units", "at")
+    search_fields = ("cell__code",)
+    date_hierarchy = "at"
+
+
+@admin.register(Withdrawal)
+class WithdrawalAdmin(ReadOnlyAdmin):
+    columns = ("cell", "asset", "amount_base_units", "state", "requested_by", "at")
+    money_asset = "asset"
+    search_fields = ("cell__code",)
+    list_filter = ("state", "asset")
+    date_hierarchy = "at"
+
+
+@admin.register(VariationPayment)
+class VariationPaymentAdmin(ReadOnlyAdmin):
+    columns = ("cell", "amount_base_units", "instruction", "reversed_at", "at")
+    search_fields = ("cell__code",)
+    date_hierarchy = "at"
+
+
+@admin.register(ClockStop)
+class ClockStopAdmin(ReadOnlyAdmin):
+    columns = ("started_at", "ended_at", "reason")

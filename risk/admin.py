@@ -1,0 +1,41 @@
+"""Market and risk for officers, read-only: snapshots, ticks and their shards, kept requirements, live risk."""
+
+from django.contrib import admin
+
+from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
+from risk.models import LayerRisk, RequirementRecord, Snapshot, Tick, TickShard
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    columns = ("as_of", "source", "id")
+    search_fields = ("id", "source")
+    date_hierarchy = "as_of"
+
+
+class TickShardInline(ReadOnlyInline):
+    model = TickShard
+    columns = ("number", "of", "cells", "done_at", "refused")
+
+
+@admin.register(Tick)
+class TickAdmin(ReadOnlyAdmin):
+    columns = ("at", "snapshot", "started_at", "done_at")
+    search_fields = ("snapshot__id",)
+    date_hierarchy = "at"
+    inlines = (TickShardInline,)
+
+
+@admin.register(RequirementRecord)
+class RequirementRecordAdmin(ReadOnlyAdmin):
+    columns = ("at", "cell", "cause", "independent_amount_base_units", "ruleset_hash", "book_hash")
+    search_fields = ("cell__code", "ruleset_hash", "book_hash")
+    list_filter = ("cause",)
+    date_hierarchy = "at"
+
+
+@admin.register(LayerRisk)
+class LayerRiskAdmin(ReadOnlyAdmin):
+    columns = ("cell", "layer", "expected_loss", "probability_first_loss", "probability_last_loss", "at")
+    search_fields = ("cell__code",)
+    ordering = ("cell__code", "layer__attach_base_units")

@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONE, SELF
 
+from intermediary.config.unfold import UNFOLD as UNFOLD  # the officers' admin
+
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 MODE = os.environ.get("BULKHEAD_MODE", "demo")  # demo | production | test
 VAR_DIR = Path(os.environ.get("BULKHEAD_VAR", BASE_DIR / "var"))
@@ -25,8 +27,8 @@ INSTALLED_APPS = [
     "risk",
     "bonds",
     "settlement",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "intermediary.config.office.apps.OfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -42,7 +42,9 @@ def stress_bar(layers: Iterable[Any], loss_base_units: int | None) -> SafeString
 
 
 @register.simple_tag
-def waterfall_bar(layers: Iterable[Any], loss_base_units: int, uncovered_base_units: int, top_base_units: int) -> SafeString:
+def waterfall_bar(
+    layers: Iterable[Any], loss_base_units: int, uncovered_base_units: int, top_base_units: int
+) -> SafeString:
     """A determined loss poured through the layers: paid parts solid, what is left of each layer pale, UNCOVERED red."""
     end = max(top_base_units, loss_base_units, 1)
     shapes = [("f-track", 0.0, 1000.0)]

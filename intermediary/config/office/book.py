@@ -1,0 +1,134 @@
+"""The desk's book: every relationship with what it owes, what is held, and what would carry its stressed loss.
+
+Amounts are settlement base units. Numbers come from the last requirement of each relationship; nothing is computed
+here that the engine has not computed already.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from intermediary import ledger
+from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, MarginCall, MarginState
+
+OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
+
+
+@dataclass(frozen=True)
+class BookRow:
+    """One relationship as the desk sees it."""
+
+    cell: Cell
+    margin: MarginState | None
+    layers: tuple[Layer, ...]
+    call: MarginCall | None
+    unmet_base_units: int
+    case: DefaultCase | None
+
+    @property
+    def headroom_base_units(self) -> int | None:
+        """Held less required; None before the first requirement."""
+        return self.margin.headroom_base_units if self.margin else None
+
+    @property
+    def headroom_share(self) -> float | None:
+        """Headroom as a share of the requirement."""
+        if self.margin is None or not self.margin.required_base_units:
+            return None
+        return self.margin.headroom_base_units / self.margin.required_base_units
+
+    @property
+    def stressed_loss_base_units(self) -> int | None:
+        """Loss beyond margin in the worst scenario of the admission test."""
+        return self.margin.admission.get("net_loss") if self.margin else None
+
+    @property
+    def stress(self) -> str:
+        """The scenario that binds."""
+        return str(self.margin.admission.get("scenario_title", "")) if self.margin else ""
+
+    @property
+    def short_by_base_units(self) -> int:
+        """What the layers could not take in that scenario."""
+        return int(self.margin.admission.get("short_by", 0)) if self.margin else 0
+
+    @property
+    def resources_base_units(self) -> int:
+        """What funded layers can still pay."""
+        return sum(layer.size_base_units - layer.loss_base_units for layer in self.layers if layer.funded)
+
+    @property
+    def urgency(self) -> tuple[int, float]:
+        """Sorts the book: defaults, then calls, then the thinnest headroom."""
+        rank = 0 if self.case else 1 if self.call else 2
+        share = self.headroom_share
+        return rank, share if share is not None else float("inf")
+
+
+@dataclass(frozen=True)
+class Book:
+    """All relationships and their totals."""
+
+    rows: tuple[BookRow, ...]
+    totals: dict[str, int]
+
+
+def book() -> Book:
+    """The whole book, most urgent first."""
+    cells = list(Cell.objects.filter(kind=Cell.Kind.CLIENT).select_related("party").order_by("code"))
+    margins = {state.cell_id: state for state in MarginState.objects.select_related("valuation")}
+    layers = _by_cell(Layer.objects.order_by("cell_id", "attach_base_units"))
+    calls = _by_cell(
+        MarginCall.objects.filter(state__in=_calls_shown(), direction="DELIVERY").prefetch_related("increments")
+    )
+    cases = {case.cell_id: case for case in DefaultCase.objects.exclude(state__in=OVER)}
+    rows = []
+    for cell in cells:
+        call = calls.get(cell.id, [None])[0]
+        rows.append(
+            BookRow(
+                cell=cell,
+                margin=margins.get(cell.id),
+                layers=tuple(layers.get(cell.id, ())),
+                call=call,
+                unmet_base_units=sum(part.unmet_base_units for part in call.increments.all()) if call else 0,
+                case=cases.get(cell.id),
+            )
+        )
+    rows.sort(key=lambda row: row.urgency)
+    return Book(tuple(rows), _totals(rows))
+
+
+def _calls_shown() -> list[str]:
+    return [*MarginCall.OPEN_STATES, MarginCall.State.LAPSED]
+
+
+def _by_cell(found: Iterable[Any]) -> dict[UUID, list[Any]]:
+    grouped: dict[UUID, list[Any]] = {}
+    for one in found:
+        grouped.setdefault(one.cell_id, []).append(one)
+    return grouped
+
+
+def _totals(rows: Sequence[BookRow]) -> dict[str, int]:
+    states = [row.margin for row in rows if row.margin]
+    return {
+        "exposure": sum(state.exposure_base_units for state in states),
+        "required": sum(state.required_base_units for state in states),
+        "held": sum(state.held_base_units for state in states),
+        "headroom": sum(state.headroom_base_units for state in states),
+        "called": sum(row.unmet_base_units for row in rows if row.call),
+        "calls": sum(1 for row in rows if row.call),
+        "short": sum(row.short_by_base_units for row in rows),
+        "layers": sum(row.resources_base_units for row in rows),
+        "uncovered": sum(row.case.uncovered_base_units for row in rows if row.case),
+        "float": _held_in(AccountKind.FLOAT),
+        "recovery": _held_in(AccountKind.RECOVERY),
+    }
+
+
+def _held_in(kind: AccountKind) -> int:
+    accounts = Account.objects.filter(kind=kind, asset__is_settlement=True)
+    asset = accounts.values_list("asset_id", flat=True).first()
+    return ledger.total([kind], asset) if asset else 0

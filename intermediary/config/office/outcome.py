@@ -1,0 +1,49 @@
+"""What became of a request: being worked on, done, or refused with its numbers."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+
+from intermediary.config.office.pages import show
+from intermediary.models import CommandRequest
+
+TITLES = {
+    "propose_line": "Propose a credit line",
+    "approve_line": "Approve a credit line",
+    "reject_line": "Reject a credit line",
+    "propose_notice": "Propose a default notice",
+    "give_notice": "Give a default notice",
+    "propose_determination": "Propose a loss determination",
+    "approve_determination": "Approve a loss determination",
+    "propose_write_off": "Propose a write-off",
+    "approve_write_off": "Approve a write-off",
+    "reject_proposal": "Reject a proposal",
+    "receive_recovery": "Book a recovery",
+}
+
+
+def outcome(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """An officer's own request, renewed until it is decided."""
+    wish = get_object_or_404(CommandRequest.objects.select_related("cell", "user"), id=request_id, user=request.user)
+    told = wish.outcome or {}
+    return show(
+        request,
+        "outcome",
+        TITLES.get(wish.command, wish.command),
+        wish=wish,
+        told=told,
+        next_page=_next_page(wish, told),
+    )
+
+
+def _next_page(wish: CommandRequest, told: dict[str, str]) -> str:
+    """Where the result, or what was decided on, can be seen."""
+    proposal = told.get("proposal_id") or wish.body.get("proposal_id")
+    case = told.get("case_id") or wish.body.get("case_id")
+    if case:
+        return reverse("admin:default_room", args=[case])
+    if proposal:
+        return reverse("admin:proposal", args=[proposal])
+    return reverse("admin:approvals")

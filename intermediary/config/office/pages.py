@@ -1,0 +1,17 @@
+"""How an officers' page is drawn: whole at first, and only its live part when it renews itself."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+WHOLE, PART = "admin/office/page.html", "admin/office/part.html"
+
+
+def show(request: HttpRequest, template: str, title: str, *, status: int = 200, **context: Any) -> HttpResponse:
+    """The page `admin/office/<template>.html`. It extends `office_frame` and fills its block `answer`."""
+    renewing = request.headers.get("HX-Request") == "true"
+    frame = {"office_frame": PART} if renewing else {"office_frame": WHOLE, **admin.site.each_context(request)}
+    named = {"title": title, "content_title": title}
+    return render(request, f"admin/office/{template}.html", frame | named | context, status=status)

@@ -6,6 +6,7 @@ snapshot, so a trade that passes here is computed the same way a minute later.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from intermediary import margining, onboarding, variation
@@ -14,7 +15,7 @@ from intermediary.models import Layer
 from intermediary.ports import AdmissionResult, LayerSizes
 from risk.book import load_book, load_universe
 from risk.engine import Assessment, compute, resources_of
-from risk.margin.admission import AdmissionDecision, Resources
+from risk.margin.admission import AdmissionDecision, AdmissionRow, Resources
 from risk.models import Tick
 
 
@@ -73,7 +74,7 @@ def latest_tick() -> Tick:
 
 def result_of(decision: AdmissionDecision) -> AdmissionResult:
     """The engine's decision in the intermediary's words."""
-    data = decision.as_data()
+    data = decision.as_data() | {"stress": [_stress_row(row) for row in decision.rows]}
     return AdmissionResult(
         passed=decision.passed,
         stressed_loss_base_units=decision.binding.net_loss,
@@ -81,6 +82,18 @@ def result_of(decision: AdmissionDecision) -> AdmissionResult:
         binding_scenario=decision.binding.outcome.title,
         data=data,
     )
+
+
+def _stress_row(row: AdmissionRow) -> dict[str, Any]:
+    """One scenario as an officer reads it, base units."""
+    outcome = row.outcome
+    return {
+        "title": outcome.title,
+        "loss": outcome.position_loss + outcome.close_out_cost,
+        "margin_value": outcome.collateral_value,
+        "net_loss": row.net_loss,
+        "short_by": row.short_by,
+    }
 
 
 def _with_headroom(verdict: AdmissionResult, found: Assessment, tick: Tick) -> AdmissionResult:

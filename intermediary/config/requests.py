@@ -14,10 +14,21 @@ from uuid import UUID
 
 from django.db import transaction
 
-from intermediary import calls, credit, defaults, determination, events, trading, withdrawals
+from intermediary import (
+    access,
+    approvals,
+    calls,
+    credit,
+    defaults,
+    determination,
+    events,
+    recovery,
+    trading,
+    withdrawals,
+)
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
-from intermediary.models import CommandRequest, Trade
+from intermediary.models import CommandRequest, Proposal, Trade
 
 logger = logging.getLogger(__name__)
 Command = Callable[[CommandRequest], dict[str, Any]]
@@ -141,6 +152,37 @@ def _approve_determination(request: CommandRequest) -> dict[str, Any]:
     return {"case_id": str(determination.approve_determination(**_decision(request)).id)}
 
 
+def _propose_write_off(request: CommandRequest) -> dict[str, Any]:
+    proposal = recovery.propose_write_off(
+        maker=request.user, case_id=UUID(request.body["case_id"]), reason=request.body["reason"]
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _approve_write_off(request: CommandRequest) -> dict[str, Any]:
+    return {"case_id": str(recovery.approve_write_off(**_decision(request)).id)}
+
+
+def _reject_proposal(request: CommandRequest) -> dict[str, Any]:
+    decision = _decision(request)
+    access.require_officer(request.user)
+    kind = Proposal.objects.values_list("kind", flat=True).get(id=decision["proposal_id"])
+    return {"proposal_id": str(approvals.reject(**decision, kind=Proposal.Kind(kind)).id)}
+
+
+def _receive_recovery(request: CommandRequest) -> dict[str, Any]:
+    body = request.body
+    receipt = recovery.receive(
+        officer=request.user,
+        case_id=UUID(body["case_id"]),
+        transaction_hash=body["transaction_hash"],
+        log_index=int(body["log_index"]),
+        amount_base_units=int(body["amount_base_units"]),
+        source=body["source"],
+    )
+    return {"case_id": body["case_id"], "lowered_base_units": receipt.amount_base_units if receipt else 0}
+
+
 COMMANDS: dict[str, Command] = {
     "submit_trade": _submit_trade,
     "affirm_trade": _affirm_trade,
@@ -155,6 +197,10 @@ COMMANDS: dict[str, Command] = {
     "give_notice": _give_notice,
     "propose_determination": _propose_determination,
     "approve_determination": _approve_determination,
+    "propose_write_off": _propose_write_off,
+    "approve_write_off": _approve_write_off,
+    "reject_proposal": _reject_proposal,
+    "receive_recovery": _receive_recovery,
 }
 
 

@@ -57,7 +57,11 @@ def party_of(user: User) -> Party:
 
 def covered_cell(code: str, tail_base_units: int = 6 * MILLION, series: str = "BLK-T") -> Cell:
     """A relationship with first loss 1.5m, a tail and senior retention 3m; the tail is not funded yet."""
-    cell = builders.client_cell(code)
+    return with_layers(builders.client_cell(code), tail_base_units, series)
+
+
+def with_layers(cell: Cell, tail_base_units: int = 6 * MILLION, series: str = "BLK-T") -> Cell:
+    """The layers that an approved credit line leaves behind."""
     first, senior = 3 * MILLION // 2, 3 * MILLION
     edges = (0, first, first + tail_base_units, first + tail_base_units + senior)
     kinds = (Layer.Kind.FIRST_LOSS, Layer.Kind.TAIL, Layer.Kind.SENIOR)

@@ -1,0 +1,222 @@
+"""Single calls of the operator's key: notices, seizures, retentions, a series and its losses."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models.functions import Now
+
+from intermediary import clock, ledger, outbox
+from intermediary.canonical import canonical_json, sha256_hex
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Proposal
+from settlement.bindings import read
+from settlement.chain import Chain
+from settlement.cycle import settle_all, unfinished
+from settlement.demo_chain import fund_gas, mine
+from settlement.models import Approval, HeldCall
+from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, deploy_series, set_eligible, subscribe
+from settlement.signer import demo_wallet
+from settlement.transactor import Transactor
+from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held
+
+pytestmark = pytest.mark.django_db
+Kind = ChainInstruction.Kind
+Route = tuple[AccountKind, AccountKind]
+
+
+@pytest.fixture
+def who(chain: Chain) -> Client:
+    made = client(chain, "W", 0)
+    deposit(chain, made, 5 * MILLION)
+    settle_all()
+    return made
+
+
+def approved_notice(who: Client) -> Proposal:
+    """A default notice that two people approved."""
+    users = get_user_model().objects
+    maker, checker = users.create(username=f"maker {uuid7()}"), users.create(username=f"checker {uuid7()}")
+    body = canonical_json({"cell": who.cell.code})
+    proposal = Proposal.objects.create(
+        kind=Proposal.Kind.DEFAULT_NOTICE,
+        cell=who.cell,
+        body=body,
+        hash=sha256_hex(body),
+        maker=maker,
+        reason="unmet call",
+        expires_at=clock.now() + timedelta(days=1),
+    )
+    proposal.state, proposal.checker, proposal.decided_at = Proposal.State.APPROVED, checker, Now()
+    proposal.approved_hash, proposal.decision_reason = proposal.hash, "agreed"
+    proposal.save()
+    return proposal
+
+
+def instruct(target: ChainTarget, who: Client, kind: Kind, amount: int = 0, **arguments: object) -> ChainInstruction:
+    with transaction.atomic():
+        return outbox.instruct(target=target, cell_id=who.cell.id, kind=kind, amount_base_units=amount, **arguments)
+
+
+def move(
+    target: ChainTarget,
+    who: Client,
+    kind: Kind,
+    route: tuple[AccountKind, AccountKind],
+    amount: int,
+    **arguments: object,
+) -> ChainInstruction:
+    with transaction.atomic():
+        return outbox.move(
+            effect_id=uuid7(),
+            target=target,
+            cell_id=who.cell.id,
+            kind=kind,
+            source=route[0],
+            destination=route[1],
+            amount_base_units=amount,
+            memo="test",
+            **arguments,
+        )
+
+
+def pass_time(chain: Chain, seconds: int) -> None:
+    latest = chain.block("latest")
+    assert latest is not None
+    chain.call("evm_mine", hex(int(latest["timestamp"], 16) + seconds))
+
+
+def test_notice_waits_for_the_second_key_then_the_seizure_waits_for_the_cure(chain: Chain, who: Client) -> None:
+    notice = instruct(who.vault, who, Kind.NOTICE, 4 * MILLION, evidence=approved_notice(who).hash)
+    route = (AccountKind.CLIENT_MARGIN, AccountKind.HOUSE)
+    seizure = move(who.vault, who, Kind.SEIZE, route, 4 * MILLION)
+    settle_all()
+    assert ChainInstruction.objects.get(id=notice.id).state == "FINAL"
+    assert HeldCall.objects.get(instruction=seizure).reason == "NotReady"
+    assert read(chain, who.vault.address, "MarginVault", "noticeLive")
+    assert_reconciled()
+    pass_time(chain, who.terms.cure_minutes * 60)
+    settle_all()
+    assert ChainInstruction.objects.get(id=seizure.id).state == "FINAL"
+    assert (held(who), held(who, AccountKind.HOUSE)) == (MILLION, 4 * MILLION)
+    assert_reconciled()
+    release = instruct(who.vault, who, Kind.RELEASE_NOTICE)
+    settle_all()
+    assert ChainInstruction.objects.get(id=release.id).state == "FINAL"
+    assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
+
+
+def test_seizure_takes_what_the_vault_really_holds_and_the_ledger_follows(chain: Chain, who: Client) -> None:
+    instruct(who.vault, who, Kind.NOTICE, 9 * MILLION, evidence=approved_notice(who).hash)
+    settle_all()
+    pass_time(chain, who.terms.cure_minutes * 60)
+    move(who.vault, who, Kind.SEIZE, (AccountKind.CLIENT_MARGIN, AccountKind.HOUSE), 5 * MILLION)
+    deposit(chain, who, MILLION)
+    settle_all()
+    assert (held(who), held(who, AccountKind.HOUSE)) == (0, 6 * MILLION)
+    assert_reconciled()
+
+
+def test_notice_without_two_people_behind_it_is_refused_and_fails(chain: Chain, who: Client) -> None:
+    notice = instruct(who.vault, who, Kind.NOTICE, MILLION, evidence=sha256_hex("nobody decided this"))
+    settle_all()
+    assert ChainInstruction.objects.get(id=notice.id).state == "FAILED"
+    assert Approval.objects.get(kind="CLAIM").signature == ""
+    assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
+
+
+def issued_series(chain: Chain, who: Client) -> SeriesTargets:
+    """Six million of one class over one slice, sold to one investor, on risk."""
+    investor, now = demo_wallet(50), clock.now()
+    fund_gas(chain, investor.address)
+    spec = SeriesSpec(
+        code="S1",
+        subscribe_by=now + timedelta(days=5),
+        final_maturity=now + timedelta(days=365),
+        challenge_seconds=3600,
+        expert_seconds=3600,
+        grace_seconds=30 * 24 * 3600,
+        tranches=(("Tail A", "TA", "XS0000000001"), ("Tail B", "TB", "XS0000000002")),
+        slices=((who.cell.id, (2 * MILLION, 4 * MILLION)),),
+    )
+    series = deploy_series(chain=chain, spec=spec, mine=mine)
+    set_eligible(chain=chain, accounts=[investor.address], until=datetime(2040, 1, 1, tzinfo=UTC), mine=mine)
+    give(chain, investor.address, 6 * MILLION)
+    for tranche, units in enumerate((2 * MILLION, 4 * MILLION)):
+        escrow = series.escrow.address
+        allot(chain=chain, escrow=escrow, tranche=tranche, units_of={investor.address: units}, mine=mine)
+        subscribe(chain=chain, escrow=escrow, investor=investor, tranche=tranche, units=units, mine=mine)
+    settle_all()
+    assert held(who, AccountKind.ESCROW) == 0
+    close_offering(chain=chain, escrow=series.escrow.address, mine=mine)
+    settle_all()
+    return series
+
+
+def test_series_goes_on_risk_loses_recovers_and_pays(chain: Chain, who: Client) -> None:
+    series = issued_series(chain, who)
+    escrow, note = series.escrow, series.notes[0].address
+    assert held(who, AccountKind.ESCROW) == 6 * MILLION
+    assert_reconciled()
+
+    notice = instruct(escrow, who, Kind.NOTICE_LOSS, 3 * MILLION, slice=0, evidence=sha256_hex("loss"))
+    route = (AccountKind.ESCROW, AccountKind.FLOAT)
+    loss = move(escrow, who, Kind.APPLY_LOSS, route, 3 * MILLION, slice=0, notice=str(notice.id))
+    settle_all()
+    assert ChainInstruction.objects.get(id=loss.id).state == "DRAFT"
+    assert unfinished() == 0
+    pass_time(chain, 3600)
+    settle_all()
+    assert ChainInstruction.objects.get(id=loss.id).state == "FINAL"
+    assert read(chain, note, "TrancheNote", "principal") == 0
+    assert held(who, AccountKind.ESCROW) == 3 * MILLION
+    assert_reconciled()
+
+    give(chain, ChainTarget.objects.get(kind="HOUSE").address, 2 * MILLION)
+    move(escrow, who, Kind.WRITE_UP, (AccountKind.FLOAT, AccountKind.ESCROW), MILLION, slice=0)
+    move(escrow, who, Kind.COUPON, (AccountKind.FLOAT, AccountKind.COUPONS), 10**9, tranche=1)
+    settle_all()
+    assert read(chain, escrow.address, "SeriesEscrow", "principal") == held(who, AccountKind.ESCROW) == 4 * MILLION
+    assert_reconciled()
+
+    wallet = Transactor(chain, demo_wallet(50), mine)
+    wallet.call(escrow.address, "SeriesEscrow", "claim", 1, demo_wallet(50).address)
+    wallet.wait()
+    settle_all()
+    assert held(who, AccountKind.COUPONS) == 0
+    assert_reconciled()
+
+
+def test_retention_pays_a_loss_first_loss_first_and_is_refilled_senior_first(chain: Chain, who: Client) -> None:
+    give(chain, ChainTarget.objects.get(kind="HOUSE").address, 10 * MILLION)
+    retention = who.targets["RETENTION"]
+    first, senior, cash = AccountKind.FIRST_LOSS, AccountKind.SENIOR_RETENTION, AccountKind.FLOAT
+    for layer in (first, senior):
+        move(retention, who, Kind.FUND, (cash, layer), 3 * MILLION)
+    settle_all()
+    for layer, amount in ((first, 3 * MILLION), (senior, MILLION)):
+        move(retention, who, Kind.APPLY, (layer, cash), amount)
+    settle_all()
+    assert (held(who, first), held(who, senior)) == (0, 2 * MILLION)
+    for layer, amount in ((senior, MILLION), (first, MILLION)):
+        move(retention, who, Kind.RESTORE, (cash, layer), amount)
+    settle_all()
+    assert (held(who, first), held(who, senior)) == (MILLION, 3 * MILLION)
+    assert read(chain, retention.address, "Retention", "seq") == 4
+    assert_reconciled()
+
+
+def test_call_that_no_time_can_heal_fails_and_gives_the_tokens_back(chain: Chain, who: Client) -> None:
+    retention = who.targets["RETENTION"]
+    with transaction.atomic():
+        lines = [
+            ledger.Line(AccountKind.EQUITY, "USDC", -MILLION),
+            ledger.Line(AccountKind.FIRST_LOSS, "USDC", MILLION),
+        ]
+        ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="made_up", memo="no such money", lines=lines)
+    made = move(retention, who, Kind.APPLY, (AccountKind.FIRST_LOSS, AccountKind.FLOAT), MILLION)
+    settle_all()
+    made.refresh_from_db()
+    assert (made.state, made.failure) == ("FAILED", "Insufficient")
+    assert held(who, AccountKind.FIRST_LOSS) == MILLION

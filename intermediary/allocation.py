@@ -14,6 +14,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainTarget, DefaultCase, Layer, LayerLoss, Position, Valuation
+from intermediary.vaults import required_in_force
 from intermediary.waterfall import LayerBand
 from intermediary.waterfall import allocate as run_waterfall
 
@@ -190,11 +191,13 @@ def _book_our_part(case: DefaultCase) -> None:
 
 
 def _release(case: DefaultCase) -> None:
-    """End the notice on every vault: what is left in it is the client's."""
+    """End the notice on every vault and lock nothing in it any more: what is left there is the client's."""
     noticed = {row.target_id for row in instructions(case, Kind.NOTICE)}
     for vault in vaults(case.cell_id):
         if vault.id in noticed:
             outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))
+        if required_in_force(vault):
+            outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.REQUIRE, case=str(case.id))
 
 
 def _return_surplus(case: DefaultCase, surplus_base_units: int) -> None:

@@ -3,12 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db import connection
 
-from intermediary import approvals, ledger
+from intermediary import approvals, clock, ledger
+from intermediary.canonical import hash_of
 from intermediary.closeout_schedule import CloseOutRules
 from intermediary.errors import Refusal
-from intermediary.models import Cell, ChainInstruction, ChainTarget, DefaultCase, DefaultEvent, MarginState
+from intermediary.models import Cell, ChainInstruction, ChainTarget, DefaultCase, DefaultEvent, MarginState, Proposal
 
 Kind = ChainInstruction.Kind
 State = DefaultCase.State
@@ -51,6 +53,13 @@ def move_to(case: DefaultCase, after: State, note: str, **data: Any) -> DefaultE
     before, case.state = case.state, after
     case.save()
     return record(case, before=before, note=note, **data)
+
+
+def propose(*, maker: User, kind: Proposal.Kind, cell_id: UUID, body: dict[str, Any], reason: str) -> Proposal:
+    """Lay a step before a second officer; the one that waits already, when it says exactly the same."""
+    same = Proposal.objects.filter(kind=kind, cell_id=cell_id, hash=hash_of(body), state=Proposal.State.PROPOSED)
+    waiting = same.filter(expires_at__gt=clock.now()).first()
+    return waiting or approvals.propose(maker=maker, kind=kind, cell_id=cell_id, body=body, reason=reason)
 
 
 def rules_of(case: DefaultCase) -> CloseOutRules:

@@ -20,6 +20,7 @@ from intermediary.default_cases import (
     instructions,
     locked_case,
     move_to,
+    propose,
     record,
     require_state,
     required_base_units,
@@ -41,6 +42,7 @@ from intermediary.models import (
     Proposal,
     VariationPayment,
 )
+from intermediary.vaults import required_in_force
 
 
 def propose_notice(
@@ -58,7 +60,7 @@ def propose_notice(
     require_officer(maker)
     call = _lapsed_call(call_id, cell_id)
     _refuse_inside_grace(call)
-    return approvals.propose(
+    return propose(
         maker=maker,
         kind=Proposal.Kind.DEFAULT_NOTICE,
         cell_id=call.cell_id,
@@ -278,5 +280,6 @@ def _release(case: DefaultCase, vault: ChainTarget) -> None:
         destination=AccountKind.CLIENT_MARGIN,
         amount_base_units=paid,
         memo=f"claim paid to cure default {case.id}, back to the vault",
+        required_base_units=required_in_force(vault),
         case=str(case.id),
     )

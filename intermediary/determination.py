@@ -34,6 +34,7 @@ from intermediary.default_cases import (
     instructions,
     locked_case,
     move_to,
+    propose,
     require_state,
     rules_of,
 )
@@ -60,7 +61,7 @@ def propose_determination(*, maker: User, case_id: UUID, reason: str) -> Proposa
     case = locked_case(case_id)
     require_state(case, State.REPLACING)
     _refuse_unfinished(case)
-    return approvals.propose(
+    return propose(
         maker=maker,
         kind=Proposal.Kind.LOSS_DETERMINATION,
         cell_id=case.cell_id,

@@ -15,7 +15,7 @@ from intermediary import approvals, audit, events, ledger, outbox, receipts, unc
 from intermediary.access import require_officer
 from intermediary.allocation import RETENTION_ACCOUNT, credit_client, evidence_of, split, write_layers
 from intermediary.canonical import hash_of
-from intermediary.default_cases import Kind, State, locked_case, move_to, record, require_state
+from intermediary.default_cases import Kind, State, locked_case, move_to, propose, record, require_state
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -75,7 +75,7 @@ def propose_write_off(*, maker: User, case_id: UUID, reason: str) -> Proposal:
     require_officer(maker)
     case = locked_case(case_id)
     require_state(case, State.ALLOCATED, State.RECOVERY)
-    return approvals.propose(
+    return propose(
         maker=maker,
         kind=Proposal.Kind.WRITE_OFF,
         cell_id=case.cell_id,

@@ -109,6 +109,15 @@ contract AttacksTest is World {
         assertEq(house.batchId(), 1, "the batch stands");
     }
 
+    function test_a_batch_that_cannot_give_every_movement_its_gas_is_refused_whole() public {
+        Movement[] memory movements = both(Kind.DEBIT);
+        bytes memory approval = approve(1, movements);
+        vm.expectRevert(House.NotEnoughGas.selector);
+        house.postBatch{gas: 250_000}(1, 0, movements, approver(), approval);
+        house.postBatch{gas: 450_000}(1, 0, movements, approver(), approval);
+        assertEq(vaults[0].seq() + vaults[1].seq(), 2, "settled");
+    }
+
     function test_a_sender_cannot_starve_a_movement_into_looking_failed() public {
         Movement[] memory movements = both(Kind.DEBIT);
         bytes memory approval = approve(1, movements);

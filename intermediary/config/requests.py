@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from bonds import requests as bond_requests
 from intermediary import (
     access,
     approvals,
@@ -201,6 +202,7 @@ COMMANDS: dict[str, Command] = {
     "approve_write_off": _approve_write_off,
     "reject_proposal": _reject_proposal,
     "receive_recovery": _receive_recovery,
+    **bond_requests.COMMANDS,
 }
 
 

@@ -22,6 +22,7 @@ from risk.models import Snapshot, Tick
 from settlement import cycle
 from settlement.bindings import read
 from settlement.chain import Chain
+from settlement.demo_chain import mine
 from settlement.deployment import address_of
 from settlement.signer import demo_wallet
 from tests.bonds import world
@@ -86,7 +87,7 @@ def issued(chain: Chain, clients: list[chain_world.Client]) -> Series:
         for index, person in enumerate(investors())
     ]
     terms = world.series_terms([who.cell for who in clients])
-    return issue_series(chain=chain, terms=terms, bids=bids, mine=chain_world.mine)
+    return issue_series(chain=chain, terms=terms, bids=bids, mine=mine)
 
 
 def deliver() -> None:

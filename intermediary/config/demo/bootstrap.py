@@ -251,7 +251,13 @@ class Builder:
 
     def series(self) -> None:
         """One series, one class, a ring-fenced slice for every relationship; priced by three investors."""
-        issue_series(chain=self.chain, terms=self._series_terms(), bids=self._bids(), mine=mine)
+        issue_series(
+            chain=self.chain,
+            terms=self._series_terms(),
+            bids=self._bids(),
+            mine=mine,
+            planned=sizing.planned(self.cast, self.cells),
+        )
         cycle.settle_all(mine=mine)
         replay.deliver_all()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from uuid import UUID
 
 from intermediary.config.demo import world
 from intermediary.models import Cell, Instrument
@@ -15,13 +16,22 @@ STEP = 10_000 * 10**6  # lines and first margins come in round numbers
 WBTC_VALUE_AFTER_HAIRCUT = Decimal("0.80")
 
 
+def planned(cast: world.Cast, cells: Mapping[str, Cell]) -> dict[UUID, list[tuple[UUID, Decimal]]]:
+    """(instrument, signed quantity) of every bargain to be made, by cell."""
+    ids = {row.code: row.id for row in Instrument.objects.all()}
+    changes: dict[UUID, list[tuple[UUID, Decimal]]] = {}
+    for bargain in cast.bargains:
+        instrument = ids[bargain.contract]
+        changes.setdefault(cells[bargain.buyer].id, []).append((instrument, bargain.quantity))
+        changes.setdefault(cells[bargain.seller].id, []).append((instrument, -bargain.quantity))
+    return changes
+
+
 def intended(cast: world.Cast, cells: Mapping[str, Cell]) -> dict[str, Assessment]:
     """The engine's figures for each client's book once every bargain is made."""
     book, universe = Book(), load_universe()
-    ids = {row.code: row.id for row in Instrument.objects.all()}
-    for bargain in cast.bargains:
-        book.with_changes(cells[bargain.buyer].id, [(ids[bargain.contract], bargain.quantity)])
-        book.with_changes(cells[bargain.seller].id, [(ids[bargain.contract], -bargain.quantity)])
+    for cell_id, changes in planned(cast, cells).items():
+        book.with_changes(cell_id, changes)
     cell_ids = [cells[client.key].id for client in cast.clients]
     found = compute(cell_ids, book, universe, latest_tick().snapshot_id, cast.ruleset)
     return {client.key: found[index] for index, client in enumerate(cast.clients)}

@@ -47,6 +47,7 @@ def submit_trade(
     _refuse_inexact(quantity, price)
     if other.id == own.id or access.may_act_for(user, other):
         raise Refusal("trade_with_oneself", "One person cannot speak for both sides of a trade.")
+    ledger.lock_cells([own.id, other.id])
     buyer, seller = (own, other) if side == "BUY" else (other, own)
     trade = Trade.objects.create(
         instrument=traded, buyer=buyer, seller=seller, quantity=quantity, price=price, submitted_by=user
@@ -241,8 +242,10 @@ def _refuse_inexact(quantity: Decimal, price: Decimal) -> None:
 
 
 def _locked_for(user: User, trade_id: UUID) -> Trade:
+    """The trade with its cells: locked before anything is audited, as in every command, so that none wait in a ring."""
     assert connection.in_atomic_block, "a trade belongs to a transaction"
-    access.trade_for(user, trade_id)
+    found = access.trade_for(user, trade_id)
+    ledger.lock_cells([found.buyer_id, found.seller_id])
     rows = Trade.objects.select_for_update(of=("self",)).select_related("buyer", "seller", "submitted_by")
     return rows.get(id=trade_id)
 

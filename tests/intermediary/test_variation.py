@@ -138,7 +138,7 @@ def test_a_fraction_of_a_base_unit_is_carried_until_it_is_whole() -> None:
 class PaidIsExact(HypothesisTestCase):
     """Over any path of marks, payments and carried exposure add up to the loss, to the last decimal."""
 
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=6, deadline=None)
     @given(
         quantity=st.decimals("0.00000001", "10", places=8),
         path=st.lists(st.decimals("1", "200000", places=10), min_size=1, max_size=4),

@@ -157,9 +157,8 @@ class ChainTransaction(Row):
         constraints = [
             models.UniqueConstraint(fields=["sender", "nonce"], name="nonce_once"),
             models.CheckConstraint(
-                name="transaction_is_for_one_thing",
-                condition=Q(batch__isnull=False, instruction__isnull=True)
-                | Q(batch__isnull=True, instruction__isnull=False),
+                name="transaction_is_for_one_thing",  # a beat is for neither
+                condition=Q(batch__isnull=True) | Q(instruction__isnull=True),
             ),
         ]
         indexes = [models.Index(fields=["state", "nonce"])]

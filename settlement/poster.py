@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 State = ChainInstruction.State
 # What the contract needs however a movement ends, from its gas tests; the estimate rules when it is higher.
 BATCH_GAS, MOVEMENT_GAS, SPARE_GAS = 150_000, 45_000, 200_000
+BEAT_AFTER_SECONDS, BEAT_GAS = 24 * 3600, 100_000  # a seventh of the silence that frees every vault
 # Refusals that the passing of time, a deposit or an officer's act can lift.
 PASSING = frozenset(
     {"NotReady", "OverOutflowCap", "CashMissing", "Reserved", "ERC20InsufficientBalance", "notice_not_on_chain"}
@@ -84,6 +85,20 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
         made = sender.prepare(chain, account, signer, call, max(estimate * 5 // 4, floor), batch=batch)
         sender.send(chain, made.attempts.get())
         return 1
+    return _beat(chain, account, signer)
+
+
+def _beat(chain: Chain, account: ChainSender, signer: Signer) -> int:
+    """A sign of life to a house that has had no batch for a day: after seven days of silence every vault is free."""
+    latest = chain.block("latest")
+    assert latest is not None, "every chain has a latest block"
+    for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).order_by("asset_id"):
+        silent_seconds = int(latest["timestamp"], 16) - read(chain, house.address, "House", "lastBeat")
+        if silent_seconds > BEAT_AFTER_SECONDS:
+            call = ContractCall(house.address, contract("House").encode("beat"))
+            made = sender.prepare(chain, account, signer, call, BEAT_GAS)
+            sender.send(chain, made.attempts.get())
+            return 1
     return 0
 
 
@@ -123,9 +138,10 @@ def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
 
 
 def _candidates() -> Iterator[ChainInstruction]:
-    """Single calls whose turn has come, oldest first: nothing earlier of their own target is undecided."""
+    """Single calls whose turn has come, oldest first: nothing earlier of their own cell at this target is undecided.
+    A house and an escrow serve many cells, and a call that must wait holds up no cell but its own."""
     earlier = ChainInstruction.objects.filter(
-        target=OuterRef("target"), seq__lt=OuterRef("seq"), state__in=packing.UNDECIDED
+        target=OuterRef("target"), cell=OuterRef("cell"), seq__lt=OuterRef("seq"), state__in=packing.UNDECIDED
     )
     waiting = HeldCall.objects.filter(instruction=OuterRef("pk")).exclude(given_up=False, next_try_at__lte=Now())
     drafts = ChainInstruction.objects.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)

@@ -51,10 +51,9 @@ def test_poster_killed_between_store_and_send_resends_the_same_bytes(
     made = debit(who, MILLION)
     poster.step(chain, signers())
     approver.step(demo_signer("approver"), CHAIN_ID)
-    with monkeypatch.context() as dying:
-        dying.setattr(sender, "send", die)
-        with pytest.raises(KeyboardInterrupt):
-            poster.step(chain, signers())
+    monkeypatch.setattr(sender, "send", die)
+    pytest.raises(KeyboardInterrupt, poster.step, chain, signers())
+    monkeypatch.undo()
     stored = TransactionAttempt.objects.get()
     assert stored.sent_block is None
     assert chain.call("eth_getTransactionByHash", stored.hash) is None

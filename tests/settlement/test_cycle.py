@@ -10,11 +10,11 @@ from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import mine
-from settlement.models import Batch, BatchMovement, HouseReceipt, ReconciliationBreak
+from settlement.models import Batch, BatchMovement, HeldCall, HouseReceipt, ReconciliationBreak
 from settlement.receipts import book_capital
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
-from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, move
+from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, move, pass_time
 
 pytestmark = pytest.mark.django_db
 Kind = ChainInstruction.Kind
@@ -140,7 +140,7 @@ def test_client_that_takes_free_margin_by_itself_is_booked(chain: Chain) -> None
     wallet = Transactor(chain, who.key, mine)
     wallet.call(who.vault.address, "MarginVault", "requestWithdraw", MILLION)
     wallet.wait()
-    chain.call("evm_mine", hex(int(chain.block("latest")["timestamp"], 16) + who.terms.answer_minutes * 60))
+    pass_time(chain, who.terms.answer_minutes * 60)
     wallet.call(who.vault.address, "MarginVault", "withdraw")
     wallet.wait()
     settle_all()
@@ -168,3 +168,37 @@ def test_tokens_that_only_the_chain_knows_of_open_a_break_that_closes_when_booke
         )
     settle_all()
     assert_reconciled()
+
+
+def test_house_without_a_batch_for_a_day_gets_a_sign_of_life(chain: Chain) -> None:
+    house = ChainTarget.objects.get(kind="HOUSE").address
+    before = read(chain, house, "House", "lastBeat")
+    pass_time(chain, 25 * 3600)
+    settle_all()
+    assert read(chain, house, "House", "lastBeat") > before + 24 * 3600
+    assert_reconciled()
+
+
+def test_call_that_waits_holds_up_no_other_cell_of_the_same_house(chain: Chain) -> None:
+    waits, goes = client(chain, "W", 0), client(chain, "M", 1)
+    house = ChainTarget.objects.get(kind="HOUSE")
+    give(chain, house.address, MILLION)
+    made = [pay_costs(who, house, amount) for who, amount in ((waits, 2 * MILLION), (goes, MILLION))]
+    settle_all()
+    assert [ChainInstruction.objects.get(id=one.id).state for one in made] == ["DRAFT", "FINAL"]
+    assert HeldCall.objects.get().reason == "ERC20InsufficientBalance"
+
+
+def pay_costs(who: Client, house: ChainTarget, amount: int) -> ChainInstruction:
+    with transaction.atomic():
+        return outbox.move(
+            effect_id=uuid7(),
+            target=house,
+            cell_id=who.cell.id,
+            kind=Kind.DISPOSE,
+            source=FLOAT,
+            destination=AccountKind.COSTS,
+            amount_base_units=amount,
+            memo="costs",
+            account="costs",
+        )

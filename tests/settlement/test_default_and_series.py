@@ -1,6 +1,7 @@
 """Single calls of the operator's key: notices, seizures, retentions, a series and its losses."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -19,7 +20,7 @@ from settlement.models import Approval, HeldCall
 from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, deploy_series, set_eligible, subscribe
 from settlement.signer import demo_wallet
 from settlement.transactor import Transactor
-from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held
+from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, pass_time
 
 pytestmark = pytest.mark.django_db
 Kind = ChainInstruction.Kind
@@ -54,7 +55,7 @@ def approved_notice(who: Client) -> Proposal:
     return proposal
 
 
-def instruct(target: ChainTarget, who: Client, kind: Kind, amount: int = 0, **arguments: object) -> ChainInstruction:
+def instruct(target: ChainTarget, who: Client, kind: Kind, amount: int = 0, **arguments: Any) -> ChainInstruction:
     with transaction.atomic():
         return outbox.instruct(target=target, cell_id=who.cell.id, kind=kind, amount_base_units=amount, **arguments)
 
@@ -65,7 +66,7 @@ def move(
     kind: Kind,
     route: tuple[AccountKind, AccountKind],
     amount: int,
-    **arguments: object,
+    **arguments: Any,
 ) -> ChainInstruction:
     with transaction.atomic():
         return outbox.move(
@@ -79,12 +80,6 @@ def move(
             memo="test",
             **arguments,
         )
-
-
-def pass_time(chain: Chain, seconds: int) -> None:
-    latest = chain.block("latest")
-    assert latest is not None
-    chain.call("evm_mine", hex(int(latest["timestamp"], 16) + seconds))
 
 
 def test_notice_waits_for_the_second_key_then_the_seizure_waits_for_the_cure(chain: Chain, who: Client) -> None:

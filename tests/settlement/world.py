@@ -75,6 +75,7 @@ def house_with_contracts(url: str, *extra: Asset) -> Chain:
 def client(chain: Chain, code: str, index: int, *, proved: bool = True, debit_cap: int = 100 * MILLION) -> Client:
     """A relationship with a funded wallet, its vaults and its retention."""
     cell, key = client_cell(code), demo_wallet(index)
+    assert cell.party is not None
     fund_gas(chain, key.address)
     if proved:
         Wallet.objects.create(party=cell.party, address=key.address, proof="0x")
@@ -135,3 +136,10 @@ def assert_reconciled() -> None:
     assert run is not None
     open_breaks = ReconciliationBreak.objects.filter(resolved_block=None)
     assert (run.breaks, list(open_breaks.values_list("place", "ledger_value", "chain_value"))) == (0, [])
+
+
+def pass_time(chain: Chain, seconds: int) -> None:
+    """Mine a block so many seconds later."""
+    latest = chain.block("latest")
+    assert latest is not None
+    chain.call("evm_mine", hex(int(latest["timestamp"], 16) + seconds))

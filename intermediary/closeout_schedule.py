@@ -25,7 +25,7 @@ SLIPPAGE_BPS_MAX = 5_000  # a price is never moved by more than half: beyond it 
 class CloseOutRules:
     """The published parameters of one close-out, bound into its default notice. Basis points unless named otherwise."""
 
-    participation_bps: int = 2_000  # of the depth, at each valuation
+    participation_bps: int = 5_000  # of the depth, at each valuation: a book refills within minutes
     spread_bps: int = 10  # paid on any slice
     impact_bps: int = 100  # paid on a slice that uses the whole depth; depth is measured within 1%, hence 100
     pause_move_bps: int = 500  # a faster move since the last valuation makes our slice wait

@@ -7,7 +7,7 @@ the officers chose; if work takes longer than the pace, the clock waits at its c
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
@@ -31,6 +31,7 @@ from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot, Tick
 from settlement import cycle
 
+STEP_BETWEEN_BARS = timedelta(minutes=5)  # the shortest time in which anyone in the cast does anything
 ROUNDS_MAX = 30  # a default needs about six: notice, cure, seizure, slices, determination, layers
 
 
@@ -93,6 +94,21 @@ def work_through(settle: Callable[[], object], act: Callable[[], object], cast: 
         if footprint() == before and not cycle.unfinished():
             return
     raise RuntimeError("the bar does not come to rest")
+
+
+def pass_time(until: datetime, settle: Callable[[], object], act: Callable[[], object], cast: Cast = DEMO) -> None:
+    """Let a standing clock go to just before `until` in small steps, so that people act between two bars as they do
+    when the clock runs: calls are answered, cure periods end."""
+    moment = clock.now() + STEP_BETWEEN_BARS
+    while moment < until:
+        with transaction.atomic(durable=True):
+            clock.move_to(moment, rate=Decimal(0), ceiling=moment)
+        before = footprint()
+        clockwork.step(cast)
+        act()
+        if footprint() != before or cycle.unfinished():
+            work_through(settle, act, cast)
+        moment += STEP_BETWEEN_BARS
 
 
 def offer(snapshot: MarketSnapshot, following: MarketSnapshot | None, seconds_a_bar: Decimal) -> str:

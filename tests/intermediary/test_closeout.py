@@ -39,7 +39,7 @@ def test_a_slice_is_part_of_what_is_left_and_its_price_is_moved_against_us(
     assert 0 < piece.quantity / remaining <= 1
     assert piece.price >= mark if short else piece.price <= mark
     step = Decimal("0.00000001")
-    assert abs(piece.quantity) * mark <= max(depth / 5, step * mark), "at most the participation of the depth"
+    assert abs(piece.quantity) * mark <= max(depth / 2, step * mark), "at most the participation of the depth"
 
 
 @given(QUANTITY, PRICE, DOLLARS)

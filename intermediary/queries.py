@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 
 from intermediary.models import Cell, Layer, Party, Valuation
@@ -45,16 +45,16 @@ def valuations_since(moment: datetime, *, at_most: int = 600) -> list[Valuation]
     return list(reversed(found))
 
 
-def cells_of(user: AbstractBaseUser | AnonymousUser) -> Sequence[Cell]:
+def cells_of(user: User | AnonymousUser) -> Sequence[Cell]:
     """The client relationships that a signed-in person acts for, by code; none for anyone else."""
-    if not user.is_authenticated:
+    if not isinstance(user, User):
         return []
     return list(Cell.objects.filter(kind=Cell.Kind.CLIENT, party__members__user=user).order_by("code"))
 
 
-def is_investor(user: AbstractBaseUser | AnonymousUser) -> bool:
+def is_investor(user: User | AnonymousUser) -> bool:
     """Whether a signed-in person acts for a bond investor."""
-    return user.is_authenticated and Party.objects.filter(kind=Party.Kind.INVESTOR, members__user=user).exists()
+    return isinstance(user, User) and Party.objects.filter(kind=Party.Kind.INVESTOR, members__user=user).exists()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def register() -> list[RegisterRow]:
     layers: dict[UUID, list[PublicLayer]] = {}
     for cell_id, *rest in _rows(
         "SELECT cell_id, kind, attach_base_units::text, detach_base_units::text, loss_base_units::text, funded"
-        " FROM public_register ORDER BY code, attach_base_units"
+        " FROM public_register AS register ORDER BY code, register.attach_base_units"
     ):
         kind, attach, detach, loss, funded = rest
         layers.setdefault(cell_id, []).append(PublicLayer(kind, int(attach), int(detach), int(loss), funded))
@@ -138,4 +138,4 @@ def public_codes() -> dict[UUID, str]:
 def _rows(sql: str) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

@@ -1,7 +1,5 @@
 """Every URL of the platform."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
@@ -22,9 +20,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("after-sign-in/", signing_in.after_sign_in, name="after_sign_in"),
     path("live/", live.live, name="live"),
     path("portal/", include(portal)),
+    path("investor/", include("bonds.urls")),
     path("admin/", admin.site.urls),
 ]
-if find_spec("bonds.urls"):
-    urlpatterns.append(path("investor/", include("bonds.urls")))
 handler404 = "intermediary.public.views.not_found"
 handler500 = "intermediary.public.views.server_error"

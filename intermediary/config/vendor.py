@@ -37,7 +37,7 @@ class VendorFinder(BaseFinder):
         """Nothing to check: a missing package shows when a part is collected."""
         return []
 
-    def find(self, path: str, find_all: bool = False, **_kwargs: Any) -> str | list[str] | None:
+    def find(self, path: str, find_all: bool = False, **_kwargs: Any) -> Any:
         """Where a part lies; None (or an empty list) when it is not one of ours."""
         if path not in PARTS:
             return [] if find_all else None
@@ -51,9 +51,7 @@ class VendorFinder(BaseFinder):
             yield name, storage
 
 
-class StaticStorage(CompressedManifestStaticFilesStorage):
+class StaticStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """Hashed names, compressed files. Comments that point to source maps stay as they are: maps are not served."""
 
-    patterns = (
-        ("*.css", (r"""(?P<matched>url\((?P<quote>['"]{0,1})\s*(?P<url>.*?)(?P=quote)\))""",)),
-    )
+    patterns = (("*.css", (r"""(?P<matched>url\((?P<quote>['"]{0,1})\s*(?P<url>.*?)(?P=quote)\))""",)),)

@@ -16,8 +16,8 @@ SALT = "bulkhead.withdrawal"
 class AmountField(forms.DecimalField):
     """An amount in whole tokens, typed with or without thousands separators."""
 
-    def to_python(self, value: Any) -> Decimal | None:
-        """The decimal that was typed."""
+    def to_python(self, value: Any) -> Any:
+        """The decimal that was typed, or None."""
         return super().to_python(value.replace(",", "").replace(" ", "") if isinstance(value, str) else value)
 
 

@@ -159,7 +159,7 @@ class TradeRow:
 def trades(cell: Cell) -> list[TradeRow]:
     """The relationship's trades, newest first. The other side is known by its anonymous code."""
     codes = queries.public_codes()
-    ours = set(Membership.objects.filter(party_id=cell.party_id).values_list("user_id", flat=True))
+    ours = set(Membership.objects.filter(party__cells=cell).values_list("user_id", flat=True))
     found = Trade.objects.filter(Q(buyer_id=cell.id) | Q(seller_id=cell.id)).select_related("instrument")
     rows = []
     for trade in found.order_by("-id")[:TRADES_SHOWN]:

@@ -32,13 +32,13 @@ ENTRIES_SHOWN = 300
 STALE_FACTOR = 3  # a page is greyed after three missed valuations
 
 
-def of_cell(page: Page[P]) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
+def of_cell(page: Page[P]) -> Callable[..., HttpResponse]:
     """Sign-in, then the reader's own relationship by its code; anything else does not exist."""
 
-    @functools.wraps(page)
     def found(request: HttpRequest, code: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         return page(request, access.cell_for(reader(request), code), *args, **kwargs)
 
+    functools.update_wrapper(found, page)
     return login_required(found)
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from intermediary import queries
@@ -77,8 +77,5 @@ def after_sign_in(request: HttpRequest) -> HttpResponse:
     if cells:
         return redirect("portal:overview", cells[0].code)
     if queries.is_investor(request.user):
-        try:
-            return redirect("investor:holdings")
-        except NoReverseMatch:
-            return redirect("register")
+        return redirect("investor:holdings")
     return redirect("home" if request.user.is_authenticated else "sign_in")

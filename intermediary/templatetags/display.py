@@ -88,6 +88,15 @@ def price(value: Decimal | None, unit: str = "USD", live: str = "") -> SafeStrin
 
 
 @register.simple_tag
+def quantity(value: Decimal | None, unit: str = "") -> SafeString:
+    """A signed number of coins, exact, without trailing zeros."""
+    if value is None:
+        return NOTHING
+    places = max(0, -int(value.normalize().as_tuple().exponent))
+    return number(value, places, unit, True)
+
+
+@register.simple_tag
 def percent(part: Decimal | float | int | None, whole: Decimal | float | int = 1, places: int = 1) -> SafeString:
     """`part` of `whole` as a percentage; a dash when there is no whole."""
     if part is None or not whole:

@@ -229,7 +229,10 @@ def margin(cells: dict[str, Cell], valuations: list[Valuation]) -> None:
     vault = ChainTarget.objects.get(cell=cells["R-101"], asset_id="USDC")
     entry = ledger.post(
         entry_id=uuid7(), cell_id=cells["R-101"].id, kind="debit_instructed", memo="variation margin",
-        lines=[Line(AccountKind.CLIENT_MARGIN, "USDC", -750_000 * USD), Line(AccountKind.IN_TRANSIT, "USDC", 750_000 * USD)],
+        lines=[
+            Line(AccountKind.CLIENT_MARGIN, "USDC", -750_000 * USD),
+            Line(AccountKind.IN_TRANSIT, "USDC", 750_000 * USD),
+        ],
     )  # fmt: skip
     ChainInstruction.objects.create(
         target=vault, cell=cells["R-101"], seq=1, kind=ChainInstruction.Kind.DEBIT, entry=entry,

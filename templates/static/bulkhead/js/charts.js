@@ -9,7 +9,7 @@
 
 const drawn = new Map();
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const TONES = { ink: "ink", quiet: "line-2", accent: "accent", ok: "ok", wait: "wait", bad: "bad", "layer-1": "layer-1", "layer-2": "layer-2", "layer-3": "layer-3" };
+const TONES = { ink: "ink", quiet: "quiet-line", accent: "accent", ok: "ok", wait: "wait", bad: "bad", "layer-1": "layer-1", "layer-2": "layer-2", "layer-3": "layer-3" };
 const tone = (name) => css(TONES[name] ?? "accent");
 
 function compact(value) {
@@ -66,8 +66,12 @@ function links(data) {
   return {
     ...option, legend: { show: false }, tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (point) => point.data.label ?? point.name },
     series: [{
-      type: "graph", layout: "circular", roam: false, top: 40, bottom: 40, left: 70, right: 70, label: { show: true, position: "right", color: css("ink") }, edgeLabel: { show: false },
-      data: data.nodes.map((node) => ({ name: node.name, label: { show: true }, symbolSize: node.size ?? 18, itemStyle: { color: tone(node.tone) } })),
+      type: "graph", layout: "none", roam: false, top: 36, bottom: 36, left: 72, right: 72, label: { show: true, position: "bottom", distance: 4, color: css("ink") }, edgeLabel: { show: false },
+      // The first node stands in the middle, the others around it.
+      data: data.nodes.map((node, i) => {
+        const angle = (2 * Math.PI * (i - 1)) / (data.nodes.length - 1) - Math.PI / 6;
+        return { name: node.name, x: i ? Math.cos(angle) * 100 : 0, y: i ? Math.sin(angle) * 100 : 0, symbolSize: node.size ?? 18, itemStyle: { color: tone(node.tone) } };
+      }),
       links: data.links.map((link) => ({ source: link.source, target: link.target, label: link.label, lineStyle: { color: css("line-2"), width: link.width ?? 2, curveness: 0 } })),
     }],
   };

@@ -1,0 +1,101 @@
+"""Public pages: they answer with and without a world, name no party, and offer demo log-ins in the demo only."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from tests.conftest import RoleSwitch, TestDatabase
+from tests.intermediary import faces_world
+
+PAGES = ("/", "/register/", "/rulebook/", "/glossary/", "/status/", "/sign-in/")
+
+
+@pytest.fixture
+def web(as_role: RoleSwitch, settings: Settings) -> Iterator[Client]:
+    """A visitor of an empty platform, under the web's login."""
+    settings.DATABASE_ROLE = "web"
+    with as_role("web"):
+        yield Client(headers={"accept": "text/html"})
+
+
+@pytest.fixture
+def web_with_world(committing_db: TestDatabase, request: pytest.FixtureRequest) -> Client:
+    """A visitor of the world of the faces."""
+    faces_world.build()
+    found: Client = request.getfixturevalue("web")
+    return found
+
+
+def test_every_page_answers_on_an_empty_platform(web: Client) -> None:
+    for page in PAGES:
+        assert web.get(page).status_code == 200, page
+    assert b"The market has not opened yet" in web.get("/").content
+
+
+def test_every_page_answers_with_a_world_and_names_no_party(web_with_world: Client) -> None:
+    for page in PAGES:
+        answer = web_with_world.get(page)
+        assert answer.status_code == 200, page
+        for name in (b"Meridian", b"Kestrel", b"Tidewater", b"client.basis"):
+            assert name not in answer.content, page
+
+
+def test_the_register_shows_layers_and_the_cost_of_a_default(web_with_world: Client) -> None:
+    body = web_with_world.get("/register/").content.decode()
+    assert "R-108" in body
+    assert 'title="6,400,000.000000 USDC"' in body, "first loss of 4 and 2.4 of the tail have paid"
+    assert 'title="26,600,000.000000 USDC"' in body, "33 of layers less what they paid"
+
+
+def test_pages_carry_no_inline_script_style_or_handler(web_with_world: Client) -> None:
+    for page in PAGES:
+        body = web_with_world.get(page).content.decode()
+        assert " style=" not in body
+        assert " onclick=" not in body
+        assert "<script>" not in body
+        assert "<style" not in body
+
+
+def test_the_content_policy_is_strict(web: Client) -> None:
+    policy = web.get("/")["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_demo_log_ins_exist_in_demo_mode_only(web_with_world: Client, settings: Settings) -> None:
+    for mode in ("production", "test"):
+        settings.MODE = mode
+        assert b"Demonstration log-ins" not in web_with_world.get("/sign-in/").content
+        assert web_with_world.post("/sign-in/demo/", {"username": "client.basis"}).status_code == 404
+    settings.MODE = "demo"
+    assert b"Demonstration log-ins" in web_with_world.get("/sign-in/").content
+    assert web_with_world.post("/sign-in/demo/", {"username": "client.basis"}).status_code == 302
+    assert web_with_world.get("/after-sign-in/")["Location"] == "/portal/R-101/"
+
+
+def test_a_wrong_password_says_the_same_as_a_wrong_name(web_with_world: Client) -> None:
+    answers = [
+        web_with_world.post("/sign-in/", {"username": name, "password": "no"}).content.decode()
+        for name in ("client.basis", "nobody")
+    ]
+    assert all("do not go together" in body for body in answers)
+
+
+def test_the_rulebook_page_shows_the_hash_of_the_file(web: Client, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "rulebook.md").write_text("# Rules\n\n<script>x</script>\n")
+    settings.BASE_DIR = tmp_path
+    body = web.get("/rulebook/").content.decode()
+    assert hashlib.sha256((tmp_path / "docs" / "rulebook.md").read_bytes()).hexdigest() in body
+    assert "<h1>Rules</h1>" in body
+    assert "<script>x" not in body
+
+
+def test_a_page_that_does_not_exist_says_so(web: Client) -> None:
+    answer = web.get("/no-such-page/")
+    assert answer.status_code == 404
+    assert b"Nothing was changed" in answer.content

@@ -1,0 +1,93 @@
+"""Shared reads and how numbers look: exactness on hover, signs, layers, forecasts."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from intermediary import queries
+from intermediary.models import Asset, MarginState, Position
+from intermediary.portal import collateral, isolation, reads
+from intermediary.templatetags import display
+from intermediary.terms import Terms
+from tests.intermediary import builders, faces_world
+
+USD = 10**6
+
+
+@pytest.mark.django_db
+def test_the_register_adds_up_layer_by_layer() -> None:
+    faces_world.build()
+    row = next(row for row in queries.register() if row.code == "R-108")
+    assert [layer.size_base_units for layer in row.layers] == [4_000_000 * USD, 18_000_000 * USD, 11_000_000 * USD]
+    assert row.borne_base_units == row.net_loss_base_units == 6_400_000 * USD
+    assert row.cover_base_units + row.borne_base_units == 33_000_000 * USD
+
+
+@pytest.mark.django_db
+def test_the_next_expected_call_follows_the_published_formula() -> None:
+    cells = faces_world.build()
+    state = MarginState.objects.get(cell=cells["R-101"])
+    terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-101"])[0].body))
+    first, _, last = reads.forecasts(state, terms)
+    required = state.exposure_base_units + 950_000 * USD + state.independent_amount_base_units - 5_000_000 * USD
+    assert first.required_base_units == required
+    assert first.call_base_units == required - state.held_base_units
+    assert last.move == "-20%"
+    calm = MarginState.objects.get(cell=cells["R-102"])
+    assert reads.forecasts(calm, terms)[0].call_base_units == 14_450_000 * USD - calm.held_base_units
+
+
+@pytest.mark.django_db
+def test_a_forecast_below_the_minimum_transfer_is_no_call() -> None:
+    cells = faces_world.build()
+    state = MarginState.objects.get(cell=cells["R-102"])
+    state.held_base_units = 14_449_999 * USD
+    terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-102"])[0].body))
+    assert reads.forecasts(state, terms)[0].call_base_units == 0
+
+
+@pytest.mark.django_db
+def test_gain_is_what_variation_margin_has_not_paid() -> None:
+    cells = faces_world.build()
+    rows = {row.instrument.code: row for row in reads.positions(cells["R-101"])}
+    row = rows["BTC-PERP"]
+    position = Position.objects.get(cell=cells["R-101"], instrument__code="BTC-PERP")
+    assert row.mark is not None
+    assert row.gain == row.mark * 180 - position.settled_value
+
+
+@pytest.mark.django_db
+def test_only_linked_relationships_can_reach_me_and_only_for_gain() -> None:
+    cells = faces_world.build()
+    links = {link.code: link for link in isolation.links(cells["R-101"])}
+    assert set(links) == {"R-102", "R-108"}
+    long_in_a_fall = next(one for one in links["R-102"].lots if one.lot.instrument.code == "BTC-PERP")
+    assert long_in_a_fall.unpaid_gain == 0
+    assert links["R-108"].unpaid_gain_base_units > 0
+    assert isolation.links(cells["R-109"]) == []
+
+
+@pytest.mark.django_db
+def test_margin_value_is_after_haircut_and_rounded_down() -> None:
+    builders.assets()
+    wbtc = Asset.objects.get(code="WBTC")
+    assert collateral.margin_value(wbtc, 150_000_000, Decimal("100000.123456789"), 2000) == 120_000_148_148
+    assert collateral.margin_value(Asset.objects.get(code="USDC"), 3, Decimal(1), 50) == 2
+
+
+def test_money_keeps_every_digit_on_hover() -> None:
+    shown = display.money(-1_234_567_890_123, sign=True)
+    assert ">−1,234,567.89</data>" in shown
+    assert 'title="−1,234,567.890123 USDC"' in shown
+    assert 'value="-1234567.890123"' in shown
+
+
+def test_a_rounded_zero_has_no_sign_and_no_value_is_a_dash() -> None:
+    assert ">0.00</data>" in display.money(-1)
+    assert display.money(None) == display.NOTHING
+
+
+def test_text_from_outside_is_escaped() -> None:
+    assert "<b>" not in display.badge("OPEN", "<b>x</b>")
+    assert "<b>" not in display.digest("<b>x</b>")

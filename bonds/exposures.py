@@ -17,8 +17,8 @@ from intermediary.models import Account, AccountKind, Asset, Cell, CreditLine, D
 from intermediary.money import multiply_exactly, round_down, to_base_units
 from risk.book import load_book, load_universe
 from risk.engine import Assessment, compute
-from risk.margin.layers import LossModel, live_loss_model
-from risk.margin.ruleset import ruleset
+from risk.live_layers import loss_model
+from risk.margin.layers import LossModel
 from risk.models import Tick
 
 BASE_UNITS = 10**6  # of the settlement token in a dollar: loss models are in dollars
@@ -113,14 +113,6 @@ def _model(
 ) -> tuple[LossModel | None, int]:
     exposure = variation.exposure_base_units(found.cell_id, tick.valuation_id)
     loss_now = max(0, exposure - margin_value_base_units(found.cell_id, tick.valuation))
-    losses = found.batch.scenario_losses(found.index)
-    if float(losses.max()) <= 0:
+    if float(found.batch.scenario_losses(found.index).max()) <= 0:
         return None, loss_now
-    model = live_loss_model(
-        losses,
-        hazard_annual=float((line or CreditLine()).default_intensity_annual),
-        margin_usd=float(found.batch.collateral_value[found.index]) - exposure / BASE_UNITS,
-        ruleset=ruleset(ruleset_name),
-        cost_usd=float(found.batch.liquidity[found.index]),
-    )
-    return model, loss_now
+    return loss_model(found, line or CreditLine(), ruleset_name, exposure), loss_now

@@ -177,6 +177,7 @@ def events_of(series: Series) -> list[SeriesEvent]:
 def risk_chart(series: Series) -> dict[str, Any]:
     """Expected loss and attachment probability of each class over time, in percent."""
     lines = []
+    alone = series.tranches.count() == 1
     for tranche in series.tranches.order_by("-seniority"):
         marks = _marks(tranche)
         shown = [
@@ -186,7 +187,7 @@ def risk_chart(series: Series) -> dict[str, Any]:
         for name, tone, values in shown:
             times = [mark.valuation.as_of.isoformat() for mark in marks]
             points = [[time, 100 * value] for time, value in zip(times, values, strict=True)]
-            lines.append({"name": f"{tranche.name}: {name}", "tone": tone, "points": points})
+            lines.append({"name": name if alone else f"{tranche.name}: {name}", "tone": tone, "points": points})
     return {"kind": "lines", "unit": "%", "series": lines}
 
 

@@ -10,7 +10,7 @@ from intermediary import events, onboarding
 from intermediary.models import Cell, CreditLine, Layer, MarginState
 from risk.book import load_book, load_universe
 from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute
-from risk.margin.layers import layer_measures, live_loss_model
+from risk.margin.layers import LossModel, layer_measures, live_loss_model
 from risk.margin.ruleset import ruleset
 from risk.models import LayerRisk, Tick
 
@@ -29,17 +29,22 @@ def renew(tick_id: UUID) -> None:
         _measure(tick, found, lines[cell_id], terms[cell_id].ruleset)
 
 
+def loss_model(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel:
+    """The loss model, in dollars, of a relationship whose client owes this much unpaid exposure."""
+    return live_loss_model(
+        found.batch.scenario_losses(found.index),
+        hazard_annual=float(line.default_intensity_annual),
+        margin_usd=float(found.batch.collateral_value[found.index]) - exposure_base_units / 10**SETTLEMENT_DECIMALS,
+        ruleset=ruleset(ruleset_name),
+        cost_usd=float(found.batch.liquidity[found.index]),
+    )
+
+
 def _measure(tick: Tick, found: Assessment, line: CreditLine, ruleset_name: str) -> None:
     state = MarginState.objects.filter(cell_id=found.cell_id).first()
     exposure = state.exposure_base_units if state else 0
     unit = 10**SETTLEMENT_DECIMALS
-    model = live_loss_model(
-        found.batch.scenario_losses(found.index),
-        hazard_annual=float(line.default_intensity_annual),
-        margin_usd=float(found.batch.collateral_value[found.index]) - exposure / unit,
-        ruleset=ruleset(ruleset_name),
-        cost_usd=float(found.batch.liquidity[found.index]),
-    )
+    model = loss_model(found, line, ruleset_name, exposure)
     with transaction.atomic(durable=True):
         for layer in Layer.objects.filter(cell_id=found.cell_id):
             measures = layer_measures(

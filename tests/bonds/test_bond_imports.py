@@ -15,3 +15,15 @@ def test_principal_and_coupons_load_no_numeric_library() -> None:
     ).stdout.split()
     assert "bonds.tranches" in loaded
     assert not set(HEAVY) & set(loaded)
+
+
+def test_pages_servicing_and_orders_load_no_numeric_library() -> None:
+    program = (
+        "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup();"
+        " import bonds.portal, bonds.servicing, bonds.requests, bonds.offering, bonds.tasks; print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(ran.stdout.split())
+    assert "bonds.portal" in loaded
+    assert not set(HEAVY) & loaded

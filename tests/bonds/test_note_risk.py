@@ -1,0 +1,58 @@
+"""Risk of a class from where its relationships stand: agreement with the exact quadrature, and known losses."""
+
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from bonds.measures import PhysicalMeasure, WangTransform
+from bonds.note_risk import Piece, note_risk, outstanding_at
+from risk.margin.layers import LossModel, layer_measures
+from risk.margin.shortfall import NormalBodySeverity
+
+MODEL = LossModel(
+    hazard_annual=0.06, rho=0.35, v=0.45, s0=0.38, severity=NormalBodySeverity(1.5, 0.25, 0.75, 0.10), margin=1.0
+)
+LAYERS = [(0.05, 0.25), (0.25, 0.60), (0.60, 1.20)]
+
+
+def piece(number: int, attach: float, detach: float, *, known_loss: float | None = None) -> Piece:
+    model = MODEL if known_loss is None else None
+    return Piece(UUID(int=number), detach - attach, attach, detach, model, known_loss or 0.0)
+
+
+@pytest.mark.parametrize(("attach", "detach"), LAYERS)
+def test_one_slice_agrees_with_the_exact_quadrature(attach: float, detach: float) -> None:
+    exact, found = layer_measures(MODEL, attach, detach, 1.0), note_risk([piece(1, attach, detach)])
+    assert found.expected_loss == pytest.approx(exact.el, abs=1e-5)
+    assert found.pfl == pytest.approx(exact.pfl, abs=1e-5)
+    assert found.pll == pytest.approx(exact.pll, abs=1e-5)
+
+
+def test_several_slices_are_hit_more_often_and_lose_as_much_on_average() -> None:
+    one, two = note_risk([piece(1, 0.25, 0.6)]), note_risk([piece(1, 0.25, 0.6), piece(2, 0.25, 0.6)])
+    assert two.expected_loss == pytest.approx(one.expected_loss, rel=1e-9)
+    assert one.pfl < two.pfl < 2 * one.pfl
+    # Dependent through distress: both gone is likelier than for independent relationships.
+    assert one.pll**2 < two.pll < one.pll
+
+
+def test_known_loss_is_certain_and_the_rest_is_the_model() -> None:
+    alone = note_risk([piece(1, 0.25, 0.6)])
+    mixed = note_risk([piece(1, 0.25, 0.6), piece(2, 0.25, 0.6, known_loss=0.4)])
+    assert mixed.pfl == 1.0
+    assert mixed.pll == 0.0
+    assert mixed.expected_loss == pytest.approx((alone.expected_loss + 0.4) / 2)
+
+
+def test_class_without_principal_has_no_risk() -> None:
+    assert note_risk([]).expected_loss == 0.0
+
+
+def test_expected_principal_starts_at_one_and_is_lower_under_the_pricing_measure() -> None:
+    times = np.array([0.0, 0.25, 0.5, 1.0])
+    pieces = [piece(1, 0.25, 0.6), piece(2, 0.6, 1.2, known_loss=0.5)]
+    physical, priced = (outstanding_at(pieces, one, times) for one in (PhysicalMeasure(), WangTransform()))
+    assert physical[0] == priced[0] == 1.0
+    assert np.all(priced[1:] < physical[1:])
+    assert np.all(np.diff(physical) < 0)

@@ -80,7 +80,8 @@ if (window.Idiomorph) {
   window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && /^(DIALOG|DETAILS)$/.test(node.tagName));
 }
 document.addEventListener("htmx:beforeSwap", remember);
-document.addEventListener("htmx:afterSwap", () => { refresh(); flash(); });
+document.addEventListener("htmx:afterSwap", refresh);
+document.addEventListener("htmx:afterSettle", flash); // settling puts back the classes that the server sent
 document.addEventListener("htmx:sseOpen", () => stream("live", "Live"));
 document.addEventListener("htmx:sseError", () => stream("lost", "Connection lost, trying again"));
 refresh();

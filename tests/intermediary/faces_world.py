@@ -201,7 +201,7 @@ def trading(cells: dict[str, Cell]) -> None:
 
 def margin(cells: dict[str, Cell], valuations: list[Valuation]) -> None:
     """Current requirements and their history, and one payment of variation margin on its way."""
-    lines = [["expected shortfall 99%", 6_200_000.0], ["jump add-on", 1_750_000.0], ["liquidity add-on", 550_000.0]]
+    lines = [["expected shortfall 99%", 12_200_000.0], ["jump add-on", 4_750_000.0], ["liquidity add-on", 1_550_000.0]]
     stress = {
         "passed": True, "scenario": "s5", "scenario_title": "Altcoins -60%, bitcoin -20%",
         "exposure": 1_234_567_890_123, "position_loss": 21_000_000 * USD, "close_out_cost": 350_000 * USD,
@@ -214,7 +214,7 @@ def margin(cells: dict[str, Cell], valuations: list[Valuation]) -> None:
             independent_amount_base_units=18_500_000 * USD, threshold_base_units=5_000_000 * USD,
             required_base_units=required * USD, held_base_units=held * USD, ruleset_hash="9" * 64,
             breakdown={
-                "lines": lines, "total": 8_500_000.0, "gross_notional": 41_000_000.0,
+                "lines": lines, "total": 18_500_000.0, "gross_notional": 41_000_000.0,
                 "forecast_loss": {"-5%": 950_000.0, "-10%": 1_900_000.0, "-20%": 3_800_000.0},
                 "worst_stress": "Altcoins -60%", "worst_stress_loss": 21_000_000.0,
             },

@@ -46,7 +46,7 @@ WORKED_EXAMPLE_RULES = CloseOutRules(
     cost_bps=0,
     fixed_cost_base_units=171_500 * USD,
 )
-WORLD_RULES_SLICED = CloseOutRules()  # the standard schedule: a fifth of the depth at each valuation
+WORLD_RULES_SLICED = CloseOutRules(participation_bps=2_000)  # a fifth of the depth at each valuation
 
 
 @dataclass

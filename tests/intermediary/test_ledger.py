@@ -15,7 +15,7 @@ from tests.intermediary.builders import assets, client_cell, deposit
 pytestmark = pytest.mark.django_db
 
 
-def sql(statement: str, *parameters: object) -> None:
+def sql(statement: str, *parameters: UUID | str | int) -> None:
     """Run one statement in a savepoint, with deferred constraints checked at once."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, parameters)

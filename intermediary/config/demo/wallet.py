@@ -12,7 +12,7 @@ from decimal import Decimal
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from intermediary import calls, clock
+from intermediary import calls, clock, margining, onboarding
 from intermediary.config.demo import keys
 from intermediary.config.demo.world import Cast, Client
 from intermediary.ledger import settlement_asset
@@ -42,7 +42,9 @@ def step(chain: Chain, cast: Cast, mine: Mine | None) -> None:
 
 def _answer(chain: Chain, cast: Cast, client: Client, call: MarginCall, mine: Mine | None) -> None:
     """Deliver the whole call if the wallet holds it, then say so; a call is answered once, because it is pledged."""
-    asset, signer, amount = settlement_asset(), keys.client(cast, client.key), calls.unmet(call)
+    asset, signer = settlement_asset(), keys.client(cast, client.key)
+    haircut_bps = onboarding.current_terms(call.cell_id).haircut_of(asset.code)
+    amount = margining.asset_for_value(calls.unmet(call), asset, Decimal(1), haircut_bps)
     held = balance(chain, asset, signer.address)
     if held < amount:
         logger.warning("%s cannot deliver %s: its wallet holds %s", client.legal_name, amount, held)

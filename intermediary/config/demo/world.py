@@ -80,10 +80,10 @@ CLIENTS: tuple[Client, ...] = (
     ),
     Client(
         "directional", "Tidewater Alpha SP", Party.Kind.FUND, "KY", "R-108",
-        "long a basket of altcoins, on short notice terms", 3_000_000, 5,
+        "long a basket of altcoins, on short notice terms", 2_000_000, 5,
         first_margin_share=Decimal("1.05"), deliver_minutes=15, grace_minutes=0, cure_minutes=5,
-        threshold_share_of_notional_held=Decimal("0.12"), minimum_transfer_usd=100_000,
-        layers_usd=(4_000_000, 18_000_000, 11_000_000),
+        threshold_share_of_notional_held=Decimal("0.10"), minimum_transfer_usd=100_000,
+        layers_usd=(800_000, 18_000_000, 13_000_000),
     ),
 )  # fmt: skip
 
@@ -123,13 +123,14 @@ class Bargain:
 
 
 BARGAINS: tuple[Bargain, ...] = (
-    # The directional fund's basket, about 46 million dollars, bought from four holders who hedge or quote.
-    Bargain("directional", "maker", "XRP-PERP", Decimal(4_200_000)),
-    Bargain("directional", "maker", "DOGE-PERP", Decimal(20_000_000)),
-    Bargain("directional", "basis", "DOGE-PERP", Decimal(20_000_000)),
-    Bargain("directional", "basis", "LINK-PERP", Decimal(350_000)),
-    Bargain("directional", "dao", "AVAX-PERP", Decimal(280_000)),
-    Bargain("directional", "foundation", "ADA-PERP", Decimal(9_700_000)),
+    # The directional fund's basket, about 43 million dollars, bought from four holders who hedge or quote.
+    Bargain("directional", "maker", "SOL-PERP", Decimal(60_000)),
+    Bargain("directional", "basis", "SOL-PERP", Decimal(50_000)),
+    Bargain("directional", "maker", "XRP-PERP", Decimal(2_200_000)),
+    Bargain("directional", "basis", "DOGE-PERP", Decimal(36_000_000)),
+    Bargain("directional", "maker", "LINK-PERP", Decimal(60_000)),
+    Bargain("directional", "dao", "AVAX-PERP", Decimal(55_000)),
+    Bargain("directional", "foundation", "ADA-PERP", Decimal(1_200_000)),
     # Bitcoin: the miner sells forward, the basis fund holds spot against perpetuals, the family office is long.
     Bargain("maker", "miner", "BTC-26DEC25", Decimal(120)),
     Bargain("family", "maker", "BTC-PERP", Decimal(120)),

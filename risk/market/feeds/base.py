@@ -34,7 +34,10 @@ TENOR_OF_BASIS_DAYS = 91  # assumption: forwards carry at the rate of one quarte
 class Feed(Protocol):
     """A source of snapshots in ascending time; `source` labels them, `first` and `last` bound them."""
 
-    source: str
+    @property
+    def source(self) -> str:
+        """What the feed is: a recording, a reconstruction, a stated path."""
+        ...
 
     @property
     def first(self) -> datetime:

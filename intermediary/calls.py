@@ -56,9 +56,18 @@ def renew(
     if missing_base_units <= 0:
         _close(call, State.SETTLED if call.state == State.LAPSED else State.NETTED, "the market came back")
         return call
-    wanted = delivery_base_units or round_up(Decimal(missing_base_units), terms.rounding_unit_base_units)
-    _supersede(call, valuation, wanted, terms)
+    _supersede(call, valuation, asked_for(missing_base_units, delivery_base_units, terms), terms)
     return call
+
+
+def asked_for(missing_base_units: int, delivery_base_units: int | None, terms: Terms) -> int:
+    """What a call that is open already asks for in all: what is missing, even below the minimum transfer."""
+    return delivery_base_units or round_up(Decimal(missing_base_units), terms.rounding_unit_base_units)
+
+
+def stands(state: str, unmet_base_units: int, wanted_base_units: int) -> bool:
+    """Whether a call with this much unmet stays as it is: it asks for that already, or has lapsed and may not grow."""
+    return wanted_base_units == unmet_base_units or (wanted_base_units > unmet_base_units and state == State.LAPSED)
 
 
 def apply_value(*, cell_id: UUID, value_base_units: int) -> MarginCall | None:
@@ -171,7 +180,7 @@ def _issue(cell_id: UUID, valuation: Valuation, amount: int, terms: Terms) -> Ma
 
 def _supersede(call: MarginCall, valuation: Valuation, wanted: int, terms: Terms) -> None:
     open_amount = unmet(call)
-    if wanted == open_amount or (wanted > open_amount and call.state == State.LAPSED):
+    if stands(call.state, open_amount, wanted):
         return
     call.valuation = valuation
     call.save(update_fields=["valuation"])

@@ -28,20 +28,24 @@ def price_of(asset: Asset, valuation: Valuation | None) -> Decimal:
     return Decimal(quoted)
 
 
-def value_after_haircut(amount_base_units: int, asset: Asset, price: Decimal, haircut_bps: int) -> int:
-    """Settlement base units that an amount of a token stands for, rounded down."""
-    scale = Decimal(1).scaleb(ledger.settlement_asset().decimals - asset.decimals - 4)
+def value_after_haircut(
+    amount_base_units: int, asset: Asset, price: Decimal, haircut_bps: int, settlement: Asset | None = None
+) -> int:
+    """Settlement base units that an amount of a token stands for, rounded down. `settlement` spares its query."""
+    scale = Decimal(1).scaleb((settlement or ledger.settlement_asset()).decimals - asset.decimals - 4)
     return round_down(multiply_exactly(amount_base_units, price, 10_000 - haircut_bps, scale))
 
 
-def asset_for_value(value_base_units: int, asset: Asset, price: Decimal, haircut_bps: int) -> int:
+def asset_for_value(
+    value_base_units: int, asset: Asset, price: Decimal, haircut_bps: int, settlement: Asset | None = None
+) -> int:
     """The smallest amount of a token that is worth `value` after haircut: round_up(d / (1 - haircut)).
 
     So the computation after its delivery gives none. Refuses a token that is worth nothing.
     """
     if haircut_bps >= 10_000 or price <= 0:
         raise Refusal("asset_not_eligible", f"{asset.code} does not count as margin here.", asset=asset.code)
-    units_a_dollar = Fraction(10) ** (asset.decimals - ledger.settlement_asset().decimals)
+    units_a_dollar = Fraction(10) ** (asset.decimals - (settlement or ledger.settlement_asset()).decimals)
     return math.ceil(value_base_units * units_a_dollar / (Fraction(price) * Fraction(10_000 - haircut_bps, 10_000)))
 
 
@@ -62,11 +66,16 @@ def held_after_haircut(cell_id: UUID, valuation_id: UUID | None, terms: Terms | 
     return value_of_holdings(balances(cell_id), valuation, terms or current_terms(cell_id))
 
 
-def value_of_holdings(holdings: Mapping[str, int], valuation: Valuation | None, terms: Terms) -> int:
-    """Value of these amounts of tokens after haircut, each token rounded down."""
+def value_of_holdings(
+    holdings: Mapping[str, int], valuation: Valuation | None, terms: Terms, assets: Mapping[str, Asset] | None = None
+) -> int:
+    """Value of these amounts of tokens after haircut, each token rounded down. `assets`, all of them, spare a query."""
+    assets = assets if assets is not None else {asset.code: asset for asset in Asset.objects.all()}
+    settlement = next((asset for asset in assets.values() if asset.is_settlement), None)
     counted = [code for code, amount in holdings.items() if amount and terms.haircut_of(code) < 10_000]
-    assets = Asset.objects.in_bulk(counted)
     return sum(
-        value_after_haircut(holdings[code], asset, price_of(asset, valuation), terms.haircut_of(code))
-        for code, asset in assets.items()
+        value_after_haircut(
+            holdings[code], assets[code], price_of(assets[code], valuation), terms.haircut_of(code), settlement
+        )
+        for code in counted
     )

@@ -30,6 +30,7 @@ from risk.market.feeds import Feed
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot, Tick
 from settlement import cycle
+from settlement.models import HouseReceipt
 
 STEP_BETWEEN_BARS = timedelta(minutes=5)  # the shortest time in which anyone in the cast does anything
 ROUNDS_MAX = 30  # a default needs about six: notice, cure, seizure, slices, determination, layers
@@ -73,7 +74,7 @@ def deliver_all() -> None:
 
 def footprint() -> tuple[int, ...]:
     """How much has been written: unchanged after a round of work means that there is nothing left to do."""
-    tables = (AuditRecord, JournalEntry, ChainInstruction, Event, CallEvent, DefaultEvent)
+    tables = (AuditRecord, JournalEntry, ChainInstruction, Event, CallEvent, DefaultEvent, HouseReceipt)
     return tuple(table.objects.count() for table in tables)
 
 

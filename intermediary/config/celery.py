@@ -18,6 +18,12 @@ app.conf.update(
     task_default_queue="default",
     task_routes={"risk.*": {"queue": "risk"}, "bonds.*": {"queue": "bonds"}, "settlement.*": {"queue": "settlement"}},
     broker_connection_retry_on_startup=True,
+    # Wake-ups that look for work in rows: a second is soon for a person and nothing for the database. An event or a
+    # request that finds no worker free waits; the wake-up itself expires, so that they do not pile up.
+    beat_schedule={
+        name: {"task": name, "schedule": 1.0, "options": {"expires": 5}}
+        for name in ("default.deliver", "default.look_at_the_clock", "risk.run_requests")
+    },
     # An unacknowledged task is handed out again after this; above the hard limit, else it would run twice.
     broker_transport_options={"visibility_timeout": 120},
 )

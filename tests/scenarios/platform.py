@@ -14,9 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import psycopg
-from celery import current_app
 
 from intermediary.config import bindings, replay
+from intermediary.config.celery import app
 from intermediary.config.demo import bootstrap, wallet, world
 from intermediary.config.models import Replay
 from risk.market.feeds import Feed
@@ -40,9 +40,7 @@ class Platform:
 
     def build(self, owner_url: str) -> None:
         with psycopg.connect(owner_url) as connection:
-            connection.execute(
-                "SELECT platform_clock_start_replay(%s)", [self.builder.first_snapshot.as_of]
-            )
+            connection.execute("SELECT platform_clock_start_replay(%s)", [self.builder.first_snapshot.as_of])
         self.builder.build()
         bindings.bind_risk()
 
@@ -59,7 +57,7 @@ class Platform:
     def work_through(self, snapshot: MarketSnapshot) -> None:
         replay.pass_time(snapshot.as_of, self._settle, self._act, self.cast)
         snapshot_id = replay.offer(snapshot, None, Decimal(0))
-        current_app.send_task("risk.open_tick", [snapshot_id])
+        app.send_task("risk.open_tick", [snapshot_id])
         _wait_for_tick(snapshot_id)
         self.rest()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import override_settings
@@ -14,6 +13,7 @@ from django.test import override_settings
 from bonds.models import Tranche
 from intermediary import ledger, margining, withdrawals
 from intermediary.config import replay
+from intermediary.config.celery import app
 from intermediary.ledger import settlement_asset
 from intermediary.models import (
     AccountKind,
@@ -42,7 +42,7 @@ def platform(
     committing_db: TestDatabase, chain_url: str, valkey_url: str, market_history_dir: Path, tmp_path: Path
 ) -> Iterator[Platform]:
     log = tmp_path / "worker.log"
-    current_app.conf.broker_url = valkey_url
+    app.conf.broker_url = valkey_url
     with (
         override_settings(CHAIN_RPC_URLS=[chain_url], MARKET_HISTORY_DIR=market_history_dir),
         risk_workers(committing_db, valkey_url, market_history_dir, log),
@@ -86,7 +86,9 @@ def withdraw_all_that_is_free(platform: Platform) -> dict[str, int]:
 def assert_conserved() -> None:
     """C1-C5 and I3 as they can be read off the tables at rest."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT entry_id FROM intermediary_posting GROUP BY entry_id, asset_id HAVING sum(amount_base_units) <> 0")
+        cursor.execute(
+            "SELECT entry_id FROM intermediary_posting GROUP BY entry_id, asset_id HAVING sum(amount_base_units) <> 0"
+        )
         assert cursor.fetchall() == [], "every entry sums to zero"
         cursor.execute(
             "SELECT a.id FROM intermediary_account a LEFT JOIN intermediary_posting p ON p.account_id = a.id"

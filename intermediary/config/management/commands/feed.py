@@ -7,13 +7,13 @@ from decimal import Decimal
 from types import FrameType
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from intermediary import clock, events
 from intermediary.config import clockwork, replay
+from intermediary.config.celery import app
 from intermediary.config.models import Replay
 from risk.market.feeds import Feed, open_feed
 from risk.models import Tick
@@ -46,8 +46,8 @@ def step(feed: Feed, control: Replay, done: set[str]) -> None:
     tick = Tick.objects.filter(valuation__as_of=control.bar_at, done_at__isnull=False).first()
     if tick is not None and str(tick.id) not in done:
         done.add(str(tick.id))
-        current_app.send_task("risk.renew_layers", [str(tick.id)])
-        current_app.send_task("bonds.remark", [str(tick.id)])
+        app.send_task("risk.renew_layers", [str(tick.id)])
+        app.send_task("bonds.remark", [str(tick.id)])
         clockwork.step()  # deadlines of this bar are met or missed before the next bar is known
     waiting = replay.barrier(control.bar_at)
     if waiting is not None:
@@ -62,7 +62,7 @@ def step(feed: Feed, control: Replay, done: set[str]) -> None:
     if replay.clock_reached(snapshot.as_of):
         logger.info("bar %s (%s)", snapshot.as_of.isoformat(), snapshot.source)
         snapshot_id = replay.offer(snapshot, following, control.seconds_a_bar)
-        current_app.send_task("risk.open_tick", [snapshot_id])
+        app.send_task("risk.open_tick", [snapshot_id])
 
 
 def _hold_the_clock() -> None:

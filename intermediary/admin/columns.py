@@ -4,6 +4,7 @@ Money gets its unit and its exact value on hover, times their zone, states a col
 JSON a readable list. Used by lists, by detail pages and by inlines alike.
 """
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,7 @@ Show = Callable[[Any], Any]
 
 DIGEST_FROM = 20  # shorter texts are shown whole
 PLACES_MAX = 8  # no quantity or price of ours means more on a screen; the rest is on hover
+DECIMAL = re.compile(r"-?\d+\.\d+")
 STATES = ("state", "outcome")
 
 
@@ -81,10 +83,15 @@ def exact(value: Decimal | None) -> SafeString:
 
 
 def text(value: Any) -> Any:
-    """Words as they are; a long word without spaces (a hash, an address, a key) short and with a copy button."""
-    if value in (None, ""):
+    """Words as they are; a long word without spaces (a hash, an address, a key) short and with a copy button; decimals
+    without their trailing zeros."""
+    if value is None or value == "":
         return display.NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     words = str(value)
+    if DECIMAL.fullmatch(words):
+        return exact(Decimal(words))
     return display.digest(words, "value") if len(words) >= DIGEST_FROM and " " not in words else words
 
 
@@ -96,30 +103,30 @@ def link(row: models.Model | None) -> Any:
         address = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     except NoReverseMatch:
         return str(row)
-    shown = str(row)
-    if shown.startswith(f"{type(row).__name__} object"):
-        shown = f"{row._meta.verbose_name} {str(row.pk)[-6:]}"
-    return format_html('<a class="to" href="{}">{}</a>', address, shown)
+    return format_html('<a class="to" href="{}">{}</a>', address, row)
 
 
 def tree(value: Any) -> Any:
-    """A JSON value as nested lists; money under names that end in `_base_units` as money."""
-    if value in (None, {}, []):
+    """A JSON value as nested lists; money under names that end in `_base_units` as money.
+
+    An object that names an asset counts in that asset's base units, or in the settlement token's: its amounts are
+    shown as the integers that they are.
+    """
+    if value is None or value in ({}, [], ""):
         return display.NOTHING
     if isinstance(value, dict):
-        rows = format_html_join(
-            "", "<dt>{}</dt><dd>{}</dd>", ((words(key), leaf(key, item)) for key, item in value.items())
-        )
+        pairs = ((words(key), leaf(key, item, plain="asset" in value)) for key, item in value.items())
+        rows = format_html_join("", "<dt>{}</dt><dd>{}</dd>", pairs)
         return format_html('<dl class="facts tree">{}</dl>', rows)
     if isinstance(value, list):
         return format_html('<ul class="tree">{}</ul>', format_html_join("", "<li>{}</li>", ((tree(x),) for x in value)))
     return text(value)
 
 
-def leaf(key: str, value: Any) -> Any:
-    """One value of a JSON object, by its name."""
+def leaf(key: str, value: Any, *, plain: bool) -> Any:
+    """One value of a JSON object, by its name; `plain` leaves amounts in base units."""
     if key.endswith("_base_units") and isinstance(value, int):
-        return display.money(value)
+        return display.number(value, 0, "base units") if plain else display.money(value)
     return tree(value)
 
 

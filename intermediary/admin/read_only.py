@@ -52,7 +52,6 @@ class ReadOnlyAdmin(_Reads, ModelAdmin):  # type: ignore[misc]  # published with
     """One table of the record."""
 
     list_per_page = ROWS_A_PAGE
-    show_full_result_count = False  # counting a journal for a footer is a scan of it
     list_fullwidth = True
     also: ClassVar[tuple[str | Show, ...]] = ()  # further lines of the detail page
 
@@ -85,6 +84,7 @@ class ReadOnlyInline(_Reads, TabularInline):  # type: ignore[misc]  # published 
     extra = 0
     can_delete = False
     show_change_link = False
+    hide_title = True  # the columns say it
     per_page = ROWS_A_PAGE
 
     def __init__(self, parent_model: type[models.Model], admin_site: Any) -> None:

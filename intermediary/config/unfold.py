@@ -10,8 +10,6 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-BADGES = "intermediary.config.office.badges"
-
 
 def _at(name: str) -> Any:
     return reverse_lazy(f"admin:{name}")
@@ -31,13 +29,23 @@ def without_inline_colours(_request: HttpRequest) -> dict[str, Any]:
 
 
 def sidebar(_request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups with the tables that are registered; a part that brings no tables has no entries."""
+    """The groups with the tables that are registered, and the numbers of what waits for somebody."""
     from django.contrib import admin
+
+    from intermediary.config.office.badges import waiting
 
     known = {model._meta.label_lower for model in admin.site._registry}
     known.add("")  # an entry that is no table
-    shown = [group | {"items": [one for one in group["items"] if one.get("table", "") in known]} for group in GROUPS]
-    return [group for group in shown if group["items"]]
+    counts = {name: count for name, count in waiting().items() if count}
+    return [
+        group | {"items": [_with_badge(one, counts) for one in group["items"] if one.get("table", "") in known]}
+        for group in GROUPS
+    ]
+
+
+def _with_badge(item: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
+    count = counts.get(item.get("waiting", ""))
+    return item | {"badge": str(count)} if count else item
 
 
 def demo_only(_request: HttpRequest) -> bool:
@@ -50,16 +58,16 @@ def demo_only(_request: HttpRequest) -> bool:
 DESK = _group(
     "",
     {"title": "Desk", "icon": "space_dashboard", "link": _at("index")},
-    {"title": "Approvals", "icon": "fact_check", "link": _at("approvals"), "badge": f"{BADGES}.waiting_proposals"},
+    {"title": "Approvals", "icon": "fact_check", "link": _at("approvals"), "waiting": "waiting_proposals"},
     {"title": "Credit lines", "icon": "account_balance", "link": _at("lines")},
     {
         "title": "Margin calls",
         "icon": "notification_important",
         "link": _at("intermediary_margincall_changelist"),
-        "badge": f"{BADGES}.open_calls",
+        "waiting": "open_calls",
     },
-    {"title": "Defaults", "icon": "gavel", "link": _at("defaults"), "badge": f"{BADGES}.live_defaults"},
-    {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "badge": f"{BADGES}.unbooked_receipts"},
+    {"title": "Defaults", "icon": "gavel", "link": _at("defaults"), "waiting": "live_defaults"},
+    {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "waiting": "unbooked_receipts"},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},
     collapsible=False,
 )
@@ -93,7 +101,7 @@ SETTLEMENT = _group(
         "title": "Breaks",
         "icon": "report",
         "link": _at("settlement_reconciliationbreak_changelist"),
-        "badge": f"{BADGES}.open_breaks",
+        "waiting": "open_breaks",
     },
     _table("settlement", "deployment", "Contracts", "code_blocks"),
 )

@@ -7,6 +7,7 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from intermediary.models import Layer
 from intermediary.money import from_base_units
 from intermediary.templatetags.display import NOTHING, money
 
@@ -76,6 +77,12 @@ def _drawn(shapes: list[tuple[str, float, float]], lines: list[float], words: st
         '<svg class="bar bar-tall" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="img" aria-label="{}">'
         "<title>{}</title>{}{}</svg>", TALL, words, words, boxes, strokes,
     )  # fmt: skip
+
+
+@register.filter
+def layer_name(kind: str) -> str:
+    """`FIRST_LOSS` as a person reads it."""
+    return str(Layer.Kind(kind).label)
 
 
 @register.filter

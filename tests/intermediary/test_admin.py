@@ -89,11 +89,10 @@ def test_a_stranger_is_asked_to_sign_in(as_web: None) -> None:
     assert response.redirect_chain[-1][0].startswith(reverse("sign_in"))
 
 
-def test_a_superuser_who_is_no_officer_gets_no_further(committing_db: Any) -> None:
+def test_a_superuser_who_is_no_officer_gets_no_further(as_role: Roles) -> None:
     User.objects.create_user("root", is_superuser=True)
-    client = Client()
-    client.force_login(User.objects.get(username="root"))
-    assert client.get(reverse("admin:index"), follow=True).status_code == 404
+    with as_role("web"), override_settings(DATABASE_ROLE="web"):
+        assert signed_in("root").get(reverse("admin:index"), follow=True).status_code == 404
 
 
 def test_the_group_may_look_at_everything_and_change_nothing(world: dict[str, Cell]) -> None:
@@ -228,7 +227,6 @@ def test_a_checkers_decision_becomes_a_request_bound_to_the_hash(checker: Client
     assert (made.command, made.user.username, made.cell_id) == ("approve_line", "officer.checker", proposal.cell_id)
     assert made.body == {"proposal_id": str(proposal.id), "seen_hash": proposal.hash, "reason": "Cover is in place."}
     assert "Being worked on" in page(checker, "request", made.id)
-    assert under_staff(lambda: AuditRecord.objects.filter(action="request.approve_line").count()) == 1
 
 
 def test_a_rejection_becomes_a_request(checker: Client) -> None:

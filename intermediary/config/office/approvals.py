@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +86,7 @@ def proposal(request: HttpRequest, proposal_id: UUID, form: DecisionForm | None 
         line=line if found.kind == Kind.CREDIT_LINE else None,
         differences=differences(body, line) if found.kind == Kind.CREDIT_LINE else [],
         admission=body.get("admission"),
+        expires_at=_moment(body.get("expires_at")),
         why_not=why_not(request, found),
         form=form or DecisionForm(initial={"seen_hash": found.hash}),
     )
@@ -105,6 +107,10 @@ def decide(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
     approving = form.cleaned_data["decision"] == "approve"
     command = APPROVE[Kind(found.kind)] if approving else _rejection(found)
     return redirect("admin:request", ask(request, command, found.cell, body).id)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _rejection(found: Proposal) -> str:

@@ -1,33 +1,18 @@
-"""Numbers beside the sidebar's entries: what waits for somebody. Nothing is shown when nothing waits."""
-
-from django.http import HttpRequest
+"""Numbers beside the sidebar's entries: what waits for somebody."""
 
 from intermediary.config.office import recoveries
 from intermediary.models import DefaultCase, MarginCall, Proposal
 from settlement.models import ReconciliationBreak
 
-
-def waiting_proposals(_request: HttpRequest) -> int | str:
-    """Proposals that wait for a second person."""
-    return Proposal.objects.filter(state=Proposal.State.PROPOSED).count() or ""
+OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
 
 
-def open_calls(_request: HttpRequest) -> int | str:
-    """Calls that are still to be met."""
-    return MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES).count() or ""
-
-
-def live_defaults(_request: HttpRequest) -> int | str:
-    """Defaults that are neither cured nor closed."""
-    over = [DefaultCase.State.CURED, DefaultCase.State.CLOSED]
-    return DefaultCase.objects.exclude(state__in=over).count() or ""
-
-
-def unbooked_receipts(_request: HttpRequest) -> int | str:
-    """Money that reached the house and is booked nowhere."""
-    return len(recoveries.unbooked()) or ""
-
-
-def open_breaks(_request: HttpRequest) -> int | str:
-    """Disagreements of ledger and chain."""
-    return ReconciliationBreak.objects.filter(resolved_block=None).count() or ""
+def waiting() -> dict[str, int]:
+    """Proposals without a second person, calls to be met, live defaults, unbooked money, open breaks."""
+    return {
+        "waiting_proposals": Proposal.objects.filter(state=Proposal.State.PROPOSED).count(),
+        "open_calls": MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES).count(),
+        "live_defaults": DefaultCase.objects.exclude(state__in=OVER).count(),
+        "unbooked_receipts": len(recoveries.unbooked()),
+        "open_breaks": ReconciliationBreak.objects.filter(resolved_block=None).count(),
+    }

@@ -32,9 +32,9 @@ def start_replay(moment: datetime) -> None:
         cursor.execute("SELECT platform_clock_start_replay(%s)", [moment])
 
 
-def stands() -> bool:
-    """Whether a replay's clock is held: its rate is zero."""
+def runs() -> bool:
+    """Whether a replay's clock is moving: it has a rate and is below its ceiling."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT rate = 0 FROM platform_clock")
-        held: bool = cursor.fetchone()[0]
-    return held
+        cursor.execute("SELECT rate > 0 AND (ceiling IS NULL OR platform_now() < ceiling) FROM platform_clock")
+        moving: bool = cursor.fetchone()[0]
+    return moving

@@ -22,6 +22,9 @@ class Replay(models.Model):
     next_bar_at = models.DateTimeField(null=True)
     ends_at = models.DateTimeField()
     waits_for = models.CharField(max_length=120, blank=True, help_text="what the next bar waits for")
+    wallets_looked_at = models.DateTimeField(
+        null=True, editable=False, help_text="platform time at which the demo's wallets last looked for calls"
+    )
     autopilot = models.BooleanField(default=True, help_text="demo officers approve what the demo needs by themselves")
     fresh_world_wanted = models.BooleanField(default=False)
 

@@ -112,17 +112,10 @@ def pass_time(until: datetime, settle: Callable[[], object], act: Callable[[], o
         moment += STEP_BETWEEN_BARS
 
 
-def offer(snapshot: MarketSnapshot, following: MarketSnapshot | None, seconds_a_bar: Decimal) -> str:
-    """Put the clock at this bar, let it run towards the next, and store the snapshot; returns its id.
-
-    `seconds_a_bar` 0 leaves the clock standing at the bar, for a run as fast as the work allows.
-    """
-    rate, ceiling = Decimal(0), snapshot.as_of
-    if following is not None and seconds_a_bar > 0:
-        span = Decimal((following.as_of - snapshot.as_of).total_seconds())
-        rate, ceiling = span / seconds_a_bar, following.as_of
+def offer(snapshot: MarketSnapshot, following: MarketSnapshot | None = None) -> str:
+    """Stand the clock at this bar and store the snapshot; returns its id. Whoever drives lets time pass after it."""
     with transaction.atomic(durable=True):
-        clock.move_to(snapshot.as_of, rate=rate, ceiling=ceiling)
+        clock.move_to(snapshot.as_of, rate=Decimal(0), ceiling=snapshot.as_of)
         snapshot_id = store_snapshot(snapshot)
         Replay.objects.update(bar_at=snapshot.as_of, next_bar_at=following.as_of if following else None, waits_for="")
         events.notify(events.PAGES_CHANNEL, "replay")
@@ -138,11 +131,6 @@ def next_bar(feed: Feed, control: Replay) -> tuple[MarketSnapshot, MarketSnapsho
     if following is not None and following.as_of > control.ends_at:
         following = None
     return upcoming, following
-
-
-def clock_reached(moment: datetime) -> bool:
-    """Whether platform time has come to this bar (a standing clock has always come)."""
-    return clock.now() >= moment
 
 
 def expected_nets_to_zero() -> None:

@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from datetime import datetime
 from decimal import Decimal
 from types import FrameType
 from typing import Any
@@ -19,7 +20,8 @@ from risk.market.feeds import Feed, open_feed
 from risk.models import Tick
 
 logger = logging.getLogger(__name__)
-POLL_SECONDS = 0.2  # well under the shortest pace, long enough to cost nothing
+FASTEST_SECONDS_A_BAR = Decimal("0.1")  # a rate needs a divisor
+POLL_SECONDS = 0.1  # well under the shortest pace, long enough to cost nothing
 
 
 class Command(BaseCommand):
@@ -39,46 +41,63 @@ class Command(BaseCommand):
 
 
 def step(feed: Feed, control: Replay, done: set[str]) -> None:
-    """Look once: hold the clock, wait for the barrier, or offer the next bar."""
+    """Look once: hold the clock, wait for the barrier, let some time pass, or offer the next bar."""
     if control.state == Replay.State.PAUSED:
         _hold_the_clock()
         return
+    _mark_layers_and_notes(control, done)
+    upcoming = replay.next_bar(feed, control)
+    if upcoming is None and replay.barrier(control.bar_at) is None:
+        _end(control)
+        return
+    now = clock.now()
+    if clock.runs():
+        return
+    waiting = _waits_for(control, now)
+    if waiting is not None:
+        _say_why(control, waiting)
+    elif upcoming is not None and now < upcoming[0].as_of:
+        _let_time_pass(control, now, upcoming[0].as_of)
+    elif upcoming is not None:
+        snapshot, following = upcoming
+        logger.info("bar %s (%s)", snapshot.as_of.isoformat(), snapshot.source)
+        snapshot_id = replay.offer(snapshot, following)
+        app.send_task("risk.open_tick", [snapshot_id])
+
+
+def _mark_layers_and_notes(control: Replay, done: set[str]) -> None:
     tick = Tick.objects.filter(valuation__as_of=control.bar_at, done_at__isnull=False).first()
     if tick is not None and str(tick.id) not in done:
         done.add(str(tick.id))
         app.send_task("risk.renew_layers", [str(tick.id)])
         app.send_task("bonds.remark", [str(tick.id)])
-        clockwork.step()  # deadlines of this bar are met or missed before the next bar is known
+
+
+def _waits_for(control: Replay, now: datetime) -> str | None:
+    """Why time may not pass yet: what is due at this moment is done first, by us and by the clients."""
     waiting = replay.barrier(control.bar_at)
     if waiting is not None:
-        _say_why(control, waiting.reason)
-        return
-    upcoming = replay.next_bar(feed, control)
-    if upcoming is None:
-        _end(control)
-        return
-    snapshot, following = upcoming
-    _let_the_clock_run(control, snapshot.as_of)
-    if replay.clock_reached(snapshot.as_of):
-        logger.info("bar %s (%s)", snapshot.as_of.isoformat(), snapshot.source)
-        snapshot_id = replay.offer(snapshot, following, control.seconds_a_bar)
-        app.send_task("risk.open_tick", [snapshot_id])
+        return waiting.reason
+    if control.wallets_looked_at is None or control.wallets_looked_at < now:
+        return "clients look at their calls"
+    before = replay.footprint()
+    clockwork.step()
+    return "deadlines are worked through" if replay.footprint() != before else None
+
+
+def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime) -> None:
+    """Let the clock run a few minutes at the chosen pace, never past the next bar. Deadlines are minutes away, so people
+    get their chance to act in between, however fast the replay runs."""
+    span = Decimal((next_bar_at - control.bar_at).total_seconds())
+    rate = span / max(control.seconds_a_bar, FASTEST_SECONDS_A_BAR)
+    with transaction.atomic(durable=True):
+        clock.move_to(now, rate=rate, ceiling=min(now + replay.STEP_BETWEEN_BARS, next_bar_at))
 
 
 def _hold_the_clock() -> None:
     now = clock.now()
     with transaction.atomic(durable=True):
         clock.move_to(now, rate=Decimal(0), ceiling=now)
-
-
-def _let_the_clock_run(control: Replay, until: Any) -> None:
-    """After a pause, a restart or at the first bar the clock stands: set it going at the chosen pace."""
-    now = clock.now()
-    if now >= until or not clock.stands():
-        return
-    rate = Decimal((until - control.bar_at).total_seconds()) / max(control.seconds_a_bar, Decimal("0.1"))
-    with transaction.atomic(durable=True):
-        clock.move_to(now, rate=rate, ceiling=until)
 
 
 def _say_why(control: Replay, reason: str) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from intermediary import clock
 from intermediary.config.demo import wallet, world
+from intermediary.config.models import Replay
 from intermediary.errors import Refusal
 from settlement.chain import default_chain
 
 logger = logging.getLogger(__name__)
-POLL_SECONDS = 1.0  # people look at their phones about this often in a crash
+POLL_SECONDS = 0.25  # the replay waits for the wallets at every step of its clock
 
 
 class Command(BaseCommand):
@@ -24,7 +26,9 @@ class Command(BaseCommand):
         chain = default_chain()
         while True:
             try:
+                looked_at = clock.now()
                 wallet.step(chain, world.DEMO, mine=None)
+                Replay.objects.update(wallets_looked_at=looked_at)
             except Refusal as refusal:
                 logger.warning("will try again: %s", refusal)
             time.sleep(POLL_SECONDS)

@@ -66,7 +66,7 @@ function links(data) {
   return {
     ...option, legend: { show: false }, tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (point) => point.data.label ?? point.name },
     series: [{
-      type: "graph", layout: "none", roam: false, top: 36, bottom: 36, left: 72, right: 72, label: { show: true, position: "bottom", distance: 4, color: css("ink") }, edgeLabel: { show: false },
+      type: "graph", layout: "none", roam: false, preserveAspect: "contain", top: 36, bottom: 36, left: 72, right: 72, label: { show: true, position: "bottom", distance: 4, color: css("ink") }, edgeLabel: { show: false },
       // The first node stands in the middle, the others around it.
       data: data.nodes.map((node, i) => {
         const angle = (2 * Math.PI * (i - 1)) / (data.nodes.length - 1) - Math.PI / 6;

@@ -86,8 +86,10 @@ def _waits_for(control: Replay, now: datetime) -> str | None:
 
 
 def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime) -> None:
-    """Let the clock run a few minutes at the chosen pace, never past the next bar: deadlines are minutes away, and people
-    get their chance to act in between, however fast the replay runs."""
+    """Let the clock run a few minutes at the chosen pace, never past the next bar.
+
+    Deadlines are minutes away, so people get their chance to act in between, however fast the replay runs.
+    """
     span = Decimal((next_bar_at - control.bar_at).total_seconds())
     rate = span / max(control.seconds_a_bar, FASTEST_SECONDS_A_BAR)
     with transaction.atomic(durable=True):

@@ -70,11 +70,7 @@ def propose_line(
     _refuse_malformed(body, expires_at)
     _refuse_unfit(cell_id, body)
     result = _admission(cell_id, body)
-    body["admission"] = {
-        "stressed_loss_base_units": result.stressed_loss_base_units,
-        "resources_base_units": result.resources_base_units,
-        "binding_scenario": result.binding_scenario,
-    }
+    body["admission"] = result.numbers()  # the second officer sees what the first one saw
     return approvals.propose(maker=maker, kind=Proposal.Kind.CREDIT_LINE, cell_id=cell_id, body=body, reason=reason)
 
 

@@ -90,7 +90,7 @@ def settle_all(*, cells: Mapping[UUID, Cell], valuation_id: UUID) -> dict[UUID, 
     )
     refused = {}
     for cell_id, owed in _exact_exposures(list(cells), valuation_id).items():
-        if cell_id not in payable or (owed is not None and abs(owed) < 1):
+        if cell_id not in payable or (owed is not None and owed.copy_abs() < 1):
             continue
         try:
             with transaction.atomic():

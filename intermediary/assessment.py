@@ -1,0 +1,283 @@
+"""The requirements of many relationships at once: the figures of `margining.assess` in a handful of queries.
+
+Most relationships are quiet most of the time: the requirement changes a little and nothing follows from it. `read`
+locks a part of the relationships and reads all that their requirements depend on, `renew` stores the figures of the
+quiet ones together. Nothing is done here to a relationship with which something must happen (a call opens, changes or
+ends, a vault's number is off, the right to new risk changes, a default lives): `renew` names it, and the caller takes
+it through `margining.assess`, which gives the same figures and acts. The rules themselves (`csa`, `calls.stands`,
+`vaults.is_off`, the worth of margin) stand elsewhere, once.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import OuterRef, Subquery, Sum
+
+from intermediary import calls, clock, ledger, variation, vaults
+from intermediary.collateral import price_of, value_of_holdings
+from intermediary.csa import Delivery, csa, required_for
+from intermediary.models import (
+    Account,
+    AccountKind,
+    Asset,
+    Cell,
+    ChainInstruction,
+    ChainTarget,
+    CreditLine,
+    DefaultCase,
+    MarginCall,
+    MarginPoint,
+    MarginState,
+    Party,
+    Valuation,
+)
+from intermediary.onboarding import terms_of_cells
+from intermediary.terms import Terms
+
+RENEWED = (
+    "valuation",
+    "exposure_base_units",
+    "independent_amount_base_units",
+    "threshold_base_units",
+    "required_base_units",
+    "held_base_units",
+    "ruleset_hash",
+    "breakdown",
+    "admission",
+)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What risk found for one relationship; the same words as `margining.assess` takes."""
+
+    cell_id: UUID
+    independent_amount_base_units: int
+    ruleset_hash: str
+    breakdown: dict[str, Any]
+    admission: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StandingCall:
+    """A call that still asks for margin."""
+
+    state: str
+    unmet_base_units: int
+
+
+@dataclass(frozen=True)
+class Vault:
+    """One token's vault with the number that it locks once everything instructed has happened."""
+
+    asset: Asset
+    required_in_force: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some relationships, locked, with what their requirements depend on at one valuation. Base units.
+
+    `exposure` is None where a mark is missing; `terms` leaves out who has none; `later` are those that stand at a
+    later valuation already; `troubled` those with a lapsed call or a live default.
+    """
+
+    valuation: Valuation
+    cells: Mapping[UUID, Cell]
+    assets: Mapping[str, Asset]
+    terms: Mapping[UUID, Terms]
+    exposure: Mapping[UUID, int | None]
+    threshold: Mapping[UUID, int]
+    holdings: Mapping[UUID, Mapping[str, int]]
+    vaults: Mapping[UUID, Sequence[Vault]]
+    calls: Mapping[UUID, StandingCall]
+    troubled: frozenset[UUID]
+    in_default: frozenset[UUID]
+    later: frozenset[UUID]
+
+
+def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
+    """Lock these relationships and read them, some fifteen queries whatever their number."""
+    assert connection.in_atomic_block, "a requirement belongs to a transaction"
+    cells = ledger.lock_cells(cell_ids)
+    ids = list(cells)
+    lapsed, standing = _calls(ids)
+    in_default = _in_default(ids)
+    later = MarginState.objects.filter(cell_id__in=ids, valuation__as_of__gt=valuation.as_of)
+    return Part(
+        valuation=valuation,
+        cells=cells,
+        assets={asset.code: asset for asset in Asset.objects.all()},
+        terms=terms_of_cells(ids),
+        exposure=variation.exposures(ids, valuation.id),
+        threshold=_thresholds(cells.values(), lapsed | in_default),
+        holdings=_holdings(ids),
+        vaults=_vaults(ids),
+        calls=standing,
+        troubled=lapsed | in_default,
+        in_default=in_default,
+        later=frozenset(later.values_list("cell_id", flat=True)),
+    )
+
+
+def renew(part: Part, found: Iterable[Requirement]) -> list[Requirement]:
+    """Store the requirements of the quiet relationships; returns those on which `margining.assess` has to act."""
+    states, acting = [], []
+    for requirement in found:
+        if requirement.cell_id in part.later:
+            continue
+        state = _state(part, requirement)
+        if state is None or not _is_quiet(part, state):
+            acting.append(requirement)
+        else:
+            states.append(state)
+    _store(states)
+    return acting
+
+
+def _state(part: Part, found: Requirement) -> MarginState | None:
+    """The figures of one relationship; None when something that they need is missing, for `assess` to refuse."""
+    cell_id = found.cell_id
+    exposure, terms, holdings = part.exposure[cell_id], part.terms.get(cell_id), part.holdings.get(cell_id, {})
+    if exposure is None or terms is None or not _is_priced(part, holdings, part.vaults.get(cell_id, ())):
+        return None
+    threshold = part.threshold[cell_id]
+    return MarginState(
+        cell_id=cell_id,
+        valuation=part.valuation,
+        exposure_base_units=exposure,
+        independent_amount_base_units=found.independent_amount_base_units,
+        threshold_base_units=threshold,
+        required_base_units=required_for(exposure, found.independent_amount_base_units, threshold),
+        held_base_units=value_of_holdings(holdings, part.valuation, terms, part.assets),
+        ruleset_hash=found.ruleset_hash,
+        breakdown=found.breakdown,
+        admission=found.admission,
+    )
+
+
+def _is_priced(part: Part, holdings: Mapping[str, int], vaults_: Sequence[Vault]) -> bool:
+    used = [part.assets[code] for code in holdings] + [vault.asset for vault in vaults_]
+    return all(not asset.priced_as or asset.priced_as in part.valuation.prices for asset in used)
+
+
+def _is_quiet(part: Part, state: MarginState) -> bool:
+    """Whether nothing follows from these figures."""
+    cell = part.cells[state.cell_id]
+    if cell.id in part.in_default or cell.state not in (Cell.State.OPEN, Cell.State.NO_NEW_RISK):
+        return False
+    return (
+        _keeps_its_rights(part, cell, passed=bool(state.admission["passed"]))
+        and _keeps_its_call(part, state)
+        and _keeps_its_locks(part, state)
+    )
+
+
+def _keeps_its_rights(part: Part, cell: Cell, *, passed: bool) -> bool:
+    if cell.state == Cell.State.OPEN:
+        return passed
+    return not passed or cell.id in part.troubled
+
+
+def _keeps_its_call(part: Part, state: MarginState) -> bool:
+    terms, call = part.terms[state.cell_id], part.calls.get(state.cell_id)
+    missing = state.required_base_units - state.held_base_units
+    decision = csa(
+        state.exposure_base_units,
+        state.independent_amount_base_units,
+        state.threshold_base_units,
+        state.held_base_units,
+        terms.minimum_transfer_base_units,
+        terms.rounding_unit_base_units,
+    )
+    delivery = decision.amount_base_units if isinstance(decision, Delivery) else None
+    if call is None:
+        return not delivery
+    wanted = calls.asked_for(missing, delivery, terms)
+    return missing > 0 and calls.stands(call.state, call.unmet_base_units, wanted)
+
+
+def _keeps_its_locks(part: Part, state: MarginState) -> bool:
+    present = part.vaults.get(state.cell_id, ())
+    if not present:
+        return True
+    terms, holdings = part.terms[state.cell_id], part.holdings.get(state.cell_id, {})
+    assets = part.assets.values()
+    wanted = vaults.required_by_token(state.required_base_units, holdings, terms, part.valuation, assets)
+    settlement = next(asset for asset in assets if asset.is_settlement)
+    return not any(
+        vaults.is_off(
+            vault.required_in_force,
+            wanted[vault.asset.code],
+            vault.asset,
+            price_of(vault.asset, part.valuation),
+            terms,
+            settlement,
+        )
+        for vault in present
+    )
+
+
+def _store(states: Sequence[MarginState]) -> None:
+    """The current figures, and their point of the history: the first one of a valuation stays."""
+    MarginState.objects.bulk_create(states, update_conflicts=True, unique_fields=["cell"], update_fields=RENEWED)
+    points = [
+        MarginPoint(
+            cell_id=state.cell_id,
+            valuation_id=state.valuation_id,
+            required_base_units=state.required_base_units,
+            held_base_units=state.held_base_units,
+            exposure_base_units=state.exposure_base_units,
+        )
+        for state in states
+    ]
+    MarginPoint.objects.bulk_create(points, ignore_conflicts=True)
+
+
+def _thresholds(cells: Collection[Cell], troubled: frozenset[UUID]) -> dict[UUID, int]:
+    """`margining.threshold_of` of each: the active line's, 0 in trouble and without recourse."""
+    entitled = [cell.id for cell in cells if cell.id not in troubled]
+    active = CreditLine.objects.filter(cell_id__in=entitled, state=CreditLine.State.ACTIVE, expires_at__gt=clock.now())
+    lines = dict(active.order_by("id").values_list("cell_id", "threshold_base_units"))
+    without = set(Cell.objects.filter(id__in=lines, party__recourse=Party.Recourse.NONE).values_list("id", flat=True))
+    return {cell.id: 0 if cell.id in without else lines.get(cell.id, 0) for cell in cells}
+
+
+def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[UUID, StandingCall]]:
+    """Who has a lapsed call, and each relationship's `calls.current`."""
+    pending = MarginCall.objects.filter(cell_id__in=cell_ids, state__in=calls.PENDING_STATES).order_by("id")
+    lapsed, standing = set(), {}
+    for call in pending.annotate(unmet=Sum("increments__unmet_base_units")):
+        if call.state == MarginCall.State.LAPSED:
+            lapsed.add(call.cell_id)
+        if call.direction == MarginCall.Direction.DELIVERY:
+            standing[call.cell_id] = StandingCall(call.state, int(call.unmet or 0))
+    return frozenset(lapsed), standing
+
+
+def _in_default(cell_ids: Sequence[UUID]) -> frozenset[UUID]:
+    live = DefaultCase.objects.filter(cell_id__in=cell_ids).exclude(state__in=["CURED", "CLOSED"])
+    return frozenset(live.values_list("cell_id", flat=True))
+
+
+def _holdings(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """`collateral.balances` of each."""
+    found: dict[UUID, dict[str, int]] = {}
+    rows = Account.objects.filter(cell_id__in=cell_ids, kind=AccountKind.CLIENT_MARGIN).exclude(balance_base_units=0)
+    for cell_id, asset, amount in rows.values_list("cell_id", "asset_id", "balance_base_units"):
+        found.setdefault(cell_id, {})[asset] = amount
+    return found
+
+
+def _vaults(cell_ids: Sequence[UUID]) -> dict[UUID, list[Vault]]:
+    """Every vault with its `vaults.required_in_force`."""
+    done = ChainInstruction.objects.filter(target=OuterRef("pk"), kind__in=vaults.MOVEMENTS)
+    last = done.exclude(state=ChainInstruction.State.FAILED).order_by("-seq").values("required_base_units")[:1]
+    targets = ChainTarget.objects.filter(cell_id__in=cell_ids, kind=ChainTarget.Kind.VAULT).select_related("asset")
+    found: dict[UUID, list[Vault]] = {}
+    for target in targets.annotate(in_force=Subquery(last)):
+        found.setdefault(target.cell_id, []).append(Vault(target.asset, int(target.in_force or 0)))
+    return found

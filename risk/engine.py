@@ -2,126 +2,42 @@
 
 `open_tick` stores the official valuation and lays out the shards; `run_shard` renews the requirements of one part of
 the relationships: variation margin is settled, the rest is assessed. What the numbers mean is `risk.margin`'s, what
-follows from them (calls, movements) is the intermediary's. Results do not depend on the sharding: every cell is
-computed from its own rows and the tick's common matrices.
+follows from them (calls, movements) is the intermediary's. Relationships are renewed together, in parts; one with
+which something must happen is taken step by step, and gets the same figures. Results do not depend on the sharding:
+every cell is computed from its own rows and the tick's common matrices. One bad cell stops no other: it is recorded
+with its reason.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
-from intermediary import calls, events, margining, onboarding, trading, variation
-from intermediary.models import Cell, Layer
-from intermediary.money import requirement_from_float
-from risk.book import Book, Universe, load_book, load_universe
-from risk.margin.admission import AdmissionDecision, Resources, assess
-from risk.margin.instruments import Instrument
-from risk.margin.requirement import Positions, RequirementBatch, RiskMatrices, requirements
+from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
+from intermediary.errors import Refusal
+from intermediary.models import Asset, Cell, Layer
+from intermediary.money import from_base_units
+from risk.book import Universe, load_book, load_rows, load_universe
+from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
+from risk.figures import Assessment as Assessment
+from risk.figures import Rows, compute_rows, matrices_for
+from risk.figures import compute as compute
+from risk.figures import load_snapshot as load_snapshot
+from risk.figures import resources_of as resources_of
 from risk.margin.revaluation import InstrumentTable, option_price, resolve
-from risk.margin.ruleset import Ruleset, ruleset
-from risk.margin.scenarios import ScenarioSet, build_scenarios
-from risk.market.history import load_history
+from risk.margin.ruleset import ruleset
 from risk.market.snapshot import MarketSnapshot
-from risk.models import RequirementRecord, Snapshot, Tick, TickShard
+from risk.models import RequirementRecord, Tick, TickShard
 
-SETTLEMENT_DECIMALS = 6
+logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
 CELLS_A_TRANSACTION = 100  # a shard commits in parts, so that its locks are held for a fraction of a second
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What the engine found for one cell of a batch."""
-
-    cell_id: UUID
-    batch: RequirementBatch
-    index: int
-
-    @property
-    def independent_amount_base_units(self) -> int:
-        """The model requirement, rounded up at the border of floats and money."""
-        return requirement_from_float(float(self.batch.total[self.index]), SETTLEMENT_DECIMALS)
-
-    def breakdown(self) -> dict[str, Any]:
-        """Lines that add up to the independent amount, and what it would be if the market fell further; dollars."""
-        moves = ("-5%", "-10%", "-20%")
-        return {
-            "lines": [[line.name, round(line.amount_usd, 2)] for line in self.batch.lines(self.index)],
-            "total": round(float(self.batch.total[self.index]), 2),
-            "gross_notional": round(float(self.batch.gross_notional[self.index]), 2),
-            "forecast_loss": dict(
-                zip(moves, (round(float(x), 2) for x in self.batch.forecast_loss[self.index]), strict=True)
-            ),
-            "worst_stress": self.batch.worst_stress_name(self.index),
-            "worst_stress_loss": round(float(self.batch.worst_stress_loss[self.index]), 2),
-        }
-
-    def admission(self, resources: Resources) -> AdmissionDecision:
-        """The test of D2 on this cell's book and margin."""
-        return assess(self.batch.outcomes(self.index, SETTLEMENT_DECIMALS), resources)
-
-
-def load_snapshot(snapshot_id: str) -> MarketSnapshot:
-    """The immutable snapshot of this id; a worker keeps the last few."""
-    return _parse(snapshot_id)
-
-
-@lru_cache(maxsize=4)
-def _parse(snapshot_id: str) -> MarketSnapshot:
-    return MarketSnapshot.from_json(Snapshot.objects.get(id=snapshot_id).body)
-
-
-@lru_cache(maxsize=4)
-def scenarios_for(ruleset_name: str, day: date) -> ScenarioSet:
-    """The scenarios of one day under one ruleset, from recorded history when there is one."""
-    return build_scenarios(ruleset(ruleset_name), day, load_history(settings.MARKET_HISTORY_DIR, day))
-
-
-@lru_cache(maxsize=4)
-def _matrices(snapshot_id: str, ruleset_name: str, instruments: tuple[Instrument, ...]) -> RiskMatrices:
-    snapshot = load_snapshot(snapshot_id)
-    return RiskMatrices.build(
-        snapshot, ruleset(ruleset_name), scenarios_for(ruleset_name, snapshot.as_of.date()), instruments
-    )
-
-
-def compute(
-    cell_ids: Sequence[UUID], book: Book, universe: Universe, snapshot_id: str, ruleset_name: str
-) -> list[Assessment]:
-    """Requirements of these cells' books in this market."""
-    matrices = _matrices(snapshot_id, ruleset_name, universe.instruments)
-    positions = [
-        [(universe.row_of_instrument[key], float(quantity)) for key, quantity in book.positions.get(cell, {}).items()]
-        for cell in cell_ids
-    ]
-    margin = [
-        [(universe.row_of_asset[key], float(tokens)) for key, tokens in book.collateral.get(cell, {}).items()]
-        for cell in cell_ids
-    ]
-    batch = requirements(matrices, Positions.from_rows(positions), Positions.from_rows(margin))
-    return [Assessment(cell, batch, index) for index, cell in enumerate(cell_ids)]
-
-
-def resources_of(layers: Sequence[Layer], exposure_base_units: int) -> Resources:
-    """What stands behind a relationship now: the funded part of each layer that no loss has used."""
-    left = dict.fromkeys(Layer.Kind.values, 0)
-    for layer in layers:
-        if layer.funded:
-            left[layer.kind] += layer.size_base_units - layer.loss_base_units
-    return Resources(
-        first_loss=left[Layer.Kind.FIRST_LOSS],
-        tail=left[Layer.Kind.TAIL],
-        senior_retention=left[Layer.Kind.SENIOR],
-        exposure=exposure_base_units,
-    )
+# What the rows of one relationship can be wrong in: everybody else's figures are right all the same.
+FAULTS_OF_A_CELL = (Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError)
 
 
 def open_tick(snapshot_id: str, shards: int) -> Tick:
@@ -175,11 +91,10 @@ def run_shard(tick_id: UUID, number: int) -> None:
     if shard.done_at is not None:
         return
     cell_ids = cells_of_shard(number, shard.of)
-    refused: dict[str, str] = {}
-    for start in range(0, len(cell_ids), CELLS_A_TRANSACTION):
-        _run_part(shard.tick, cell_ids[start : start + CELLS_A_TRANSACTION], refused)
+    refused = _renew(shard.tick, cell_ids)
     with transaction.atomic(durable=True):
-        TickShard.objects.filter(id=shard.id).update(done_at=datetime.now(UTC), cells=len(cell_ids), refused=refused)
+        named = {code: refused[cell_id] for cell_id, code in _codes(refused)}
+        TickShard.objects.filter(id=shard.id).update(done_at=datetime.now(UTC), cells=len(cell_ids), refused=named)
         Tick.objects.select_for_update().get(id=tick_id)
         if not TickShard.objects.filter(tick_id=tick_id, done_at=None).exists():
             Tick.objects.filter(id=tick_id).update(done_at=datetime.now(UTC))
@@ -187,53 +102,137 @@ def run_shard(tick_id: UUID, number: int) -> None:
 
 
 def renew_requirements(cell_ids: Iterable[UUID]) -> None:
-    """Assess these relationships again in the last official market: their books have changed since its tick."""
-    tick = Tick.objects.select_related("valuation").first()
-    if tick is not None:
-        _run_part(tick, list(cell_ids), {})
+    """Assess these relationships again in the last official market: their books have changed since its tick.
+
+    Refuses, naming them, when some could not be assessed; the others are."""
+    tick, wanted = Tick.objects.select_related("valuation").first(), list(cell_ids)
+    if tick is None:
+        return
+    refused = _renew(tick, wanted)
+    for cell_id in wanted:
+        events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
+    if refused:
+        named = {code: refused[cell_id] for cell_id, code in _codes(refused)}
+        raise Refusal("requirement_not_renewed", "Some requirements could not be renewed.", cells=named)
 
 
-def _run_part(tick: Tick, cell_ids: Sequence[UUID], refused: dict[str, str]) -> None:
-    with transaction.atomic(durable=True):
-        for cell_id in cell_ids:
-            variation.settle(cell_id=cell_id, valuation_id=tick.valuation_id)
-    universe, book = load_universe(), load_book(cell_ids)
-    terms = onboarding.terms_of_cells(cell_ids)
-    layers = _layers(cell_ids)
-    by_ruleset: dict[str, list[UUID]] = {}
-    for cell_id in cell_ids:
-        by_ruleset.setdefault(terms[cell_id].ruleset, []).append(cell_id)
-    for name, members in by_ruleset.items():
-        found = compute(members, book, universe, tick.snapshot_id, name)
+def renew_one(tick: Tick, cell_id: UUID) -> None:
+    """Settle and assess one relationship step by step: what the renewal of many must equal, row by row."""
+    with transaction.atomic():
+        variation.settle(cell_id=cell_id, valuation_id=tick.valuation_id)
+        terms = onboarding.current_terms(cell_id)
+        found = compute([cell_id], load_book([cell_id]), load_universe(), tick.snapshot_id, terms.ruleset)[0]
+        exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
+        layers = list(Layer.objects.filter(cell_id=cell_id))
+        _act(tick, _requirement(found, ruleset(terms.ruleset).hash, layers, exposure))
+
+
+def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
+    return Cell.objects.filter(id__in=cell_ids).values_list("id", "code")
+
+
+def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Renew in parts; who was refused, and why."""
+    universe = load_universe()
+    refused: dict[UUID, str] = {}
+    for start in range(0, len(cell_ids), CELLS_A_TRANSACTION):
+        refused |= _renew_part(tick, universe, cell_ids[start : start + CELLS_A_TRANSACTION])
+    return refused
+
+
+def _renew_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """A part that fails as a whole is taken cell by cell: the one to blame is found, and the others go on."""
+    try:
         with transaction.atomic(durable=True):
-            for item in found:
-                _assess(tick, item, book, ruleset(name), layers.get(item.cell_id, []))
+            unpaid = variation.settle_all(cells=ledger.lock_cells(cell_ids), valuation_id=tick.valuation_id)
+        with transaction.atomic(durable=True):
+            refused = unpaid | _assess_part(tick, universe, cell_ids)
+    except FAULTS_OF_A_CELL as fault:
+        if len(cell_ids) == 1:
+            logger.exception("requirement of cell %s not renewed", cell_ids[0])
+            return {cell_ids[0]: _reason(fault)}
+        logger.warning("a part of the tick failed and is taken cell by cell: %s", fault)
+        return {cell: why for cell_id in cell_ids for cell, why in _renew_part(tick, universe, [cell_id]).items()}
+    for cell_id, refusal in refused.items():
+        logger.warning("requirement of cell %s not renewed: %s", cell_id, refusal)
+    return {cell_id: _reason(refusal) for cell_id, refusal in refused.items()}
 
 
-def _assess(tick: Tick, found: Assessment, book: Book, rules: Ruleset, layers: Sequence[Layer]) -> None:
+def _reason(fault: Exception) -> str:
+    return str(fault) if isinstance(fault, Refusal) else f"internal_error: {type(fault).__name__}"
+
+
+def _assess_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dict[UUID, Refusal]:
+    part = assessment.read(cell_ids, tick.valuation)
+    refused: dict[UUID, Refusal] = {}
+    for requirement in assessment.renew(part, _requirements(tick, universe, part)):
+        try:
+            with transaction.atomic():
+                _act(tick, requirement)
+        except Refusal as refusal:
+            refused[requirement.cell_id] = refusal
+    for cell_id in part.cells.keys() - part.terms.keys():
+        refused[cell_id] = Refusal("no_terms", "This relationship has no signed terms.")
+    return refused
+
+
+def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list[assessment.Requirement]:
+    """The figures of every relationship of the part that has terms, each under its own ruleset."""
+    positions = load_rows(list(part.terms), universe)
+    margin = {cell_id: _margin_rows(universe, part.assets, held) for cell_id, held in part.holdings.items()}
+    layers = _layers(list(part.terms))
+    by_ruleset: dict[str, list[UUID]] = {}
+    for cell_id, terms in part.terms.items():
+        by_ruleset.setdefault(terms.ruleset, []).append(cell_id)
+    made = []
+    for name, members in by_ruleset.items():
+        rules = ruleset(name)
+        matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
+        for found in compute_rows(members, positions, margin, matrices):
+            exposure = part.exposure[found.cell_id] or 0  # unknown: the step-by-step path refuses it
+            made.append(_requirement(found, rules.hash, layers.get(found.cell_id, []), exposure))
+    return made
+
+
+def _margin_rows(universe: Universe, assets: Mapping[str, Asset], held: Mapping[str, int]) -> Rows:
+    pairs = sorted((universe.row_of_asset[code], code) for code in held)
+    tokens = [float(from_base_units(held[code], assets[code].decimals)) for _, code in pairs]
+    return [row for row, _ in pairs], tokens
+
+
+def _requirement(
+    found: Assessment, ruleset_hash: str, layers: Sequence[Layer], exposure_base_units: int
+) -> assessment.Requirement:
+    return assessment.Requirement(
+        cell_id=found.cell_id,
+        independent_amount_base_units=found.independent_amount_base_units,
+        ruleset_hash=ruleset_hash,
+        breakdown=found.breakdown(),
+        admission=found.admission(resources_of(layers, exposure_base_units)).as_data(),
+    )
+
+
+def _act(tick: Tick, found: assessment.Requirement) -> None:
     """Hand one cell's figures to margining; a requirement that moved its call is kept with what reproduces it."""
     before = _call_state(found.cell_id)
-    exposure = variation.exposure_base_units(found.cell_id, tick.valuation_id)
-    independent_amount = found.independent_amount_base_units
     margining.assess(
         cell_id=found.cell_id,
         valuation_id=tick.valuation_id,
-        independent_amount_base_units=independent_amount,
-        ruleset_hash=rules.hash,
-        breakdown=found.breakdown(),
-        admission=found.admission(resources_of(layers, exposure)).as_data(),
+        independent_amount_base_units=found.independent_amount_base_units,
+        ruleset_hash=found.ruleset_hash,
+        breakdown=found.breakdown,
+        admission=found.admission,
     )
-    after = _call_state(found.cell_id)
-    if after != before:
+    if _call_state(found.cell_id) != before:
         RequirementRecord.objects.get_or_create(
             cell_id=found.cell_id,
             tick=tick,
             cause="margin call",
             defaults={
-                "ruleset_hash": rules.hash,
-                "book_hash": book.version(found.cell_id),
-                "independent_amount_base_units": independent_amount,
-                "breakdown": found.breakdown(),
+                "ruleset_hash": found.ruleset_hash,
+                "book_hash": load_book([found.cell_id]).version(found.cell_id),
+                "independent_amount_base_units": found.independent_amount_base_units,
+                "breakdown": found.breakdown,
             },
         )
 

@@ -1,0 +1,142 @@
+"""The figures of some relationships in the market of one snapshot: their books against the day's scenarios.
+
+One way of computing for the tick, for the gate at commit time and for live layers, so that a trade that passes is
+computed the same way a minute later. A position's place in the sums is that of its instrument in the matrices, never
+that of its row in the database, so a figure does not depend on who else is computed with it. Reads only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from django.conf import settings
+
+from intermediary.models import Layer
+from intermediary.money import requirement_from_float
+from risk.book import Book, Universe
+from risk.margin.admission import AdmissionDecision, Resources, assess
+from risk.margin.instruments import Instrument
+from risk.margin.requirement import Positions, RequirementBatch, RiskMatrices, requirements
+from risk.margin.ruleset import ruleset
+from risk.margin.scenarios import ScenarioSet, build_scenarios
+from risk.market.history import load_history
+from risk.market.snapshot import MarketSnapshot
+from risk.models import Snapshot
+
+SETTLEMENT_DECIMALS = 6
+Rows = tuple[Sequence[int], Sequence[float]]  # rows of the matrices, units held
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the engine found for one cell of a batch."""
+
+    cell_id: UUID
+    batch: RequirementBatch
+    index: int
+
+    @property
+    def independent_amount_base_units(self) -> int:
+        """The model requirement, rounded up at the border of floats and money."""
+        return requirement_from_float(float(self.batch.total[self.index]), SETTLEMENT_DECIMALS)
+
+    def breakdown(self) -> dict[str, Any]:
+        """Lines that add up to the independent amount, and what it would be if the market fell further; dollars."""
+        moves = ("-5%", "-10%", "-20%")
+        return {
+            "lines": [[line.name, round(line.amount_usd, 2)] for line in self.batch.lines(self.index)],
+            "total": round(float(self.batch.total[self.index]), 2),
+            "gross_notional": round(float(self.batch.gross_notional[self.index]), 2),
+            "forecast_loss": dict(
+                zip(moves, (round(float(x), 2) for x in self.batch.forecast_loss[self.index]), strict=True)
+            ),
+            "worst_stress": self.batch.worst_stress_name(self.index),
+            "worst_stress_loss": round(float(self.batch.worst_stress_loss[self.index]), 2),
+        }
+
+    def admission(self, resources: Resources) -> AdmissionDecision:
+        """The test of D2 on this cell's book and margin."""
+        return assess(self.batch.outcomes(self.index, SETTLEMENT_DECIMALS), resources)
+
+
+def load_snapshot(snapshot_id: str) -> MarketSnapshot:
+    """The immutable snapshot of this id; a worker keeps the last few."""
+    return _parse(snapshot_id)
+
+
+@lru_cache(maxsize=4)
+def _parse(snapshot_id: str) -> MarketSnapshot:
+    return MarketSnapshot.from_json(Snapshot.objects.get(id=snapshot_id).body)
+
+
+@lru_cache(maxsize=4)
+def scenarios_for(ruleset_name: str, day: date) -> ScenarioSet:
+    """The scenarios of one day under one ruleset, from recorded history when there is one."""
+    return build_scenarios(ruleset(ruleset_name), day, load_history(settings.MARKET_HISTORY_DIR, day))
+
+
+@lru_cache(maxsize=4)
+def matrices_for(snapshot_id: str, ruleset_name: str, instruments: tuple[Instrument, ...]) -> RiskMatrices:
+    """Every instrument priced under every shock; a worker keeps the last few."""
+    snapshot = load_snapshot(snapshot_id)
+    return RiskMatrices.build(
+        snapshot, ruleset(ruleset_name), scenarios_for(ruleset_name, snapshot.as_of.date()), instruments
+    )
+
+
+def compute(
+    cell_ids: Sequence[UUID], book: Book, universe: Universe, snapshot_id: str, ruleset_name: str
+) -> list[Assessment]:
+    """Requirements of these cells' books in this market, books as exact rows."""
+    positions = {
+        cell: _rows(universe.row_of_instrument, {key: float(held) for key, held in book.positions[cell].items()})
+        for cell in cell_ids
+        if cell in book.positions
+    }
+    margin = {
+        cell: _rows(universe.row_of_asset, {key: float(held) for key, held in book.collateral[cell].items()})
+        for cell in cell_ids
+        if cell in book.collateral
+    }
+    return compute_rows(cell_ids, positions, margin, matrices_for(snapshot_id, ruleset_name, universe.instruments))
+
+
+def compute_rows(
+    cell_ids: Sequence[UUID], positions: Mapping[UUID, Rows], margin: Mapping[UUID, Rows], matrices: RiskMatrices
+) -> list[Assessment]:
+    """The same for books that are rows of the matrices already; whoever is left out holds nothing."""
+    batch = requirements(matrices, _sparse(cell_ids, positions), _sparse(cell_ids, margin))
+    return [Assessment(cell, batch, index) for index, cell in enumerate(cell_ids)]
+
+
+def _rows(row_of: Mapping[Any, int], held: Mapping[Any, float]) -> Rows:
+    pairs = sorted((row_of[key], quantity) for key, quantity in held.items())
+    return [row for row, _ in pairs], [quantity for _, quantity in pairs]
+
+
+def _sparse(cell_ids: Sequence[UUID], held: Mapping[UUID, Rows]) -> Positions:
+    nothing: Rows = ([], [])
+    rows = [held.get(cell, nothing) for cell in cell_ids]
+    return Positions(
+        indptr=np.concatenate([[0], np.cumsum([len(indices) for indices, _ in rows])]).astype(np.int64),
+        indices=np.array([index for indices, _ in rows for index in indices], dtype=np.int64),
+        quantity=np.array([quantity for _, quantities in rows for quantity in quantities], dtype=np.float64),
+    )
+
+
+def resources_of(layers: Sequence[Layer], exposure_base_units: int) -> Resources:
+    """What stands behind a relationship now: the funded part of each layer that no loss has used."""
+    left = dict.fromkeys(Layer.Kind.values, 0)
+    for layer in layers:
+        if layer.funded:
+            left[layer.kind] += layer.size_base_units - layer.loss_base_units
+    return Resources(
+        first_loss=left[Layer.Kind.FIRST_LOSS],
+        tail=left[Layer.Kind.TAIL],
+        senior_retention=left[Layer.Kind.SENIOR],
+        exposure=exposure_base_units,
+    )

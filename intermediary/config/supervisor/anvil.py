@@ -8,6 +8,7 @@ A chain that was killed has lost everything since its last clean stop; `state_wa
 import http.client
 import json
 import platform
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,13 @@ class EmbeddedAnvil:
         home = state.root / "anvil"
         with named_disk_errors(home):
             home.mkdir(parents=True, exist_ok=True)
+        # States of old blocks, without this option in the user's home, where nobody would ever remove them. A new
+        # process does not read those of the last one.
+        history = home / "history"
+        shutil.rmtree(history, ignore_errors=True)
         argv = [str(_binary()), "--host", LOOPBACK, "--port", str(port), "--chain-id", str(CHAIN_ID), "--silent"]
         argv += ["--no-mining", "--slots-in-an-epoch", "1", "--timestamp", str(GENESIS_TIME), "--order", "fifo"]
-        argv += ["--hardfork", "prague", "--state", "state.json"]
+        argv += ["--hardfork", "prague", "--state", "state.json", "--cache-path", str(history)]
         return KeeperSpec(
             name=self.name,
             argv=argv,

@@ -48,6 +48,10 @@ class ChainLost(Exception):
     """The embedded chain ended without saving itself: the world that refers to it is gone."""
 
 
+class WorldWantedAnew(Exception):
+    """An officer asked on a page to start over."""
+
+
 @dataclass
 class Installation:
     """What this start decided: where, in which mode, on which port, over whose servers."""
@@ -104,6 +108,10 @@ def _run_claimed(state: StateDirectory, *, fresh: bool) -> int:
             _serve(installation)
         except ChainLost:
             say("  ! The demo chain ended without saving itself. The demo world is built again from its start.")
+            fresh = True
+            _heed_signals()
+        except WorldWantedAnew:
+            say("  ! Starting over was asked for on the desk. The demo world is built again from its start.")
             fresh = True
             _heed_signals()
 
@@ -183,7 +191,7 @@ def _start_all(installation: Installation, children: list[Child]) -> None:
 
 
 def _watch(running: Services, children: list[Child]) -> None:
-    """Keep everything running; ends by StopRequested or ChainLost."""
+    """Keep everything running; ends by StopRequested, ChainLost or WorldWantedAnew."""
     begun, told = time.monotonic(), False
     while True:
         for child in children:
@@ -195,6 +203,8 @@ def _watch(running: Services, children: list[Child]) -> None:
         for name, service in running.running.items():
             if not service.alive():
                 _revive(running, name)
+        if world.wanted_anew(running.state):
+            raise WorldWantedAnew
         time.sleep(WATCH_SECONDS)
 
 

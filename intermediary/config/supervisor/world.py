@@ -19,6 +19,7 @@ from intermediary.config.supervisor.table import DJANGO
 KEEPER_SECONDS = 10.0  # a keeper notices within half a second; saving the chain takes a second or two
 WORLD, SCHEMA, FILES = "world", "schema", "page-files"
 BUILT = "built"
+WISH = "fresh-world-wanted"  # a file: the feed, which reads the wish from the database, leaves it for the supervisor
 
 
 def world_is_whole(state: StateDirectory) -> bool:
@@ -31,6 +32,15 @@ def forget_world(state: StateDirectory) -> None:
     for step in (WORLD, SCHEMA):
         state.forget_step(step)
     (state.root / "welcome.txt").unlink(missing_ok=True)
+
+
+def wanted_anew(state: StateDirectory) -> bool:
+    """Whether the feed was told on a page to start over; the wish is taken by asking."""
+    wish = state.run / WISH
+    if not wish.exists():
+        return False
+    wish.unlink()
+    return True
 
 
 def empty_chain(state: StateDirectory) -> None:
@@ -52,8 +62,8 @@ def empty_database(admin_url: str | None, owner_url: str, *, may_reset: bool) ->
         if not may_reset:
             raise CannotStart(
                 "database_belongs_to_this_world",
-                "the given database holds a world that was not built to its end from here. `make run FRESH=1` empties it and "
-                "builds a new one; or set BULKHEAD_VAR to the state directory it was built from.",
+                "the given database holds a world that was not built to its end from here. `make run FRESH=1` empties it "
+                "and builds a new one; or set BULKHEAD_VAR to the state directory it was built from.",
             )
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")

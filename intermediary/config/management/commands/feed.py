@@ -16,6 +16,7 @@ from intermediary import clock, events
 from intermediary.config import clockwork, replay
 from intermediary.config.celery import app
 from intermediary.config.models import Replay
+from intermediary.config.supervisor.world import WISH
 from risk.market.feeds import Feed, open_feed
 from risk.models import Tick
 
@@ -42,6 +43,9 @@ class Command(BaseCommand):
 
 def step(feed: Feed, control: Replay, done: set[str]) -> None:
     """Look once: hold the clock, wait for the barrier, let some time pass, or offer the next bar."""
+    if control.fresh_world_wanted:
+        _ask_for_a_fresh_world(control)
+        return
     if control.state == Replay.State.PAUSED:
         _hold_the_clock()
         return
@@ -94,6 +98,12 @@ def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime) -> Non
     rate = span / max(control.seconds_a_bar, FASTEST_SECONDS_A_BAR)
     with transaction.atomic(durable=True):
         clock.move_to(now, rate=rate, ceiling=min(now + replay.STEP_BETWEEN_BARS, next_bar_at))
+
+
+def _ask_for_a_fresh_world(control: Replay) -> None:
+    """The supervisor builds worlds; it finds the wish in its state directory."""
+    Replay.objects.filter(pk=control.pk).update(fresh_world_wanted=False)
+    (settings.VAR_DIR / "run" / WISH).touch()
 
 
 def _hold_the_clock() -> None:

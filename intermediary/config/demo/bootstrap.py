@@ -33,6 +33,7 @@ from risk import engine
 from risk.book import load_universe
 from risk.market.feeds import Feed
 from risk.market.snapshot import MarketSnapshot
+from risk.models import Tick
 from settlement import cycle, receipts
 from settlement.chain import Chain
 from settlement.demo_chain import fund_gas, mine
@@ -106,7 +107,11 @@ class Builder:
         Cell.objects.create(code="VENUE", kind=Cell.Kind.VENUE)
         for one in self.cast.contracts:
             Instrument.objects.create(
-                code=one.code, kind=one.kind, underlying=one.underlying, expiry=one.expiry, strike=one.strike
+                code=one.code,
+                kind=one.kind,
+                underlying=one.underlying,
+                expiry=one.expiry,
+                strike=one.strike,  # type: ignore[misc]  # the plugin wants a generic field
             )
         group = officers.ensure_officer_group()
         for officer in self.cast.officers:
@@ -198,10 +203,8 @@ class Builder:
             self.cells[client.key], self.terms[client.key] = cell, terms
 
     def valuation(self) -> None:
-        """The first snapshot becomes official; there is nothing to margin yet."""
-        snapshot_id = replay.store_snapshot(self.first_snapshot)
-        tick = engine.open_tick(snapshot_id, shards=1)
-        engine.run_shard(tick.id, 0)
+        """The first snapshot becomes official; requirements follow once there are books."""
+        engine.open_tick(replay.store_snapshot(self.first_snapshot), shards=1)
 
     def margin(self) -> None:
         """Each client brings the margin its intended book needs, by plain transfers, and keeps its reserve."""
@@ -328,7 +331,7 @@ class Builder:
             bar_at=self.first_snapshot.as_of,
             ends_at=ends,
         )
-        engine.renew_requirements(Cell.objects.filter(kind=Cell.Kind.CLIENT).values_list("id", flat=True))
+        engine.run_shard(Tick.objects.get().id, 0)
         cycle.settle_all(mine=mine)
         replay.deliver_all()
         replay.expected_nets_to_zero()

@@ -16,6 +16,9 @@ from intermediary.config.supervisor.table import DJANGO, process_table
 
 START_SECONDS = 60.0  # a worker loads the numeric stack, on a machine that does other things as well
 
+# The platform's own settings, also when the caller runs under a test's.
+AS_IN_THE_DEMO = {"BULKHEAD_MODE": "demo", "DJANGO_SETTINGS_MODULE": "intermediary.config.settings"}
+
 
 @contextmanager
 def platform_processes(
@@ -27,7 +30,7 @@ def platform_processes(
     Raises CannotStart when one does not get ready, StepFailed when the pages' files cannot be collected.
     """
     port = choose_port()
-    shared = shared_environment(state, addresses) | {"BULKHEAD_MODE": "demo"}
+    shared = shared_environment(state, addresses) | AS_IN_THE_DEMO
     if "web" in names:
         collect = (*DJANGO, "collectstatic", "--no-input", "-v", "0")
         run_step("Pages' style and scripts", collect, log=state.log_file("static"), environment=shared)

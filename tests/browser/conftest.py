@@ -1,0 +1,59 @@
+"""A small platform for a person with a browser: the real world builder, web, risk worker and beat over real servers.
+
+The test moves the market, the clock and the chain itself; everything that a page asks for goes through the processes.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from django.test import override_settings
+
+from intermediary.config import screens
+from intermediary.config.demo.driver import Driver
+from intermediary.config.demo.processes import platform_processes
+from intermediary.config.supervisor.state import StateDirectory
+from risk.market.feeds.reconstruction import ReconstructionFeed
+from settlement.chain import Chain
+from tests.browser.world import CAST
+from tests.conftest import TestDatabase
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture
+def driver(committing_db: TestDatabase, chain_url: str) -> Iterator[Driver]:
+    """A built world, standing just before the crash."""
+    with override_settings(CHAIN_RPC_URLS=[chain_url]):
+        ready = Driver(Chain(chain_url), ReconstructionFeed(), CAST)
+        with psycopg.connect(committing_db.url_of("owner")) as connection:
+            connection.execute("SELECT platform_clock_start_replay(%s)", [ready.starts_at])
+        ready.builder.build()
+        yield ready
+
+
+@pytest.fixture
+def address(
+    driver: Driver, committing_db: TestDatabase, chain_url: str, valkey_url: str, tmp_path: Path
+) -> Iterator[str]:
+    """Where the web answers."""
+    names = ("web", "worker-risk", "beat")
+    servers = {"BROKER_URL": valkey_url, "CHAIN_RPC_URLS": chain_url}
+    with platform_processes(names, StateDirectory(tmp_path), servers, committing_db.urls) as web:
+        yield web
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator["Browser"]:
+    """A real Chromium."""
+    executable = os.environ.get("CHROMIUM_PATH")
+    if not executable:
+        pytest.fail("CHROMIUM_PATH names no browser; `make test` sets it, or leaves these tests out aloud")
+    # Playwright keeps an event loop in this thread that rests between its calls; the test's own queries are made then.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with screens.chromium(executable) as opened:
+        yield opened

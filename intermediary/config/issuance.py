@@ -82,9 +82,7 @@ def _open_book(
 ) -> None:
     targets = on_chain.deploy_series(chain=chain, spec=chain_spec(terms), mine=mine)
     with transaction.atomic(durable=True):
-        offering.register_contracts(
-            actor=ACTOR, series_id=series.id, escrow=targets.escrow, notes=list(targets.notes)
-        )
+        offering.register_contracts(actor=ACTOR, series_id=series.id, escrow=targets.escrow, notes=list(targets.notes))
     guidance = valuation.price_guidance(series.id, planned)
     with transaction.atomic(durable=True):
         offering.open_book(actor=ACTOR, series_id=series.id, guidance_bps=guidance)

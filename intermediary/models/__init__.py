@@ -15,7 +15,15 @@ from intermediary.models.default import (
     UncoveredShare,
 )
 from intermediary.models.journal import Account, AccountKind, Asset, JournalEntry, Posting
-from intermediary.models.margin import CallEvent, CallIncrement, ClockStop, MarginCall, MarginPoint, MarginState, Withdrawal
+from intermediary.models.margin import (
+    CallEvent,
+    CallIncrement,
+    ClockStop,
+    MarginCall,
+    MarginPoint,
+    MarginState,
+    Withdrawal,
+)
 from intermediary.models.outbox import ChainInstruction, ChainTarget, Delivery, Event
 from intermediary.models.party import Affiliation, Membership, Party, Wallet
 from intermediary.models.request import CommandRequest

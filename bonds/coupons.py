@@ -39,9 +39,7 @@ def accrued_coupon(start: date, end: date, balances: Sequence[DatedBalance], rat
     return Fraction(rate_annual) * balance_days / DAYS_A_YEAR
 
 
-def coupon_base_units_round_down(
-    start: date, end: date, balances: Sequence[DatedBalance], rate_annual: Decimal
-) -> int:
+def coupon_base_units_round_down(start: date, end: date, balances: Sequence[DatedBalance], rate_annual: Decimal) -> int:
     """The coupon to pay for a period: `accrued_coupon` rounded down once."""
     accrued = accrued_coupon(start, end, balances, rate_annual)
     return accrued.numerator // accrued.denominator

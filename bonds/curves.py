@@ -116,8 +116,14 @@ def _rate_helper(as_of: date, months: int, par_yield: float) -> ql.RateHelper:
     if months <= BILL_MONTHS_MAX:
         return ql.DepositRateHelper(par_yield, tenor, 0, calendar, ql.Unadjusted, False, ql.Actual365Fixed())
     schedule = ql.Schedule(
-        to_ql(as_of), calendar.advance(to_ql(as_of), tenor), ql.Period(ql.Semiannual), calendar,
-        ql.Unadjusted, ql.Unadjusted, ql.DateGeneration.Backward, False,
+        to_ql(as_of),
+        calendar.advance(to_ql(as_of), tenor),
+        ql.Period(ql.Semiannual),
+        calendar,
+        ql.Unadjusted,
+        ql.Unadjusted,
+        ql.DateGeneration.Backward,
+        False,
     )
     day_count = ql.ActualActual(ql.ActualActual.Bond, schedule)
     price = ql.QuoteHandle(ql.SimpleQuote(100.0))

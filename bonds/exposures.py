@@ -108,9 +108,7 @@ def _value(amount_base_units: int, asset: Asset, valuation: Valuation) -> int:
     return round_down(multiply_exactly(tokens, price, to_base_units("1", 6)))
 
 
-def _model(
-    tick: Tick, found: Assessment, line: CreditLine | None, ruleset_name: str
-) -> tuple[LossModel | None, int]:
+def _model(tick: Tick, found: Assessment, line: CreditLine | None, ruleset_name: str) -> tuple[LossModel | None, int]:
     exposure = variation.exposure_base_units(found.cell_id, tick.valuation_id)
     loss_now = max(0, exposure - margin_value_base_units(found.cell_id, tick.valuation))
     if float(found.batch.scenario_losses(found.index).max()) <= 0:

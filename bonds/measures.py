@@ -86,9 +86,7 @@ def layer_quadrature(attach: float, detach: float, count: int = 32) -> tuple[Flo
     return attach + (detach - attach) * (points + 1) / 2, weights / 2
 
 
-def expected_outstanding(
-    slices: Sequence[SliceCurve], measure: PricingMeasure, times_years: FloatArray
-) -> FloatArray:
+def expected_outstanding(slices: Sequence[SliceCurve], measure: PricingMeasure, times_years: FloatArray) -> FloatArray:
     """N*(t) of a note for each t[T] >= 0 in years: share of today's principal, 1 at t = 0, falling in t."""
     times = np.asarray(times_years, dtype=np.float64)[:, None]
     outstanding = np.zeros(times.shape[0])

@@ -169,9 +169,7 @@ def _refuse_odd_faces(terms: SeriesTerms) -> None:
         raise BadInput("off_denomination", "The face of a class is a multiple of the denomination.", faces=faces)
 
 
-def _write_slice(
-    series: Series, terms: SeriesTerms, tranches: Sequence[Tranche], index: int, item: SliceTerms
-) -> None:
+def _write_slice(series: Series, terms: SeriesTerms, tranches: Sequence[Tranche], index: int, item: SliceTerms) -> None:
     row = Slice.objects.create(
         id=terms.slice_id(item.cell_id),
         series=series,

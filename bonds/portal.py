@@ -128,4 +128,3 @@ def _series_held(held: list[queries.HoldingView]) -> list[Series]:
 def _base(request: HttpRequest) -> str:
     """Signed-in investors keep their rail; everybody else reads the same page under the public bar."""
     return "investors/base.html" if is_investor(request.user) else "frames/public.html"
-

@@ -150,8 +150,13 @@ def implied_market_price_of_risk(clean_price: float, price_at: Callable[[float],
     """lambda at which the model's clean price, falling in lambda, equals the market's. Refuses a price out of reach."""
     dearest, cheapest = price_at(0.0), price_at(highest)
     if not cheapest <= clean_price <= dearest:
-        raise Refusal("price_out_of_reach", "No market price of risk explains this price.",
-                      clean_price=clean_price, price_at_zero=dearest, price_at_highest=cheapest)
+        raise Refusal(
+            "price_out_of_reach",
+            "No market price of risk explains this price.",
+            clean_price=clean_price,
+            price_at_zero=dearest,
+            price_at_highest=cheapest,
+        )
     return float(brentq(lambda risk: price_at(risk) - clean_price, 0.0, highest, xtol=1e-10))
 
 
@@ -171,8 +176,15 @@ def _bond(terms: NoteTerms) -> ql.FixedRateBond:
     schedule = coupon_schedule(terms.issue, terms.maturity, terms.months_between_coupons)
     dates = [to_ql(terms.issue), *(to_ql(period.accrual_end) for period in schedule)]
     return ql.FixedRateBond(
-        0, PAR, ql.Schedule(dates), [terms.coupon_rate_annual], ql.Actual360(), ql.Unadjusted, PAR,
-        to_ql(terms.issue), ql.NullCalendar(),
+        0,
+        PAR,
+        ql.Schedule(dates),
+        [terms.coupon_rate_annual],
+        ql.Actual360(),
+        ql.Unadjusted,
+        PAR,
+        to_ql(terms.issue),
+        ql.NullCalendar(),
     )
 
 

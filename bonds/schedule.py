@@ -80,10 +80,18 @@ def coupon_schedule(
 
 def _accrual_dates(issue: date, maturity: date, months_between_coupons: int) -> list[date]:
     """Issue, then each end of a period, adjusted. Strictly rising."""
-    unadjusted = list(ql.Schedule(
-        to_ql(issue), to_ql(maturity), ql.Period(months_between_coupons, ql.Months), ql.NullCalendar(),
-        ql.Unadjusted, ql.Unadjusted, ql.DateGeneration.Backward, False,
-    ))
+    unadjusted = list(
+        ql.Schedule(
+            to_ql(issue),
+            to_ql(maturity),
+            ql.Period(months_between_coupons, ql.Months),
+            ql.NullCalendar(),
+            ql.Unadjusted,
+            ql.Unadjusted,
+            ql.DateGeneration.Backward,
+            False,
+        )
+    )
     ends = [from_ql(business_calendar().adjust(d, ql.ModifiedFollowing)) for d in unadjusted[1:]]
     if len(ends) > 1 and (ends[0] - issue).days < SHORT_STUB_DAYS:
         ends = ends[1:]

@@ -106,11 +106,19 @@ def apply_change(state: SliceState, change: PrincipalChange) -> SliceState:
     """The state after a write-down or write-up. Refuses more than there is to write down or to give back."""
     down, up = change.write_down_base_units, change.write_up_base_units
     if down > state.outstanding_base_units:
-        raise Refusal("exceeds_outstanding", "A write-down cannot exceed the outstanding principal.",
-                      write_down_base_units=down, outstanding_base_units=state.outstanding_base_units)
+        raise Refusal(
+            "exceeds_outstanding",
+            "A write-down cannot exceed the outstanding principal.",
+            write_down_base_units=down,
+            outstanding_base_units=state.outstanding_base_units,
+        )
     if up > state.net_written_down_base_units:
-        raise Refusal("exceeds_written_down", "A write-up cannot exceed what was written down.",
-                      write_up_base_units=up, net_written_down_base_units=state.net_written_down_base_units)
+        raise Refusal(
+            "exceeds_written_down",
+            "A write-up cannot exceed what was written down.",
+            write_up_base_units=up,
+            net_written_down_base_units=state.net_written_down_base_units,
+        )
     return replace(
         state,
         outstanding_base_units=state.outstanding_base_units - down + up,
@@ -122,8 +130,12 @@ def apply_change(state: SliceState, change: PrincipalChange) -> SliceState:
 def redeem(state: SliceState, amount_base_units: int) -> SliceState:
     """The state after principal is paid back to holders."""
     if not 0 <= amount_base_units <= state.outstanding_base_units:
-        raise Refusal("exceeds_outstanding", "A redemption must lie between zero and the outstanding principal.",
-                      amount_base_units=amount_base_units, outstanding_base_units=state.outstanding_base_units)
+        raise Refusal(
+            "exceeds_outstanding",
+            "A redemption must lie between zero and the outstanding principal.",
+            amount_base_units=amount_base_units,
+            outstanding_base_units=state.outstanding_base_units,
+        )
     return replace(
         state,
         outstanding_base_units=state.outstanding_base_units - amount_base_units,
@@ -187,8 +199,9 @@ class Tranche:
         for state in self.states:
             if state.slice.relationship_id == relationship_id:
                 return state
-        raise Refusal("no_such_slice", "This tranche covers no slice of that relationship.",
-                      relationship_id=relationship_id)
+        raise Refusal(
+            "no_such_slice", "This tranche covers no slice of that relationship.", relationship_id=relationship_id
+        )
 
     def with_net_loss(self, relationship_id: UUID, net_loss_base_units: int) -> "tuple[Tranche, PrincipalChange]":
         """The tranche after one relationship's net cumulative loss became N, and what changed in its slice."""
@@ -222,7 +235,5 @@ def principal_break_base_units(state: SliceState) -> int:
 def changed_relationships(before: Tranche, after: Tranche) -> frozenset[UUID]:
     """Invariant B9: the relationships whose slice differs between two states of a tranche; at most the loser."""
     return frozenset(
-        old.slice.relationship_id
-        for old, new in zip(before.states, after.states, strict=True)
-        if old != new
+        old.slice.relationship_id for old, new in zip(before.states, after.states, strict=True) if old != new
     )

@@ -11,286 +11,628 @@ import intermediary.models.base
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('config', '0001_rights'),
-        ('intermediary', '0005_default_intensity'),
+        ("config", "0001_rights"),
+        ("intermediary", "0005_default_intensity"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Series',
+            name="Series",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('code', models.CharField(max_length=20, unique=True)),
-                ('title', models.CharField(max_length=120)),
-                ('state', models.CharField(choices=[('STRUCTURING', 'Being structured'), ('MARKETING', 'Taking orders'), ('PRICED', 'Priced and allocated'), ('ISSUED', 'Issued'), ('ON_RISK', 'On risk'), ('EVENT_OPEN', 'Default open'), ('MATURED', 'Matured'), ('EXTENDED', 'Extended'), ('REDEEMED', 'Redeemed'), ('WRITTEN_OFF', 'Written off'), ('PULLED', 'Pulled')], default='STRUCTURING', max_length=12)),
-                ('issue_date', models.DateField()),
-                ('scheduled_maturity', models.DateField()),
-                ('final_maturity', models.DateField()),
-                ('risk_from', models.DateTimeField()),
-                ('risk_until', models.DateTimeField()),
-                ('collateral_yield_annual', models.DecimalField(decimal_places=6, max_digits=9)),
-                ('denomination_base_units', intermediary.models.base.BaseUnitsField()),
-                ('months_between_coupons', models.PositiveSmallIntegerField(default=3)),
-                ('challenge_seconds', models.PositiveIntegerField(help_text='between the notice of a loss and its write-down')),
-                ('terms', models.TextField(help_text='canonical JSON')),
-                ('terms_hash', models.CharField(max_length=64, unique=True)),
-                ('escrow_address', models.CharField(blank=True, max_length=42)),
-                ('issued_at', models.DateTimeField(null=True)),
-                ('currency', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.asset')),
-                ('escrow', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='series', to='intermediary.chaintarget')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("code", models.CharField(max_length=20, unique=True)),
+                ("title", models.CharField(max_length=120)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("STRUCTURING", "Being structured"),
+                            ("MARKETING", "Taking orders"),
+                            ("PRICED", "Priced and allocated"),
+                            ("ISSUED", "Issued"),
+                            ("ON_RISK", "On risk"),
+                            ("EVENT_OPEN", "Default open"),
+                            ("MATURED", "Matured"),
+                            ("EXTENDED", "Extended"),
+                            ("REDEEMED", "Redeemed"),
+                            ("WRITTEN_OFF", "Written off"),
+                            ("PULLED", "Pulled"),
+                        ],
+                        default="STRUCTURING",
+                        max_length=12,
+                    ),
+                ),
+                ("issue_date", models.DateField()),
+                ("scheduled_maturity", models.DateField()),
+                ("final_maturity", models.DateField()),
+                ("risk_from", models.DateTimeField()),
+                ("risk_until", models.DateTimeField()),
+                ("collateral_yield_annual", models.DecimalField(decimal_places=6, max_digits=9)),
+                ("denomination_base_units", intermediary.models.base.BaseUnitsField()),
+                ("months_between_coupons", models.PositiveSmallIntegerField(default=3)),
+                (
+                    "challenge_seconds",
+                    models.PositiveIntegerField(help_text="between the notice of a loss and its write-down"),
+                ),
+                ("terms", models.TextField(help_text="canonical JSON")),
+                ("terms_hash", models.CharField(max_length=64, unique=True)),
+                ("escrow_address", models.CharField(blank=True, max_length=42)),
+                ("issued_at", models.DateTimeField(null=True)),
+                (
+                    "currency",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.asset"
+                    ),
+                ),
+                (
+                    "escrow",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="series",
+                        to="intermediary.chaintarget",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'series',
-                'ordering': ['-id'],
+                "verbose_name_plural": "series",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='SeriesEvent',
+            name="SeriesEvent",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('kind', models.CharField(choices=[('STRUCTURED', 'Structured'), ('DEPLOYED', 'Contracts deployed'), ('OPENED', 'Book opened'), ('PRICED', 'Priced and allocated'), ('ISSUED', 'Issued'), ('EVENT_OPENED', 'Default notice'), ('EVENT_CLOSED', 'Default settled'), ('LOSS_NOTICED', 'Loss noticed'), ('CHALLENGE', 'Challenge period running'), ('WRITTEN_DOWN', 'Written down'), ('WRITTEN_UP', 'Written up')], max_length=14)),
-                ('text', models.CharField(max_length=300)),
-                ('data', models.JSONField(default=dict)),
-                ('series', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='bonds.series')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("STRUCTURED", "Structured"),
+                            ("DEPLOYED", "Contracts deployed"),
+                            ("OPENED", "Book opened"),
+                            ("PRICED", "Priced and allocated"),
+                            ("ISSUED", "Issued"),
+                            ("EVENT_OPENED", "Default notice"),
+                            ("EVENT_CLOSED", "Default settled"),
+                            ("LOSS_NOTICED", "Loss noticed"),
+                            ("CHALLENGE", "Challenge period running"),
+                            ("WRITTEN_DOWN", "Written down"),
+                            ("WRITTEN_UP", "Written up"),
+                        ],
+                        max_length=14,
+                    ),
+                ),
+                ("text", models.CharField(max_length=300)),
+                ("data", models.JSONField(default=dict)),
+                (
+                    "series",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="bonds.series"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Slice',
+            name="Slice",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('relationship', models.CharField(help_text='public, anonymous code of the relationship', max_length=16)),
-                ('index', models.PositiveSmallIntegerField(help_text='number of the slice in the escrow contract')),
-                ('attach_base_units', intermediary.models.base.BaseUnitsField()),
-                ('detach_base_units', intermediary.models.base.BaseUnitsField()),
-                ('principal_base_units', intermediary.models.base.BaseUnitsField()),
-                ('net_loss_base_units', intermediary.models.base.BaseUnitsField(default=0, help_text='N that the principal stands at')),
-                ('cell', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bond_slices', to='intermediary.cell')),
-                ('series', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='slices', to='bonds.series')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "relationship",
+                    models.CharField(help_text="public, anonymous code of the relationship", max_length=16),
+                ),
+                ("index", models.PositiveSmallIntegerField(help_text="number of the slice in the escrow contract")),
+                ("attach_base_units", intermediary.models.base.BaseUnitsField()),
+                ("detach_base_units", intermediary.models.base.BaseUnitsField()),
+                ("principal_base_units", intermediary.models.base.BaseUnitsField()),
+                (
+                    "net_loss_base_units",
+                    intermediary.models.base.BaseUnitsField(default=0, help_text="N that the principal stands at"),
+                ),
+                (
+                    "cell",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="bond_slices", to="intermediary.cell"
+                    ),
+                ),
+                (
+                    "series",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="slices", to="bonds.series"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['series', 'index'],
+                "ordering": ["series", "index"],
             },
         ),
         migrations.CreateModel(
-            name='SliceAct',
+            name="SliceAct",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('kind', models.CharField(choices=[('WRITE_DOWN', 'Write-down'), ('WRITE_UP', 'Write-up')], max_length=10)),
-                ('state', models.CharField(choices=[('NOTICED', 'Notice on its way to the chain'), ('CHALLENGE', 'Challenge period'), ('MOVING', 'Money on its way'), ('DONE', 'Done')], max_length=10)),
-                ('amount_base_units', intermediary.models.base.BaseUnitsField()),
-                ('by_tranche', models.JSONField(help_text='tranche id -> base units as a decimal string')),
-                ('net_loss_base_units', intermediary.models.base.BaseUnitsField(help_text='N that the slice is brought to')),
-                ('evidence', models.CharField(help_text='hash of the determination', max_length=64)),
-                ('ready_at', models.DateTimeField(help_text='end of the challenge period', null=True)),
-                ('done_at', models.DateTimeField(null=True)),
-                ('cell', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.cell')),
-                ('movement', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.chaininstruction')),
-                ('notice', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.chaininstruction')),
-                ('slice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='acts', to='bonds.slice')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "kind",
+                    models.CharField(choices=[("WRITE_DOWN", "Write-down"), ("WRITE_UP", "Write-up")], max_length=10),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("NOTICED", "Notice on its way to the chain"),
+                            ("CHALLENGE", "Challenge period"),
+                            ("MOVING", "Money on its way"),
+                            ("DONE", "Done"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("amount_base_units", intermediary.models.base.BaseUnitsField()),
+                ("by_tranche", models.JSONField(help_text="tranche id -> base units as a decimal string")),
+                (
+                    "net_loss_base_units",
+                    intermediary.models.base.BaseUnitsField(help_text="N that the slice is brought to"),
+                ),
+                ("evidence", models.CharField(help_text="hash of the determination", max_length=64)),
+                ("ready_at", models.DateTimeField(help_text="end of the challenge period", null=True)),
+                ("done_at", models.DateTimeField(null=True)),
+                (
+                    "cell",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.cell"
+                    ),
+                ),
+                (
+                    "movement",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="intermediary.chaininstruction",
+                    ),
+                ),
+                (
+                    "notice",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="intermediary.chaininstruction",
+                    ),
+                ),
+                (
+                    "slice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="acts", to="bonds.slice"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='SliceMark',
+            name="SliceMark",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('expected_loss', models.FloatField(help_text='share of outstanding principal')),
-                ('probability_first_loss', models.FloatField()),
-                ('probability_last_loss', models.FloatField()),
-                ('loss_now_base_units', intermediary.models.base.BaseUnitsField(help_text='N if it were closed out at these marks')),
-                ('basis', models.CharField(help_text='MODEL, ESTIMATE (default open) or DETERMINED', max_length=12)),
-                ('slice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='marks', to='bonds.slice')),
-                ('valuation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.valuation')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("expected_loss", models.FloatField(help_text="share of outstanding principal")),
+                ("probability_first_loss", models.FloatField()),
+                ("probability_last_loss", models.FloatField()),
+                (
+                    "loss_now_base_units",
+                    intermediary.models.base.BaseUnitsField(help_text="N if it were closed out at these marks"),
+                ),
+                ("basis", models.CharField(help_text="MODEL, ESTIMATE (default open) or DETERMINED", max_length=12)),
+                (
+                    "slice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="marks", to="bonds.slice"
+                    ),
+                ),
+                (
+                    "valuation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.valuation"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Tranche',
+            name="Tranche",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('seniority', models.PositiveSmallIntegerField()),
-                ('name', models.CharField(max_length=60)),
-                ('symbol', models.CharField(max_length=20, unique=True)),
-                ('isin', models.CharField(max_length=20, unique=True)),
-                ('note_address', models.CharField(blank=True, max_length=42)),
-                ('original_base_units', intermediary.models.base.BaseUnitsField()),
-                ('guidance_bps', models.PositiveIntegerField(help_text='par spread of the loss model, a year', null=True)),
-                ('spread_bps', models.PositiveIntegerField(help_text='cleared by the book, a year', null=True)),
-                ('note', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tranche', to='intermediary.chaintarget')),
-                ('series', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tranches', to='bonds.series')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("seniority", models.PositiveSmallIntegerField()),
+                ("name", models.CharField(max_length=60)),
+                ("symbol", models.CharField(max_length=20, unique=True)),
+                ("isin", models.CharField(max_length=20, unique=True)),
+                ("note_address", models.CharField(blank=True, max_length=42)),
+                ("original_base_units", intermediary.models.base.BaseUnitsField()),
+                (
+                    "guidance_bps",
+                    models.PositiveIntegerField(help_text="par spread of the loss model, a year", null=True),
+                ),
+                ("spread_bps", models.PositiveIntegerField(help_text="cleared by the book, a year", null=True)),
+                (
+                    "note",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tranche",
+                        to="intermediary.chaintarget",
+                    ),
+                ),
+                (
+                    "series",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tranches", to="bonds.series"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['series', 'seniority'],
+                "ordering": ["series", "seniority"],
             },
         ),
         migrations.CreateModel(
-            name='SlicePart',
+            name="SlicePart",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('attach_base_units', intermediary.models.base.BaseUnitsField()),
-                ('detach_base_units', intermediary.models.base.BaseUnitsField()),
-                ('principal_base_units', intermediary.models.base.BaseUnitsField()),
-                ('outstanding_base_units', intermediary.models.base.BaseUnitsField()),
-                ('written_down_base_units', intermediary.models.base.BaseUnitsField(default=0)),
-                ('written_up_base_units', intermediary.models.base.BaseUnitsField(default=0)),
-                ('redeemed_base_units', intermediary.models.base.BaseUnitsField(default=0)),
-                ('slice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='parts', to='bonds.slice')),
-                ('tranche', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='parts', to='bonds.tranche')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("attach_base_units", intermediary.models.base.BaseUnitsField()),
+                ("detach_base_units", intermediary.models.base.BaseUnitsField()),
+                ("principal_base_units", intermediary.models.base.BaseUnitsField()),
+                ("outstanding_base_units", intermediary.models.base.BaseUnitsField()),
+                ("written_down_base_units", intermediary.models.base.BaseUnitsField(default=0)),
+                ("written_up_base_units", intermediary.models.base.BaseUnitsField(default=0)),
+                ("redeemed_base_units", intermediary.models.base.BaseUnitsField(default=0)),
+                (
+                    "slice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="parts", to="bonds.slice"
+                    ),
+                ),
+                (
+                    "tranche",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="parts", to="bonds.tranche"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['slice', 'attach_base_units'],
+                "ordering": ["slice", "attach_base_units"],
             },
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('amount_base_units', intermediary.models.base.BaseUnitsField()),
-                ('minimum_spread_bps', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('PLACED', 'In the book'), ('ALLOCATED', 'Allocated'), ('UNFILLED', 'Not filled'), ('WITHDRAWN', 'Withdrawn')], default='PLACED', max_length=10)),
-                ('party', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bond_orders', to='intermediary.party')),
-                ('placed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('wallet', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.wallet')),
-                ('tranche', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='bonds.tranche')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("amount_base_units", intermediary.models.base.BaseUnitsField()),
+                ("minimum_spread_bps", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("PLACED", "In the book"),
+                            ("ALLOCATED", "Allocated"),
+                            ("UNFILLED", "Not filled"),
+                            ("WITHDRAWN", "Withdrawn"),
+                        ],
+                        default="PLACED",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "party",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="bond_orders", to="intermediary.party"
+                    ),
+                ),
+                (
+                    "placed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.wallet"
+                    ),
+                ),
+                (
+                    "tranche",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="orders", to="bonds.tranche"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='NoteMark',
+            name="NoteMark",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('outstanding_base_units', intermediary.models.base.BaseUnitsField()),
-                ('clean_price', models.FloatField(null=True)),
-                ('accrued', models.FloatField(null=True)),
-                ('z_spread', models.FloatField(null=True)),
-                ('expected_yield', models.FloatField(null=True)),
-                ('expected_loss', models.FloatField()),
-                ('probability_first_loss', models.FloatField()),
-                ('probability_last_loss', models.FloatField()),
-                ('measure', models.CharField(help_text='pricing measure with its parameters', max_length=40)),
-                ('valuation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.valuation')),
-                ('tranche', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='marks', to='bonds.tranche')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("outstanding_base_units", intermediary.models.base.BaseUnitsField()),
+                ("clean_price", models.FloatField(null=True)),
+                ("accrued", models.FloatField(null=True)),
+                ("z_spread", models.FloatField(null=True)),
+                ("expected_yield", models.FloatField(null=True)),
+                ("expected_loss", models.FloatField()),
+                ("probability_first_loss", models.FloatField()),
+                ("probability_last_loss", models.FloatField()),
+                ("measure", models.CharField(help_text="pricing measure with its parameters", max_length=40)),
+                (
+                    "valuation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.valuation"
+                    ),
+                ),
+                (
+                    "tranche",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="marks", to="bonds.tranche"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Holding',
+            name="Holding",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('units', intermediary.models.base.BaseUnitsField()),
-                ('party', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bond_holdings', to='intermediary.party')),
-                ('wallet', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.wallet')),
-                ('tranche', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holdings', to='bonds.tranche')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("units", intermediary.models.base.BaseUnitsField()),
+                (
+                    "party",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="bond_holdings",
+                        to="intermediary.party",
+                    ),
+                ),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.wallet"
+                    ),
+                ),
+                (
+                    "tranche",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="holdings", to="bonds.tranche"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['tranche', 'id'],
+                "ordering": ["tranche", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Allocation',
+            name="Allocation",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('units', intermediary.models.base.BaseUnitsField()),
-                ('spread_bps', models.PositiveIntegerField()),
-                ('settled_at', models.DateTimeField(null=True)),
-                ('party', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bond_allocations', to='intermediary.party')),
-                ('order', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='allocation', to='bonds.order')),
-                ('tranche', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='allocations', to='bonds.tranche')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("units", intermediary.models.base.BaseUnitsField()),
+                ("spread_bps", models.PositiveIntegerField()),
+                ("settled_at", models.DateTimeField(null=True)),
+                (
+                    "party",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="bond_allocations",
+                        to="intermediary.party",
+                    ),
+                ),
+                (
+                    "order",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="allocation", to="bonds.order"
+                    ),
+                ),
+                (
+                    "tranche",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="allocations", to="bonds.tranche"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='slice',
-            constraint=models.UniqueConstraint(fields=('series', 'cell'), name='slice_once_a_relationship'),
+            model_name="slice",
+            constraint=models.UniqueConstraint(fields=("series", "cell"), name="slice_once_a_relationship"),
         ),
         migrations.AddConstraint(
-            model_name='slice',
-            constraint=models.UniqueConstraint(fields=('series', 'index'), name='slice_index_once'),
+            model_name="slice",
+            constraint=models.UniqueConstraint(fields=("series", "index"), name="slice_index_once"),
         ),
         migrations.AddConstraint(
-            model_name='slice',
-            constraint=models.CheckConstraint(condition=models.Q(('attach_base_units__gte', 0), ('principal_base_units__gt', 0), ('principal_base_units__lte', django.db.models.expressions.CombinedExpression(models.F('detach_base_units'), '-', models.F('attach_base_units')))), name='slice_principal_within_layer'),
+            model_name="slice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("attach_base_units__gte", 0),
+                    ("principal_base_units__gt", 0),
+                    (
+                        "principal_base_units__lte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("detach_base_units"), "-", models.F("attach_base_units")
+                        ),
+                    ),
+                ),
+                name="slice_principal_within_layer",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sliceact',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'DONE'), _negated=True), fields=('slice',), name='one_act_in_flight'),
+            model_name="sliceact",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "DONE"), _negated=True), fields=("slice",), name="one_act_in_flight"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sliceact',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_base_units__gt', 0)), name='act_moves_something'),
+            model_name="sliceact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_base_units__gt", 0)), name="act_moves_something"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='slicemark',
-            constraint=models.UniqueConstraint(fields=('slice', 'valuation'), name='slice_mark_once'),
+            model_name="slicemark",
+            constraint=models.UniqueConstraint(fields=("slice", "valuation"), name="slice_mark_once"),
         ),
         migrations.AddConstraint(
-            model_name='tranche',
-            constraint=models.UniqueConstraint(fields=('series', 'seniority'), name='tranche_seniority_once'),
+            model_name="tranche",
+            constraint=models.UniqueConstraint(fields=("series", "seniority"), name="tranche_seniority_once"),
         ),
         migrations.AddConstraint(
-            model_name='slicepart',
-            constraint=models.UniqueConstraint(fields=('slice', 'tranche'), name='slice_part_once'),
+            model_name="slicepart",
+            constraint=models.UniqueConstraint(fields=("slice", "tranche"), name="slice_part_once"),
         ),
         migrations.AddConstraint(
-            model_name='slicepart',
-            constraint=models.CheckConstraint(condition=models.Q(('outstanding_base_units__gte', 0), ('principal_base_units', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('outstanding_base_units'), '+', models.F('written_down_base_units')), '-', models.F('written_up_base_units')), '+', models.F('redeemed_base_units'))), ('redeemed_base_units__gte', 0), ('written_up_base_units__gte', 0), ('written_up_base_units__lte', models.F('written_down_base_units'))), name='principal_is_accounted_for'),
+            model_name="slicepart",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("outstanding_base_units__gte", 0),
+                    (
+                        "principal_base_units",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("outstanding_base_units"), "+", models.F("written_down_base_units")
+                                ),
+                                "-",
+                                models.F("written_up_base_units"),
+                            ),
+                            "+",
+                            models.F("redeemed_base_units"),
+                        ),
+                    ),
+                    ("redeemed_base_units__gte", 0),
+                    ("written_up_base_units__gte", 0),
+                    ("written_up_base_units__lte", models.F("written_down_base_units")),
+                ),
+                name="principal_is_accounted_for",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_base_units__gt', 0)), name='order_is_positive'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_base_units__gt", 0)), name="order_is_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'PLACED')), fields=('tranche', 'party'), name='one_order_in_the_book'),
+            model_name="order",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "PLACED")), fields=("tranche", "party"), name="one_order_in_the_book"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='notemark',
-            constraint=models.UniqueConstraint(fields=('tranche', 'valuation'), name='note_mark_once'),
+            model_name="notemark",
+            constraint=models.UniqueConstraint(fields=("tranche", "valuation"), name="note_mark_once"),
         ),
         migrations.AddConstraint(
-            model_name='holding',
-            constraint=models.UniqueConstraint(fields=('tranche', 'wallet'), name='holding_once_a_wallet'),
+            model_name="holding",
+            constraint=models.UniqueConstraint(fields=("tranche", "wallet"), name="holding_once_a_wallet"),
         ),
         migrations.AddConstraint(
-            model_name='holding',
-            constraint=models.CheckConstraint(condition=models.Q(('units__gte', 0)), name='holding_not_negative'),
+            model_name="holding",
+            constraint=models.CheckConstraint(condition=models.Q(("units__gte", 0)), name="holding_not_negative"),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(('units__gt', 0)), name='allocation_is_positive'),
+            model_name="allocation",
+            constraint=models.CheckConstraint(condition=models.Q(("units__gt", 0)), name="allocation_is_positive"),
         ),
     ]

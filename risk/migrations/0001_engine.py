@@ -9,92 +9,161 @@ import intermediary.models.base
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
         ("config", "0001_rights"),
-        ('intermediary', '0005_default_intensity'),
+        ("intermediary", "0005_default_intensity"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Snapshot',
+            name="Snapshot",
             fields=[
-                ('id', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('as_of', models.DateTimeField()),
-                ('source', models.CharField(max_length=80)),
-                ('body', models.TextField(help_text='canonical JSON; MarketSnapshot.from_json reads it')),
+                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("as_of", models.DateTimeField()),
+                ("source", models.CharField(max_length=80)),
+                ("body", models.TextField(help_text="canonical JSON; MarketSnapshot.from_json reads it")),
             ],
             options={
-                'ordering': ['-as_of'],
+                "ordering": ["-as_of"],
             },
         ),
         migrations.CreateModel(
-            name='Tick',
+            name="Tick",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('started_at', models.DateTimeField(help_text='wall clock')),
-                ('done_at', models.DateTimeField(help_text='wall clock', null=True)),
-                ('snapshot', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='tick', to='risk.snapshot')),
-                ('valuation', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.valuation')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("started_at", models.DateTimeField(help_text="wall clock")),
+                ("done_at", models.DateTimeField(help_text="wall clock", null=True)),
+                (
+                    "snapshot",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tick", to="risk.snapshot"
+                    ),
+                ),
+                (
+                    "valuation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.valuation"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='LayerRisk',
+            name="LayerRisk",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('expected_loss', models.FloatField()),
-                ('probability_first_loss', models.FloatField()),
-                ('probability_last_loss', models.FloatField()),
-                ('cell', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.cell')),
-                ('layer', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='risk', to='intermediary.layer')),
-                ('tick', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='risk.tick')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("expected_loss", models.FloatField()),
+                ("probability_first_loss", models.FloatField()),
+                ("probability_last_loss", models.FloatField()),
+                (
+                    "cell",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.cell"
+                    ),
+                ),
+                (
+                    "layer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="risk", to="intermediary.layer"
+                    ),
+                ),
+                (
+                    "tick",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="risk.tick"),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='RequirementRecord',
+            name="RequirementRecord",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('ruleset_hash', models.CharField(max_length=64)),
-                ('book_hash', models.CharField(help_text='SHA-256 of the positions and margin it was computed from', max_length=64)),
-                ('independent_amount_base_units', intermediary.models.base.BaseUnitsField()),
-                ('breakdown', models.JSONField()),
-                ('cause', models.CharField(max_length=40)),
-                ('cell', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='intermediary.cell')),
-                ('tick', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='risk.tick')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("ruleset_hash", models.CharField(max_length=64)),
+                (
+                    "book_hash",
+                    models.CharField(
+                        help_text="SHA-256 of the positions and margin it was computed from", max_length=64
+                    ),
+                ),
+                ("independent_amount_base_units", intermediary.models.base.BaseUnitsField()),
+                ("breakdown", models.JSONField()),
+                ("cause", models.CharField(max_length=40)),
+                (
+                    "cell",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="intermediary.cell"
+                    ),
+                ),
+                (
+                    "tick",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="risk.tick"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('cell', 'tick', 'cause'), name='requirement_record_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("cell", "tick", "cause"), name="requirement_record_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='TickShard',
+            name="TickShard",
             fields=[
-                ('id', models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
-                ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('number', models.PositiveSmallIntegerField()),
-                ('of', models.PositiveSmallIntegerField(help_text='how many shards the tick has')),
-                ('done_at', models.DateTimeField(help_text='wall clock', null=True)),
-                ('cells', models.PositiveIntegerField(default=0)),
-                ('refused', models.JSONField(default=dict, help_text='cell code -> why its requirement was not renewed')),
-                ('tick', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='shards', to='risk.tick')),
+                (
+                    "id",
+                    models.UUIDField(default=intermediary.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(db_default=intermediary.models.base.PlatformNow(), editable=False)),
+                (
+                    "recorded_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("number", models.PositiveSmallIntegerField()),
+                ("of", models.PositiveSmallIntegerField(help_text="how many shards the tick has")),
+                ("done_at", models.DateTimeField(help_text="wall clock", null=True)),
+                ("cells", models.PositiveIntegerField(default=0)),
+                (
+                    "refused",
+                    models.JSONField(default=dict, help_text="cell code -> why its requirement was not renewed"),
+                ),
+                (
+                    "tick",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="shards", to="risk.tick"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('tick', 'number'), name='tick_shard_once')],
+                "constraints": [models.UniqueConstraint(fields=("tick", "number"), name="tick_shard_once")],
             },
         ),
         migrations.RunSQL(

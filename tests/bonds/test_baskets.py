@@ -45,8 +45,13 @@ def basket(step: float, correlation: float = 0.35) -> list[ConditionalSlice]:
 
 @pytest.mark.parametrize(
     ("principal", "attach", "detach", "step"),
-    [(0.0, 0.0, 1.0, 0.1), (1.0, 1.0, 1.0, 0.1), (1.0, -1.0, 1.0, 0.1), (1.0, 0.0, 1.0, 0.0),
-     (1.0, 0.0, 1.0, 0.5 / CELLS_MAX)],
+    [
+        (0.0, 0.0, 1.0, 0.1),
+        (1.0, 1.0, 1.0, 0.1),
+        (1.0, -1.0, 1.0, 0.1),
+        (1.0, 0.0, 1.0, 0.0),
+        (1.0, 0.0, 1.0, 0.5 / CELLS_MAX),
+    ],
 )
 def test_a_slice_without_layer_or_lattice_is_refused(
     principal: float, attach: float, detach: float, step: float

@@ -24,7 +24,10 @@ def test_impossible_frequencies_and_record_dates_are_refused(months: int, record
 def test_quarterly_dates_of_one_year_by_the_calendar() -> None:
     periods = coupon_schedule(date(2025, 10, 6), date(2026, 10, 6))
     assert [p.payment_date for p in periods] == [
-        date(2026, 1, 6), date(2026, 4, 6), date(2026, 7, 6), date(2026, 10, 6)
+        date(2026, 1, 6),
+        date(2026, 4, 6),
+        date(2026, 7, 6),
+        date(2026, 10, 6),
     ]
     assert [p.days for p in periods] == [92, 90, 91, 92]
     assert periods[2].record_date == date(2026, 7, 2)  # 3 July 2026 is the observed holiday, then a weekend
@@ -48,7 +51,9 @@ def test_a_note_without_any_payment_day_is_refused() -> None:
 
 @settings(deadline=None)
 @given(
-    st.dates(date(2020, 1, 1), date(2035, 1, 1)), st.integers(5, 2000), st.sampled_from([1, 3, 6, 12]),
+    st.dates(date(2020, 1, 1), date(2035, 1, 1)),
+    st.integers(5, 2000),
+    st.sampled_from([1, 3, 6, 12]),
     st.integers(0, 5),
 )
 def test_periods_tile_the_life_of_the_note(issue: date, days: int, months: int, record_days: int) -> None:

@@ -60,8 +60,10 @@ def test_coupon_is_the_sum_over_days_of_outstanding_times_rate(
 ) -> None:
     balances = balances_from(first, changes)
     by_day = sum(
-        ([b for b in balances if b.effective <= day(d)][-1].outstanding_base_units * Fraction(rate) / 360
-         for d in range(days)),
+        (
+            [b for b in balances if b.effective <= day(d)][-1].outstanding_base_units * Fraction(rate) / 360
+            for d in range(days)
+        ),
         Fraction(0),
     )
     assert accrued_coupon(START, day(days), balances, rate) == by_day

@@ -180,8 +180,17 @@ def test_yield_and_z_spread_agree_with_quantlib_where_it_finds_them(as_of: date)
         flows.append((flows[-1][0], 100.0))
         leg = [ql.SimpleCashFlow(amount, ql.Date(day.day, day.month, day.year)) for day, amount in flows]
         theirs = ql.CashFlows.yieldRate(leg, value.dirty_price, day_count, ql.Compounded, ql.Annual, False, today)
-        spread = ql.CashFlows.zSpread(leg, value.dirty_price, discount.handle().currentLink(), day_count,
-                                      ql.Continuous, ql.NoFrequency, False, today, today)
+        spread = ql.CashFlows.zSpread(
+            leg,
+            value.dirty_price,
+            discount.handle().currentLink(),
+            day_count,
+            ql.Continuous,
+            ql.NoFrequency,
+            False,
+            today,
+            today,
+        )
     assert value.no_loss_yield == pytest.approx(theirs, abs=1e-8)
     assert value.z_spread == pytest.approx(spread, abs=1e-8)
 
@@ -289,10 +298,22 @@ def test_quantlib_reproduces_its_published_mid_point_cds_value() -> None:
         discount = ql.FlatForward(today, 0.06, ql.Actual360())
         issue = calendar.advance(today, -1, ql.Years)
         maturity = calendar.advance(issue, 10, ql.Years)
-        schedule = ql.Schedule(issue, maturity, ql.Period(ql.Semiannual), calendar, ql.ModifiedFollowing,
-                               ql.ModifiedFollowing, ql.DateGeneration.Forward, False)
-        swap = ql.CreditDefaultSwap(ql.Protection.Seller, 10000.0, 0.0120, schedule, ql.ModifiedFollowing,
-                                    ql.Actual360(), True, True)
-        swap.setPricingEngine(ql.MidPointCdsEngine(
-            ql.DefaultProbabilityTermStructureHandle(hazard), 0.4, ql.YieldTermStructureHandle(discount)))
+        schedule = ql.Schedule(
+            issue,
+            maturity,
+            ql.Period(ql.Semiannual),
+            calendar,
+            ql.ModifiedFollowing,
+            ql.ModifiedFollowing,
+            ql.DateGeneration.Forward,
+            False,
+        )
+        swap = ql.CreditDefaultSwap(
+            ql.Protection.Seller, 10000.0, 0.0120, schedule, ql.ModifiedFollowing, ql.Actual360(), True, True
+        )
+        swap.setPricingEngine(
+            ql.MidPointCdsEngine(
+                ql.DefaultProbabilityTermStructureHandle(hazard), 0.4, ql.YieldTermStructureHandle(discount)
+            )
+        )
         assert swap.NPV() == pytest.approx(295.0153398, abs=1e-7)

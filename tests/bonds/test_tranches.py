@@ -40,9 +40,7 @@ def slices(draw: st.DrawFn, relationship_id: UUID = A) -> Slice:
 net_losses = st.integers(0, 3 * 10**15)
 
 
-@pytest.mark.parametrize(
-    ("attach", "detach", "principal"), [(5, 5, 1), (6, 5, 1), (-1, 5, 1), (0, 5, 0), (0, 5, 6)]
-)
+@pytest.mark.parametrize(("attach", "detach", "principal"), [(5, 5, 1), (6, 5, 1), (-1, 5, 1), (0, 5, 0), (0, 5, 6)])
 def test_a_slice_refuses_terms_that_are_no_layer(attach: int, detach: int, principal: int) -> None:
     with pytest.raises(ValueError):
         Slice(A, attach, detach, principal)

@@ -171,9 +171,7 @@ def notice(cell: Cell) -> DefaultCase:
 def determine(case: DefaultCase, net_loss_base_units: int) -> Event:
     """The approved determination of N; the event is returned, not yet delivered."""
     cell = case.cell
-    case.determination = _approved(
-        Proposal.Kind.LOSS_DETERMINATION, cell, {"net_loss_base_units": net_loss_base_units}
-    )
+    case.determination = _approved(Proposal.Kind.LOSS_DETERMINATION, cell, {"net_loss_base_units": net_loss_base_units})
     case.loss_base_units = net_loss_base_units
     for state in (
         DefaultCase.State.ETD_SET,

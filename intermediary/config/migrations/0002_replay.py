@@ -4,32 +4,53 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('config', '0001_rights'),
+        ("config", "0001_rights"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Replay',
+            name="Replay",
             fields=[
-                ('only_row', models.BooleanField(default=True, primary_key=True, serialize=False)),
-                ('state', models.CharField(choices=[('RUNNING', 'Running'), ('PAUSED', 'Paused'), ('ENDED', 'Ended')], default='RUNNING', max_length=8)),
-                ('seconds_a_bar', models.DecimalField(decimal_places=2, help_text='real seconds between two bars, at least; work may take longer', max_digits=6)),
-                ('source', models.CharField(help_text='recording or reconstruction', max_length=40)),
-                ('started_at', models.DateTimeField(help_text='platform time of the first bar')),
-                ('bar_at', models.DateTimeField(help_text='platform time of the last bar offered')),
-                ('next_bar_at', models.DateTimeField(null=True)),
-                ('ends_at', models.DateTimeField()),
-                ('waits_for', models.CharField(blank=True, help_text='what the next bar waits for', max_length=120)),
-                ('autopilot', models.BooleanField(default=True, help_text='demo officers approve what the demo needs by themselves')),
-                ('fresh_world_wanted', models.BooleanField(default=False)),
+                ("only_row", models.BooleanField(default=True, primary_key=True, serialize=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("RUNNING", "Running"), ("PAUSED", "Paused"), ("ENDED", "Ended")],
+                        default="RUNNING",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "seconds_a_bar",
+                    models.DecimalField(
+                        decimal_places=2,
+                        help_text="real seconds between two bars, at least; work may take longer",
+                        max_digits=6,
+                    ),
+                ),
+                ("source", models.CharField(help_text="recording or reconstruction", max_length=40)),
+                ("started_at", models.DateTimeField(help_text="platform time of the first bar")),
+                ("bar_at", models.DateTimeField(help_text="platform time of the last bar offered")),
+                ("next_bar_at", models.DateTimeField(null=True)),
+                ("ends_at", models.DateTimeField()),
+                ("waits_for", models.CharField(blank=True, help_text="what the next bar waits for", max_length=120)),
+                (
+                    "autopilot",
+                    models.BooleanField(
+                        default=True, help_text="demo officers approve what the demo needs by themselves"
+                    ),
+                ),
+                ("fresh_world_wanted", models.BooleanField(default=False)),
             ],
             options={
-                'verbose_name_plural': 'replay',
-                'constraints': [models.CheckConstraint(condition=models.Q(('only_row', True)), name='replay_is_one_row'), models.CheckConstraint(condition=models.Q(('seconds_a_bar__gte', 0)), name='replay_pace')],
+                "verbose_name_plural": "replay",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("only_row", True)), name="replay_is_one_row"),
+                    models.CheckConstraint(condition=models.Q(("seconds_a_bar__gte", 0)), name="replay_pace"),
+                ],
             },
         ),
         migrations.RunSQL(

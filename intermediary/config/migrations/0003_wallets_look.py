@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('config', '0002_replay'),
+        ("config", "0002_replay"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='replay',
-            name='wallets_looked_at',
-            field=models.DateTimeField(editable=False, help_text="platform time at which the demo's wallets last looked for calls", null=True),
+            model_name="replay",
+            name="wallets_looked_at",
+            field=models.DateTimeField(
+                editable=False, help_text="platform time at which the demo's wallets last looked for calls", null=True
+            ),
         ),
     ]

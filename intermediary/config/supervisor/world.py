@@ -62,8 +62,8 @@ def empty_database(admin_url: str | None, owner_url: str, *, may_reset: bool) ->
         if not may_reset:
             raise CannotStart(
                 "database_belongs_to_this_world",
-                "the given database holds a world that was not built to its end from here. `make run FRESH=1` empties it "
-                "and builds a new one; or set BULKHEAD_VAR to the state directory it was built from.",
+                "the given database holds a world that was not built to its end from here. `make run FRESH=1` empties "
+                "it and builds a new one; or set BULKHEAD_VAR to the state directory it was built from.",
             )
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")

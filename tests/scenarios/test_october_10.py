@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -14,6 +15,7 @@ from bonds.models import Tranche
 from intermediary import ledger, margining, withdrawals
 from intermediary.config import replay
 from intermediary.config.celery import app
+from intermediary.config.demo.driver import Driver
 from intermediary.ledger import settlement_asset
 from intermediary.models import (
     AccountKind,
@@ -30,7 +32,7 @@ from risk.market.feeds import open_feed
 from settlement.chain import Chain
 from settlement.models import ReconciliationBreak, ReconciliationRun
 from tests.conftest import TestDatabase
-from tests.scenarios.platform import Platform, risk_workers
+from tests.scenarios.platform import risk_workers, tick_by_workers
 
 BOTTOM = datetime(2025, 10, 10, 21, 20, tzinfo=UTC)  # the bar that closes at the lowest prices
 DEFAULTER = "R-108"
@@ -40,15 +42,17 @@ RECOVERED = datetime(2025, 10, 11, 14, tzinfo=UTC)
 @pytest.fixture
 def platform(
     committing_db: TestDatabase, chain_url: str, valkey_url: str, market_history_dir: Path, tmp_path: Path
-) -> Iterator[Platform]:
+) -> Iterator[Driver]:
     log = tmp_path / "worker.log"
     app.conf.broker_url = valkey_url
     with (
         override_settings(CHAIN_RPC_URLS=[chain_url], MARKET_HISTORY_DIR=market_history_dir),
         risk_workers(committing_db, valkey_url, market_history_dir, log),
     ):
-        ready = Platform(Chain(chain_url), open_feed(market_history_dir))
-        ready.build(committing_db.url_of("owner"))
+        ready = Driver(Chain(chain_url), open_feed(market_history_dir), tick=tick_by_workers)
+        with psycopg.connect(committing_db.url_of("owner")) as owner:
+            owner.execute("SELECT platform_clock_start_replay(%s)", [ready.starts_at])
+        ready.builder.build()
         yield ready
 
 
@@ -64,7 +68,7 @@ def books() -> dict[str, Any]:
     return {"lots": list(lots), "positions": list(held)}
 
 
-def withdraw_all_that_is_free(platform: Platform) -> dict[str, int]:
+def withdraw_all_that_is_free(platform: Driver) -> dict[str, int]:
     """Each performing client takes out its free margin (settlement token), at the bottom of the crash."""
     asked = {}
     for client in platform.cast.clients:
@@ -101,7 +105,7 @@ def assert_conserved() -> None:
 
 
 @pytest.mark.timeout(540)
-def test_the_crash_brings_one_default_inside_its_bond_and_touches_nobody_else(platform: Platform) -> None:
+def test_the_crash_brings_one_default_inside_its_bond_and_touches_nobody_else(platform: Driver) -> None:
     before = books()
     withdrawn: dict[str, int] = {}
     runs = 0

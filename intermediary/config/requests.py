@@ -208,7 +208,10 @@ COMMANDS: dict[str, Command] = {
 
 def run_pending(limit: int = 100) -> int:
     """Carry out what waits, oldest first; returns how many were carried out."""
-    return sum(1 for _ in range(limit) if _run_one())
+    done = 0
+    while done < limit and _run_one():
+        done += 1
+    return done
 
 
 def _run_one() -> bool:

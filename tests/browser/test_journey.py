@@ -80,6 +80,7 @@ def client_sees_a_call_come(driver: Driver, page: Page) -> None:
     assert upcoming is not None
     driver.offer(upcoming)
     driver.settle()
+    assert MarginCall.objects.filter(cell__code=FUND).exists(), "the world is built so that this bar calls"
     expect(page.get_by_text("Margin call: deliver")).to_be_visible()
     expect(page.locator("[data-countdown]").first).to_have_text(re.compile(r"\d+ (h|min) .* left"))
     state = MarginState.objects.get(cell__code=FUND)
@@ -139,14 +140,14 @@ def investor_sees_its_notes(page: Page) -> None:
     table = page.locator("#holdings")
     expect(table).to_contain_text("BLK251A")
     expect(table).to_contain_text("1.000000")
-    assert live(page, "principal") == 1_500_000 * USD
+    assert live(page, "principal") == 2_000_000 * USD
 
 
 def maker_proposes_a_line_and_cannot_decide_it(page: Page) -> None:
     expect(page.locator(f"#row-{FUND}")).to_be_visible()
     page.get_by_role("link", name="Credit lines").first.click()
     page.locator("tr", has_text=FUND).get_by_role("link", name="Propose").click()
-    page.get_by_label("Senior retention").fill("1,200,000")
+    page.get_by_label("Senior retention").fill("1,700,000")
     page.get_by_label("Reason").fill("More of our own money above the bond after this evening.")
     page.get_by_role("button", name="Propose").click()
     expect(page.get_by_text("Done.")).to_be_visible()
@@ -162,12 +163,12 @@ def maker_proposes_a_line_and_cannot_decide_it(page: Page) -> None:
 def checker_approves_it(page: Page) -> None:
     page.get_by_role("link", name="Approvals").first.click()
     page.get_by_role("link", name="Decide").click()
-    expect(page.locator("#diff")).to_contain_text("1,200,000")
+    expect(page.locator("#diff")).to_contain_text("1,700,000")
     page.get_by_label("Reason").fill("Within the standard, and it is our own money.")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("Done.")).to_be_visible()
     line = CreditLine.objects.get(cell__code=FUND, state=CreditLine.State.ACTIVE)
-    assert line.senior_base_units == 1_200_000 * USD
+    assert line.senior_base_units == 1_700_000 * USD
     page.get_by_role("link", name="Approvals").first.click()
     expect(page.locator("#decided")).to_contain_text("Within the standard")
 
@@ -176,7 +177,7 @@ def public_register_shows_the_layers(page: Page, address: str) -> None:
     page.goto(f"{address}/register/")
     for code in (FUND, MAKER, FAMILY):
         expect(page.locator("#register")).to_contain_text(code)
-    expect(page.locator("#register tr", has_text=FUND).locator("svg")).to_have_count(1)
+    expect(page.locator("#register tr", has_text=FUND).locator("td.wide svg")).to_have_count(1)
     rows = page.locator("#layers tbody tr", has_text=FUND)
     assert rows.count() == Layer.objects.filter(cell=Cell.objects.get(code=FUND)).count() == 3
     for word in ("Larkspur", "Fallow", "Ostrava"):

@@ -6,7 +6,6 @@ so that a run is the same every time and ends where it is told to. For scenarios
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from decimal import Decimal
 
 from bonds import valuation
 from intermediary.config import replay
@@ -68,7 +67,7 @@ class Driver:
     def offer(self, snapshot: MarketSnapshot) -> None:
         """Let time pass until this bar and renew the requirements; what that sets off is not worked through yet."""
         replay.pass_time(snapshot.as_of, self._settle, self._act, self.cast)
-        self.tick(replay.offer(snapshot, None, Decimal(0)))
+        self.tick(replay.offer(snapshot))
 
     def rest(self) -> None:
         """Everything set off so far comes to rest, final on chain."""

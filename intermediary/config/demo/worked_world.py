@@ -19,7 +19,8 @@ from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlyin
 DEFAULTER = "D"
 START = datetime(2025, 1, 6, tzinfo=UTC)
 GAP_AT = START + timedelta(hours=2)
-DELIVER, CURE, CHALLENGE = timedelta(minutes=15), timedelta(minutes=5), timedelta(minutes=65)
+DELIVER, CURE, STEP = timedelta(minutes=15), timedelta(minutes=5), timedelta(minutes=5)
+CHALLENGE = timedelta(hours=1) + STEP  # the series' challenge period, which begins once the loss is final on chain
 DEPTH_USD = Decimal(1_000_000_000)  # the example replaces everything at one price: depth is no limit in it
 
 
@@ -127,6 +128,7 @@ def path_after_the_gap(gap: Decimal) -> PathFeed:
     """The gap; then time passes at that price: the call falls due, time to cure and to challenge the loss ends."""
     due = GAP_AT + DELIVER
     cured = due + CURE
-    challenged = cured + CURE + CHALLENGE
-    moments = [GAP_AT, due, cured, cured + CURE, challenged, challenged + CURE]
+    challenged = cured + CHALLENGE
+    # Blocks may carry a time some seconds ahead, so the escrow pays the loss a step after its period is over.
+    moments = (GAP_AT, due, cured, challenged, challenged + STEP)
     return PathFeed(tuple((moment, gap) for moment in moments))

@@ -21,7 +21,7 @@ from django.db import connection
 from intermediary import access, audit, clock, events, ledger
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import CallEvent, CallIncrement, Cell, ClockStop, DefaultCase, MarginCall, Valuation
-from intermediary.money import round_up
+from intermediary.money import from_base_units, round_up
 from intermediary.terms import Terms
 
 State = MarginCall.State
@@ -84,7 +84,7 @@ def apply_value(*, cell_id: UUID, value_base_units: int) -> MarginCall | None:
     if not unmet(call):
         _close(call, State.SETTLED, "delivered")
     else:
-        _refresh(call, f"delivered {value_base_units - left} base units")
+        _refresh(call, f"delivered {_in_tokens(value_base_units - left)}")
     return call
 
 
@@ -107,7 +107,7 @@ def pledge(*, user: User, call_id: UUID, amount_base_units: int) -> MarginCall:
         raise BadInput("pledge_not_positive", "A pledge is above zero.", amount_base_units=amount_base_units)
     call.pledged_base_units = amount_base_units
     call.save(update_fields=["pledged_base_units"])
-    _move(call, State.PLEDGED, f"pledged {amount_base_units} base units")
+    _move(call, State.PLEDGED, f"pledged {_in_tokens(amount_base_units)}")
     audit.record(actor=user.get_username(), action="call.pledge", subject=call.id, amount=amount_base_units)
     return call
 
@@ -186,7 +186,7 @@ def _supersede(call: MarginCall, valuation: Valuation, wanted: int, terms: Terms
     call.save(update_fields=["valuation"])
     if wanted > open_amount:
         _increment(call, wanted - open_amount, terms.time_to_deliver)
-        _refresh(call, f"superseded: {wanted - open_amount} base units more")
+        _refresh(call, f"superseded: {_in_tokens(wanted - open_amount)} more")
         return
     left = open_amount - wanted
     for increment in reversed(_unmet_increments(call)):
@@ -194,7 +194,13 @@ def _supersede(call: MarginCall, valuation: Valuation, wanted: int, terms: Terms
         increment.unmet_base_units, left = increment.unmet_base_units - cut, left - cut
         increment.amount_base_units -= cut
         increment.save(update_fields=["unmet_base_units", "amount_base_units"])
-    _refresh(call, f"superseded: {open_amount - wanted} base units less")
+    _refresh(call, f"superseded: {_in_tokens(open_amount - wanted)} less")
+
+
+def _in_tokens(amount_base_units: int) -> str:
+    """An amount for a note that people read."""
+    asset = ledger.settlement_asset()
+    return f"{from_base_units(amount_base_units, asset.decimals):,.2f} {asset.code}"
 
 
 def _increment(call: MarginCall, amount: int, time_to_deliver: timedelta) -> CallIncrement:

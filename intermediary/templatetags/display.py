@@ -255,6 +255,16 @@ def human(name: str) -> str:
 
 
 @register.filter
+def span(minutes: int) -> str:
+    """A length of time from signed terms in the largest unit that says it exactly: 1440 is `24 hours`."""
+    unit, name = (1440, "day") if minutes >= 2880 else (60, "hour") if minutes >= 120 else (1, "minute")
+    if minutes % unit:
+        unit, name = 1, "minute"
+    count = minutes // unit
+    return f"{count:,} {name}" + ("" if count == 1 else "s")
+
+
+@register.filter
 def is_amount(name: str) -> bool:
     """Whether a field of a refusal or request holds settlement base units, by its name."""
     return str(name).endswith("_base_units")

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from intermediary import queries
-from intermediary.models import Asset, MarginState, Position
+from intermediary.config.office.book import book
+from intermediary.models import Asset, Cell, MarginState, Position
 from intermediary.portal import collateral, isolation, reads
 from intermediary.templatetags import display
 from intermediary.terms import Terms
@@ -91,3 +92,23 @@ def test_a_rounded_zero_has_no_sign_and_no_value_is_a_dash() -> None:
 def test_text_from_outside_is_escaped() -> None:
     assert "<b>" not in display.badge("OPEN", "<b>x</b>")
     assert "<b>" not in display.digest("<b>x</b>")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shown"),
+    [(0, "0 minutes"), (1, "1 minute"), (90, "90 minutes"), (240, "4 hours"), (1_440, "24 hours"), (7_200, "5 days"),
+     (2_890, "2,890 minutes")],
+)  # fmt: skip
+def test_a_span_of_signed_terms_is_said_exactly(minutes: int, shown: str) -> None:
+    assert display.span(minutes) == shown
+
+
+@pytest.mark.django_db
+def test_the_desk_sums_margin_over_those_who_perform() -> None:
+    cells = faces_world.build()
+    before = book().totals
+    Cell.objects.filter(code="R-101").update(state=Cell.State.DEFAULTED)
+    after, left = book().totals, MarginState.objects.get(cell=cells["R-101"])
+    assert before["required"] - after["required"] == left.required_base_units > 0
+    assert before["held"] - after["held"] == left.held_base_units
+    assert before["performing"] - after["performing"] == 1

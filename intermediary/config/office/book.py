@@ -112,15 +112,18 @@ def _by_cell(found: Iterable[Any]) -> dict[UUID, list[Any]]:
 
 
 def _totals(rows: Sequence[BookRow]) -> dict[str, int]:
-    states = [row.margin for row in rows if row.margin]
+    """Margin of those who perform: a defaulted relationship is no longer margined, its case says what it owes."""
+    performing = [row for row in rows if row.cell.state != Cell.State.DEFAULTED]
+    states = [row.margin for row in performing if row.margin]
     return {
+        "performing": len(performing),
         "exposure": sum(state.exposure_base_units for state in states),
         "required": sum(state.required_base_units for state in states),
         "held": sum(state.held_base_units for state in states),
         "headroom": sum(state.headroom_base_units for state in states),
         "called": sum(row.unmet_base_units for row in rows if row.call),
         "calls": sum(1 for row in rows if row.call),
-        "short": sum(row.short_by_base_units for row in rows),
+        "short": sum(row.short_by_base_units for row in performing),
         "layers": sum(row.resources_base_units for row in rows),
         "uncovered": sum(row.case.uncovered_base_units for row in rows if row.case),
         "float": _held_in(AccountKind.FLOAT),

@@ -19,7 +19,7 @@ function compact(value) {
 }
 
 function common(data) {
-  const axis = { axisLine: { lineStyle: { color: css("line-2") } }, axisLabel: { color: css("ink-3"), hideOverlap: true }, splitLine: { lineStyle: { color: css("line") } }, axisTick: { show: false } };
+  const axis = { axisLine: { lineStyle: { color: css("line-2") } }, axisLabel: { color: css("ink-3"), hideOverlap: true, margin: 14 }, splitLine: { lineStyle: { color: css("line") } }, axisTick: { show: false } };
   return {
     axis,
     option: {
@@ -55,7 +55,7 @@ function bars(data) {
   const { axis, option } = common(data);
   return {
     ...option,
-    xAxis: { type: "category", data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: 96, overflow: "break" } },
+    xAxis: { type: "category", data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: 96, overflow: "break", lineHeight: 15 } },
     yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
     series: data.series.map((one) => ({ type: "bar", name: one.name, data: one.values, stack: data.stacked ? "all" : undefined, barMaxWidth: 36, itemStyle: { color: tone(one.tone) } })),
   };

@@ -32,7 +32,7 @@ class JournalEntryAdmin(ReadOnlyAdmin):
     search_fields = ("cell__code", "kind", "memo", "id")
     list_filter = ("kind",)
     date_hierarchy = "at"
-    ordering = ("-id",)
+    ordering = ("-at", "-id")
     inlines = (PostingInline,)
 
 

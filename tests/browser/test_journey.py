@@ -164,6 +164,7 @@ def checker_approves_it(page: Page) -> None:
     page.get_by_role("link", name="Approvals").first.click()
     page.get_by_role("link", name="Decide").click()
     expect(page.locator("#diff")).to_contain_text("1,700,000")
+    expect(page.get_by_text("Passes", exact=True)).to_be_visible()
     page.get_by_label("Reason").fill("Within the standard, and it is our own money.")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("Done.")).to_be_visible()

@@ -6,6 +6,7 @@ The default decimal context (28 digits) would silently lose base units, so all e
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, Inexact, localcontext
+from math import isfinite
 
 AMOUNT_LIMIT = 2**96  # what the vault contract can hold in one slot; also the CHECK of every amount column
 EXACT = Context(prec=100, traps=[])
@@ -56,12 +57,21 @@ def from_base_units(amount: int, decimals: int) -> Decimal:
 
 
 def requirement_from_float(value: float, decimals: int, unit: int = 1) -> int:
-    """A float requirement in whole tokens, rounded up to `unit` base units. Refuses NaN and infinity."""
-    exact = Decimal(value)
-    if not exact.is_finite():
+    """A float requirement in whole tokens, rounded up to `unit` base units. Refuses NaN and infinity.
+
+    A float is exactly a ratio of two ints, and ints divide exactly: the border is crossed a hundred thousand times a
+    tick, which decimals are too slow for.
+    """
+    if not isfinite(value):
         raise ValueError(f"a requirement must be finite, not {value}")
-    with localcontext(EXACT):
-        return round_up(exact.scaleb(decimals), unit)
+    numerator, denominator = value.as_integer_ratio()
+    units: int = -(-numerator * 10**decimals // (denominator * unit))
+    return units * unit
+
+
+def amount_from_float(value: float, decimals: int) -> int:
+    """A float amount in whole tokens, rounded down to base units: what is held counts no more than it is."""
+    return -requirement_from_float(-value, decimals)
 
 
 def millions(amount: int, decimals: int = 6) -> str:

@@ -6,13 +6,12 @@ further, and the scenario losses themselves. Losses are positive USD floats; mon
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intermediary.money import EXACT, requirement_from_float, round_down
+from intermediary.money import amount_from_float, requirement_from_float
 from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import ScenarioOutcome
 from risk.margin.kernels import grouped_losses, sparse_losses
@@ -262,5 +261,5 @@ def _outcome(name: str, title: str, loss: float, cost: float, collateral: float,
         title=title,
         position_loss=requirement_from_float(loss, decimals),
         close_out_cost=requirement_from_float(cost, decimals),
-        collateral_value=round_down(Decimal(collateral).scaleb(decimals, EXACT)),
+        collateral_value=amount_from_float(collateral, decimals),
     )

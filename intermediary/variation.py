@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from intermediary import clock, ledger, outbox, vaults
 from intermediary.errors import Refusal
@@ -42,9 +42,11 @@ LOOK_BACK = 3 * DAY
 
 def exposure(cell_id: UUID, valuation_id: UUID) -> Decimal:
     """Dollars that the client owes since the last payment, exact; negative: owed to it. Refuses a missing mark."""
-    rows = _open_rows(cell_id)
-    marks = _marks(rows, valuation_id)
-    return add_exactly(*(add_exactly(row.settled_value, _value(row, marks).copy_negate()) for row in rows))
+    owed = exposures([cell_id], valuation_id)[cell_id]
+    if owed is None:
+        _marks(_open_rows(cell_id), valuation_id)  # names the instruments in its refusal
+    assert owed is not None, "a missing mark is refused"
+    return owed
 
 
 def exposure_base_units(cell_id: UUID, valuation_id: UUID) -> int:
@@ -52,21 +54,17 @@ def exposure_base_units(cell_id: UUID, valuation_id: UUID) -> int:
     return round_up(_scaled(exposure(cell_id, valuation_id)))
 
 
-def exposures(cell_ids: Sequence[UUID], valuation_id: UUID) -> dict[UUID, int | None]:
-    """`exposure_base_units` of many relationships by one query; None where an instrument that is held has no mark."""
-    exact = _exact_exposures(cell_ids, valuation_id).items()
-    return {cell_id: None if owed is None else round_up(owed) for cell_id, owed in exact}
+def exposures(cell_ids: Sequence[UUID], valuation_id: UUID) -> dict[UUID, Decimal | None]:
+    """`exposure` of many relationships by one query; None where an instrument that is held has no mark.
 
-
-def _exact_exposures(cell_ids: Sequence[UUID], valuation_id: UUID) -> dict[UUID, Decimal | None]:
-    """Base units with their fraction. PostgreSQL adds and multiplies NUMERIC without rounding: quantities and marks
-    have 18 places, their products 36, far inside its range. So this is the sum that `exposure` makes."""
+    PostgreSQL adds and multiplies NUMERIC without rounding: quantities and marks have 18 places, their products 36,
+    far inside its range.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_EXPOSURES, [valuation_id, list(cell_ids)])
         rows = cursor.fetchall()
-    scale = Decimal(1).scaleb(ledger.settlement_asset().decimals)
     owed: dict[UUID, Decimal | None] = dict.fromkeys(cell_ids, Decimal(0))
-    return owed | {cell: None if unmarked else multiply_exactly(dollars, scale) for cell, dollars, unmarked in rows}
+    return owed | {cell_id: None if unmarked else dollars for cell_id, dollars, unmarked in rows}
 
 
 _EXPOSURES = """
@@ -75,29 +73,6 @@ _EXPOSURES = """
     FROM intermediary_position AS held LEFT JOIN intermediary_mark AS mark
         ON mark.valuation_id = %s AND mark.instrument_id = held.instrument_id
     WHERE held.cell_id = ANY(%s) GROUP BY held.cell_id"""
-
-
-def settle_all(*, cells: Mapping[UUID, Cell], valuation_id: UUID) -> dict[UUID, Refusal]:
-    """Pay the variation margin of these locked cells: `settle` for each that may owe or be owed a base unit.
-
-    The others cost nothing. Returns the refusals: what keeps one cell from paying keeps no other.
-    """
-    asset = ledger.settlement_asset()
-    payable = set(
-        ChainTarget.objects.filter(cell_id__in=cells, kind=ChainTarget.Kind.VAULT, asset=asset).values_list(
-            "cell_id", flat=True
-        )
-    )
-    refused = {}
-    for cell_id, owed in _exact_exposures(list(cells), valuation_id).items():
-        if cell_id not in payable or (owed is not None and owed.copy_abs() < 1):
-            continue
-        try:
-            with transaction.atomic():
-                settle(cell_id=cell_id, valuation_id=valuation_id)
-        except Refusal as refusal:
-            refused[cell_id] = refusal
-    return refused
 
 
 def settle(*, cell_id: UUID, valuation_id: UUID) -> ChainInstruction | None:

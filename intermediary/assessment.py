@@ -2,14 +2,17 @@
 
 Most relationships are quiet most of the time: the requirement changes a little and nothing follows from it. `read`
 locks a part of the relationships and reads all that their requirements depend on, `renew` stores the figures of the
-quiet ones together. Nothing is done here to a relationship with which something must happen (a call opens, changes or
-ends, a vault's number is off, the right to new risk changes, a default lives): `renew` names it, and the caller takes
-it through `margining.assess`, which gives the same figures and acts. The rules themselves (`csa`, `calls.stands`,
+quiet ones together. Nothing is done here to a relationship with which something must happen (variation margin is due,
+a call opens, changes or ends, a vault's number is off, the right to new risk changes, a default lives): `renew` names
+it, and the caller takes it alone through `variation.settle` and `margining.assess`, which give the same figures and
+act. The rules themselves (`csa`, `calls.stands`,
 `vaults.is_off`, the worth of margin) stand elsewhere, once.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +22,7 @@ from django.db.models import OuterRef, Subquery, Sum
 from intermediary import calls, clock, ledger, variation, vaults
 from intermediary.collateral import price_of, value_of_holdings
 from intermediary.csa import Delivery, csa, required_for
+from intermediary.ids import uuid7
 from intermediary.models import (
     Account,
     AccountKind,
@@ -29,25 +33,13 @@ from intermediary.models import (
     CreditLine,
     DefaultCase,
     MarginCall,
-    MarginPoint,
     MarginState,
     Party,
     Valuation,
 )
+from intermediary.money import multiply_exactly, round_up
 from intermediary.onboarding import terms_of_cells
 from intermediary.terms import Terms
-
-RENEWED = (
-    "valuation",
-    "exposure_base_units",
-    "independent_amount_base_units",
-    "threshold_base_units",
-    "required_base_units",
-    "held_base_units",
-    "ruleset_hash",
-    "breakdown",
-    "admission",
-)
 
 
 @dataclass(frozen=True)
@@ -81,15 +73,15 @@ class Vault:
 class Part:
     """Some relationships, locked, with what their requirements depend on at one valuation. Base units.
 
-    `exposure` is None where a mark is missing; `terms` leaves out who has none; `later` are those that stand at a
-    later valuation already; `troubled` those with a lapsed call or a live default.
+    `exposure` has its fraction, and is None where a mark is missing; `terms` leaves out who has none; `later` are those
+    that stand at a later valuation already; `troubled` those with a lapsed call or a live default.
     """
 
     valuation: Valuation
     cells: Mapping[UUID, Cell]
     assets: Mapping[str, Asset]
     terms: Mapping[UUID, Terms]
-    exposure: Mapping[UUID, int | None]
+    exposure: Mapping[UUID, Decimal | None]
     threshold: Mapping[UUID, int]
     holdings: Mapping[UUID, Mapping[str, int]]
     vaults: Mapping[UUID, Sequence[Vault]]
@@ -106,13 +98,14 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
     ids = list(cells)
     lapsed, standing = _calls(ids)
     in_default = _in_default(ids)
+    assets = {asset.code: asset for asset in Asset.objects.all()}
     later = MarginState.objects.filter(cell_id__in=ids, valuation__as_of__gt=valuation.as_of)
     return Part(
         valuation=valuation,
         cells=cells,
-        assets={asset.code: asset for asset in Asset.objects.all()},
+        assets=assets,
         terms=terms_of_cells(ids),
-        exposure=variation.exposures(ids, valuation.id),
+        exposure=_in_base_units(variation.exposures(ids, valuation.id), assets.values()),
         threshold=_thresholds(cells.values(), lapsed | in_default),
         holdings=_holdings(ids),
         vaults=_vaults(ids),
@@ -123,28 +116,21 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
     )
 
 
-def renew(part: Part, found: Iterable[Requirement]) -> list[Requirement]:
-    """Store the requirements of the quiet relationships; returns those on which `margining.assess` has to act."""
-    states, acting = [], []
-    for requirement in found:
-        if requirement.cell_id in part.later:
-            continue
-        state = _state(part, requirement)
-        if state is None or not _is_quiet(part, state):
-            acting.append(requirement)
-        else:
-            states.append(state)
+def renew(part: Part, found: Iterable[Requirement]) -> list[UUID]:
+    """Store the requirements of the quiet relationships; returns the others of the part, with whom something must
+    happen or for whom nothing was found."""
+    states = [state for requirement in found if (state := _state(part, requirement)) and _is_quiet(part, state)]
     _store(states)
-    return acting
+    return sorted(part.cells.keys() - part.later - {state.cell_id for state in states})
 
 
 def _state(part: Part, found: Requirement) -> MarginState | None:
-    """The figures of one relationship; None when something that they need is missing, for `assess` to refuse."""
+    """The figures of one relationship; None when something that they need is missing: `assess` will refuse."""
     cell_id = found.cell_id
-    exposure, terms, holdings = part.exposure[cell_id], part.terms.get(cell_id), part.holdings.get(cell_id, {})
-    if exposure is None or terms is None or not _is_priced(part, holdings, part.vaults.get(cell_id, ())):
+    owed, terms, holdings = part.exposure[cell_id], part.terms.get(cell_id), part.holdings.get(cell_id, {})
+    if owed is None or terms is None or not _is_priced(part, holdings, part.vaults.get(cell_id, ())):
         return None
-    threshold = part.threshold[cell_id]
+    exposure, threshold = round_up(owed), part.threshold[cell_id]
     return MarginState(
         cell_id=cell_id,
         valuation=part.valuation,
@@ -170,10 +156,18 @@ def _is_quiet(part: Part, state: MarginState) -> bool:
     if cell.id in part.in_default or cell.state not in (Cell.State.OPEN, Cell.State.NO_NEW_RISK):
         return False
     return (
-        _keeps_its_rights(part, cell, passed=bool(state.admission["passed"]))
+        cell.id not in part.later
+        and _is_settled(part, cell.id)
+        and _keeps_its_rights(part, cell, passed=bool(state.admission["passed"]))
         and _keeps_its_call(part, state)
         and _keeps_its_locks(part, state)
     )
+
+
+def _is_settled(part: Part, cell_id: UUID) -> bool:
+    """Whether there is no base unit of variation margin to pay, or no vault to pay it with."""
+    owed, vaults_ = part.exposure[cell_id], part.vaults.get(cell_id, ())
+    return (owed is not None and owed.copy_abs() < 1) or not any(vault.asset.is_settlement for vault in vaults_)
 
 
 def _keeps_its_rights(part: Part, cell: Cell, *, passed: bool) -> bool:
@@ -223,18 +217,56 @@ def _keeps_its_locks(part: Part, state: MarginState) -> bool:
 
 def _store(states: Sequence[MarginState]) -> None:
     """The current figures, and their point of the history: the first one of a valuation stays."""
-    MarginState.objects.bulk_create(states, update_conflicts=True, unique_fields=["cell"], update_fields=RENEWED)
-    points = [
-        MarginPoint(
-            cell_id=state.cell_id,
-            valuation_id=state.valuation_id,
-            required_base_units=state.required_base_units,
-            held_base_units=state.held_base_units,
-            exposure_base_units=state.exposure_base_units,
-        )
-        for state in states
-    ]
-    MarginPoint.objects.bulk_create(points, ignore_conflicts=True)
+    if not states:
+        return
+    rows = [{"id": str(uuid7())} | {name: _plain(getattr(state, name)) for name in STORED} for state in states]
+    points = {str(state.cell_id): str(uuid7()) for state in states}
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, [json.dumps(rows)])
+        cursor.execute(_STORE_POINTS, [list(points.values()), list(points)])
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
+
+
+STORED = (
+    "cell_id",
+    "valuation_id",
+    "exposure_base_units",
+    "independent_amount_base_units",
+    "threshold_base_units",
+    "required_base_units",
+    "held_base_units",
+    "ruleset_hash",
+    "breakdown",
+    "admission",
+)
+# One parameter: ten thousand placeholders take longer to write than the statement to carry out. JSON keeps ints whole.
+_STORE = """
+    INSERT INTO intermediary_marginstate (id, cell_id, valuation_id, exposure_base_units, independent_amount_base_units,
+        threshold_base_units, required_base_units, held_base_units, ruleset_hash, breakdown, admission)
+    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS new (id uuid, cell_id uuid, valuation_id uuid,
+        exposure_base_units numeric, independent_amount_base_units numeric, threshold_base_units numeric,
+        required_base_units numeric, held_base_units numeric, ruleset_hash text, breakdown jsonb, admission jsonb)
+    ON CONFLICT (cell_id) DO UPDATE SET
+        valuation_id = excluded.valuation_id, exposure_base_units = excluded.exposure_base_units,
+        independent_amount_base_units = excluded.independent_amount_base_units,
+        threshold_base_units = excluded.threshold_base_units, required_base_units = excluded.required_base_units,
+        held_base_units = excluded.held_base_units, ruleset_hash = excluded.ruleset_hash,
+        breakdown = excluded.breakdown, admission = excluded.admission"""
+_STORE_POINTS = """
+    INSERT INTO intermediary_marginpoint
+        (id, cell_id, valuation_id, required_base_units, held_base_units, exposure_base_units)
+    SELECT new.id, state.cell_id, state.valuation_id, state.required_base_units, state.held_base_units,
+        state.exposure_base_units
+    FROM unnest(%s::uuid[], %s::uuid[]) AS new (id, cell_id) JOIN intermediary_marginstate AS state USING (cell_id)
+    ON CONFLICT (cell_id, valuation_id) DO NOTHING"""
+
+
+def _in_base_units(dollars: Mapping[UUID, Decimal | None], assets: Iterable[Asset]) -> dict[UUID, Decimal | None]:
+    unit = Decimal(1).scaleb(next(asset for asset in assets if asset.is_settlement).decimals)
+    return {cell_id: None if owed is None else multiply_exactly(owed, unit) for cell_id, owed in dollars.items()}
 
 
 def _thresholds(cells: Collection[Cell], troubled: frozenset[UUID]) -> dict[UUID, int]:

@@ -58,7 +58,7 @@ def load_book(cell_ids: Sequence[UUID]) -> Book:
 
 
 def load_rows(cell_ids: Sequence[UUID], universe: "Universe") -> dict[UUID, tuple[list[int], list[float]]]:
-    """Open positions of many cells as rows of the matrices and quantities, in the matrices' order; one query.
+    """Open positions of many cells as rows of the matrices and quantities, in no particular order; one query.
 
     PostgreSQL rounds NUMERIC to the nearest float, as Python does.
     """
@@ -68,8 +68,7 @@ def load_rows(cell_ids: Sequence[UUID], universe: "Universe") -> dict[UUID, tupl
 
 
 _ROWS = """
-    SELECT held.cell_id, array_agg(listed.number - 1 ORDER BY listed.number),
-        array_agg(held.quantity::float8 ORDER BY listed.number)
+    SELECT held.cell_id, array_agg(listed.number - 1), array_agg(held.quantity::float8)
     FROM intermediary_position AS held JOIN unnest(%s::uuid[]) WITH ORDINALITY AS listed (id, number)
         ON listed.id = held.instrument_id
     WHERE held.cell_id = ANY(%s) AND held.quantity <> 0 GROUP BY held.cell_id"""

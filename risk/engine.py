@@ -19,9 +19,10 @@ from django.db import DatabaseError, transaction
 
 from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
 from intermediary.errors import Refusal
+from intermediary.ids import uuid7
 from intermediary.models import Asset, Cell, Layer
-from intermediary.money import from_base_units
-from risk.book import Universe, load_book, load_rows, load_universe
+from intermediary.money import from_base_units, round_up
+from risk.book import Book, Universe, load_book, load_rows, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
 from risk.figures import Rows, compute_rows, matrices_for
@@ -35,7 +36,7 @@ from risk.models import RequirementRecord, Tick, TickShard
 
 logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
-CELLS_A_TRANSACTION = 100  # a shard commits in parts, so that its locks are held for a fraction of a second
+CELLS_A_TRANSACTION = 200  # the quiet ones commit in parts, so that locks are held for a fraction of a second
 # What the rows of one relationship can be wrong in: everybody else's figures are right all the same.
 FAULTS_OF_A_CELL = (Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError)
 
@@ -79,6 +80,16 @@ def _mark(table: InstrumentTable, row: int, snapshot: MarketSnapshot) -> Decimal
     return Decimal(value).quantize(PRICE_PLACES)
 
 
+def warm_up() -> None:
+    """Load what every tick needs: kernels, and the scenarios and matrices of the last official market."""
+    tick = Tick.objects.first()
+    if tick is None:
+        return
+    universe = load_universe()
+    for name in {terms.ruleset for terms in onboarding.terms_of_cells(cells_of_shard(0, 1)).values()}:
+        compute([uuid7()], Book(), universe, tick.snapshot_id, name)  # the empty book of nobody
+
+
 def cells_of_shard(number: int, of: int) -> list[UUID]:
     """Relationships of one shard: every `of`-th open one by order of opening."""
     ids = Cell.objects.filter(kind=Cell.Kind.CLIENT).exclude(state__in=[Cell.State.CLOSED, Cell.State.DEFAULTED])
@@ -116,15 +127,20 @@ def renew_requirements(cell_ids: Iterable[UUID]) -> None:
         raise Refusal("requirement_not_renewed", "Some requirements could not be renewed.", cells=named)
 
 
-def renew_one(tick: Tick, cell_id: UUID) -> None:
-    """Settle and assess one relationship step by step: what the renewal of many must equal, row by row."""
-    with transaction.atomic():
+def renew_one(tick: Tick, cell_id: UUID, universe: Universe) -> None:
+    """Settle and assess one relationship step by step: what the renewal of many must equal, row by row.
+
+    What is owed is paid even where the requirement is then refused.
+    """
+    with transaction.atomic(durable=True):
         variation.settle(cell_id=cell_id, valuation_id=tick.valuation_id)
-        terms = onboarding.current_terms(cell_id)
-        found = compute([cell_id], load_book([cell_id]), load_universe(), tick.snapshot_id, terms.ruleset)[0]
+    with transaction.atomic(durable=True):
+        ledger.lock_cells([cell_id])
+        terms, book = onboarding.current_terms(cell_id), load_book([cell_id])
+        found = compute([cell_id], book, universe, tick.snapshot_id, terms.ruleset)[0]
         exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
         layers = list(Layer.objects.filter(cell_id=cell_id))
-        _act(tick, _requirement(found, ruleset(terms.ruleset).hash, layers, exposure))
+        _act(tick, _requirement(found, ruleset(terms.ruleset).hash, layers, exposure), book)
 
 
 def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
@@ -141,38 +157,22 @@ def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
 
 
 def _renew_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """A part that fails as a whole is taken cell by cell: the one to blame is found, and the others go on."""
+    """The quiet ones together, the others one by one, each in a transaction of its own. A part that fails as a whole
+    is taken one by one: the one to blame is found, and the others go on."""
+    acting, refused = cell_ids, {}
     try:
         with transaction.atomic(durable=True):
-            unpaid = variation.settle_all(cells=ledger.lock_cells(cell_ids), valuation_id=tick.valuation_id)
-        with transaction.atomic(durable=True):
-            refused = unpaid | _assess_part(tick, universe, cell_ids)
+            part = assessment.read(cell_ids, tick.valuation)
+            acting = assessment.renew(part, _requirements(tick, universe, part))
     except FAULTS_OF_A_CELL as fault:
-        if len(cell_ids) == 1:
-            logger.exception("requirement of cell %s not renewed", cell_ids[0])
-            return {cell_ids[0]: _reason(fault)}
         logger.warning("a part of the tick failed and is taken cell by cell: %s", fault)
-        return {cell: why for cell_id in cell_ids for cell, why in _renew_part(tick, universe, [cell_id]).items()}
-    for cell_id, refusal in refused.items():
-        logger.warning("requirement of cell %s not renewed: %s", cell_id, refusal)
-    return {cell_id: _reason(refusal) for cell_id, refusal in refused.items()}
-
-
-def _reason(fault: Exception) -> str:
-    return str(fault) if isinstance(fault, Refusal) else f"internal_error: {type(fault).__name__}"
-
-
-def _assess_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dict[UUID, Refusal]:
-    part = assessment.read(cell_ids, tick.valuation)
-    refused: dict[UUID, Refusal] = {}
-    for requirement in assessment.renew(part, _requirements(tick, universe, part)):
+    for cell_id in acting:
         try:
-            with transaction.atomic():
-                _act(tick, requirement)
-        except Refusal as refusal:
-            refused[requirement.cell_id] = refusal
-    for cell_id in part.cells.keys() - part.terms.keys():
-        refused[cell_id] = Refusal("no_terms", "This relationship has no signed terms.")
+            renew_one(tick, cell_id, universe)
+        except FAULTS_OF_A_CELL as fault:
+            known = isinstance(fault, Refusal)
+            logger.warning("requirement of cell %s not renewed: %s", cell_id, fault, exc_info=not known)
+            refused[cell_id] = str(fault) if known else f"internal_error: {type(fault).__name__}"
     return refused
 
 
@@ -186,18 +186,17 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
         by_ruleset.setdefault(terms.ruleset, []).append(cell_id)
     made = []
     for name, members in by_ruleset.items():
-        rules = ruleset(name)
+        rules_hash = ruleset(name).hash
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
         for found in compute_rows(members, positions, margin, matrices):
-            exposure = part.exposure[found.cell_id] or 0  # unknown: the step-by-step path refuses it
-            made.append(_requirement(found, rules.hash, layers.get(found.cell_id, []), exposure))
+            exposure = round_up(part.exposure[found.cell_id] or Decimal(0))  # unknown: refused when taken alone
+            made.append(_requirement(found, rules_hash, layers.get(found.cell_id, []), exposure))
     return made
 
 
 def _margin_rows(universe: Universe, assets: Mapping[str, Asset], held: Mapping[str, int]) -> Rows:
-    pairs = sorted((universe.row_of_asset[code], code) for code in held)
-    tokens = [float(from_base_units(held[code], assets[code].decimals)) for _, code in pairs]
-    return [row for row, _ in pairs], tokens
+    tokens = [float(from_base_units(amount, assets[code].decimals)) for code, amount in held.items()]
+    return [universe.row_of_asset[code] for code in held], tokens
 
 
 def _requirement(
@@ -212,7 +211,7 @@ def _requirement(
     )
 
 
-def _act(tick: Tick, found: assessment.Requirement) -> None:
+def _act(tick: Tick, found: assessment.Requirement, book: Book) -> None:
     """Hand one cell's figures to margining; a requirement that moved its call is kept with what reproduces it."""
     before = _call_state(found.cell_id)
     margining.assess(
@@ -230,7 +229,7 @@ def _act(tick: Tick, found: assessment.Requirement) -> None:
             cause="margin call",
             defaults={
                 "ruleset_hash": found.ruleset_hash,
-                "book_hash": load_book([found.cell_id]).version(found.cell_id),
+                "book_hash": book.version(found.cell_id),
                 "independent_amount_base_units": found.independent_amount_base_units,
                 "breakdown": found.breakdown,
             },

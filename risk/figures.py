@@ -8,6 +8,7 @@ that of its row in the database, so a figure does not depend on who else is comp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -93,15 +94,9 @@ def compute(
 ) -> list[Assessment]:
     """Requirements of these cells' books in this market, books as exact rows."""
     positions = {
-        cell: _rows(universe.row_of_instrument, {key: float(held) for key, held in book.positions[cell].items()})
-        for cell in cell_ids
-        if cell in book.positions
+        cell: _rows(universe.row_of_instrument, book.positions[cell]) for cell in cell_ids if cell in book.positions
     }
-    margin = {
-        cell: _rows(universe.row_of_asset, {key: float(held) for key, held in book.collateral[cell].items()})
-        for cell in cell_ids
-        if cell in book.collateral
-    }
+    margin = {cell: _rows(universe.row_of_asset, book.collateral[cell]) for cell in cell_ids if cell in book.collateral}
     return compute_rows(cell_ids, positions, margin, matrices_for(snapshot_id, ruleset_name, universe.instruments))
 
 
@@ -113,18 +108,22 @@ def compute_rows(
     return [Assessment(cell, batch, index) for index, cell in enumerate(cell_ids)]
 
 
-def _rows(row_of: Mapping[Any, int], held: Mapping[Any, float]) -> Rows:
-    pairs = sorted((row_of[key], quantity) for key, quantity in held.items())
-    return [row for row, _ in pairs], [quantity for _, quantity in pairs]
+def _rows(row_of: Mapping[Any, int], held: Mapping[Any, Decimal]) -> Rows:
+    return [row_of[key] for key in held], [float(quantity) for quantity in held.values()]
 
 
 def _sparse(cell_ids: Sequence[UUID], held: Mapping[UUID, Rows]) -> Positions:
+    """The books as one matrix, each in the order of the instruments: floats do not add up the same in every order."""
     nothing: Rows = ([], [])
     rows = [held.get(cell, nothing) for cell in cell_ids]
+    counts = np.array([len(indices) for indices, _ in rows], dtype=np.int64)
+    indices = np.array([index for indices, _ in rows for index in indices], dtype=np.int64)
+    quantity = np.array([units for _, quantities in rows for units in quantities], dtype=np.float64)
+    order = np.lexsort((indices, np.repeat(np.arange(counts.size), counts)))
     return Positions(
-        indptr=np.concatenate([[0], np.cumsum([len(indices) for indices, _ in rows])]).astype(np.int64),
-        indices=np.array([index for indices, _ in rows for index in indices], dtype=np.int64),
-        quantity=np.array([quantity for _, quantities in rows for quantity in quantities], dtype=np.float64),
+        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        indices=indices[order],
+        quantity=quantity[order],
     )
 
 

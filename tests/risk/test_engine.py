@@ -36,6 +36,7 @@ from intermediary.models import (
     VariationPayment,
 )
 from risk import engine
+from risk.book import load_universe
 from risk.models import RequirementRecord, Tick, TickShard
 from tests.intermediary import default_world
 from tests.intermediary.builders import client_cell
@@ -192,7 +193,7 @@ def undone(work: Callable[[], object]) -> dict[str, list[Any]]:
 
 def one_by_one(opened: Tick) -> None:
     for cell_id in engine.cells_of_shard(0, 1):
-        engine.renew_one(opened, cell_id)
+        engine.renew_one(opened, cell_id, load_universe())
 
 
 def test_many_at_once_get_the_rows_that_each_gets_alone(clients: dict[str, Client]) -> None:

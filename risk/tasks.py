@@ -1,9 +1,19 @@
-"""Wake-ups of the risk engine: open a tick, run a shard, renew the live risk of layers. Rows decide what is left."""
+"""Wake-ups of the risk engine: open a tick, run a shard, renew the live risk of layers. Rows decide what is left.
 
+The numeric stack loads inside the tasks, because workers of other queues read this file too. A worker that serves the
+risk queue loads it when it starts, so that the first tick does not wait for it.
+"""
+
+import logging
+from threading import Thread
+from typing import Any
 from uuid import UUID
 
-from celery import shared_task
+from celery import current_app, shared_task
+from celery.signals import worker_process_init
+from django.db import DatabaseError, connections
 
+logger = logging.getLogger(__name__)
 SHARDS = 2  # one for each worker process of a two-core machine; the results do not depend on it
 
 
@@ -31,3 +41,25 @@ def renew_layers(tick_id: str) -> None:
     from risk import live_layers
 
     live_layers.renew(UUID(tick_id))
+
+
+@worker_process_init.connect
+def warm_up(**_: Any) -> None:
+    """Load numpy, the compiled kernels and the day's scenarios into a worker process of the risk queue.
+
+    Beside its start, in a thread: the process says that it is up at once, and a task that comes early waits for what
+    it needs and no longer.
+    """
+    if "risk" in current_app.amqp.queues.consume_from:
+        Thread(target=_load, name="warm-up", daemon=True).start()
+
+
+def _load() -> None:
+    from risk import engine
+
+    try:
+        engine.warm_up()
+    except DatabaseError as error:
+        logger.info("scenarios are left to the first tick: %s", error)
+    finally:
+        connections.close_all()  # this thread's own

@@ -1,20 +1,38 @@
 """What machine a figure comes from: without it a figure means nothing."""
 
+import ctypes
 import os
 import platform
+from collections.abc import Mapping
+from pathlib import Path
 
 
-def describe() -> dict[str, object]:
-    """Machine, threads and BLAS kernel, as `manage.py bench` prints them beside the figures."""
-    import numpy as np  # noqa: F401  # loads the BLAS that is asked about
+def describe(threads: Mapping[str, str]) -> dict[str, object]:
+    """Machine, threads of the measured processes and BLAS kernel, as `manage.py bench` prints them beside figures."""
     from numpy import show_config
 
-    blas = show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+    blas = show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "threads": {name: os.environ.get(name, "default") for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")},
-        "blas": {"name": blas["name"], "version": blas["version"], "kernel": os.environ.get("OPENBLAS_CORETYPE", "auto")},
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "load_1_min": round(os.getloadavg()[0], 1),  # what else ran: these machines are shared
+            "python": platform.python_version(),
+        },
+        "threads": dict(threads),
+        "blas": {"name": blas["name"], "version": blas["version"], "kernel": _kernel()},
     }
+
+
+def _kernel() -> str:
+    """The kernel that OpenBLAS chose for this processor, asked of the library that numpy brings."""
+    import numpy
+
+    for library in Path(numpy.__file__).parent.parent.glob("numpy.libs/*openblas64_*"):
+        corename = ctypes.CDLL(str(library)).scipy_openblas_get_corename64_
+        corename.restype = ctypes.c_char_p
+        return str(corename().decode())
+    return "unknown: numpy uses a BLAS of the system"
 
 
 def _cpu() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from intermediary.config.benches import machine, tick
+from intermediary.config.supervisor.table import ONE_THREAD
 
 BENCHES = {"tick": tick.run}
 
@@ -23,8 +24,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        figures = BENCHES[options["what"]](lambda line: self.stderr.write(line))
-        found = machine.describe() | {name: figure.as_dict() for name, figure in figures.items()}
+        figures = BENCHES[options["what"]](self.stderr.write)
+        found = machine.describe(ONE_THREAD) | {name: figure.as_dict() for name, figure in figures.items()}
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2))
             return

@@ -31,6 +31,7 @@ CHROMIUM_ARGUMENTS = (
 )
 SIZES = {1440: 900, 390: 844}  # width: height
 SCHEMES = ("light", "dark")
+TALLEST = 8_000  # px of a picture that the browser still draws in one piece
 SETTLE_MS = 700  # charts are drawn and live values have stopped flashing
 CLIENT, DEFAULTER = "R-106", "R-108"
 LOGIN_OF = {CLIENT: "client.family", DEFAULTER: "client.directional"}
@@ -218,8 +219,18 @@ def _session(
             screen.prepare(page)
         page.wait_for_timeout(SETTLE_MS)
         file = out / f"{screen.name}-{suffix}.png"
-        page.screenshot(path=file, full_page=True, animations="disabled")
+        _take(page, file)
         yield Picture(file, tuple(_all_problems(page, problems, answer, screen)))
+
+
+def _take(page: "Page", file: Path) -> None:
+    """In a window as tall as the page, so that what is fixed to its edges does not lie across the picture."""
+    window = page.viewport_size
+    assert window is not None
+    tall = min(int(page.evaluate("document.documentElement.scrollHeight")), TALLEST)
+    page.set_viewport_size({"width": window["width"], "height": max(window["height"], tall)})
+    page.screenshot(path=file, full_page=True, animations="disabled")
+    page.set_viewport_size(window)
 
 
 def _all_problems(page: "Page", problems: list[str], answer: Any, screen: Screen) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Margin: current requirements, calls with their clocks, withdrawals, variation payments."""
 
 from django.contrib import admin
+from django.http import HttpRequest
 
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
 from intermediary.models import (
@@ -13,16 +14,27 @@ from intermediary.models import (
     VariationPayment,
     Withdrawal,
 )
+from intermediary.templatetags import display
+
+
+@admin.display(description="Valued at", ordering="valuation__as_of")
+def valued_at(state: MarginState) -> str:
+    """The market that a requirement speaks of; its row is as old as the relationship."""
+    return display.when(state.valuation.as_of)
 
 
 @admin.register(MarginState)
 class MarginStateAdmin(ReadOnlyAdmin):
     columns = (
         "cell", "exposure_base_units", "independent_amount_base_units", "threshold_base_units", "required_base_units",
-        "held_base_units", "at",
+        "held_base_units", valued_at,
     )  # fmt: skip
     search_fields = ("cell__code",)
     ordering = ("cell__code",)
+
+    def get_list_select_related(self, request: HttpRequest) -> tuple[str, ...]:
+        """The valuation stands in a column that is no field."""
+        return (*self.joined(), "valuation")
 
 
 class IncrementInline(ReadOnlyInline):

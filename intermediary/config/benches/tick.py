@@ -56,17 +56,22 @@ def run(say: Say) -> dict[str, Figure]:
         app.conf.broker_url = running.valkey_url
         say("two workers")
         with _workers(urls, running.valkey_url, running.state.root / "worker.log") as worker:
-            took = [_tick(_later(snapshot, number + 1)) for number in range(RUNS + 1)]
+            cold = _tick(_later(snapshot, 1))
+            server = _postmaster(running.state.root)
+            used = -_cpu_s([server, *_children(worker.pid)])
+            took = [_tick(_later(snapshot, number + 2)) for number in range(RUNS)]
+            used += _cpu_s([server, *_children(worker.pid)])
             peak = max(_peak_mb(pid) for pid in [worker.pid, *_children(worker.pid)])
-    say(f"ticks: {', '.join(f'{seconds:.2f}' for seconds in took)} s, the first one cold")
+    say(f"ticks: {cold:.2f} s cold, then {', '.join(f'{seconds:.2f}' for seconds in took)} s")
     of = (
         f"{RELATIONSHIPS} relationships x {INSTRUMENTS} instruments (each holds every one) x 2000 scenarios, 2 workers,"
         f" a market that stands still, median of {RUNS}"
     )
     return {
-        "tick_s": Figure(statistics.median(took[1:]), "s", of),
-        "tick_best_s": Figure(min(took[1:]), "s", "the fastest of the same ticks"),
-        "tick_cold_s": Figure(took[0], "s", "the first tick of two fresh workers, from when they are ready"),
+        "tick_s": Figure(statistics.median(took), "s", of),
+        "tick_best_s": Figure(min(took), "s", "the fastest of the same ticks"),
+        "tick_cpu_s": Figure(used / RUNS, "s", "processor time of one such tick, workers and database together"),
+        "tick_cold_s": Figure(cold, "s", "the first tick of two fresh workers, from when they are ready"),
         "worker_peak_mb": Figure(peak, "MB", "largest resident size that a worker process had"),
         "opening_ms_a_relationship": Figure(
             1000 * opening / RELATIONSHIPS, "ms", "first requirement of a relationship, one instruction to its vault"
@@ -191,6 +196,20 @@ def _wait_until_ready(worker: subprocess.Popen[bytes], log: Path) -> None:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _postmaster(root: Path) -> int:
+    return int(next(root.rglob("postmaster.pid")).read_text().split()[0])
+
+
+def _cpu_s(pids: Sequence[int]) -> float:
+    """Processor time so far of these processes and of their children that have ended: a task's connection closes with
+    it, and its server process too. On a shared machine it says more than the time on the wall."""
+    ticks = 0
+    for pid in pids:
+        columns = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        ticks += sum(int(columns[index]) for index in (11, 12, 13, 14))  # utime, stime, cutime, cstime
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_mb(pid: int) -> float:

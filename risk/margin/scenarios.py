@@ -18,7 +18,7 @@ from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
 from risk.market.history import DailyHistory
 from risk.market.parameters import COINS, CoinParameters, Parameters, load_parameters
-from risk.market.volatility import ewma_filter, nearest_correlation
+from risk.market.volatility import SEED_DAYS, ewma_filter, nearest_correlation
 
 Floats = NDArray[np.float64]
 
@@ -50,12 +50,13 @@ class ScenarioSet:
 def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None) -> ScenarioSet:
     """The scenarios for margin periods that begin on `as_of`; `history` must end before it (see `load_history`).
 
-    History shorter than the recent sample is treated as none: half a sample would hide which half it is.
+    History shorter than the recent sample, or without enough days of any one coin to start its filter, is treated as
+    none: half a sample would hide which half it is.
     """
     parameters = load_parameters()
     # One seed for all days: margin must move with the market, not with the draw.
     random = np.random.default_rng(ruleset.seed)
-    if history is not None and len(history.days) > ruleset.scenarios_recent:
+    if history is not None and _covers(history, ruleset):
         source = "history"
         residuals, vol_now = _residuals_of_history(history, ruleset, parameters, random)
     else:
@@ -71,6 +72,11 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         shocks=_shocks(residuals, daily_vol, ruleset, parameters, random),
         daily_vol=daily_vol,
     )
+
+
+def _covers(history: DailyHistory, ruleset: Ruleset) -> bool:
+    days_of_each_coin = np.isfinite(history.returns[0]).sum(axis=0)
+    return len(history.days) > ruleset.scenarios_recent and int(days_of_each_coin.min()) >= SEED_DAYS
 
 
 def _shocks(

@@ -73,3 +73,9 @@ def test_residual_quantiles_rise_through_body_and_tails() -> None:
         quantiles = residual_quantile(coin, probability)
         assert (np.diff(quantiles) >= 0).all()
         assert quantiles[0] < -4
+
+
+def test_a_day_before_a_coin_traded_is_drawn_and_says_so() -> None:
+    day = date(2025, 1, 6)
+    drawn = build_scenarios(ruleset("standard"), day, load_history(history_dir(), day))
+    assert drawn.source == "simulated"

@@ -187,13 +187,16 @@ BEGIN
     END LOOP;
 END $$;
 
--- The audit chain: the database numbers it, links it and hashes it; one writer at a time.
+-- The audit chain: the database numbers it without gap, links it and hashes it; one writer at a time.
 CREATE FUNCTION audit_chain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public AS $$
+DECLARE
+    last intermediary_auditrecord;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('bulkhead.audit'));
-    NEW.previous_hash := coalesce((SELECT hash FROM intermediary_auditrecord ORDER BY number DESC LIMIT 1), repeat('0', 64));
-    NEW.number := nextval(pg_get_serial_sequence('intermediary_auditrecord', 'number'));
+    SELECT * INTO last FROM intermediary_auditrecord ORDER BY number DESC LIMIT 1;
+    NEW.number := coalesce(last.number, 0) + 1;
+    NEW.previous_hash := coalesce(last.hash, repeat('0', 64));
     NEW.hash := encode(sha256(convert_to(
         NEW.previous_hash || NEW.actor || NEW.action || NEW.subject || NEW.payload, 'UTF8')), 'hex');
     RETURN NEW;

@@ -21,7 +21,8 @@ from tests.browser.world import CAST, FAMILY, FUND, MAKER
 USD = 10**6
 BEYOND_THE_CALL = 500_000 * USD  # so that something is free afterwards
 TAKEN_OUT = 250_000 * USD
-SOON_MS = 20_000  # a worker's wake-up comes every second; a busy machine needs patience
+SOON_MS = 60_000  # a worker's wake-up comes every second; a busy machine needs patience
+expect.set_options(timeout=SOON_MS)  # its own default is 5 s, whatever the pages' is
 
 
 class Visitor:

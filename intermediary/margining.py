@@ -62,7 +62,7 @@ def credit_deposit(
     if amount_base_units == 0:
         return None
     ledger.lock_cells([target.cell_id])
-    entry_id = derive("deposit", transaction_hash, log_index)
+    entry_id = deposit_entry_id(transaction_hash, log_index)
     booked = JournalEntry.objects.filter(id=entry_id).first()
     if booked is not None:
         return booked
@@ -82,6 +82,11 @@ def credit_deposit(
         _count_deposit(target, amount_base_units)
     events.notify(events.PAGES_CHANNEL, f"cell:{target.cell_id}")
     return entry
+
+
+def deposit_entry_id(transaction_hash: str, log_index: int) -> UUID:
+    """The id of the entry that books this transfer into a vault; it exists exactly when the transfer is booked."""
+    return derive("deposit", transaction_hash, log_index)
 
 
 def assess(

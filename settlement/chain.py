@@ -87,6 +87,10 @@ class Chain:
         """Run a call without sending it."""
         return bytes.fromhex(self.call("eth_call", call_object(to, data, sender), block_name(block))[2:])
 
+    def close(self) -> None:
+        """Give the connection back; the next call opens another."""
+        self._connection.close()
+
     def _post(self, body: Any) -> Any:
         text = json.dumps(body)
         for attempt in (1, 2):

@@ -5,12 +5,28 @@ of a defaulter. Derived from a public phrase, so worth nothing anywhere else; re
 from intermediary.config.demo.world import Cast
 from settlement.signer import Signer, demo_signer, demo_wallet
 
-FIRST_INVESTOR, ESTATE = 20, 40  # apart from the clients' indices, with room to grow
+FIRST_INVESTOR, ESTATE, FIRST_SPARE = 20, 40, 60  # apart from the clients' indices, with room to grow
+
+
+def username_of(client_key: str) -> str:
+    """The log-in of a client's person."""
+    return f"client.{client_key}"
+
+
+def people(cast: Cast) -> dict[str, tuple[Signer, ...]]:
+    """Whose wallet holds what: log-in of a client's or an investor's person to its keys, the one in use first."""
+    clients = {username_of(one.key): (client(cast, one.key), spare(cast, one.key)) for one in cast.clients}
+    return clients | {f"investor.{one.key}": (investor(cast, one.key),) for one in cast.investors}
 
 
 def client(cast: Cast, key: str) -> Signer:
     """The wallet of a client, by its key in the cast."""
     return demo_wallet(cast.client_number(key))
+
+
+def spare(cast: Cast, key: str) -> Signer:
+    """A second address of a client, empty and not proved yet."""
+    return demo_wallet(FIRST_SPARE + cast.client_number(key))
 
 
 def investor(cast: Cast, key: str) -> Signer:

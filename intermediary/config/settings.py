@@ -112,6 +112,10 @@ if not HOUSE_SIGNERS and MODE != "production":
 
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "")
 CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",") if url]
+# The chain that clients' own wallets must be on; 0: not stated, and pages then offer plain addresses only.
+CHAIN_ID = int(os.environ.get("CHAIN_ID") or (0 if MODE == "production" else 31337))
+# Where the demo's wallet process answers the portal's pages; nothing else answers there, and nowhere but in the demo.
+DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else ""
 MARKET_FEED = os.environ.get("MARKET_FEED", "replay")
 MARKET_HISTORY_DIR = Path(os.environ.get("MARKET_HISTORY_DIR", BASE_DIR / "var" / "history"))
 

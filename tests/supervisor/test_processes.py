@@ -20,7 +20,7 @@ from intermediary.config.supervisor.environment import (
 )
 from intermediary.config.supervisor.processes import Identity, choose_port, port_is_free, wait_until
 from intermediary.config.supervisor.progress import telling_lines
-from intermediary.config.supervisor.run import choose_web_port
+from intermediary.config.supervisor.run import choose_wallet_port, choose_web_port
 from intermediary.config.supervisor.state import CannotStart, StateDirectory
 from intermediary.config.supervisor.table import LogSays, ProcessSpec, StaysUp, process_table
 
@@ -58,6 +58,12 @@ def test_a_web_port_that_is_no_port_is_refused() -> None:
     for asked in ("http", "0", "70000", "-1"):
         with pytest.raises(CannotStart, match="is not a port number"):
             choose_web_port("127.0.0.1", asked)
+
+
+def test_the_wallet_never_gets_the_webs_port() -> None:
+    assert choose_wallet_port(None, 8100) > 8100
+    with pytest.raises(CannotStart, match="port 8000 is the web's"):
+        choose_wallet_port("8000", 8000)
 
 
 def test_a_process_that_took_over_a_pid_is_never_signalled() -> None:
@@ -173,12 +179,18 @@ def test_a_given_server_that_does_not_answer_is_named() -> None:
 
 
 def test_the_table_starts_the_web_first_and_keeps_the_demo_out_of_production() -> None:
+    def table(mode: str) -> list[ProcessSpec]:
+        return process_table(web_host="::1", web_port=8000, wallet_port=8100, mode=mode, beat_file="beat")
+
     def names(mode: str) -> list[str]:
-        return [row.name for row in process_table(web_host="::1", web_port=8000, mode=mode, beat_file="beat")]
+        return [row.name for row in table(mode)]
 
     assert names("demo")[0] == names("production")[0] == "web"
     assert set(names("demo")) - set(names("production")) == {"miner", "wallet"}
     assert len(set(names("demo"))) == len(names("demo"))
+    wallet = next(row for row in table("demo") if row.name == "wallet")
+    origins = {wallet.argv[i + 1] for i, part in enumerate(wallet.argv) if part == "--origin"}
+    assert origins == {"http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"}
 
 
 def test_a_large_log_is_put_aside_at_start(state: StateDirectory) -> None:

@@ -22,19 +22,27 @@ AS_IN_THE_DEMO = {"BULKHEAD_MODE": "demo", "DJANGO_SETTINGS_MODULE": "intermedia
 
 @contextmanager
 def platform_processes(
-    names: tuple[str, ...], state: StateDirectory, addresses: Mapping[str, str], databases: Mapping[str, str]
+    names: tuple[str, ...],
+    state: StateDirectory,
+    addresses: Mapping[str, str],
+    databases: Mapping[str, str],
+    *,
+    wallet_url: str = "",
 ) -> Iterator[str]:
     """Run the named processes with their logs below `state`, and yield the URL of the web.
 
-    `addresses` holds BROKER_URL and CHAIN_RPC_URLS, `databases` the five database addresses.
+    `addresses` holds BROKER_URL and CHAIN_RPC_URLS, `databases` the five database addresses; `wallet_url` is where
+    the caller answers as the demo's wallet, which the pages then know of.
     Raises CannotStart when one does not get ready, StepFailed when the pages' files cannot be collected.
     """
     port = choose_port()
-    shared = shared_environment(state, addresses) | AS_IN_THE_DEMO
+    shared = shared_environment(state, addresses) | AS_IN_THE_DEMO | {"DEMO_WALLET_URL": wallet_url}
     if "web" in names:
         collect = (*DJANGO, "collectstatic", "--no-input", "-v", "0")
         run_step("Pages' style and scripts", collect, log=state.log_file("static"), environment=shared)
-    table = process_table(web_host=LOOPBACK, web_port=port, mode="demo", beat_file=str(state.run / "beat"))
+    table = process_table(
+        web_host=LOOPBACK, web_port=port, wallet_port=choose_port(), mode="demo", beat_file=str(state.run / "beat")
+    )
     rows = {spec.name: spec for spec in table}
     children = [
         Child(rows[name], state, role_environment(shared, databases, rows[name].database_role)) for name in names

@@ -34,6 +34,7 @@ from intermediary.config.supervisor.table import process_table
 
 DEFAULT_WEB_PORT = 8000
 WEB_PORT_TRIES = 100
+DEFAULT_WALLET_PORT = DEFAULT_WEB_PORT + WEB_PORT_TRIES  # the demo wallet's, past those that the web tries
 WEB_START_SECONDS = 60.0  # a cold file cache on a slow disk; otherwise 2 s
 FREE_MB_FIRST, FREE_MB_AGAIN = 600, 150  # database, chain, pages' files and logs; what a day of running adds
 WATCH_SECONDS = 0.2
@@ -61,6 +62,7 @@ class Installation:
     mode: str
     web_host: str
     web_port: int
+    wallet_port: int
 
     @property
     def url(self) -> str:
@@ -102,7 +104,9 @@ def _run_claimed(state: StateDirectory, *, fresh: bool) -> int:
     mode = os.environ.get("BULKHEAD_MODE", "demo")
     host = os.environ.get("WEB_HOST") or LOOPBACK
     while True:
-        installation = Installation(state, fresh, mode, host, choose_web_port(host, os.environ.get("WEB_PORT")))
+        web_port = choose_web_port(host, os.environ.get("WEB_PORT"))
+        wallet_port = choose_wallet_port(os.environ.get("WALLET_PORT"), web_port)
+        installation = Installation(state, fresh, mode, host, web_port, wallet_port)
         write_private(state.run / "up.json", json.dumps({"pid": os.getpid(), "url": installation.url}))
         try:
             _serve(installation)
@@ -138,11 +142,13 @@ def _serve(installation: Installation) -> None:
         shared = shared_environment(state, running.environment) | {
             "WEB_HOST": installation.web_host,
             "WEB_PORT": str(installation.web_port),
+            "DEMO_WALLET_URL": f"http://{LOOPBACK}:{installation.wallet_port}",
         }
         world.prepare_world(state, shared, databases, with_demo=installation.mode == "demo")
         table = process_table(
             web_host=installation.web_host,
             web_port=installation.web_port,
+            wallet_port=installation.wallet_port,
             mode=installation.mode,
             beat_file=str(state.run / "beat"),
         )
@@ -236,17 +242,32 @@ def _stop_all(children: list[Child]) -> None:
 def choose_web_port(host: str, asked: str | None) -> int:
     """The port asked for, or a refusal; without one, the first free port from 8000, said when it is another."""
     if asked:
-        if not asked.isdigit() or not 0 < int(asked) < 65536:
-            raise CannotStart("web_port_is_valid", f"WEB_PORT={asked} is not a port number.")
-        if not port_is_free(int(asked), host):
-            raise CannotStart(
-                "web_port_is_free", f"port {asked} is in use by another program; choose another WEB_PORT."
-            )
-        return int(asked)
+        return _asked_port("WEB_PORT", asked, host)
     port = choose_port(DEFAULT_WEB_PORT, tries=WEB_PORT_TRIES, host=host)
     if port != DEFAULT_WEB_PORT:
         say(f"  ! Port {DEFAULT_WEB_PORT} is in use by another program; using {port}")
     return port
+
+
+def choose_wallet_port(asked: str | None, web_port: int) -> int:
+    """Likewise for the demo's wallet, on the loopback only and never the web's, which nobody listens on yet."""
+    if asked:
+        if asked == str(web_port):
+            raise CannotStart("wallet_port_is_free", f"port {asked} is the web's; choose another WALLET_PORT.")
+        return _asked_port("WALLET_PORT", asked, LOOPBACK)
+    first = DEFAULT_WALLET_PORT if web_port < DEFAULT_WALLET_PORT else web_port + 1
+    return choose_port(first, tries=WEB_PORT_TRIES)
+
+
+def _asked_port(variable: str, asked: str, host: str) -> int:
+    """A port that a person named. Refuses what is none and what is in use."""
+    if not asked.isdigit() or not 0 < int(asked) < 65536:
+        raise CannotStart(f"{variable.lower()}_is_valid", f"{variable}={asked} is not a port number.")
+    if not port_is_free(int(asked), host):
+        raise CannotStart(
+            f"{variable.lower()}_is_free", f"port {asked} is in use by another program; choose another {variable}."
+        )
+    return int(asked)
 
 
 @contextlib.contextmanager

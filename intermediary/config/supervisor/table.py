@@ -8,6 +8,8 @@ import signal
 import sys
 from dataclasses import dataclass, field
 
+from intermediary.config.supervisor.processes import LOOPBACK
+
 DJANGO = (sys.executable, "manage.py")
 CELERY = (sys.executable, "-m", "celery", "-A", "intermediary.config.celery")
 # One thread a process: workers are processes, and threads of BLAS or numba would fight for the same cores.
@@ -51,8 +53,8 @@ class ProcessSpec:
     death_signal: signal.Signals = signal.SIGTERM
 
 
-def process_table(*, web_host: str, web_port: int, mode: str, beat_file: str) -> list[ProcessSpec]:
-    """Every process of this mode, the web first: a person waits for it."""
+def process_table(*, web_host: str, web_port: int, wallet_port: int, mode: str, beat_file: str) -> list[ProcessSpec]:
+    """Every process of this mode, the web first: a person waits for it. `wallet_port` is the demo wallet's own."""
     shards = str(max(2, min(os.cpu_count() or 2, 8)))  # one risk worker a core; a gigabyte of memory for every three
     rows = [
         ProcessSpec("web", _web(web_host, web_port), "web", AnswersHttp(web_port)),
@@ -63,7 +65,7 @@ def process_table(*, web_host: str, web_port: int, mode: str, beat_file: str) ->
         ProcessSpec("watcher", (*DJANGO, "watcher"), "worker"),
         ProcessSpec("poster", (*DJANGO, "poster"), "poster"),
         ProcessSpec("approver", (*DJANGO, "approver"), "approver"),
-        ProcessSpec("wallet", (*DJANGO, "wallet"), "worker", demo_only=True),
+        _wallet(wallet_port, web_host, web_port),
         ProcessSpec("feed", (*DJANGO, "feed"), "worker"),
     ]
     return [row for row in rows if mode == "demo" or not row.demo_only]
@@ -77,6 +79,20 @@ def _web(host: str, port: int) -> tuple[str, ...]:
         *("--workers-kill-timeout", "2"),
         "intermediary.config.asgi:application",
     )
+
+
+def _wallet(port: int, web_host: str, web_port: int) -> ProcessSpec:
+    """It signs, so it answers the pages of this portal only: under the names that a browser on this machine uses."""
+    names = {LOOPBACK, "localhost"} | ({web_host} - {"0.0.0.0", "::"})  # noqa: S104 - nothing is bound here
+    origins = [part for name in sorted(names) for part in ("--origin", web_origin(name, web_port))]
+    argv = (*DJANGO, "wallet", "--port", str(port), *origins)
+    return ProcessSpec("wallet", argv, "worker", AnswersHttp(port), demo_only=True)
+
+
+def web_origin(host: str, port: int) -> str:
+    """The origin of a page as a browser states it."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}" if port == 80 else f"http://{shown}:{port}"
 
 
 def _worker(name: str, queues: str, concurrency: str, environment: dict[str, str]) -> ProcessSpec:

@@ -1,6 +1,8 @@
-"""What the intermediary asks of other parts while it commits. The composition root binds them at start."""
+"""What the intermediary asks of other parts, as it commits and for its pages. The composition root binds them."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
@@ -57,3 +59,32 @@ def bind_risk_gate(gate: RiskGate) -> None:
 def risk_gate() -> RiskGate:
     """The bound gate; a process without one may not take on risk."""
     return _bound["risk"]
+
+
+@dataclass(frozen=True)
+class UncoveredRisk:
+    """Live risk, over the coming year, that a relationship's loss exceeds all layers that can pay (D1).
+
+    `probability` of any such loss; `expected_base_units` its mean over all outcomes; `layers_base_units` where it
+    begins, beyond margin; in the market of the snapshot as of `as_of`.
+    """
+
+    probability: float
+    expected_base_units: int
+    layers_base_units: int
+    as_of: datetime
+    snapshot_id: str
+
+
+UncoveredRisks = Callable[[], Mapping[UUID, UncoveredRisk]]
+_reads: dict[str, UncoveredRisks] = {}
+
+
+def bind_uncovered_risk(read: UncoveredRisks) -> None:
+    """Called once by the composition root."""
+    _reads["uncovered"] = read
+
+
+def uncovered_risk() -> Mapping[UUID, UncoveredRisk]:
+    """The live UNCOVERED risk of every performing relationship, by cell; open to everybody."""
+    return _reads["uncovered"]()

@@ -14,7 +14,10 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 
+from intermediary import ports
 from intermediary.models import Cell, Layer, Party, Valuation
+
+PERFORMING = (Cell.State.OPEN, Cell.State.NO_NEW_RISK)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class PublicLayer:
 
 @dataclass(frozen=True)
 class RegisterRow:
-    """One anonymous relationship: its layers, and what a default has cost so far."""
+    """One anonymous relationship: its layers, what a default has cost so far, and how likely a loss beyond them is;
+    `uncovered_risk` is None in default and before the first measure."""
 
     cell_id: UUID
     code: str
@@ -95,6 +99,7 @@ class RegisterRow:
     recoveries_base_units: int
     uncovered_base_units: int
     defaulted_at: datetime | None
+    uncovered_risk: ports.UncoveredRisk | None
 
     @property
     def state_label(self) -> str:
@@ -121,13 +126,17 @@ def register() -> list[RegisterRow]:
     ):
         kind, attach, detach, loss, funded = rest
         layers.setdefault(cell_id, []).append(PublicLayer(kind, int(attach), int(detach), int(loss), funded))
+    risks = ports.uncovered_risk()
     return [
-        RegisterRow(cell_id, code, state, tuple(layers.get(cell_id, ())), int(loss), int(back), int(open_), since)
+        RegisterRow(
+            cell_id, code, state, tuple(layers.get(cell_id, ())), int(loss), int(back), int(open_), since,
+            risks.get(cell_id) if state in PERFORMING else None,
+        )
         for cell_id, code, state, loss, back, open_, since in _rows(
             "SELECT cell_id, code, state, net_loss_base_units::text, recoveries_base_units::text,"
             " uncovered_base_units::text, defaulted_at FROM public_relationship ORDER BY code"
         )
-    ]
+    ]  # fmt: skip
 
 
 def public_codes() -> dict[UUID, str]:

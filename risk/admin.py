@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
-from risk.models import LayerRisk, RequirementRecord, Snapshot, Tick, TickShard
+from risk.models import LayerRisk, RequirementRecord, Snapshot, Tick, TickShard, UncoveredRisk
 
 
 @admin.register(Snapshot)
@@ -39,3 +39,10 @@ class LayerRiskAdmin(ReadOnlyAdmin):
     columns = ("cell", "layer", "expected_loss", "probability_first_loss", "probability_last_loss", "at")
     search_fields = ("cell__code",)
     ordering = ("cell__code", "layer__attach_base_units")
+
+
+@admin.register(UncoveredRisk)
+class UncoveredRiskAdmin(ReadOnlyAdmin):
+    columns = ("cell", "probability", "expected_base_units", "layers_base_units", "tick")
+    search_fields = ("cell__code",)
+    ordering = ("-probability",)

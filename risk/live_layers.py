@@ -1,32 +1,47 @@
-"""Live risk of every layer: expected loss and attachment probability over the coming year, from the engine's own
-scenario losses of the relationship, its held margin and the desk's default intensity.
+"""Live risk of every performing relationship over the coming year: of each of its layers, and of what lies beyond
+them all (UNCOVERED, D1), from the engine's own scenario losses, the margin it holds and the desk's default intensity.
+
+A relationship in default is not measured: its loss is a fact to be determined, no probability. The measures rest on
+the scenarios of the ruleset with the tail fitted to them and on the intensity that officers put into the credit line;
+they do not know a failure of the intermediary itself, of a venue or of the settlement coin beyond those scenarios.
 """
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from django.db import transaction
 
 from intermediary import events, onboarding
-from intermediary.models import Cell, CreditLine, Layer, MarginState
+from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginState
+from intermediary.money import requirement_from_float
 from risk.book import load_book, load_universe
-from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute
-from risk.margin.layers import LossModel, layer_measures, live_loss_model
+from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of
+from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, layer_measures, live_loss_model, loss_beyond
 from risk.margin.ruleset import ruleset
-from risk.models import LayerRisk, Tick
+from risk.models import LayerRisk, Tick, UncoveredRisk
 
 HORIZON_YEARS = 1.0
+UNIT = 10**SETTLEMENT_DECIMALS
 
 
 def renew(tick_id: UUID) -> None:
-    """Measure the layers of every relationship in the market of this tick."""
+    """Measure the layers of every relationship, and what lies beyond them, in the market of this tick.
+
+    One transaction, so that readers see the measures of one market; a tick older than the one measured is ignored.
+    """
     tick = Tick.objects.get(id=tick_id)
+    cell_ids = _performing()
     lines = {line.cell_id: line for line in CreditLine.objects.filter(state=CreditLine.State.ACTIVE)}
-    cell_ids = [cell for cell in lines if Cell.objects.filter(id=cell, state__in=["OPEN", "NO_NEW_RISK"]).exists()]
-    universe, book = load_universe(), load_book(cell_ids)
-    terms = onboarding.terms_of_cells(cell_ids)
-    for cell_id in cell_ids:
-        found = compute([cell_id], book, universe, tick.snapshot_id, terms[cell_id].ruleset)[0]
-        _measure(tick, found, lines[cell_id], terms[cell_id].ruleset)
+    layers = _layers(cell_ids)
+    models = _models(tick, cell_ids, lines)
+    with transaction.atomic(durable=True):
+        newest = Tick.objects.select_for_update().filter(id__in=UncoveredRisk.objects.values("tick")).first()
+        if newest is not None and newest.id > tick.id:
+            return
+        _keep_layers(tick, models, layers)
+        _keep_uncovered(tick, models, layers)
+        for cell_id in cell_ids:
+            events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
 
 
 def loss_model(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel:
@@ -34,30 +49,88 @@ def loss_model(found: Assessment, line: CreditLine, ruleset_name: str, exposure_
     return live_loss_model(
         found.batch.scenario_losses(found.index),
         hazard_annual=float(line.default_intensity_annual),
-        margin_usd=float(found.batch.collateral_value[found.index]) - exposure_base_units / 10**SETTLEMENT_DECIMALS,
+        margin_usd=float(found.batch.collateral_value[found.index]) - exposure_base_units / UNIT,
         ruleset=ruleset(ruleset_name),
         cost_usd=float(found.batch.liquidity[found.index]),
     )
 
 
-def _measure(tick: Tick, found: Assessment, line: CreditLine, ruleset_name: str) -> None:
-    state = MarginState.objects.filter(cell_id=found.cell_id).first()
-    exposure = state.exposure_base_units if state else 0
-    unit = 10**SETTLEMENT_DECIMALS
-    model = loss_model(found, line, ruleset_name, exposure)
-    with transaction.atomic(durable=True):
-        for layer in Layer.objects.filter(cell_id=found.cell_id):
-            measures = layer_measures(
-                model, layer.attach_base_units / unit, layer.detach_base_units / unit, HORIZON_YEARS
+def _performing() -> list[UUID]:
+    """Open relationships without a live default, with signed terms to compute by."""
+    live = DefaultCase.objects.exclude(state__in=[DefaultCase.State.CURED, DefaultCase.State.CLOSED])
+    cells = Cell.objects.filter(kind=Cell.Kind.CLIENT, state__in=[Cell.State.OPEN, Cell.State.NO_NEW_RISK])
+    signed = cells.filter(terms_versions__isnull=False).exclude(id__in=live.values("cell"))
+    return list(signed.distinct().order_by("id").values_list("id", flat=True))
+
+
+def _models(tick: Tick, cell_ids: Sequence[UUID], lines: Mapping[UUID, CreditLine]) -> dict[UUID, LossModel | None]:
+    """Each relationship's loss model; without a line at the intensity that a line has by default. None for a book that
+    loses in no scenario and owes no more than its margin, such as an empty one."""
+    universe, book = load_universe(), load_book(cell_ids)
+    exposures = dict(MarginState.objects.filter(cell_id__in=cell_ids).values_list("cell_id", "exposure_base_units"))
+    rules = {cell_id: terms.ruleset for cell_id, terms in onboarding.terms_of_cells(cell_ids).items()}
+    models: dict[UUID, LossModel | None] = {}
+    for name in sorted(set(rules.values())):
+        mine = [cell_id for cell_id in cell_ids if rules[cell_id] == name]
+        for found in compute(mine, book, universe, tick.snapshot_id, name):
+            line = lines.get(found.cell_id) or CreditLine()
+            model = loss_model(found, line, name, exposures.get(found.cell_id, 0))
+            loses = float(found.batch.scenario_losses(found.index).max()) > 0 or model.margin < model.cost
+            models[found.cell_id] = model if loses else None
+    return models
+
+
+def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
+    found: dict[UUID, list[Layer]] = {cell_id: [] for cell_id in cell_ids}
+    for layer in Layer.objects.filter(cell_id__in=cell_ids):
+        found[layer.cell_id].append(layer)
+    return found
+
+
+def _keep_layers(tick: Tick, models: Mapping[UUID, LossModel | None], layers: Mapping[UUID, Sequence[Layer]]) -> None:
+    measured = []
+    for cell_id, model in models.items():
+        for layer in layers[cell_id]:
+            attach, detach = layer.attach_base_units / UNIT, layer.detach_base_units / UNIT
+            found = layer_measures(model, attach, detach, HORIZON_YEARS) if model else LayerMeasures(0.0, 0.0, 0.0)
+            measured.append(
+                LayerRisk(
+                    cell_id=cell_id,
+                    layer=layer,
+                    tick=tick,
+                    expected_loss=found.el,
+                    probability_first_loss=found.pfl,
+                    probability_last_loss=found.pll,
+                )
             )
-            LayerRisk.objects.update_or_create(
-                layer=layer,
-                defaults={
-                    "cell_id": found.cell_id,
-                    "tick": tick,
-                    "expected_loss": measures.el,
-                    "probability_first_loss": measures.pfl,
-                    "probability_last_loss": measures.pll,
-                },
+    LayerRisk.objects.bulk_create(
+        measured,
+        update_conflicts=True,
+        unique_fields=["layer"],
+        update_fields=["tick", "expected_loss", "probability_first_loss", "probability_last_loss"],
+    )
+
+
+def _keep_uncovered(
+    tick: Tick, models: Mapping[UUID, LossModel | None], layers: Mapping[UUID, Sequence[Layer]]
+) -> None:
+    """What is beyond the money that lies there: a layer that is not funded, or that a loss has used, cannot pay."""
+    measured = []
+    for cell_id, model in models.items():
+        layers_base_units = resources_of(layers[cell_id], 0).layers
+        found = loss_beyond(model, layers_base_units / UNIT, HORIZON_YEARS) if model else LossBeyond(0.0, 0.0)
+        measured.append(
+            UncoveredRisk(
+                cell_id=cell_id,
+                tick=tick,
+                layers_base_units=layers_base_units,
+                probability=found.probability,
+                expected_base_units=requirement_from_float(found.expected, SETTLEMENT_DECIMALS),
             )
-        events.notify(events.PAGES_CHANNEL, f"cell:{found.cell_id}")
+        )
+    UncoveredRisk.objects.bulk_create(
+        measured,
+        update_conflicts=True,
+        unique_fields=["cell"],
+        update_fields=["tick", "layers_base_units", "probability", "expected_base_units"],
+    )

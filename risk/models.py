@@ -75,3 +75,20 @@ class LayerRisk(Row):
     expected_loss = models.FloatField()
     probability_first_loss = models.FloatField()
     probability_last_loss = models.FloatField()
+
+
+class UncoveredRisk(Row):
+    """Live risk that a relationship's loss exceeds all of its layers over the coming year: published, never hidden.
+
+    It begins where the funded layers, as far as no loss has used them, end.
+    """
+
+    cell = models.OneToOneField(Cell, models.PROTECT, related_name="uncovered_risk")
+    tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
+    layers_base_units = BaseUnitsField(help_text="what funded layers can still pay")
+    probability = models.FloatField(help_text="of any loss beyond the layers within a year")
+    expected_base_units = BaseUnitsField(help_text="mean loss beyond the layers within a year, rounded up")
+
+    class Meta:
+        verbose_name = "UNCOVERED risk"
+        verbose_name_plural = "live UNCOVERED risk"

@@ -8,3 +8,9 @@ class PlatformConfig(AppConfig):
     label = "config"
     verbose_name = "Platform"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Models are loaded: what reads them may be bound."""
+        from intermediary.config.bindings import bind_reads
+
+        bind_reads()

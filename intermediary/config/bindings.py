@@ -1,6 +1,13 @@
-"""Ports bound to their implementations; called once by each process that may take on risk."""
+"""Ports bound to their implementations: reads in every process, the admission test where risk may be taken on."""
 
 from intermediary import ports
+
+
+def bind_reads() -> None:
+    """What pages of the intermediary show of the engine's results; loads no numeric library."""
+    from risk.queries import uncovered_risk
+
+    ports.bind_uncovered_risk(uncovered_risk)
 
 
 def bind_risk() -> None:

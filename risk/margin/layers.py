@@ -1,8 +1,8 @@
 """Expected loss and attachment of the layers of one relationship: integrals of the shortfall survival S(x, t).
 
 These are what a noteholder watches and what a tranche is priced from: EL = Int_a^d S / (d - a), the probability that
-the layer loses anything, PFL = S(a), and that it loses everything, PLL = S(d). Baskets are elsewhere: a tranche over
-several relationships is a sum of such layers.
+the layer loses anything, PFL = S(a), and that it loses everything, PLL = S(d). What lies beyond the last layer is
+UNCOVERED: `loss_beyond`. Baskets are elsewhere: a tranche over several relationships is a sum of such layers.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,21 @@ from numpy.typing import NDArray
 from risk.margin.ruleset import Ruleset
 from risk.margin.shortfall import NODES, LossModel, ScenarioSeverity, shortfall_survival
 
-__all__ = ["LayerMeasures", "LossModel", "layer_measures", "live_loss_model", "shortfall_survival", "term_structure"]
+__all__ = [
+    "LayerMeasures",
+    "LossBeyond",
+    "LossModel",
+    "layer_measures",
+    "live_loss_model",
+    "loss_beyond",
+    "shortfall_survival",
+    "term_structure",
+]
 
 Floats = NDArray[np.float64]
 
 LAYER_NODES = 32  # S is smooth in x: doubling moves no figure by 1e-9 (tested)
+TAIL_NODES = 64  # of the half line beyond a point: doubling them moves the expected amount by less than 1e-6 (tested)
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,33 @@ def layer_measures(
     return LayerMeasures(
         el=float(weights @ survival[:-2]) / (detach - attach), pfl=float(survival[-2]), pll=float(survival[-1])
     )
+
+
+@dataclass(frozen=True)
+class LossBeyond:
+    """Of the loss beyond a point within one horizon: its `probability`, and its mean `expected` in the model's unit
+    over all outcomes, those without a loss included."""
+
+    probability: float
+    expected: float
+
+
+def loss_beyond(
+    model: LossModel, attach: float, years: float, nodes: int = NODES, tail_nodes: int = TAIL_NODES
+) -> LossBeyond:
+    """The part of the loss beyond margin that exceeds `attach` (model's unit): S(a) and Int_a^inf S(x, t) dx.
+
+    The half line is mapped to [0, 1) by x = a + c u / (1 - u). S falls at least as fast as x^-2 (the fit's shape is at
+    most a half), so the integrand stays bounded. Raises ValueError when attach is negative.
+    """
+    if attach < 0.0:
+        raise ValueError(f"a loss beyond margin starts at zero, not at {attach}")
+    point, weight = np.polynomial.legendre.leggauss(tail_nodes)
+    u = (point + 1.0) / 2.0
+    scale = max(abs(attach + model.margin - model.cost), model.s0 * max(model.severity.kink, 0.0)) or 1.0
+    survival = shortfall_survival(model, np.append(attach + scale * u / (1.0 - u), attach), years, nodes)
+    stretch = scale / (1.0 - u) ** 2
+    return LossBeyond(probability=float(survival[-1]), expected=float((weight / 2.0 * stretch) @ survival[:-1]))
 
 
 def term_structure(model: LossModel, attach: float, detach: float, years: Sequence[float] | Floats) -> Floats:

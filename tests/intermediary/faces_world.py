@@ -41,6 +41,7 @@ from intermediary.models import (
     Valuation,
 )
 from intermediary.terms import Terms
+from risk.models import Snapshot, Tick, UncoveredRisk
 from tests.intermediary.builders import assets, deposit
 
 USD = 10**6
@@ -65,6 +66,7 @@ def build() -> dict[str, Cell]:
         credit_line(cells[code], LAYERS[code])
     trading(cells)
     margin(cells, valuations)
+    uncovered_risk(cells, valuations[-1])
     call(cells["R-101"], valuations[-1])
     default(cells["R-108"])
     return cells
@@ -238,6 +240,17 @@ def margin(cells: dict[str, Cell], valuations: list[Valuation]) -> None:
         target=vault, cell=cells["R-101"], seq=1, kind=ChainInstruction.Kind.DEBIT, entry=entry,
         amount_base_units=750_000 * USD, state=ChainInstruction.State.DRAFT,
     )  # fmt: skip
+
+
+def uncovered_risk(cells: dict[str, Cell], valuation: Valuation) -> None:
+    """What the engine measured last, while R-108 still performed too."""
+    snapshot = Snapshot.objects.create(id=valuation.snapshot_id, as_of=valuation.as_of, source="recording", body="{}")
+    tick = Tick.objects.create(snapshot=snapshot, valuation=valuation, started_at=valuation.as_of)
+    for code, probability, expected in (("R-101", 0.0031, 64_000), ("R-102", 0.00002, 190), ("R-108", 0.05, 900_000)):
+        UncoveredRisk.objects.create(
+            cell=cells[code], tick=tick, probability=probability, expected_base_units=expected * USD,
+            layers_base_units=sum(LAYERS[code]) * 1_000_000 * USD,
+        )  # fmt: skip
 
 
 def call(cell: Cell, valuation: Valuation) -> MarginCall:

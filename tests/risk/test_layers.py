@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from risk.margin.layers import LossModel, layer_measures, live_loss_model, shortfall_survival, term_structure
+from risk.margin.layers import (
+    LossModel,
+    layer_measures,
+    live_loss_model,
+    loss_beyond,
+    shortfall_survival,
+    term_structure,
+)
 from risk.margin.ruleset import ruleset
 from risk.margin.shortfall import NormalBodySeverity, ScenarioSeverity, default_probability, gap_scale
 from tests.risk.builders import book, required
@@ -101,6 +108,31 @@ def test_expected_loss_rises_with_the_horizon_and_falls_with_margin() -> None:
     assert (np.diff(terms) > 0).all()
     richer = LossModel(hazard_annual=0.06, rho=0.35, v=0.45, s0=0.38, severity=REFERENCE.severity, margin=1.5)
     assert layer_measures(richer, 0.05, 0.25, 1.0).el < terms[3]
+
+
+@pytest.mark.parametrize("attach", [0.0, 0.6, 1.2])
+def test_the_loss_beyond_all_layers_is_the_rest_of_the_integral(attach: float) -> None:
+    found = loss_beyond(REFERENCE, attach, 1.0)
+    assert found.probability == float(shortfall_survival(REFERENCE, np.array([attach]), 1.0)[0])
+    rest, _ = integrate.quad(
+        lambda x: float(shortfall_survival(REFERENCE, np.array([x]), 1.0)[0]), attach, np.inf, epsabs=1e-12, limit=400
+    )
+    assert found.expected == pytest.approx(rest, rel=1e-5)
+    assert found.expected == pytest.approx(loss_beyond(REFERENCE, attach, 1.0, tail_nodes=128).expected, rel=1e-6)
+
+
+def test_layers_and_what_lies_beyond_are_the_whole_loss() -> None:
+    whole = loss_beyond(REFERENCE, 0.0, 1.0).expected
+    layers = layer_measures(REFERENCE, 0.0, 1.2, 1.0).el * 1.2
+    assert layers + loss_beyond(REFERENCE, 1.2, 1.0).expected == pytest.approx(whole, rel=1e-6)
+
+
+def test_nothing_lies_beyond_a_book_without_losses() -> None:
+    model = live_loss_model(np.zeros(2_000), hazard_annual=0.1, margin_usd=1.0, ruleset=ruleset("standard"))
+    assert loss_beyond(model, 0.0, 1.0) == loss_beyond(model, 5.0, 1.0)
+    assert loss_beyond(model, 0.0, 1.0).expected == 0.0
+    with pytest.raises(ValueError, match="starts at zero"):
+        loss_beyond(model, -1.0, 1.0)
 
 
 def test_scenario_severity_is_the_empirical_share_in_the_body() -> None:

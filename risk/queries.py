@@ -1,0 +1,25 @@
+"""Reads of the engine's results for pages. Loads no numeric library."""
+
+from uuid import UUID
+
+from intermediary import ports
+from risk.models import UncoveredRisk
+
+
+def uncovered_risk() -> dict[UUID, ports.UncoveredRisk]:
+    """The live UNCOVERED risk of every performing relationship, by cell.
+
+    Rows of the tick measured last: who was not measured in it no longer performs, and has no probability.
+    """
+    newest = UncoveredRisk.objects.order_by("-tick_id").values("tick_id")[:1]
+    rows = UncoveredRisk.objects.filter(tick_id__in=newest).select_related("tick__valuation")
+    return {
+        row.cell_id: ports.UncoveredRisk(
+            probability=row.probability,
+            expected_base_units=row.expected_base_units,
+            layers_base_units=row.layers_base_units,
+            as_of=row.tick.valuation.as_of,
+            snapshot_id=row.tick.snapshot_id,
+        )
+        for row in rows
+    }

@@ -1,0 +1,127 @@
+"""Live risk of relationships: each layer, and what lies beyond them all, measured in the market of a tick."""
+
+import pytest
+from django.db import connection
+
+from intermediary import calls, clock, ports
+from intermediary.models import Cell, Layer, MarginState
+from risk import live_layers
+from risk.margin.layers import layer_measures
+from risk.models import LayerRisk, Tick, UncoveredRisk
+from tests.intermediary import default_world
+from tests.intermediary.margin_world import MILLION, Client, client, fund_house
+from tests.risk.test_engine import BOOKS, fund_float, give_notice, grant_line, listed, market, settled_at, tick
+
+pytestmark = pytest.mark.django_db
+
+
+def world(*codes: str) -> tuple[dict[str, Client], Tick]:
+    """These books of the engine's world, valued twice; LINE has its layers."""
+    fund_house(100 * MILLION)
+    listed()
+    found = {code: client(code, **BOOKS[code][2]) for code in codes}
+    first = tick(market(0, "95000"))
+    for code, who in found.items():
+        margin, quantities, _ = BOOKS[code]
+        if margin:
+            who.deposit(margin)
+        fund_float(who.cell)
+        settled_at(first, who, quantities)
+    if "LINE" in found:
+        grant_line(found["LINE"])
+    default_world.settle()
+    second = tick(market(5, "94900"))
+    default_world.settle()
+    return found, second
+
+
+def risks() -> dict[str, ports.UncoveredRisk]:
+    """What pages show, by code."""
+    codes = dict(Cell.objects.values_list("id", "code"))
+    return {codes[cell_id]: risk for cell_id, risk in ports.uncovered_risk().items()}
+
+
+def test_beyond_all_layers_begins_where_the_funded_ones_end() -> None:
+    clients, opened = world("LINE", "AMPLE", "IDLE")
+    layer = Layer.objects.get(cell=clients["LINE"].cell)
+    Layer.objects.filter(id=layer.id).update(funded=True)
+    live_layers.renew(opened.id)
+    found = risks()
+    assert found["LINE"].layers_base_units == 3 * MILLION
+    assert found["LINE"].probability == LayerRisk.objects.get(layer=layer).probability_last_loss > 0
+    assert found["LINE"].expected_base_units > 0
+    assert found["AMPLE"].layers_base_units == 0
+    assert found["IDLE"].probability == 0
+    assert found["IDLE"].expected_base_units == 0
+    assert found["LINE"].snapshot_id == opened.snapshot_id
+    assert found["LINE"].as_of == opened.valuation.as_of
+    Layer.objects.filter(id=layer.id).update(funded=False)
+    live_layers.renew(opened.id)
+    without = risks()["LINE"]
+    assert without.layers_base_units == 0
+    assert without.probability > found["LINE"].probability
+    assert without.expected_base_units > found["LINE"].expected_base_units
+
+
+def test_measuring_together_gives_what_each_gets_alone() -> None:
+    clients, opened = world("LINE", "AMPLE", "OTHER", "SHORT")
+    live_layers.renew(opened.id)
+    cell = clients["LINE"].cell
+    models = live_layers._models(opened, [cell.id], {line.cell_id: line for line in cell.credit_lines.all()})
+    layer = Layer.objects.get(cell=cell)
+    model = models[cell.id]
+    assert model is not None
+    alone = layer_measures(model, 0.0, 3e6, live_layers.HORIZON_YEARS)
+    together = LayerRisk.objects.get(layer=layer)
+    assert together.expected_loss == alone.el
+    assert together.probability_first_loss == alone.pfl
+    assert set(risks()) == {"LINE", "AMPLE", "OTHER", "SHORT"}
+
+
+def test_more_margin_makes_uncovered_less_likely() -> None:
+    clients, opened = world("SHORT")
+    live_layers.renew(opened.id)
+    before = risks()["SHORT"]
+    clients["SHORT"].deposit(2 * MILLION)
+    live_layers.renew(opened.id)
+    after = risks()["SHORT"]
+    assert before.probability > after.probability
+    assert before.expected_base_units > after.expected_base_units
+
+
+def lapses(who: Client) -> None:
+    """Its call lapses and notice is given."""
+    calls.lapse_due(clock.now())
+    give_notice(who)
+
+
+def test_a_relationship_in_default_has_no_probability() -> None:
+    clients, opened = world("AMPLE", "NOTICED")
+    live_layers.renew(opened.id)
+    assert "NOTICED" in risks()
+    with_call = MarginState.objects.get(cell=clients["NOTICED"].cell)
+    assert with_call.headroom_base_units < 0
+    lapses(clients["NOTICED"])
+    later = tick(market(10, "94800"))
+    live_layers.renew(later.id)
+    assert set(risks()) == {"AMPLE"}
+
+
+def test_an_older_market_does_not_replace_a_newer_one() -> None:
+    _, opened = world("AMPLE")
+    later = tick(market(10, "94800"))
+    live_layers.renew(later.id)
+    live_layers.renew(opened.id)
+    assert UncoveredRisk.objects.get().tick_id == later.id
+
+
+def test_everybody_may_read_it_and_only_workers_write_it() -> None:
+    _, opened = world("AMPLE")
+    live_layers.renew(opened.id)
+    rights = "SELECT has_table_privilege(%s, 'risk_uncoveredrisk', %s)"
+    with connection.cursor() as cursor:
+        for right, granted in (("SELECT", True), ("INSERT", False), ("UPDATE", False)):
+            cursor.execute(rights, ["bulkhead_portal", right])
+            assert cursor.fetchone() == (granted,)
+        cursor.execute("SELECT relrowsecurity FROM pg_class WHERE relname = 'risk_uncoveredrisk'")
+        assert cursor.fetchone() == (False,), "the register shows everybody's"

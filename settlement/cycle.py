@@ -4,6 +4,7 @@ Tests and the replay's barrier use it; live, the same steps run in processes of 
 """
 
 import time
+from collections.abc import Callable
 
 from django.db.models.functions import Now
 
@@ -28,10 +29,17 @@ def unfinished() -> int:
     return instructions.count() + ChainLog.objects.filter(block__canonical=True, applied=False).count()
 
 
-def settle_all(*, max_rounds: int = 40, mine: Mine | None = demo_chain.mine, chain: Chain | None = None) -> int:
+def settle_all(
+    *,
+    max_rounds: int = 40,
+    mine: Mine | None = demo_chain.mine,
+    chain: Chain | None = None,
+    after_block: Callable[[], object] = lambda: None,
+) -> int:
     """Run rounds until nothing is unfinished and everything sent before the call is final; how many it took.
 
-    Refuses `not_settled` after `max_rounds`. Each round mines one block by `mine`, or waits for the miner's.
+    Refuses `not_settled` after `max_rounds`. Each round mines one block by `mine`, or waits for the miner's, and calls
+    `after_block` when what is newly final has been booked and reconciled.
     """
     chain = chain or default_chain()
     signers = {role: signer_for(role) for role in ("poster", "operator")}
@@ -46,6 +54,7 @@ def settle_all(*, max_rounds: int = 40, mine: Mine | None = demo_chain.mine, cha
         else:
             mine(chain)
         progress = watcher.step(chain)
+        after_block()
         if progress.finalized >= due and not unfinished():
             return number
     raise Refusal("not_settled", f"The chain has not caught up after {max_rounds} rounds.", unfinished=unfinished())

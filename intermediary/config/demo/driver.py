@@ -32,7 +32,8 @@ def tick_here(snapshot_id: str) -> None:
 class Driver:
     """A demo world and the means to take it through the replay. The caller starts the clock and binds the database.
 
-    `tick` makes the requirements of a stored snapshot (by its id) current before it returns.
+    `tick` makes the requirements of a stored snapshot (by its id) current before it returns; `after_block` is called
+    whenever blocks have become final and been reconciled.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class Driver:
         cast: world.Cast = world.DEMO,
         *,
         tick: Tick = tick_here,
+        after_block: Callable[[], object] = lambda: None,
         say: bootstrap.Say = lambda _line: None,
     ) -> None:
-        self.chain, self.feed, self.cast, self.tick = chain, feed, cast, tick
+        self.chain, self.feed, self.cast, self.tick, self.after_block = chain, feed, cast, tick, after_block
         self.builder = bootstrap.Builder(cast=cast, chain=chain, feed=feed, say=say)
 
     @property
@@ -79,7 +81,7 @@ class Driver:
         replay.deliver_all()
 
     def _settle(self) -> None:
-        cycle.settle_all(mine=mine, chain=self.chain)
+        cycle.settle_all(mine=mine, chain=self.chain, after_block=self.after_block)
 
     def _act(self) -> None:
         wallet.step(self.chain, self.cast, mine)

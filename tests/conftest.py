@@ -33,6 +33,12 @@ from intermediary.config.supervisor.state import StateDirectory
 from intermediary.config.supervisor.world import schema_hash
 
 TEMPLATE = "bulkhead_template"
+LONGEST_FIRST = ("test_october_10.py", "test_worked_example.py", "test_journey.py")  # minutes each
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin, so that no worker is left with one of them when the others have finished."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
 
 
 @dataclass(frozen=True)

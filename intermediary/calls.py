@@ -139,10 +139,10 @@ def clocks_stopped() -> bool:
     return ClockStop.objects.filter(ended_at=None).exists()
 
 
-def stop_clocks(reason: str) -> ClockStop:
-    """From now on no deadline passes; the running stop when there is one."""
+def stop_clocks(reason: str, *, since: datetime | None = None) -> ClockStop:
+    """From `since` (now) on no deadline passes; the running stop when there is one."""
     running = ClockStop.objects.filter(ended_at=None).first()
-    return running or ClockStop.objects.create(started_at=clock.now(), reason=reason)
+    return running or ClockStop.objects.create(started_at=since or clock.now(), reason=reason)
 
 
 def resume_clocks() -> list[ClockStop]:

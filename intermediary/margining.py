@@ -6,6 +6,7 @@ credited here and nowhere else; there is no state of the platform in which they 
 is not sent unasked: it lies in the client's own vault and is free to withdraw.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -188,10 +189,10 @@ def free_margin(cell_id: UUID) -> int:
     return held_after_haircut(cell_id, valuation.id if valuation else None) - required
 
 
-def stop_clocks(reason: str) -> ClockStop:
-    """The platform cannot see deposits: deadlines stand still (D7)."""
+def stop_clocks(reason: str, *, since: datetime | None = None) -> ClockStop:
+    """The platform cannot see deposits, and could not from `since` on: deadlines stand still (D7)."""
     with transaction.atomic():
-        return calls.stop_clocks(reason)
+        return calls.stop_clocks(reason, since=since)
 
 
 def resume_clocks() -> list[ClockStop]:

@@ -17,7 +17,6 @@ from intermediary.errors import Refusal
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5  # of a loop that missed its notice; the chain itself makes a block a second at most
-BLIND_SECONDS = 30.0  # without the chain, after which deposits may have been missed and clocks stand still
 
 
 class Stopped:
@@ -32,20 +31,17 @@ class Stopped:
         self.asked = True
 
 
-def run(step: Callable[[], object], *, listen: bool, on_blind: Callable[[float], None] | None = None) -> None:
-    """Repeat `step` until stopped. A silent chain is waited for; `on_blind` is told for how many seconds (0: it is
-    back). With `listen`, a notice of new instructions ends the wait early."""
-    stopped, seen = Stopped(), time.monotonic()
+def run(step: Callable[[], object], *, listen: bool) -> None:
+    """Repeat `step` until stopped. A silent chain is waited for. With `listen`, a notice of new instructions ends the
+    wait early."""
+    stopped = Stopped()
     while not stopped.asked:
         try:
             step()
-            seen = time.monotonic()
         except Refusal as error:
             if error.code != "chain_unreachable":
                 raise
             log.warning("%s", error)
-        if on_blind is not None:
-            on_blind(time.monotonic() - seen)
         _wait(listen)
 
 

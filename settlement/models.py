@@ -205,6 +205,17 @@ class ChainBlock(Row):
         indexes = [models.Index(fields=["finalized", "number"])]
 
 
+class Lookout(models.Model):
+    """When the watcher last read the chain to its head (`settlement.lookout`): one row, absent until it first did."""
+
+    only_row = models.BooleanField(primary_key=True, default=True)
+    seen_at = models.DateTimeField(help_text="wall clock")
+    at = models.DateTimeField(help_text="platform time of that moment")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="lookout_is_one_row", condition=Q(only_row=True))]
+
+
 class ChainLog(Row):
     """One event that concerns us, provisional until its block is final, then applied to the ledger once."""
 

@@ -1,0 +1,36 @@
+"""Clocks of margin calls stand still while the platform cannot see deposits, be the chain or its watcher silent (D7).
+
+The watcher notes that it sees; whoever looks at the clock stops the clocks when the note is old, before anything may
+lapse; the watcher lets them run again once it has read what it missed. A stop begins at the moment of the last look.
+"""
+
+from django.db import connection, transaction
+
+from intermediary import margining
+from intermediary.models import ClockStop
+from settlement import lookout
+
+BLIND_SECONDS = 30.0  # two missed blocks of a slow chain; a deposit may lie there unseen after that
+REASON = "deposits could not be seen: the chain or its watcher did not answer"
+_LOCK = 7_301_977  # any number of our own: a stop is made by one process at a time
+
+
+def stop_clocks_unless_seen() -> None:
+    """Stop the clocks when the last look at the chain is more than half a minute old. For whoever lets calls lapse."""
+    since = lookout.unseen_since(BLIND_SECONDS)
+    if since is None or _standing():
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        margining.stop_clocks(REASON, since=since)
+
+
+def seen() -> None:
+    """The chain has just been read to its head: note it, and let the clocks run that stood still for this reason."""
+    lookout.note()
+    if _standing():
+        margining.resume_clocks()
+
+
+def _standing() -> bool:
+    return ClockStop.objects.filter(ended_at=None, reason=REASON).exists()

@@ -9,13 +9,14 @@ with its reason.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
 from intermediary.errors import Refusal
@@ -46,7 +47,13 @@ def open_tick(snapshot_id: str, shards: int) -> Tick:
     existing = Tick.objects.filter(snapshot_id=snapshot_id).first()
     if existing is not None:
         return existing
-    snapshot = load_snapshot(snapshot_id)
+    try:
+        return _open(load_snapshot(snapshot_id), snapshot_id, shards)
+    except IntegrityError:  # asked twice, and the other was first
+        return Tick.objects.get(snapshot_id=snapshot_id)
+
+
+def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int) -> Tick:
     universe = load_universe()
     with transaction.atomic(durable=True):
         valuation = trading.record_valuation(
@@ -97,10 +104,34 @@ def cells_of_shard(number: int, of: int) -> list[UUID]:
 
 
 def run_shard(tick_id: UUID, number: int) -> None:
-    """Settle and assess the relationships of one shard, then record it as done; harmless when repeated."""
-    shard = TickShard.objects.select_related("tick__valuation").get(tick_id=tick_id, number=number)
-    if shard.done_at is not None:
-        return
+    """Settle and assess the relationships of one shard, then record it as done.
+
+    Harmless when repeated, and left to whoever is at it: so a wake-up may be sent again on the mere suspicion that the
+    first was lost.
+    """
+    with _alone_on(tick_id, number) as alone:
+        shard = TickShard.objects.select_related("tick__valuation").get(tick_id=tick_id, number=number)
+        if alone and shard.done_at is None:
+            _run(shard)
+
+
+@contextmanager
+def _alone_on(tick_id: UUID, number: int) -> Iterator[bool]:
+    """Whether no other session works on this shard. The claim goes with the session, however that ends."""
+    key = [f"shard {tick_id} {number}"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", key)
+        alone: bool = cursor.fetchone()[0]
+    try:
+        yield alone
+    finally:
+        if alone and connection.connection is not None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", key)
+
+
+def _run(shard: TickShard) -> None:
+    tick_id, number = shard.tick_id, shard.number
     cell_ids = cells_of_shard(number, shard.of)
     refused = _renew(shard.tick, cell_ids)
     with transaction.atomic(durable=True):

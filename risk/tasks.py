@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import current_app, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_init
 from django.db import DatabaseError, connections
 
@@ -19,7 +20,7 @@ SHARDS = 2  # one for each worker process of a two-core machine; the results do 
 
 @shared_task(name="risk.open_tick")
 def open_tick(snapshot_id: str) -> None:
-    """Value the market officially and hand out the shards of the relationships."""
+    """Value the market officially and hand out the shards of the relationships; repeated, those that are not done."""
     from risk import engine
 
     tick = engine.open_tick(snapshot_id, SHARDS)
@@ -27,7 +28,7 @@ def open_tick(snapshot_id: str) -> None:
         run_shard.delay(str(tick.id), shard.number)
 
 
-@shared_task(name="risk.run_shard")
+@shared_task(name="risk.run_shard", autoretry_for=(SoftTimeLimitExceeded,), max_retries=3, default_retry_delay=1)
 def run_shard(tick_id: str, number: int) -> None:
     """Renew the requirements of one part of the relationships."""
     from risk import engine

@@ -11,11 +11,14 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
+import redis
 from django.db import connection, transaction
 from django.db.models import Model
 
 from intermediary import calls, clock, credit, defaults, ledger, ports, trading
+from intermediary.config.celery import app
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
@@ -35,7 +38,7 @@ from intermediary.models import (
     Position,
     VariationPayment,
 )
-from risk import engine
+from risk import engine, tasks
 from risk.book import load_universe
 from risk.models import RequirementRecord, Tick, TickShard
 from tests.intermediary import default_world
@@ -281,3 +284,36 @@ def test_an_older_market_changes_nothing(clients: dict[str, Client]) -> None:
     before = rows()
     engine.run_shard(opened.id, 0)
     assert rows() == before
+
+
+def test_a_shard_that_another_session_is_at_is_left_to_it(clients: dict[str, Client], postgres_admin_url: str) -> None:
+    opened = engine.open_tick(market(10, "94900"), 1)
+    shard = TickShard.objects.filter(tick=opened)
+    with psycopg.connect(clone_url(postgres_admin_url)) as another:
+        another.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"shard {opened.id} 0"])
+        engine.run_shard(opened.id, 0)
+        assert shard.get().done_at is None
+    engine.run_shard(opened.id, 0)
+    assert shard.get().done_at is not None
+
+
+def clone_url(admin_url: str) -> str:
+    """The administrator's address of the database that this test works in: locks belong to one database."""
+    return admin_url.rpartition("/")[0] + "/" + str(connection.settings_dict["NAME"])
+
+
+def test_a_tick_that_is_asked_for_again_hands_out_what_is_not_done(
+    clients: dict[str, Client], valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker lost, by its time limit or with the broker, is found by asking again; what is done is left."""
+    monkeypatch.setattr(app.conf, "broker_url", valkey_url)
+    queue = redis.Redis.from_url(valkey_url)
+    queue.delete("risk")
+    snapshot_id = market(10, "94900")
+    tasks.open_tick(snapshot_id)
+    assert queue.llen("risk") == tasks.SHARDS
+    queue.delete("risk")
+    engine.run_shard(Tick.objects.get(snapshot_id=snapshot_id).id, 0)
+    tasks.open_tick(snapshot_id)
+    assert queue.llen("risk") == tasks.SHARDS - 1
+    queue.delete("risk")

@@ -3,8 +3,10 @@
 import logging
 import signal
 import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from math import inf
 from types import FrameType
 from typing import Any
 
@@ -18,11 +20,24 @@ from intermediary.config.celery import app
 from intermediary.config.models import Replay
 from intermediary.config.supervisor.world import WISH
 from risk.market.feeds import Feed, open_feed
-from risk.models import Tick
+from risk.models import Snapshot, Tick
+from settlement import lookout
 
 logger = logging.getLogger(__name__)
 FASTEST_SECONDS_A_BAR = Decimal("0.1")  # a rate needs a divisor
 POLL_SECONDS = 0.1  # well under the shortest pace, long enough to cost nothing
+# A wake-up may be lost (the broker keeps nothing on disk) or have failed. A tick takes a second or two; a repeated
+# wake-up for work that is done, or that another worker is at, costs nothing.
+ASK_AGAIN_SECONDS = 20.0
+WATCHER_SECONDS = 5.0  # it looks twice a second; time does not pass while a deposit might lie unseen
+
+
+@dataclass
+class Memory:
+    """What this process has done already. Nothing of it is needed to go on after a restart."""
+
+    marked: set[str] = field(default_factory=set)  # ticks after which layers and notes were renewed
+    asked_at: float = -inf  # when a tick was last asked for; monotonic
 
 
 class Command(BaseCommand):
@@ -31,17 +46,17 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _stop)
         feed = open_feed(settings.MARKET_HISTORY_DIR)
-        worked_through: set[str] = set()
+        memory = Memory()
         while True:
             control = Replay.objects.first()
             if control is None:
                 time.sleep(1)  # the world is still being built
                 continue
-            step(feed, control, worked_through)
+            step(feed, control, memory)
             time.sleep(POLL_SECONDS)
 
 
-def step(feed: Feed, control: Replay, done: set[str]) -> None:
+def step(feed: Feed, control: Replay, memory: Memory) -> None:
     """Look once: hold the clock, wait for the barrier, let some time pass, or offer the next bar."""
     if control.fresh_world_wanted:
         _ask_for_a_fresh_world(control)
@@ -49,7 +64,8 @@ def step(feed: Feed, control: Replay, done: set[str]) -> None:
     if control.state == Replay.State.PAUSED:
         _hold_the_clock()
         return
-    _mark_layers_and_notes(control, done)
+    _mark_layers_and_notes(control, memory)
+    _ask_again(control, memory)
     upcoming = replay.next_bar(feed, control)
     if upcoming is None and replay.barrier(control.bar_at) is None:
         _end(control)
@@ -66,13 +82,28 @@ def step(feed: Feed, control: Replay, done: set[str]) -> None:
         snapshot, following = upcoming
         logger.info("bar %s (%s)", snapshot.as_of.isoformat(), snapshot.source)
         snapshot_id = replay.offer(snapshot, following)
-        app.send_task("risk.open_tick", [snapshot_id])
+        _ask_for_tick(snapshot_id, memory)
 
 
-def _mark_layers_and_notes(control: Replay, done: set[str]) -> None:
+def _ask_for_tick(snapshot_id: str, memory: Memory) -> None:
+    app.send_task("risk.open_tick", [snapshot_id], expires=ASK_AGAIN_SECONDS)
+    memory.asked_at = time.monotonic()
+
+
+def _ask_again(control: Replay, memory: Memory) -> None:
+    """Ask once more for a tick that is not done in time: the replay would wait for a lost wake-up for ever."""
+    if time.monotonic() - memory.asked_at < ASK_AGAIN_SECONDS:
+        return
+    undone = Snapshot.objects.filter(as_of=control.bar_at, tick__done_at=None).first()
+    if undone is not None:
+        logger.info("asking again for the requirements of %s", control.bar_at.isoformat())
+        _ask_for_tick(undone.id, memory)
+
+
+def _mark_layers_and_notes(control: Replay, memory: Memory) -> None:
     tick = Tick.objects.filter(valuation__as_of=control.bar_at, done_at__isnull=False).first()
-    if tick is not None and str(tick.id) not in done:
-        done.add(str(tick.id))
+    if tick is not None and str(tick.id) not in memory.marked:
+        memory.marked.add(str(tick.id))
         app.send_task("risk.renew_layers", [str(tick.id)])
         app.send_task("bonds.remark", [str(tick.id)])
 
@@ -82,6 +113,8 @@ def _waits_for(control: Replay, now: datetime) -> str | None:
     waiting = replay.barrier(control.bar_at)
     if waiting is not None:
         return waiting.reason
+    if lookout.unseen_since(WATCHER_SECONDS) is not None:
+        return "the chain is read"
     if control.wallets_looked_at is None or control.wallets_looked_at < now:
         return "clients look at their calls"
     before = replay.footprint()

@@ -1,8 +1,8 @@
 """What must hold at every final block of a run, whatever is under way: read off the tables, offenders named.
 
 Each function is one invariant of the rulebook. They look at the money as it stands now: what has been instructed and is
-not final yet stands in `in_transit`, so a check between two blocks sees it too. That no entry touches two cells (I3) cannot
-be looked for here: such an entry cannot be written down, and tests of the ledger try.
+not final yet stands in `in_transit`, so a check between two blocks sees it too. No entry can touch two cells (I3): that
+is not looked for here, the tests of the ledger try to write one.
 """
 
 from collections import defaultdict

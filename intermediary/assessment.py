@@ -85,7 +85,7 @@ class Part:
     threshold: Mapping[UUID, int]
     holdings: Mapping[UUID, Mapping[str, int]]
     vaults: Mapping[UUID, Sequence[Vault]]
-    calls: Mapping[UUID, StandingCall]
+    calls: Mapping[tuple[UUID, str], StandingCall]
     troubled: frozenset[UUID]
     in_default: frozenset[UUID]
     later: frozenset[UUID]
@@ -160,6 +160,7 @@ def _is_quiet(part: Part, state: MarginState) -> bool:
         and _is_settled(part, cell.id)
         and _keeps_its_rights(part, cell, passed=bool(state.admission["passed"]))
         and _keeps_its_call(part, state)
+        and _keeps_its_coverage_call(part, state)
         and _keeps_its_locks(part, state)
     )
 
@@ -177,7 +178,7 @@ def _keeps_its_rights(part: Part, cell: Cell, *, passed: bool) -> bool:
 
 
 def _keeps_its_call(part: Part, state: MarginState) -> bool:
-    terms, call = part.terms[state.cell_id], part.calls.get(state.cell_id)
+    terms = part.terms[state.cell_id]
     missing = state.required_base_units - state.held_base_units
     decision = csa(
         state.exposure_base_units,
@@ -188,6 +189,17 @@ def _keeps_its_call(part: Part, state: MarginState) -> bool:
         terms.rounding_unit_base_units,
     )
     delivery = decision.amount_base_units if isinstance(decision, Delivery) else None
+    return _stays(part.calls.get((state.cell_id, MarginCall.Kind.MARGIN)), missing, delivery, terms)
+
+
+def _keeps_its_coverage_call(part: Part, state: MarginState) -> bool:
+    terms, missing = part.terms[state.cell_id], calls.coverage_missing(state.admission)
+    call = part.calls.get((state.cell_id, MarginCall.Kind.COVERAGE))
+    return _stays(call, missing, calls.delivery_of(missing, terms), terms)
+
+
+def _stays(call: StandingCall | None, missing: int, delivery: int | None, terms: Terms) -> bool:
+    """Whether `calls.renew` would do nothing."""
     if call is None:
         return not delivery
     wanted = calls.asked_for(missing, delivery, terms)
@@ -278,15 +290,16 @@ def _thresholds(cells: Collection[Cell], troubled: frozenset[UUID]) -> dict[UUID
     return {cell.id: 0 if cell.id in without else lines.get(cell.id, 0) for cell in cells}
 
 
-def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[UUID, StandingCall]]:
-    """Who has a lapsed call, and each relationship's `calls.current`."""
+def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[tuple[UUID, str], StandingCall]]:
+    """Who has a lapsed call, and each relationship's `calls.current` of each kind."""
     pending = MarginCall.objects.filter(cell_id__in=cell_ids, state__in=calls.PENDING_STATES).order_by("id")
-    lapsed, standing = set(), {}
+    lapsed: set[UUID] = set()
+    standing: dict[tuple[UUID, str], StandingCall] = {}
     for call in pending.annotate(unmet=Sum("increments__unmet_base_units")):
         if call.state == MarginCall.State.LAPSED:
             lapsed.add(call.cell_id)
         if call.direction == MarginCall.Direction.DELIVERY:
-            standing[call.cell_id] = StandingCall(call.state, int(call.unmet or 0))
+            standing[call.cell_id, call.kind] = StandingCall(call.state, int(call.unmet or 0))
     return frozenset(lapsed), standing
 
 

@@ -1,18 +1,20 @@
 """Margin calls and their clocks.
 
-One call is open at a time. When the market asks for more, the call grows by an increment with a deadline of its own,
-so an earlier amount is neither extended nor shortened; when it asks for less, the newest increment shrinks first.
-Deposits meet the oldest increment first. Deadlines are platform time, and stand still while the platform cannot see
-deposits (D7): `stop_clocks` and `resume_clocks` belong to whoever watches the chain.
+One call of a kind is open at a time: one for margin, and one for coverage while the existing book fails the admission
+test (D2); what is delivered serves both, so it meets both. When the market asks for more, a call grows by an increment
+with a deadline of its own, so an earlier amount is neither extended nor shortened; when it asks for less, the newest
+increment shrinks first. Deposits meet the oldest increment first. Deadlines are platform time, and stand still while
+the platform cannot see deposits (D7): `stop_clocks` and `resume_clocks` belong to whoever watches the chain.
 
 A lapsed call is not joined by a new one: the relationship can still deliver what is due until notice is given, and
 everything that is missing then belongs to the default. Every change is a `CallEvent` that carries the state and the
 amount still to be delivered after it, so that the events alone rebuild the call (W6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -24,13 +26,13 @@ from intermediary.models import CallEvent, CallIncrement, Cell, ClockStop, Defau
 from intermediary.money import from_base_units, round_up
 from intermediary.terms import Terms
 
-State = MarginCall.State
+State, Kind = MarginCall.State, MarginCall.Kind
 PENDING_STATES = (*MarginCall.OPEN_STATES, State.LAPSED)
 
 
-def current(cell_id: UUID) -> MarginCall | None:
-    """The call that still asks for margin: open, or lapsed without notice yet."""
-    found = MarginCall.objects.filter(cell_id=cell_id, direction=MarginCall.Direction.DELIVERY)
+def current(cell_id: UUID, kind: MarginCall.Kind = Kind.MARGIN) -> MarginCall | None:
+    """The call of this kind that still asks for margin: open, or lapsed without notice yet."""
+    found = MarginCall.objects.filter(cell_id=cell_id, direction=MarginCall.Direction.DELIVERY, kind=kind)
     return found.filter(state__in=PENDING_STATES).first()
 
 
@@ -40,19 +42,26 @@ def unmet(call: MarginCall) -> int:
 
 
 def renew(
-    *, cell_id: UUID, valuation: Valuation, missing_base_units: int, delivery_base_units: int | None, terms: Terms
+    *,
+    cell_id: UUID,
+    valuation: Valuation,
+    missing_base_units: int,
+    delivery_base_units: int | None,
+    terms: Terms,
+    kind: MarginCall.Kind = Kind.MARGIN,
 ) -> MarginCall | None:
     """Bring the call in line with a new requirement; the caller holds the cell's lock.
 
-    `missing` is required less held; `delivery` the Delivery Amount, None below the minimum transfer. A first call
-    needs a Delivery Amount; a call that is open stays for what is missing, even below the minimum transfer.
+    `missing` is required less held, or what the admission test is short of; `delivery` the amount to deliver for it,
+    None below the minimum transfer. A first call needs one; a call that is open stays for what is missing, even below
+    the minimum transfer.
     """
     assert connection.in_atomic_block, "a call belongs to a transaction"
     if DefaultCase.objects.filter(cell_id=cell_id).exclude(state__in=["CURED", "CLOSED"]).exists():
         return None
-    call = current(cell_id)
+    call = current(cell_id, kind)
     if call is None:
-        return _issue(cell_id, valuation, delivery_base_units, terms) if delivery_base_units else None
+        return _issue(cell_id, kind, valuation, delivery_base_units, terms) if delivery_base_units else None
     if missing_base_units <= 0:
         _close(call, State.SETTLED if call.state == State.LAPSED else State.NETTED, "the market came back")
         return call
@@ -70,12 +79,29 @@ def stands(state: str, unmet_base_units: int, wanted_base_units: int) -> bool:
     return wanted_base_units == unmet_base_units or (wanted_base_units > unmet_base_units and state == State.LAPSED)
 
 
-def apply_value(*, cell_id: UUID, value_base_units: int) -> MarginCall | None:
-    """A deposit arrived: meet increments, the oldest first. The caller holds the cell's lock."""
+def delivery_of(missing_base_units: int, terms: Terms) -> int | None:
+    """What is called for when this much is missing: rounded up to the unit, None below the minimum transfer."""
+    if missing_base_units <= 0 or missing_base_units < terms.minimum_transfer_base_units:
+        return None
+    return round_up(Decimal(missing_base_units), terms.rounding_unit_base_units)
+
+
+def coverage_missing(admission: Mapping[str, Any]) -> int:
+    """Settlement base units of margin that the admission test of the existing book is short of (D2); 0: it passes."""
+    return int(admission.get("repair", 0))
+
+
+def apply_value(*, cell_id: UUID, value_base_units: int) -> None:
+    """A deposit arrived: it counts for each call. The caller holds the cell's lock."""
     assert connection.in_atomic_block, "a deposit belongs to a transaction"
-    call = current(cell_id)
-    if call is None or value_base_units <= 0:
-        return call
+    for kind in Kind:
+        call = current(cell_id, kind)
+        if call is not None and value_base_units > 0:
+            _meet(call, value_base_units)
+
+
+def _meet(call: MarginCall, value_base_units: int) -> None:
+    """Increments are met by a deposit, the oldest first."""
     left = value_base_units
     for increment in _unmet_increments(call):
         met = min(left, increment.unmet_base_units)
@@ -85,7 +111,6 @@ def apply_value(*, cell_id: UUID, value_base_units: int) -> MarginCall | None:
         _close(call, State.SETTLED, "delivered")
     else:
         _refresh(call, f"delivered {_in_tokens(value_base_units - left)}")
-    return call
 
 
 def agree(*, user: User, call_id: UUID) -> MarginCall:
@@ -113,17 +138,20 @@ def pledge(*, user: User, call_id: UUID, amount_base_units: int) -> MarginCall:
 
 
 def lapse_due(now: datetime) -> list[MarginCall]:
-    """Lapse every open call with an increment that was due by `now` and is not met; none while clocks stand still.
+    """Lapse every open call with an increment that was due by `now` and is not met; none while clocks stand still, nor
+    of a relationship in default, whose case says what follows.
 
     A lapsed relationship takes no new risk. Deposits, withdrawals of free margin and every other cell go on.
     """
     assert connection.in_atomic_block, "a lapse belongs to a transaction"
     if clocks_stopped():
         return []
+    in_default = DefaultCase.objects.exclude(state__in=["CURED", "CLOSED"]).values("cell")
     due = MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES, deliver_by__lte=now)
+    due = due.exclude(cell__in=in_default)
     cells = ledger.lock_cells(due.values_list("cell_id", flat=True))
     lapsed = []
-    for call in MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES, cell_id__in=cells, deliver_by__lte=now):
+    for call in due.filter(cell_id__in=cells):
         _move(call, State.LAPSED, "not delivered in time")
         events.emit(events.CALL_LAPSED, cell_id=call.cell_id, call_id=str(call.id))
         cell = cells[call.cell_id]
@@ -168,10 +196,10 @@ def _extend(stop: ClockStop, now: datetime) -> None:
         _refresh(call, f"clock stood still: {stop.reason}"[:200])
 
 
-def _issue(cell_id: UUID, valuation: Valuation, amount: int, terms: Terms) -> MarginCall:
+def _issue(cell_id: UUID, kind: MarginCall.Kind, valuation: Valuation, amount: int, terms: Terms) -> MarginCall:
     deliver_by = clock.now() + terms.time_to_deliver
     call = MarginCall.objects.create(
-        cell_id=cell_id, amount_base_units=amount, valuation=valuation, deliver_by=deliver_by
+        cell_id=cell_id, kind=kind, amount_base_units=amount, valuation=valuation, deliver_by=deliver_by
     )
     _increment(call, amount, terms.time_to_deliver)
     _record(call, "", "issued")

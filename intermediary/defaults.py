@@ -103,7 +103,8 @@ def give_notice(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str
         claim_base_units=claims.get(ledger.settlement_asset().code, 0),
     )
     record(case, before="", note="Default notice given.", claims=claims)
-    _mark_call(call, MarginCall.State.DEFAULT_NOTICE, "Default notice given.")
+    for lapsed in MarginCall.objects.filter(cell=cell, state=MarginCall.State.LAPSED):
+        _mark_call(lapsed, MarginCall.State.DEFAULT_NOTICE, "Default notice given.")
     if cell.state == Cell.State.OPEN:
         cell.state = Cell.State.NO_NEW_RISK
         cell.save(update_fields=["state"])

@@ -101,8 +101,9 @@ def assess(
 ) -> MarginState:
     """Renew one relationship's requirement at a valuation and act on it; harmless when repeated.
 
-    A valuation older than the one that stands is ignored. `admission["passed"]` false stops new risk, true allows it
-    again unless a call has lapsed or a default lives. A defaulted relationship is recorded, not called.
+    A valuation older than the one that stands is ignored. `admission["passed"]` false stops new risk and calls for
+    what would repair the test (D2), true allows new risk again unless a call has lapsed or a default lives. A defaulted
+    relationship is recorded, not called.
     """
     assert connection.in_atomic_block, "a requirement belongs to a transaction"
     cell = ledger.lock_cells([cell_id])[cell_id]
@@ -146,6 +147,15 @@ def assess(
         missing_base_units=required - held,
         delivery_base_units=decision.amount_base_units if isinstance(decision, Delivery) else None,
         terms=terms,
+    )
+    repair = calls.coverage_missing(admission)
+    calls.renew(
+        cell_id=cell_id,
+        valuation=valuation,
+        missing_base_units=repair,
+        delivery_base_units=calls.delivery_of(repair, terms),
+        terms=terms,
+        kind=MarginCall.Kind.COVERAGE,
     )
     vaults.require(cell_id=cell_id, required=required, holdings=holdings, terms=terms, valuation=valuation)
     _follow_admission(cell, passed=bool(admission["passed"]))

@@ -57,8 +57,8 @@ class DefaultEvent(Row):
 
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
     case = models.ForeignKey(DefaultCase, models.PROTECT, related_name="events")
-    before = models.CharField(max_length=10, blank=True)
-    after = models.CharField(max_length=10)
+    before = models.CharField(max_length=10, blank=True, choices=DefaultCase.State.choices)
+    after = models.CharField(max_length=10, choices=DefaultCase.State.choices)
     note = models.CharField(max_length=300)
     data = models.JSONField(default=dict)
 

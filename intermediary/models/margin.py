@@ -35,11 +35,16 @@ class MarginState(Row):
 
 
 class MarginCall(Row):
-    """A demand for margin (DELIVERY) or its coverage. One open call per relationship and direction."""
+    """A demand for margin: what the agreement requires (MARGIN), or what the admission test of the existing book is
+    short of (COVERAGE, D2). One open call per relationship, direction and kind."""
 
     class Direction(models.TextChoices):
         DELIVERY = "DELIVERY", "Deliver to the vault"
         RETURN = "RETURN", "Returned to the client"
+
+    class Kind(models.TextChoices):
+        MARGIN = "MARGIN", "Margin call"
+        COVERAGE = "COVERAGE", "Coverage call"
 
     class State(models.TextChoices):
         ISSUED = "ISSUED", "Issued"
@@ -54,6 +59,7 @@ class MarginCall(Row):
 
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="calls")
     direction = models.CharField(max_length=8, choices=Direction.choices, default=Direction.DELIVERY)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.MARGIN)
     state = models.CharField(max_length=14, choices=State.choices, default=State.ISSUED)
     amount_base_units = BaseUnitsField(help_text="Delivery Amount now, all increments together")
     valuation = models.ForeignKey(Valuation, models.PROTECT)
@@ -65,7 +71,7 @@ class MarginCall(Row):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["cell", "direction"],
+                fields=["cell", "direction", "kind"],
                 condition=Q(state__in=["ISSUED", "AGREED", "PLEDGED"]),
                 name="one_open_call",
             )
@@ -95,8 +101,8 @@ class CallEvent(Row):
 
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
     call = models.ForeignKey(MarginCall, models.PROTECT, related_name="events")
-    before = models.CharField(max_length=14, blank=True)
-    after = models.CharField(max_length=14)
+    before = models.CharField(max_length=14, blank=True, choices=MarginCall.State.choices)
+    after = models.CharField(max_length=14, choices=MarginCall.State.choices)
     amount_base_units = BaseUnitsField(default=0)
     note = models.CharField(max_length=200)
 

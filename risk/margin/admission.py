@@ -15,18 +15,22 @@ from intermediary.money import multiply_exactly, round_down, round_up
 from risk.margin.stress import StressScenario
 
 BPS = Decimal(10_000)
+DOLLAR = Decimal(1)
+TOKEN_PLACES = 10**6  # a stressed price of the settlement token has no more places
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioOutcome:
     """One scenario in base units: `position_loss` of the positions at the stressed price (negative: a gain),
-    `close_out_cost` of replacing them, `collateral_value` that the held margin then realises, without haircuts."""
+    `close_out_cost` of replacing them, `collateral_value` that the held margin then realises, without haircuts, and
+    `token_value`, what one more settlement token would realise, of one dollar."""
 
     name: str
     title: str
     position_loss: int
     close_out_cost: int
     collateral_value: int
+    token_value: Decimal = DOLLAR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,11 @@ class AdmissionRow:
     net_loss: int
     short_by: int
 
+    @property
+    def repair(self) -> int:
+        """Settlement tokens (base units, rounded up) that, held as margin, would make this scenario fit."""
+        return -(-self.short_by * TOKEN_PLACES // int(self.outcome.token_value * TOKEN_PLACES))
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdmissionDecision:
@@ -62,6 +71,11 @@ class AdmissionDecision:
     binding: AdmissionRow
     rows: tuple[AdmissionRow, ...]
     resources: Resources
+
+    @property
+    def repair(self) -> int:
+        """Settlement tokens (base units) that, held as margin, would make every scenario fit; 0 when all do."""
+        return max(row.repair for row in self.rows)
 
     def as_data(self) -> dict[str, Any]:
         """The numbers of the decision for a refusal, a page or an audit row: names, ints in base units, one bool."""
@@ -79,6 +93,7 @@ class AdmissionDecision:
             "tail": self.resources.tail,
             "senior_retention": self.resources.senior_retention,
             "short_by": self.binding.short_by,
+            "repair": self.repair,
         }
 
 
@@ -123,7 +138,7 @@ def linear_outcome(
         worse = 1 - slip if quantity > 0 else 1 + slip
         price = multiply_exactly(scenario.stressed_mark(coin, marks[coin]), worse)
         loss += multiply_exactly(quantity, marks[coin] - price)
-    value = multiply_exactly(cash, min(scenario.peg, Decimal(1)))
+    value = multiply_exactly(cash, min(scenario.peg, DOLLAR))
     for coin, quantity in collateral.items():
         value += multiply_exactly(quantity, scenario.stressed_mark(coin, marks[coin]), 1 - slip)
     return ScenarioOutcome(
@@ -132,4 +147,5 @@ def linear_outcome(
         position_loss=round_up(loss.scaleb(decimals)),
         close_out_cost=round_up(scenario.fixed_cost_usd.scaleb(decimals)),
         collateral_value=round_down(value.scaleb(decimals)),
+        token_value=min(scenario.peg, DOLLAR),
     )

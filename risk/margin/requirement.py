@@ -6,6 +6,7 @@ further, and the scenario losses themselves. Losses are positive USD floats; mon
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from intermediary.money import amount_from_float, requirement_from_float
 from risk.margin.addons import close_out_cost, jump_requirement
-from risk.margin.admission import ScenarioOutcome
+from risk.margin.admission import DOLLAR, ScenarioOutcome
 from risk.margin.kernels import grouped_losses, sparse_losses
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
@@ -97,6 +98,7 @@ class RequirementBatch:
                 float(self.stress_cost[account, index]),
                 float(self.stress_collateral[account, index]),
                 decimals,
+                min(item.peg, DOLLAR),
             )
             for index, item in enumerate(self.matrices.ruleset.stress)
         ]
@@ -255,11 +257,20 @@ def _stress_collateral(collateral: Positions | None, value: Floats, matrices: Ri
     return stressed
 
 
-def _outcome(name: str, title: str, loss: float, cost: float, collateral: float, decimals: int) -> ScenarioOutcome:
+def _outcome(
+    name: str,
+    title: str,
+    loss: float,
+    cost: float,
+    collateral: float,
+    decimals: int,
+    token_value: Decimal = DOLLAR,
+) -> ScenarioOutcome:
     return ScenarioOutcome(
         name=name,
         title=title,
         position_loss=requirement_from_float(loss, decimals),
         close_out_cost=requirement_from_float(cost, decimals),
         collateral_value=amount_from_float(collateral, decimals),
+        token_value=token_value,
     )

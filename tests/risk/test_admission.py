@@ -118,3 +118,26 @@ def test_one_scenario_that_does_not_fit_refuses_the_line() -> None:
     fits = replace(example(), name="fits", position_loss=0)
     assert not assess([fits, example("60000")], LAYERS).passed
     assert assess([fits, example()], LAYERS).passed
+
+
+def test_the_repair_is_exactly_what_is_missing_of_margin() -> None:
+    short = assess([example("60000")], LAYERS)
+    assert short.repair == short.binding.short_by > 0
+    mended = replace(short.binding.outcome, collateral_value=short.binding.outcome.collateral_value + short.repair)
+    assert assess([mended], LAYERS).passed
+    assert assess([replace(mended, collateral_value=mended.collateral_value - 1)], LAYERS).repair == 1
+    assert assess([example()], LAYERS).repair == 0
+
+
+def test_a_broken_peg_needs_more_tokens_and_may_ask_for_the_most() -> None:
+    low = replace(example("60000"), name="peg_break", token_value=Decimal("0.90"), collateral_value=10**6)
+    worse = replace(example("60000"), collateral_value=0)
+    decision = assess([low, worse], LAYERS)
+    assert decision.binding.outcome.name == worse.name, "the larger loss"
+    assert decision.repair == low_tokens(decision.rows[0].short_by) > decision.binding.short_by
+    assert decision.as_data()["repair"] == decision.repair
+
+
+def low_tokens(short_by: int) -> int:
+    """At 0.90 dollars a token, rounded up."""
+    return -(-short_by * 10 // 9)

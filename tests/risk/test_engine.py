@@ -161,7 +161,7 @@ TABLES: dict[type[Model], tuple[str, ...]] = {
         "required_base_units", "held_base_units", "ruleset_hash", "breakdown", "admission",
     ),
     MarginPoint: ("valuation_id", "required_base_units", "held_base_units", "exposure_base_units"),
-    MarginCall: ("state", "direction", "amount_base_units", "valuation_id", "pledged_base_units"),
+    MarginCall: ("state", "direction", "kind", "amount_base_units", "valuation_id", "pledged_base_units"),
     CallIncrement: ("amount_base_units", "unmet_base_units"),
     CallEvent: ("before", "after", "amount_base_units", "note"),
     ChainInstruction: (
@@ -212,11 +212,12 @@ def test_many_at_once_get_the_rows_that_each_gets_alone(clients: dict[str, Clien
 def assert_the_world_holds_every_kind_of_relationship() -> None:
     """What the comparison is worth: each way through the tick is taken by somebody."""
     pending = MarginCall.objects.filter(state__in=calls.PENDING_STATES)
-    assert dict(pending.values_list("cell__code", "state")) == {
+    assert dict(pending.filter(kind="MARGIN").values_list("cell__code", "state")) == {
         "SHORT": "ISSUED",
         "CALLED": "ISSUED",
         "LAPSED": "LAPSED",
     }
+    assert "ISSUED" in pending.filter(kind="COVERAGE").values_list("state", flat=True)
     assert DefaultCase.objects.get().cell.code == "NOTICED"
     states = {state.cell.code: state for state in MarginState.objects.select_related("cell")}
     assert states["LINE"].threshold_base_units == 2 * MILLION
@@ -240,6 +241,21 @@ def test_a_tick_does_not_depend_on_its_shards_or_on_being_repeated(clients: dict
     alone = undone(lambda: in_shards(0))
     assert undone(lambda: in_shards(0, 1, 2)) == alone
     assert undone(twice) == alone
+
+
+def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clients: dict[str, Client]) -> None:
+    """Who is in which shard is a property of each relationship, not of its place among those that are left."""
+    opened = engine.open_tick(market(10, "94900"), 2)
+    before = {cell_id: number for number in (0, 1) for cell_id in engine.cells_of_shard(number, 2)}
+    engine.run_shard(opened.id, 0)
+    gone = min(before)
+    Cell.objects.filter(id=gone).update(state=Cell.State.DEFAULTED)
+    engine.run_shard(opened.id, 1)
+    renewed = set(MarginState.objects.filter(valuation=opened.valuation).values_list("cell_id", flat=True))
+    assert before.keys() - {gone} <= renewed
+    assert {cell_id: number for number in (0, 1) for cell_id in engine.cells_of_shard(number, 2)} == {
+        cell_id: number for cell_id, number in before.items() if cell_id != gone
+    }
 
 
 def test_a_quiet_tick_needs_few_queries_for_any_number(

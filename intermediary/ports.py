@@ -1,6 +1,6 @@
 """What the intermediary asks of other parts, as it commits and for its pages. The composition root binds them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -38,11 +38,22 @@ class LayerSizes:
     senior_base_units: int
 
 
+@dataclass(frozen=True)
+class PlannedTrade:
+    """One side of a trade that is being considered: signed units of an instrument, at dollars a unit."""
+
+    instrument_id: UUID
+    quantity: Decimal
+    price: Decimal
+
+
 class RiskGate(Protocol):
     """The admission test at commit time; runs where the numbers live, inside the caller's transaction."""
 
-    def check_trades(self, changes: dict[UUID, list[tuple[UUID, Decimal]]]) -> dict[UUID, AdmissionResult]:
-        """Each cell's verdict if these (instrument, signed quantity) changes were booked. Headroom is checked too."""
+    def check_trades(self, changes: Mapping[UUID, Sequence[PlannedTrade]]) -> dict[UUID, AdmissionResult]:
+        """Each cell's verdict if these trades were booked at their prices. Headroom is checked too.
+
+        Refuses `price_off_market`."""
 
     def check_line(self, cell_id: UUID, threshold_base_units: int, layers: LayerSizes) -> AdmissionResult:
         """The verdict on a cell's present book under a proposed line."""

@@ -222,7 +222,7 @@ def _refuse_unless_tradable(trade: Trade, cells: Mapping[UUID, Cell]) -> None:
 def _refuse_unless_admitted(trade: Trade, cells: Mapping[UUID, Cell]) -> None:
     """Run the admission test on both client sides and keep each verdict in its own cell."""
     changes = {
-        cell_id: [(trade.instrument_id, quantity)]
+        cell_id: [ports.PlannedTrade(trade.instrument_id, quantity, trade.price)]
         for cell_id, _, quantity in _legs(trade)
         if cells[cell_id].kind == Cell.Kind.CLIENT
     }

@@ -11,12 +11,17 @@ from uuid import UUID
 
 from intermediary import margining, onboarding, variation
 from intermediary.errors import Refusal
-from intermediary.models import Layer
-from intermediary.ports import AdmissionResult, LayerSizes
+from intermediary.models import Instrument, Layer, Mark
+from intermediary.money import add_exactly, multiply_exactly, round_up
+from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
 from risk.book import load_book, load_universe
-from risk.engine import Assessment, compute, resources_of
+from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, load_snapshot, resources_of
 from risk.margin.admission import AdmissionDecision, AdmissionRow, Resources
 from risk.models import Tick
+
+# How far from its mark an instrument may be traded, of the price of its underlying (rulebook 3.4): what a market moves
+# while two sides agree. An option moves less than its underlying, but far more than this share of a small premium.
+PRICE_BAND = Decimal("0.05")
 
 
 class EngineGate:
@@ -28,21 +33,21 @@ class EngineGate:
     def _ruleset_of(self, cell_id: UUID) -> str:
         return self._under or onboarding.current_terms(cell_id).ruleset
 
-    def check_trades(self, changes: Mapping[UUID, Sequence[tuple[UUID, Decimal]]]) -> dict[UUID, AdmissionResult]:
-        """Every cell's verdict with its changes booked: stressed loss inside its means, and margin for the new book."""
+    def check_trades(self, changes: Mapping[UUID, Sequence[PlannedTrade]]) -> dict[UUID, AdmissionResult]:
+        """Every cell's verdict with its trades booked: stressed loss inside its means, and margin for the new book.
+
+        What a price off the mark costs is owed from the trade on, so it counts in both. Refuses `price_off_market`.
+        """
         tick = latest_tick()
-        book = load_book(list(changes))
-        for cell_id, rows in changes.items():
-            book.with_changes(cell_id, rows)
-        universe = load_universe()
+        marks = _marks_of([trade for trades in changes.values() for trade in trades], tick)
+        universe, book = load_universe(), load_book(list(changes))
         verdicts = {}
-        for cell_id in changes:
-            name = self._ruleset_of(cell_id)
-            found = compute([cell_id], book, universe, tick.snapshot_id, name)[0]
-            exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
+        for cell_id, trades in changes.items():
+            book.with_changes(cell_id, [(trade.instrument_id, trade.quantity) for trade in trades])
+            found = compute([cell_id], book, universe, tick.snapshot_id, self._ruleset_of(cell_id))[0]
+            exposure = _exposure_after(cell_id, trades, marks, tick)
             resources = resources_of(list(Layer.objects.filter(cell_id=cell_id)), exposure)
-            verdict = result_of(found.admission(resources))
-            verdicts[cell_id] = _with_headroom(verdict, found, tick)
+            verdicts[cell_id] = _with_headroom(result_of(found.admission(resources)), found, exposure, tick)
         return verdicts
 
     def check_line(self, cell_id: UUID, threshold_base_units: int, layers: LayerSizes) -> AdmissionResult:
@@ -72,6 +77,39 @@ def latest_tick() -> Tick:
     return tick
 
 
+def _marks_of(trades: Sequence[PlannedTrade], tick: Tick) -> dict[UUID, Decimal]:
+    """The official marks of what is traded. Refuses a price too far from its mark, and an instrument without one."""
+    market, traded = load_snapshot(tick.snapshot_id), {trade.instrument_id for trade in trades}
+    found = Mark.objects.filter(valuation_id=tick.valuation_id, instrument_id__in=traded)
+    marks = dict(found.values_list("instrument_id", "price"))
+    instruments = Instrument.objects.in_bulk(traded)
+    for trade in trades:
+        instrument = instruments[trade.instrument_id]
+        if instrument.id not in marks:
+            raise Refusal("mark_missing", f"{instrument.code} has no official mark yet.", instrument=instrument.code)
+        mark, most = marks[instrument.id], multiply_exactly(market.mark(instrument.underlying), PRICE_BAND)
+        if add_exactly(trade.price, mark.copy_negate()).copy_abs() > most:
+            raise Refusal(
+                "price_off_market",
+                "The price is too far from the official mark.",
+                instrument=instrument.code,
+                price=f"{trade.price.normalize():f}",
+                mark=f"{mark.normalize():f}",
+                at_most_off=f"{most.normalize():f}",
+            )
+    return marks
+
+
+def _exposure_after(cell_id: UUID, trades: Sequence[PlannedTrade], marks: Mapping[UUID, Decimal], tick: Tick) -> int:
+    """What the cell owes once these trades are booked, base units: exposure now plus quantity x (price - mark)."""
+    owed = variation.exposure(cell_id, tick.valuation_id)
+    off_mark = (
+        multiply_exactly(trade.quantity, add_exactly(trade.price, marks[trade.instrument_id].copy_negate()))
+        for trade in trades
+    )
+    return round_up(multiply_exactly(add_exactly(owed, *off_mark), 10**SETTLEMENT_DECIMALS))
+
+
 def result_of(decision: AdmissionDecision) -> AdmissionResult:
     """The engine's decision in the intermediary's words."""
     data = decision.as_data() | {"stress": [_stress_row(row) for row in decision.rows]}
@@ -96,9 +134,10 @@ def _stress_row(row: AdmissionRow) -> dict[str, Any]:
     }
 
 
-def _with_headroom(verdict: AdmissionResult, found: Assessment, tick: Tick) -> AdmissionResult:
+def _with_headroom(verdict: AdmissionResult, found: Assessment, exposure: int, tick: Tick) -> AdmissionResult:
     """A trade also needs its margin now: required after the trade against what is held."""
-    required = margining.required_with(found.cell_id, found.independent_amount_base_units, tick.valuation_id)
+    threshold = margining.threshold_of(found.cell_id)
+    required = margining.required_for(exposure, found.independent_amount_base_units, threshold)
     held = margining.held_after_haircut(found.cell_id, tick.valuation_id)
     if required <= held:
         return verdict

@@ -32,7 +32,7 @@ from intermediary.models import (
     Trade,
     Valuation,
 )
-from intermediary.ports import AdmissionResult, LayerSizes
+from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
 from intermediary.terms import Terms
 from tests.intermediary.builders import assets
 
@@ -49,9 +49,9 @@ class Limits:
     coins: Decimal = Decimal(1_000)
     stressed_loss: int = 0
 
-    def check_trades(self, changes: Mapping[UUID, Sequence[tuple[UUID, Decimal]]]) -> dict[UUID, AdmissionResult]:
+    def check_trades(self, changes: Mapping[UUID, Sequence[PlannedTrade]]) -> dict[UUID, AdmissionResult]:
         return {
-            cell: self._verdict(sum((abs(q) for _, q in rows), Decimal(0)) <= self.coins, 0)
+            cell: self._verdict(sum((abs(row.quantity) for row in rows), Decimal(0)) <= self.coins, 0)
             for cell, rows in changes.items()
         }
 

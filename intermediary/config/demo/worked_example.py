@@ -42,6 +42,7 @@ from intermediary.models import (
     Valuation,
 )
 from intermediary.money import millions, to_base_units
+from intermediary.ports import PlannedTrade
 from risk import engine
 from risk.gate import EngineGate
 from risk.market.snapshot import MarketSnapshot
@@ -110,8 +111,12 @@ class Stage:
     def _refusal_under_standard(self) -> dict[str, Any]:
         """The trade of D under the standard ruleset, judged before it is made: refused, with the numbers."""
         cell = self.builder.cells[DEFAULTER]
-        changes = sizing.planned(CAST, self.builder.cells)[cell.id]
-        verdict = EngineGate(under="standard").check_trades({cell.id: changes})[cell.id]
+        first = Valuation.objects.earliest("as_of")
+        planned = [
+            PlannedTrade(instrument_id, quantity, _mark(first, instrument_id))
+            for instrument_id, quantity in sizing.planned(CAST, self.builder.cells)[cell.id]
+        ]
+        verdict = EngineGate(under="standard").check_trades({cell.id: planned})[cell.id]
         assert not verdict.passed, "the standard ruleset refuses this line"
         return dict(verdict.data)
 

@@ -26,6 +26,16 @@ def move_to(moment: datetime, *, rate: Decimal, ceiling: datetime | None) -> Non
         cursor.execute("SELECT platform_clock_set(%s, %s, %s)", [moment, rate, ceiling])
 
 
+def hold() -> None:
+    """Let a replay's clock stand still, a fifth of a real second from now: a running clock is past any moment read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT platform_clock_set(moment, 0, moment) FROM ("
+            " SELECT least(platform_now() + rate * interval '200 ms', coalesce(ceiling, 'infinity')) AS moment"
+            " FROM platform_clock) AS soon"
+        )
+
+
 def start_replay(moment: datetime) -> None:
     """Put a fresh world's clock into replay mode, standing still at `moment`; refused once a world has history."""
     with connection.cursor() as cursor:

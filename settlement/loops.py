@@ -31,9 +31,9 @@ class Stopped:
         self.asked = True
 
 
-def run(step: Callable[[], object], *, listen: bool) -> None:
-    """Repeat `step` until stopped. A silent chain is waited for. With `listen`, a notice of new instructions ends the
-    wait early."""
+def run(step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS) -> None:
+    """Repeat `step` until stopped, with a pause in between. A silent chain is waited for. With `listen`, a notice of
+    new instructions ends the pause early."""
     stopped = Stopped()
     while not stopped.asked:
         try:
@@ -42,15 +42,15 @@ def run(step: Callable[[], object], *, listen: bool) -> None:
             if error.code != "chain_unreachable":
                 raise
             log.warning("%s", error)
-        _wait(listen)
+        _wait(listen, poll_seconds)
 
 
-def _wait(listen: bool) -> None:
+def _wait(listen: bool, seconds: float) -> None:
     if not listen:
-        time.sleep(POLL_SECONDS)
+        time.sleep(seconds)
         return
     with connection.cursor() as cursor:
         cursor.execute(f"LISTEN {events.OUTBOX_CHANNEL}")
     raw = connection.connection
-    for _ in raw.notifies(timeout=POLL_SECONDS, stop_after=1):
+    for _ in raw.notifies(timeout=seconds, stop_after=1):
         pass

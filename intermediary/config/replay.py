@@ -33,6 +33,7 @@ from settlement import cycle
 from settlement.models import HouseReceipt
 
 STEP_BETWEEN_BARS = timedelta(minutes=5)  # the shortest time in which anyone in the cast does anything
+EVENTS = "events are being delivered"
 ROUNDS_MAX = 30  # a default needs about six: notice, cure, seizure, slices, determination, layers
 
 
@@ -58,7 +59,7 @@ def barrier(bar_at: datetime) -> Waiting | None:
     if tick is None or tick.done_at is None:
         return Waiting("requirements are being renewed")
     if Delivery.objects.filter(state=Delivery.State.PENDING).exists():
-        return Waiting("events are being delivered")
+        return Waiting(EVENTS)
     if CommandRequest.objects.filter(state=CommandRequest.State.PENDING).exists():
         return Waiting("requests are being carried out")
     if pending := cycle.unfinished():

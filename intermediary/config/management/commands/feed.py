@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from math import inf
+from math import ceil, inf
 from types import FrameType
 from typing import Any
 
@@ -24,7 +24,8 @@ from risk.models import Snapshot, Tick
 from settlement import lookout
 
 logger = logging.getLogger(__name__)
-FASTEST_SECONDS_A_BAR = Decimal("0.1")  # a rate needs a divisor
+SHORTEST_STEP_SECONDS = 0.1  # a rate needs a divisor
+DELIVER_SECONDS = 0.3  # handing out a round of events takes about a tenth of a second
 POLL_SECONDS = 0.1  # well under the shortest pace, long enough to cost nothing
 # A wake-up may be lost (the broker keeps nothing on disk) or have failed. A tick takes a second or two; a repeated
 # wake-up for work that is done, or that another worker is at, costs nothing.
@@ -37,7 +38,9 @@ class Memory:
     """What this process has done already. Nothing of it is needed to go on after a restart."""
 
     marked: set[str] = field(default_factory=set)  # ticks after which layers and notes were renewed
-    asked_at: float = -inf  # when a tick was last asked for; monotonic
+    asked_at: float = -inf  # when a tick was last asked for, by this machine's monotonic clock, as the others
+    delivery_at: float = -inf  # when the delivery of events was last asked for
+    offered_at: float = field(default_factory=time.monotonic)  # when the standing bar was offered
 
 
 class Command(BaseCommand):
@@ -61,8 +64,11 @@ def step(feed: Feed, control: Replay, memory: Memory) -> None:
     if control.fresh_world_wanted:
         _ask_for_a_fresh_world(control)
         return
+    if clock.runs():
+        if control.state == Replay.State.PAUSED:
+            _hold_the_clock()
+        return
     if control.state == Replay.State.PAUSED:
-        _hold_the_clock()
         return
     _mark_layers_and_notes(control, memory)
     _ask_again(control, memory)
@@ -71,17 +77,16 @@ def step(feed: Feed, control: Replay, memory: Memory) -> None:
         _end(control)
         return
     now = clock.now()
-    if clock.runs():
-        return
-    waiting = _waits_for(control, now)
+    waiting = _waits_for(control, now, memory)
     if waiting is not None:
         _say_why(control, waiting)
     elif upcoming is not None and now < upcoming[0].as_of:
-        _let_time_pass(control, now, upcoming[0].as_of)
+        _let_time_pass(control, now, upcoming[0].as_of, memory)
     elif upcoming is not None:
         snapshot, following = upcoming
         logger.info("bar %s (%s)", snapshot.as_of.isoformat(), snapshot.source)
         snapshot_id = replay.offer(snapshot, following)
+        memory.offered_at = time.monotonic()
         _ask_for_tick(snapshot_id, memory)
 
 
@@ -108,10 +113,12 @@ def _mark_layers_and_notes(control: Replay, memory: Memory) -> None:
         app.send_task("bonds.remark", [str(tick.id)])
 
 
-def _waits_for(control: Replay, now: datetime) -> str | None:
+def _waits_for(control: Replay, now: datetime, memory: Memory) -> str | None:
     """Why time may not pass yet: what is due at this moment is done first, by us and by the clients."""
     waiting = replay.barrier(control.bar_at)
     if waiting is not None:
+        if waiting.reason == replay.EVENTS:
+            _hurry(memory)
         return waiting.reason
     if lookout.unseen_since(WATCHER_SECONDS) is not None:
         return "the chain is read"
@@ -122,27 +129,36 @@ def _waits_for(control: Replay, now: datetime) -> str | None:
     return "deadlines are worked through" if replay.footprint() != before else None
 
 
-def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime) -> None:
-    """Let the clock run a few minutes at the chosen pace, never past the next bar.
+def _hurry(memory: Memory) -> None:
+    """Have events handed out now: beat would do it within a second, and a bar may wait for several in a row."""
+    if time.monotonic() - memory.delivery_at > DELIVER_SECONDS:
+        memory.delivery_at = time.monotonic()
+        app.send_task("default.deliver", expires=DELIVER_SECONDS)
 
-    Deadlines are minutes away, so people get their chance to act in between, however fast the replay runs.
+
+def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime, memory: Memory) -> None:
+    """Let the clock run a few minutes, never past the next bar, at the rate that brings the next bar at its time.
+
+    The pace counts from bar to bar, so what this bar's work has taken is taken off. Deadlines are minutes away: people
+    get their chance to act in between, however fast the replay runs.
     """
-    span = Decimal((next_bar_at - control.bar_at).total_seconds())
-    rate = span / max(control.seconds_a_bar, FASTEST_SECONDS_A_BAR)
+    left = float(control.seconds_a_bar) - (time.monotonic() - memory.offered_at)
+    steps = ceil((next_bar_at - now) / replay.STEP_BETWEEN_BARS)
+    ceiling = min(now + replay.STEP_BETWEEN_BARS, next_bar_at)
+    rate = (ceiling - now).total_seconds() / max(left / steps, SHORTEST_STEP_SECONDS)
     with transaction.atomic(durable=True):
-        clock.move_to(now, rate=rate, ceiling=min(now + replay.STEP_BETWEEN_BARS, next_bar_at))
+        clock.move_to(now, rate=Decimal(rate), ceiling=ceiling)
 
 
 def _ask_for_a_fresh_world(control: Replay) -> None:
     """The supervisor builds worlds; it finds the wish in its state directory."""
-    Replay.objects.filter(pk=control.pk).update(fresh_world_wanted=False)
     (settings.VAR_DIR / "run" / WISH).touch()
+    Replay.objects.filter(pk=control.pk).update(fresh_world_wanted=False)
 
 
 def _hold_the_clock() -> None:
-    now = clock.now()
     with transaction.atomic(durable=True):
-        clock.move_to(now, rate=Decimal(0), ceiling=now)
+        clock.hold()
 
 
 def _say_why(control: Replay, reason: str) -> None:

@@ -23,6 +23,7 @@ from intermediary import (
     defaults,
     determination,
     events,
+    onboarding,
     recovery,
     trading,
     withdrawals,
@@ -30,6 +31,7 @@ from intermediary import (
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import CommandRequest, Proposal, Trade
+from settlement.models import HouseReceipt
 
 logger = logging.getLogger(__name__)
 Command = Callable[[CommandRequest], dict[str, Any]]
@@ -93,6 +95,19 @@ def _pledge_call(request: CommandRequest) -> dict[str, Any]:
         amount_base_units=int(request.body["amount_base_units"]),
     )
     return {}
+
+
+def _prove_wallet(request: CommandRequest) -> dict[str, Any]:
+    assert request.cell_id is not None
+    party = access.cell_for(request.user, request.cell_id).party
+    assert party is not None, "a client's relationship has a party"
+    wallet = onboarding.prove_wallet(
+        actor=request.user.get_username(),
+        party=party,
+        address=request.body["address"],
+        signature=request.body["signature"],
+    )
+    return {"wallet": wallet.address}
 
 
 def _propose_line(request: CommandRequest) -> dict[str, Any]:
@@ -172,13 +187,17 @@ def _reject_proposal(request: CommandRequest) -> dict[str, Any]:
 
 
 def _receive_recovery(request: CommandRequest) -> dict[str, Any]:
+    """What arrived is what the watcher saw arrive; the officer says only what it is for."""
     body = request.body
+    seen = HouseReceipt.objects.filter(id=body["receipt_id"], asset__is_settlement=True).first()
+    if seen is None:
+        raise access.not_found()
     receipt = recovery.receive(
         officer=request.user,
         case_id=UUID(body["case_id"]),
-        transaction_hash=body["transaction_hash"],
-        log_index=int(body["log_index"]),
-        amount_base_units=int(body["amount_base_units"]),
+        transaction_hash=seen.transaction_hash,
+        log_index=seen.log_index,
+        amount_base_units=seen.amount_base_units,
         source=body["source"],
     )
     return {"case_id": body["case_id"], "lowered_base_units": receipt.amount_base_units if receipt else 0}
@@ -191,6 +210,7 @@ COMMANDS: dict[str, Command] = {
     "withdraw": _withdraw,
     "agree_call": _agree_call,
     "pledge_call": _pledge_call,
+    "prove_wallet": _prove_wallet,
     "propose_line": _propose_line,
     "approve_line": _approve_line,
     "reject_line": _reject_line,

@@ -126,13 +126,17 @@ def answer_call(request: HttpRequest, cell: Cell, call_id: UUID) -> HttpResponse
         amount = to_base_units(form.cleaned_data["amount"], 6)
         body = {"call_id": str(call.id), "amount_base_units": amount}
         return redirect("portal:request", wishes.ask(request, "pledge_call", cell, body).id)
-    holdings = collateral.holdings(cell, context_of(cell)["terms"])
+    page = context_of(cell)
+    holdings = collateral.holdings(cell, page["terms"])
+    deliver = collateral.to_deliver(unmet, holdings[0])
     context = {
         "call": call,
+        "deliver": deliver,
+        "deliver_text": forms.whole_tokens(deliver or 0, holdings[0].asset.decimals),
         "increments": parts,
         "unmet": unmet,
         "form": form,
         "events": reads.call_events(call),
         "vaults": [one for one in holdings if one.vault],
     }
-    return render(request, "portal/call.html", context_of(cell) | context)
+    return render(request, "portal/call.html", page | context)

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Sum
 
 from intermediary import queries
+from intermediary.collateral import asset_for_value
 from intermediary.models import (
     Account,
     AccountKind,
@@ -82,6 +83,13 @@ def margin_value(asset: Asset, amount_base_units: int, price: Decimal, haircut_b
     scale = Decimal(6 - asset.decimals)
     worth = multiply_exactly(amount_base_units, price, BPS - haircut_bps).scaleb(int(scale))
     return round_down(worth / BPS)
+
+
+def to_deliver(due_base_units: int, holding: Holding) -> int | None:
+    """Tokens that are worth what is due after haircut, rounded up; None when nothing is, or there is no vault."""
+    if due_base_units <= 0 or holding.vault is None or holding.price is None or holding.haircut_bps >= BPS:
+        return None
+    return asset_for_value(due_base_units, holding.asset, holding.price, holding.haircut_bps)
 
 
 def _prices() -> dict[str, Decimal]:

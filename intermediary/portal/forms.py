@@ -39,6 +39,17 @@ class WithdrawalForm(forms.Form):
         return found
 
 
+class DepositForm(WithdrawalForm):
+    """How much of which asset to bring; the same shape as taking it out."""
+
+
+class ProofForm(forms.Form):
+    """What a wallet signed: the page fills it in."""
+
+    address = forms.RegexField(r"^0x[0-9a-fA-F]{40}$", widget=forms.HiddenInput)
+    signature = forms.RegexField(r"^0x[0-9a-fA-F]{130}$", widget=forms.HiddenInput)
+
+
 class TradeForm(forms.Form):
     """What was agreed with the other side."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from intermediary.portal import acts, views
+from intermediary.portal import acts, deposits, views
 
 app_name = "portal"
 urlpatterns = [
@@ -16,6 +16,10 @@ urlpatterns = [
     path("<slug:code>/margin-calls/", views.calls, name="calls"),
     path("<slug:code>/margin-calls/<uuid:call_id>/", acts.answer_call, name="answer_call"),
     path("<slug:code>/collateral/", views.collateral, name="collateral"),
+    path("<slug:code>/deposit/", deposits.deposit, name="deposit"),
+    path("<slug:code>/deposits/<slug:transaction_hash>/", deposits.deposit_sent, name="deposit_sent"),
+    path("<slug:code>/deposits/<slug:transaction_hash>/<int:log_index>/", deposits.deposit_state, name="deposit_state"),
+    path("<slug:code>/wallets/", deposits.wallets, name="wallets"),
     path("<slug:code>/withdraw/", acts.withdraw, name="withdraw"),
     path("<slug:code>/credit/", views.credit, name="credit"),
     path("<slug:code>/isolation/", views.isolation, name="isolation"),

@@ -17,6 +17,7 @@ TITLES = {
     "withdraw": "Withdraw free margin",
     "agree_call": "Agree a margin call",
     "pledge_call": "Pledge margin",
+    "prove_wallet": "Prove a wallet",
 }
 
 

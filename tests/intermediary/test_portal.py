@@ -19,8 +19,8 @@ from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
 
 PAGES = (
-    "", "positions/", "trades/", "trades/new/", "margin-calls/", "collateral/", "withdraw/", "credit/", "isolation/",
-    "terms/", "statements/", "statements.csv",
+    "", "positions/", "trades/", "trades/new/", "margin-calls/", "collateral/", "deposit/", "wallets/",
+    "withdraw/", "credit/", "isolation/", "terms/", "statements/", "statements.csv",
 )  # fmt: skip
 TENANT_TABLES = (
     "cell", "party", "layer", "account", "journalentry", "posting", "chaintarget", "chaininstruction", "lot",

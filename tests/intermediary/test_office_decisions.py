@@ -135,6 +135,19 @@ def test_a_default_notice_is_proposed_rejected_proposed_again_and_given(desk: De
         assert DefaultCase.objects.count() == cases
 
 
+def test_a_recovery_that_nobody_saw_arrive_is_not_booked(world: default_world.World) -> None:
+    """A staff login writes requests as it likes; what it says about money that arrived is not listened to."""
+    with transaction.atomic():
+        case = default_world.default_at(world, 78_000)
+    invented = {"transaction_hash": "0x" + "ee" * 32, "log_index": 0, "amount_base_units": 5_000_000 * USD}
+    body = {"case_id": str(case.id), "receipt_id": str(case.id), "source": "estate", **invented}
+    CommandRequest.objects.create(command="receive_recovery", cell=case.cell, user=world.maker, body=body)
+    requests.run_pending()
+    assert CommandRequest.objects.get().state == "REFUSED"
+    case.refresh_from_db()
+    assert (case.loss_base_units, RecoveryReceipt.objects.count()) == (8_500_000 * USD, 0)
+
+
 def test_a_loss_is_determined_and_a_recovery_lowers_it(desk: Desk, world: default_world.World) -> None:
     with transaction.atomic():
         case = default_world.terminated(world, 78_000)

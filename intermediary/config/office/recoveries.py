@@ -56,13 +56,7 @@ def book(request: HttpRequest, receipt_id: UUID) -> HttpResponse:
     if not form.is_valid():
         return _page(request, form, status=422)
     case = form.cleaned_data["case"]
-    body = {
-        "case_id": str(case.id),
-        "transaction_hash": receipt.transaction_hash,
-        "log_index": receipt.log_index,
-        "amount_base_units": receipt.amount_base_units,
-        "source": form.cleaned_data["source"],
-    }
+    body = {"case_id": str(case.id), "receipt_id": str(receipt.id), "source": form.cleaned_data["source"]}
     return redirect("admin:request", ask(request, "receive_recovery", case.cell, body).id)
 
 

@@ -43,7 +43,6 @@ from intermediary.models import (
 )
 from intermediary.money import add_exactly, from_base_units, multiply_exactly
 
-STALE_AFTER_INTERVALS = 3  # a price that missed three valuations says nothing about now
 DISPOSAL_ENTRY = "disposal_proceeds"
 
 
@@ -249,10 +248,10 @@ def _pauses_in_a_row(case: DefaultCase, instrument_id: UUID) -> int:
 
 
 def _refuse_stale(case: DefaultCase, valuation: Valuation) -> None:
-    interval_s = onboarding.current_terms(case.cell_id).valuation_minutes * 60
-    age_s = int((clock.now() - valuation.as_of).total_seconds())
-    if age_s > STALE_AFTER_INTERVALS * interval_s:
-        raise Refusal("price_stale", "No close-out at a stale price.", age_s=age_s, interval_s=interval_s)
+    limit, age = onboarding.current_terms(case.cell_id).oldest_price, clock.now() - valuation.as_of
+    if age > limit:
+        ages = {"age_seconds": int(age.total_seconds()), "limit_seconds": int(limit.total_seconds())}
+        raise Refusal("price_stale", "No close-out at a stale price.", **ages)
 
 
 def _refuse_passed(case: DefaultCase, valuation: Valuation) -> None:

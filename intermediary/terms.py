@@ -67,6 +67,12 @@ class Terms:
         return timedelta(minutes=self.deliver_minutes)
 
     @property
+    def oldest_price(self) -> timedelta:
+        """Up to this age an official price admits new risk, closes out and releases collateral (M6): a price that
+        missed three valuations says nothing about now."""
+        return 3 * timedelta(minutes=self.valuation_minutes)
+
+    @property
     def grace(self) -> timedelta:
         """After the deadline, before a default notice."""
         return timedelta(minutes=self.grace_minutes)

@@ -6,7 +6,6 @@ instructed, so it can be asked for once only; the withdrawal is paid when the ch
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -30,8 +29,6 @@ from intermediary.models import (
 )
 from intermediary.onboarding import current_terms
 from intermediary.terms import Terms
-
-STALE_AFTER_INTERVALS = 3  # a price that missed two valuations is not one to release collateral on
 
 # Until the loss is allocated nobody knows what of a defaulter's margin is a surplus.
 UNALLOCATED_STATES = ("NOTICE", "ETD_SET", "REPLACING", "DETERMINED")
@@ -127,13 +124,12 @@ def _refuse_in_default(cell_id: UUID) -> None:
 
 def _refuse_stale(valuation: Valuation | None, terms: Terms) -> None:
     age = clock.now() - valuation.as_of if valuation is not None else None
-    limit = timedelta(minutes=terms.valuation_minutes) * STALE_AFTER_INTERVALS
-    if age is None or age > limit:
+    if age is None or age > terms.oldest_price:
         raise Refusal(
             "price_stale",
             "The last official price is too old to release this token; the settlement token can be withdrawn.",
             age_seconds=int(age.total_seconds()) if age is not None else None,
-            limit_seconds=int(limit.total_seconds()),
+            limit_seconds=int(terms.oldest_price.total_seconds()),
         )
 
 

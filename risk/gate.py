@@ -4,17 +4,18 @@ Bound to `intermediary.ports.RiskGate` by the composition root. It runs the same
 snapshot, so a trade that passes here is computed the same way a minute later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from intermediary import margining, onboarding, variation
+from intermediary import clock, margining, onboarding, variation
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, Layer, Mark
 from intermediary.money import add_exactly, multiply_exactly, round_up
 from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
-from risk.book import load_book, load_universe
+from intermediary.terms import Terms
+from risk.book import Book, Universe, load_book, load_universe
 from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, load_snapshot, resources_of
 from risk.margin.admission import AdmissionDecision, AdmissionRow, Resources
 from risk.models import Tick
@@ -30,13 +31,11 @@ class EngineGate:
     def __init__(self, under: str | None = None) -> None:
         self._under = under
 
-    def _ruleset_of(self, cell_id: UUID) -> str:
-        return self._under or onboarding.current_terms(cell_id).ruleset
-
     def check_trades(self, changes: Mapping[UUID, Sequence[PlannedTrade]]) -> dict[UUID, AdmissionResult]:
         """Every cell's verdict with its trades booked: stressed loss inside its means, and margin for the new book.
 
-        What a price off the mark costs is owed from the trade on, so it counts in both. Refuses `price_off_market`.
+        What a price off the mark costs is owed from the trade on, so it counts in both. Refuses `price_off_market`
+        and `price_stale`.
         """
         tick = latest_tick()
         marks = _marks_of([trade for trades in changes.values() for trade in trades], tick)
@@ -44,7 +43,7 @@ class EngineGate:
         verdicts = {}
         for cell_id, trades in changes.items():
             book.with_changes(cell_id, [(trade.instrument_id, trade.quantity) for trade in trades])
-            found = compute([cell_id], book, universe, tick.snapshot_id, self._ruleset_of(cell_id))[0]
+            found = self._found(cell_id, book, universe, tick)
             exposure = _exposure_after(cell_id, trades, marks, tick)
             resources = resources_of(list(Layer.objects.filter(cell_id=cell_id)), exposure)
             verdicts[cell_id] = _with_headroom(result_of(found.admission(resources)), found, exposure, tick)
@@ -57,9 +56,7 @@ class EngineGate:
         requirement would still hold is counted.
         """
         tick = latest_tick()
-        universe, book = load_universe(), load_book([cell_id])
-        name = self._ruleset_of(cell_id)
-        found = compute([cell_id], book, universe, tick.snapshot_id, name)[0]
+        found = self._found(cell_id, load_book([cell_id]), load_universe(), tick)
         resources = Resources(
             first_loss=layers.first_loss_base_units,
             tail=layers.tail_base_units,
@@ -68,6 +65,12 @@ class EngineGate:
         )
         return result_of(found.admission(resources))
 
+    def _found(self, cell_id: UUID, book: Book, universe: Universe, tick: Tick) -> Assessment:
+        """The figures of one cell's book under its signed terms; none in a market that is too old."""
+        terms = onboarding.current_terms(cell_id)
+        _refuse_stale(tick, terms, book.positions.get(cell_id, ()))
+        return compute([cell_id], book, universe, tick.snapshot_id, self._under or terms.ruleset)[0]
+
 
 def latest_tick() -> Tick:
     """The last official valuation. Refuses new risk when there is none (M6)."""
@@ -75,6 +78,21 @@ def latest_tick() -> Tick:
     if tick is None:
         raise Refusal("no_official_valuation", "There is no official valuation yet: no new risk can be judged.")
     return tick
+
+
+def _refuse_stale(tick: Tick, terms: Terms, held: Iterable[UUID]) -> None:
+    """No new risk on an official market that is too old, nor on a coin that it had not seen for too long (M6)."""
+    market, now = load_snapshot(tick.snapshot_id), clock.now()
+    coins = set(Instrument.objects.filter(id__in=held).values_list("underlying", flat=True))
+    unseen = coins.intersection(market.stale_fields(now))
+    if unseen or now - market.as_of > terms.oldest_price:
+        raise Refusal(
+            "price_stale",
+            "The last official prices are too old to take new risk on.",
+            age_seconds=int((now - market.as_of).total_seconds()),
+            limit_seconds=int(terms.oldest_price.total_seconds()),
+            unseen=sorted(unseen),
+        )
 
 
 def _marks_of(trades: Sequence[PlannedTrade], tick: Tick) -> dict[UUID, Decimal]:

@@ -23,15 +23,21 @@ NO_LAYERS = LayerSizes(0, 0, 0)
 
 
 @pytest.fixture
-def sides() -> tuple[Client, Client]:
-    """A buyer and a seller with 20 million each, and bitcoin official at 95,000 a moment ago."""
+def before_any_market() -> tuple[Client, Client]:
+    """A buyer and a seller with 20 million each."""
     bitcoin()
     found = client("D"), client("W")
     for who in found:
         who.deposit(20 * MILLION)
-    official(clock.now())
     ports.bind_risk_gate(EngineGate())
     return found
+
+
+@pytest.fixture
+def sides(before_any_market: tuple[Client, Client]) -> tuple[Client, Client]:
+    """The same, and bitcoin official at 95,000 a moment ago."""
+    official(clock.now())
+    return before_any_market
 
 
 def official(moment: datetime, *, seen: datetime | None = None) -> None:
@@ -117,3 +123,21 @@ def test_every_trade_since_the_valuation_counts(sides: tuple[Client, Client]) ->
     second = novated(sides, 10, 99_000)
     check = TradeCheck.objects.get(trade=second, cell=sides[0].cell)
     assert check.numbers["data"]["exposure"] == 80_000 * USD
+
+
+def test_m6_no_new_risk_on_an_official_market_that_is_too_old(before_any_market: tuple[Client, Client]) -> None:
+    """The limit is that of the terms: valuations are hourly, and three are missing."""
+    sides = before_any_market
+    official(clock.now() - timedelta(hours=3, seconds=1))
+    assert code_of(novated(sides, 1, MARK)) == "price_stale"
+    with pytest.raises(Refusal, match="price_stale"):
+        EngineGate().check_line(sides[0].cell.id, 0, NO_LAYERS)
+    official(clock.now())
+    assert novated(sides, 1, MARK).state == Trade.State.NOVATED
+
+
+def test_m6_no_new_risk_on_a_coin_that_a_fresh_market_had_not_seen(sides: tuple[Client, Client]) -> None:
+    official(clock.now(), seen=clock.now() - timedelta(hours=2, seconds=1))
+    refused = novated(sides, 1, MARK)
+    assert code_of(refused) == "price_stale"
+    assert refused.refusal["data"]["unseen"] == ["BTC"]  # type: ignore[index]  # it is refused

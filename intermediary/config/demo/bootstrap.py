@@ -354,7 +354,7 @@ def terms_of(client: world.Client, address: str, ruleset: str) -> Terms:
         minimum_transfer_base_units=client.minimum_transfer_usd * USD,
         rounding_unit_base_units=10_000 * USD,
         haircut_bps=(("USDC", 50), ("WBTC", 2_000)),
-        valuation_minutes=5,
+        valuation_minutes=60,  # the recording has a bar every hour, and more of them in the crash
         acknowledge_minutes=min(60, client.deliver_minutes),
         deliver_minutes=client.deliver_minutes,
         grace_minutes=client.grace_minutes,

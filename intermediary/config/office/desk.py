@@ -12,7 +12,7 @@ from risk.models import Tick
 from settlement.models import ReconciliationBreak
 
 State = ChainInstruction.State
-STALE_AFTER_S = 900  # three valuation intervals of five minutes: from here on a price may not be used for a close-out
+STALE_AFTER_S = 3 * 3600  # three hourly valuations: from here on a price admits no new risk and closes nothing out
 
 
 def desk(request: HttpRequest) -> HttpResponse:

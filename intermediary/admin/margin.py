@@ -49,9 +49,9 @@ class CallEventInline(ReadOnlyInline):
 
 @admin.register(MarginCall)
 class MarginCallAdmin(ReadOnlyAdmin):
-    columns = ("cell", "state", "amount_base_units", "pledged_base_units", "deliver_by", "met_at", "at")
+    columns = ("cell", "kind", "state", "amount_base_units", "pledged_base_units", "deliver_by", "met_at", "at")
     search_fields = ("cell__code",)
-    list_filter = ("state", "direction")
+    list_filter = ("state", "kind", "direction")
     date_hierarchy = "at"
     inlines = (IncrementInline, CallEventInline)
 

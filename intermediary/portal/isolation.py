@@ -2,7 +2,8 @@
 
 A linked lot shares an UNCOVERED loss of its opposite relationship in proportion to its unpaid gain since the last
 settlement, so a relationship without a lot in gain cannot be reached at all, and the position stays open whatever
-happens. The opposite's layers pay first; they are public under its anonymous code.
+happens. The opposite's layers pay first; they are public under its anonymous code, and so is the probability that its
+loss exceeds them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from intermediary import queries
+from intermediary import ports, queries
 from intermediary.models import Cell, Lot, Position, UncoveredShare
 from intermediary.money import multiply_exactly, round_down
 from intermediary.portal.reads import latest_marks
@@ -25,6 +26,11 @@ class LinkedLot:
     notional: Decimal
     unpaid_gain: Decimal
 
+    @property
+    def trade(self) -> str:
+        """Id of the novated trade that the lot stands for: both sides read the same one."""
+        return str(self.lot.trade_id)
+
 
 @dataclass(frozen=True)
 class Link:
@@ -34,6 +40,11 @@ class Link:
     register: queries.RegisterRow | None
     lots: tuple[LinkedLot, ...]
     suffered_base_units: int
+
+    @property
+    def uncovered_risk(self) -> ports.UncoveredRisk | None:
+        """How likely its loss exceeds all of its layers; None in default, where it is a fact to be determined."""
+        return self.register.uncovered_risk if self.register else None
 
     @property
     def notional_base_units(self) -> int:
@@ -81,6 +92,13 @@ def _suffered(cell: Cell) -> dict[UUID, int]:
     for share in UncoveredShare.objects.filter(cell=cell).select_related("lot"):
         found[share.lot.opposite_id] = found.get(share.lot.opposite_id, 0) + share.amount_base_units
     return found
+
+
+def chance_of_any(found: Sequence[Link]) -> float | None:
+    """At most this likely within a year that any of them suffers an UNCOVERED loss: the sum of their probabilities,
+    which holds whatever they have in common. None when none is measured."""
+    risks = [link.uncovered_risk.probability for link in found if link.uncovered_risk]
+    return min(1.0, sum(risks)) if risks else None
 
 
 def picture(cell: Cell, found: Sequence[Link]) -> dict[str, Any] | None:

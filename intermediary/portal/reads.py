@@ -35,6 +35,7 @@ from intermediary.money import from_base_units, multiply_exactly, requirement_fr
 from intermediary.terms import Terms
 
 DECIMALS = 6  # of the settlement token
+UNIT = 10.0**DECIMALS  # forecasts are dollars, floats
 HISTORY_SPAN = timedelta(hours=36)
 HISTORY_POINTS = 600  # more than a chart of this width can show
 TRADES_SHOWN = 500  # newest first; older ones are in the statements
@@ -55,10 +56,12 @@ def margin_state(cell: Cell) -> MarginState | None:
     return MarginState.objects.select_related("valuation").filter(cell=cell).first()
 
 
-def open_call(cell: Cell) -> MarginCall | None:
-    """The delivery call that waits for an answer, lapsed ones included until they are met or noticed."""
+def open_calls(cell: Cell) -> list[MarginCall]:
+    """Delivery calls that wait for an answer, lapsed ones included until they are met or noticed: at most one of each
+    kind, the one for margin first."""
     waiting = [*MarginCall.OPEN_STATES, MarginCall.State.LAPSED]
-    return MarginCall.objects.filter(cell=cell, direction="DELIVERY", state__in=waiting).order_by("-id").first()
+    found = MarginCall.objects.filter(cell=cell, direction="DELIVERY", state__in=waiting)
+    return sorted(found, key=lambda call: call.kind != MarginCall.Kind.MARGIN)
 
 
 def calls(cell: Cell) -> list[MarginCall]:
@@ -87,6 +90,23 @@ def forecasts(state: MarginState, terms: Terms | None) -> list[Forecast]:
         short = max(0, required - state.held_base_units)
         found.append(Forecast(move, loss, required, short if short >= smallest else 0))
     return found
+
+
+def fall_to_call(state: MarginState, terms: Terms | None) -> float | None:
+    """The smallest fall of every coin, in percent, at which a call would be issued, straight between the published
+    falls; 0 when the margin is short already, None when the deepest published fall (or no forecast) brings none."""
+    smallest = max(1, terms.minimum_transfer_base_units) if terms else 1
+    uncalled = state.held_base_units + smallest + state.threshold_base_units
+    room = uncalled - state.exposure_base_units - state.independent_amount_base_units
+    if room <= 0:
+        return 0.0
+    fall, loss = 0.0, 0.0
+    for move, loss_usd in state.breakdown.get("forecast_loss", {}).items():
+        deeper, more = float(move.strip("-%")), float(loss_usd) * UNIT
+        if more >= room:
+            return fall + (deeper - fall) * (room - loss) / (more - loss)
+        fall, loss = deeper, more
+    return None
 
 
 def history_chart(cell: Cell) -> dict[str, Any] | None:

@@ -54,12 +54,14 @@ def context_of(cell: Cell) -> dict[str, Any]:
     signed = reads.terms_versions(cell)
     terms = signed[0] if signed else None
     body = Terms.from_body(json.loads(terms.body)) if terms else None
+    calls = reads.open_calls(cell)
     return {
         "cell": cell,
         "state": state,
         "signed": terms,
         "terms": body,
-        "open_call": reads.open_call(cell),
+        "open_call": calls[0] if calls else None,
+        "open_calls": calls,
         "stale_after": (body.valuation_minutes if body else 240) * 60 * STALE_FACTOR,
     }
 
@@ -85,10 +87,11 @@ def overview(request: HttpRequest, cell: Cell) -> HttpResponse:
         "free": vaults.free_base_units(state),
         "coverage": None if not state or not state.required_base_units else _ratio(state),
         "forecasts": reads.forecasts(state, context["terms"]) if state else [],
+        "fall_to_call": reads.fall_to_call(state, context["terms"]) if state else None,
         "history": reads.history_chart(cell),
         "minus_threshold": -state.threshold_base_units if state else 0,
         "unpaid": sum((row.gain for row in rows if row.gain is not None), Decimal(0)),
-        "increments": reads.increments(context["open_call"]) if context["open_call"] else [],
+        "called": [(call, reads.increments(call)) for call in context["open_calls"]],
     }
     return render(request, "portal/overview.html", context)
 
@@ -130,9 +133,7 @@ def trades(request: HttpRequest, cell: Cell) -> HttpResponse:
 def calls(request: HttpRequest, cell: Cell) -> HttpResponse:
     """The inbox of margin calls."""
     context = context_of(cell)
-    call = context["open_call"]
-    if call:
-        context |= {"increments": reads.increments(call), "events": reads.call_events(call)}
+    context["called"] = [(call, reads.increments(call), reads.call_events(call)) for call in context["open_calls"]]
     return render(request, "portal/calls.html", context | {"rows": reads.calls(cell)})
 
 
@@ -172,10 +173,12 @@ def isolation(request: HttpRequest, cell: Cell) -> HttpResponse:
     totals = {
         "notional": sum(link.notional_base_units for link in found),
         "gain": sum(link.unpaid_gain_base_units for link in found),
+        "chance": linked.chance_of_any(found),
         "suffered": sum(link.suffered_base_units for link in found),
         "others": max(0, len(queries.public_codes()) - 1 - len([link for link in found if link.register])),
     }
-    context = {"links": found, "totals": totals, "picture": linked.picture(cell, found)}
+    measured = next((link.uncovered_risk for link in found if link.uncovered_risk), None)
+    context = {"links": found, "totals": totals, "picture": linked.picture(cell, found), "measured": measured}
     return render(request, "portal/isolation.html", context_of(cell) | context)
 
 

@@ -50,6 +50,12 @@ _ENTRIES = (
           "Only a linked lot can share an UNCOVERED loss, in proportion to its unpaid gain."),
     Entry("UNCOVERED", "Loss beyond every layer of a relationship: a limited-recourse claim of its linked lots.",
           "Positions stay open. Whoever has no linked lot cannot be reached at all."),
+    Entry("UNCOVERED probability", "Chance within a year of a default whose loss exceeds margin and all funded layers.",
+          "Measured at every valuation from the relationship's own scenario losses, the margin it holds and the default"
+          " intensity that officers set. An estimate of the model: it does not know calls still to be met, recoveries,"
+          " or a failure of the intermediary, of a venue or of the chain."),
+    Entry("coverage call", "A demand for the margin that an existing book's admission test is short of.",
+          "It has its own deadline beside a margin call; one deposit counts for both."),
     Entry("layer", "One band of a relationship's net loss, from its attachment to its detachment point.",
           "First loss of the intermediary, then tail bonds, then its senior retention."),
     Entry("first loss", "The intermediary's own money that pays the first part of a relationship's loss."),

@@ -44,7 +44,9 @@ def home(request: HttpRequest) -> HttpResponse:
 def register(request: HttpRequest) -> HttpResponse:
     """Every relationship under its anonymous code, with its layers of loss."""
     rows = queries.register()
-    return render(request, "public/register.html", {"rows": rows, "scale": _scale(rows), "totals": _totals(rows)})
+    measured = next((row.uncovered_risk for row in rows if row.uncovered_risk), None)
+    context = {"rows": rows, "scale": _scale(rows), "totals": _totals(rows), "measured": measured}
+    return render(request, "public/register.html", context)
 
 
 @require_safe

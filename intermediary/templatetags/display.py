@@ -104,6 +104,21 @@ def percent(part: Decimal | float | int | None, whole: Decimal | float | int = 1
     return number(Decimal(str(part)) / Decimal(str(whole)) * 100, places, "%")
 
 
+SMALLEST_CHANCE = Decimal("0.00001")
+
+
+@register.simple_tag
+def chance(probability: float | None, live: str = "") -> SafeString:
+    """A probability as a percentage; one too small for three places is said to be below them, none is none."""
+    if probability is None:
+        return NOTHING
+    exact = Decimal(str(probability))
+    shown = grouped(exact * 100, 3)
+    if 0 < exact < SMALLEST_CHANCE:
+        shown = f"below {grouped(SMALLEST_CHANCE * 100, 3)}"
+    return _figure(shown, exact, f"{float(exact):.3g}", "%", live)
+
+
 def _figure(shown: str, exact: Decimal, hover: str, unit: str, live: str) -> SafeString:
     key = format_html(' data-live="{}"', live) if live else ""
     tail = format_html('<span class="unit">{}</span>', unit) if unit else ""

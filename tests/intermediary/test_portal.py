@@ -189,3 +189,14 @@ def wishes(username: str) -> list[CommandRequest]:
         user = User.objects.get(username=username)
         become_tenant(user.pk, [])
         return list(CommandRequest.objects.filter(user=user))
+
+
+def test_isolation_tells_the_probability_of_linked_relationships_and_of_nobody_else(world: dict[str, Cell]) -> None:
+    body = text_of(signed_in("client.maker").get("/portal/R-102/isolation/"))
+    assert 'data-live="R-101-chance">0.310</data>' in body
+    assert "R-108" not in body, "no lot of R-102 faces it"
+    assert "64,000.00" in body
+    assert "Not based on:" in body
+    mine = text_of(signed_in("client.basis").get("/portal/R-101/isolation/"))
+    assert "in default" in mine
+    assert 'data-live="R-102-chance">0.002</data>' in mine

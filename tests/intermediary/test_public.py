@@ -51,6 +51,13 @@ def test_the_register_shows_layers_and_the_cost_of_a_default(web_with_world: Cli
     assert 'title="26,600,000.000000 USDC"' in body, "33 of layers less what they paid"
 
 
+def test_the_register_publishes_how_likely_a_loss_beyond_all_layers_is(web_with_world: Client) -> None:
+    body = web_with_world.get("/register/").content.decode()
+    assert 'data-live="R-101-chance">0.310</data>' in body
+    assert "R-108-chance" not in body, "a default has no probability"
+    assert "Not based on:" in body
+
+
 def test_pages_carry_no_inline_script_style_or_handler(web_with_world: Client) -> None:
     for page in PAGES:
         body = web_with_world.get(page).content.decode()

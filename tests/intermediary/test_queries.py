@@ -49,6 +49,50 @@ def test_a_forecast_below_the_minimum_transfer_is_no_call() -> None:
 
 
 @pytest.mark.django_db
+def test_the_distance_to_a_call_lies_between_the_published_falls() -> None:
+    cells = faces_world.build()
+    terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-102"])[0].body))
+    state = MarginState.objects.get(cell=cells["R-102"])
+    # Room is 14.1 held + 0.25 of the minimum transfer + 5 threshold - 18.5 = 0.85 million; -5% loses 0.95.
+    assert reads.fall_to_call(state, terms) == pytest.approx(5 * 0.85 / 0.95)
+    state.held_base_units += 100_000 * USD
+    assert reads.fall_to_call(state, terms) == pytest.approx(5.0)
+    state.held_base_units += 1_900_000 * USD
+    assert reads.fall_to_call(state, terms) == pytest.approx(15.0)
+    state.held_base_units += 1_000_000 * USD
+    assert reads.fall_to_call(state, terms) is None, "deeper than any published fall"
+    assert reads.fall_to_call(MarginState.objects.get(cell=cells["R-101"]), terms) == 0, "short already"
+    rows = {row.cell.code: row.fall_to_call for row in book().rows}
+    assert rows["R-101"] == 0
+    assert rows["R-108"] is None, "in default"
+    assert rows["R-109"] is None, "never valued"
+
+
+@pytest.mark.django_db
+def test_uncovered_probabilities_are_published_while_a_relationship_performs() -> None:
+    cells = faces_world.build()
+    rows = {row.code: row.uncovered_risk for row in queries.register()}
+    assert rows["R-101"] is not None
+    assert rows["R-101"].probability == 0.0031
+    assert rows["R-101"].expected_base_units == 64_000 * USD
+    assert rows["R-108"] is None, "in default: its loss is a fact"
+    assert rows["R-109"] is None, "not measured yet"
+    found = isolation.links(cells["R-101"])
+    assert {link.code for link in found} == {"R-102", "R-108"}
+    assert isolation.chance_of_any(found) == 0.00002, "of the one that performs"
+    desk = {row.cell.code: row.uncovered_risk for row in book().rows}
+    assert desk["R-101"] == rows["R-101"]
+    assert desk["R-108"] is None
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"), [(0.0031, "0.310"), (0.0000004, "below 0.001"), (0.0, "0.000"), (1.0, "100.000")]
+)
+def test_a_small_probability_is_not_shown_as_none(probability: float, shown: str) -> None:
+    assert f">{shown}</data>" in display.chance(probability)
+
+
+@pytest.mark.django_db
 def test_gain_is_what_variation_margin_has_not_paid() -> None:
     cells = faces_world.build()
     rows = {row.instrument.code: row for row in reads.positions(cells["R-101"])}

@@ -9,22 +9,45 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from intermediary import ledger
+from intermediary import ledger, onboarding, ports
 from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, MarginCall, MarginState
+from intermediary.portal.reads import fall_to_call
+from intermediary.queries import PERFORMING
+from intermediary.terms import Terms
 
 OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
 
 
 @dataclass(frozen=True)
+class CallRow:
+    """One call that still asks for margin, and what is missing of it."""
+
+    call: MarginCall
+    unmet_base_units: int
+
+
+@dataclass(frozen=True)
 class BookRow:
-    """One relationship as the desk sees it."""
+    """One relationship as the desk sees it; `uncovered_risk` is None in default and before the first measure."""
 
     cell: Cell
     margin: MarginState | None
     layers: tuple[Layer, ...]
-    call: MarginCall | None
-    unmet_base_units: int
+    calls: tuple[CallRow, ...]
     case: DefaultCase | None
+    terms: Terms | None
+    uncovered_risk: ports.UncoveredRisk | None
+
+    @property
+    def called_base_units(self) -> int:
+        """What is called and not met: one deposit counts for a call of each kind, so the larger."""
+        return max((row.unmet_base_units for row in self.calls), default=0)
+
+    @property
+    def fall_to_call(self) -> float | None:
+        """Distance to a margin call: the smallest fall of every coin, in percent, that brings one; None beyond the
+        deepest published fall, for a default, and before the first requirement."""
+        return fall_to_call(self.margin, self.terms) if self.margin and not self.case else None
 
     @property
     def headroom_base_units(self) -> int | None:
@@ -61,7 +84,7 @@ class BookRow:
     @property
     def urgency(self) -> tuple[int, float]:
         """Sorts the book: defaults, then calls, then the thinnest headroom."""
-        rank = 0 if self.case else 1 if self.call else 2
+        rank = 0 if self.case else 1 if self.calls else 2
         share = self.headroom_share
         return rank, share if share is not None else float("inf")
 
@@ -80,20 +103,23 @@ def book() -> Book:
     margins = {state.cell_id: state for state in MarginState.objects.select_related("valuation")}
     layers = _by_cell(Layer.objects.order_by("cell_id", "attach_base_units"))
     calls = _by_cell(
-        MarginCall.objects.filter(state__in=_calls_shown(), direction="DELIVERY").prefetch_related("increments")
+        MarginCall.objects.filter(state__in=_calls_shown(), direction="DELIVERY")
+        .order_by("-kind", "id")
+        .prefetch_related("increments")
     )
     cases = {case.cell_id: case for case in DefaultCase.objects.exclude(state__in=OVER)}
+    terms, risks = onboarding.terms_of_cells([cell.id for cell in cells]), ports.uncovered_risk()
     rows = []
     for cell in cells:
-        call = calls.get(cell.id, [None])[0]
         rows.append(
             BookRow(
                 cell=cell,
                 margin=margins.get(cell.id),
                 layers=tuple(layers.get(cell.id, ())),
-                call=call,
-                unmet_base_units=sum(part.unmet_base_units for part in call.increments.all()) if call else 0,
+                calls=tuple(_call(call) for call in calls.get(cell.id, ())),
                 case=cases.get(cell.id),
+                terms=terms.get(cell.id),
+                uncovered_risk=risks.get(cell.id) if cell.state in PERFORMING else None,
             )
         )
     rows.sort(key=lambda row: row.urgency)
@@ -102,6 +128,10 @@ def book() -> Book:
 
 def _calls_shown() -> list[str]:
     return [*MarginCall.OPEN_STATES, MarginCall.State.LAPSED]
+
+
+def _call(call: MarginCall) -> CallRow:
+    return CallRow(call, sum(part.unmet_base_units for part in call.increments.all()))
 
 
 def _by_cell(found: Iterable[Any]) -> dict[UUID, list[Any]]:
@@ -121,8 +151,8 @@ def _totals(rows: Sequence[BookRow]) -> dict[str, int]:
         "required": sum(state.required_base_units for state in states),
         "held": sum(state.held_base_units for state in states),
         "headroom": sum(state.headroom_base_units for state in states),
-        "called": sum(row.unmet_base_units for row in rows if row.call),
-        "calls": sum(1 for row in rows if row.call),
+        "called": sum(row.called_base_units for row in rows),
+        "calls": sum(len(row.calls) for row in rows),
         "short": sum(row.short_by_base_units for row in performing),
         "layers": sum(row.resources_base_units for row in rows),
         "uncovered": sum(row.case.uncovered_base_units for row in rows if row.case),

@@ -27,7 +27,8 @@ contract MarginVault is EIP712 {
     uint256 public constant SILENCE = 7 days;
     /// @notice After the cure period a claim must be taken within this time, or the notice lapses.
     uint256 public constant SEIZE_WINDOW = 5 days;
-    /// @notice A lapsed or withdrawn notice cannot be renewed earlier, or notices could lock margin for ever.
+    /// @notice A lapsed notice cannot be renewed earlier, or notices could lock margin for ever. One that was withdrawn
+    /// can, for as much of its time as was left: together such notices lock margin no longer than one.
     uint256 public constant NOTICE_GAP = 30 days;
     /// @notice Time for a client to notice that somebody with its key changed the payout address.
     uint256 public constant PAYOUT_DELAY = 5 days;
@@ -56,11 +57,13 @@ contract MarginVault is EIP712 {
         uint32 claimNonce;
     }
 
-    /// @dev Two slots: what is claimed, what of it was taken, and the evidence it rests on.
+    /// @dev Two slots: what is claimed, what of it was taken, and the evidence it rests on; and the seconds that a
+    /// withdrawn notice had left.
     struct Claim {
         uint96 amount;
         uint96 seized;
         uint32 amendmentNonce;
+        uint32 unspent;
         bytes32 evidence;
     }
 
@@ -238,17 +241,22 @@ contract MarginVault is EIP712 {
     // ---------------------------------------------------------------------------------------------- house: default
 
     /// @notice Declare a default and claim `amount`. Refused once the client's exit has matured, while another notice
-    /// lives, and for 30 days after one lapsed or was withdrawn (a cured one may be followed at once).
+    /// lives, and for 30 days after one lapsed. One that was withdrawn may be followed at once by one that lives no
+    /// longer than it had left, a cured one by one of full length.
     function noticeDefault(uint96 amount, bytes32 evidence) external onlyHouse {
-        if (noticeLive() || block.timestamp < _cold.renewableAt) revert NotReady();
+        if (noticeLive()) revert NotReady();
         if (exitMatured()) revert ExitMatured();
         if (amount == 0) revert NothingToPay();
         uint256 cureBy = block.timestamp + terms().curePeriod;
         uint256 lapsesAt = cureBy + SEIZE_WINDOW;
+        if (block.timestamp < _cold.renewableAt) {
+            lapsesAt = block.timestamp + _claim.unspent;
+            if (lapsesAt <= cureBy) revert NotReady(); // nothing could be seized in what is left
+        }
         uint32 nonce = ++_cold.claimNonce;
         (_cold.cureBy, _cold.lapsesAt) = (uint32(cureBy), uint32(lapsesAt));
         _cold.renewableAt = uint32(lapsesAt + NOTICE_GAP);
-        (_claim.amount, _claim.seized, _claim.evidence) = (amount, 0, evidence);
+        (_claim.amount, _claim.seized, _claim.unspent, _claim.evidence) = (amount, 0, 0, evidence);
         emit DefaultNoticed(nonce, amount, evidence, uint40(cureBy), uint40(lapsesAt));
     }
 
@@ -265,6 +273,7 @@ contract MarginVault is EIP712 {
     function withdrawNotice() external onlyHouse {
         if (!noticeLive()) revert NoNotice();
         if (_claim.seized != 0) revert AlreadySeized();
+        _claim.unspent = _cold.lapsesAt - uint32(block.timestamp);
         (_cold.lapsesAt, _cold.renewableAt) = (uint32(block.timestamp), uint32(block.timestamp + NOTICE_GAP));
         emit NoticeWithdrawn(_cold.claimNonce);
     }
@@ -333,10 +342,11 @@ contract MarginVault is EIP712 {
         _pay(to, amount);
     }
 
-    /// @notice Pay the open claim of a live notice and end it, at any time.
+    /// @notice Pay the open claim of a live notice and end it, at any time. What was seized in full is not cured.
     function cure() external onlyClient {
         if (!noticeLive()) revert NoNotice();
         uint256 amount = _claim.amount - _claim.seized;
+        if (amount == 0) revert NothingToPay();
         (_cold.lapsesAt, _cold.renewableAt) = (uint32(block.timestamp), 0);
         emit Cured(_cold.claimNonce, amount);
         _pay(house, amount);

@@ -170,7 +170,7 @@ contract AttacksTest is World {
         house.withdrawNotice(vaults[0]);
         skip(1);
         house.beat();
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(MarginVault.ExitMatured.selector);
         vm.prank(address(house));
         vaults[0].noticeDefault(type(uint96).max, "renewed");
         assertEq(vaults[0].withdraw(), 2_000e6, "out");

@@ -288,14 +288,52 @@ contract VaultTest is World {
         house.noticeDefault(vault, 1, 0, approver(), approval);
     }
 
-    function test_withdrawing_and_renewing_a_notice_does_not_prolong_it() public {
+    function test_a_withdrawn_notice_can_be_renewed_at_once_for_what_was_left_of_it() public {
         notice(vault, 300e6, "evidence");
+        skip(1 days);
         house.withdrawNotice(vault);
-        vm.expectRevert(MarginVault.NotReady.selector);
-        vm.prank(address(house));
-        vault.noticeDefault(1, 0);
         vm.expectRevert(MarginVault.NoNotice.selector);
         house.withdrawNotice(vault);
+        vm.prank(client(0));
+        vault.requestExit();
+        skip(EXIT - 1);
+        house.beat();
+        notice(vault, 400e6, "the next, before the exit");
+        (, MarginVault.Cold memory cold,) = vault.state();
+        assertEq(cold.cureBy, time() + CURE, "the cure period is whole");
+        assertEq(cold.lapsesAt, time() + CURE + 4 days, "one day of the first notice is spent");
+        skip(CURE);
+        assertEq(house.seize(vault), 400e6, "seized");
+    }
+
+    function test_notices_withdrawn_and_renewed_lock_no_longer_than_one() public {
+        uint256 lockedFor;
+        notice(vault, 300e6, "evidence");
+        for (uint256 i; i < 3; ++i) {
+            skip(2 days);
+            lockedFor += 2 days;
+            house.withdrawNotice(vault);
+            skip(1 days);
+            if (i < 2) notice(vault, 300e6, bytes32(i));
+        }
+        assertTrue(lockedFor < CURE + 5 days, "less than one notice is spent");
+        bytes memory approval = signature(APPROVER_KEY, house.claimDigest(vault, 1, 0));
+        vm.expectRevert(MarginVault.NotReady.selector); // one day is left, which is less than the cure period
+        house.noticeDefault(vault, 1, 0, approver(), approval);
+        skip(29 days);
+        house.noticeDefault(vault, 1, 0, approver(), approval);
+        (, MarginVault.Cold memory cold,) = vault.state();
+        assertEq(cold.lapsesAt, time() + CURE + 5 days, "thirty days later it is whole again");
+    }
+
+    function test_a_claim_seized_in_full_cannot_be_cured_by_nothing() public {
+        notice(vault, 300e6, "evidence");
+        skip(CURE);
+        house.seize(vault);
+        vm.expectRevert(MarginVault.NothingToPay.selector);
+        vm.prank(client(0));
+        vault.cure();
+        assertTrue(vault.noticeLive(), "the claim may still be raised");
     }
 
     function test_a_claim_is_raised_only_upwards_on_new_evidence_while_the_notice_lives() public {

@@ -76,7 +76,7 @@ class Lot(Row):
     """One leg of a novated trade in one cell. `open_quantity` is reduced first-in first-out by offsetting legs."""
 
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="lots")
-    trade = models.ForeignKey(Trade, models.PROTECT, null=True, related_name="lots")
+    trade = models.ForeignKey(Trade, models.PROTECT, related_name="lots")
     instrument = models.ForeignKey(Instrument, models.PROTECT)
     opposite = models.ForeignKey(Cell, models.PROTECT, related_name="linked_lots")
     quantity = ExactField(help_text="signed: positive is long")

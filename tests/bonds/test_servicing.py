@@ -11,7 +11,8 @@ from bonds.queries import balances_of
 from bonds.tranches import holder_principal_base_units, principal_break_base_units
 from intermediary import clock, events, ledger
 from intermediary.errors import Refusal
-from intermediary.models import AccountKind, Cell, ChainInstruction, DefaultCase, Event
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, Cell, ChainInstruction, DefaultCase, Event, Layer
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.intermediary.builders import assets
@@ -218,6 +219,28 @@ def test_act_cannot_name_another_relationship_s_slice(series: Series, cells: lis
             net_loss_base_units=1,
             evidence="0" * 64,
         )
+
+
+@pytest.mark.parametrize("column", ["notice_id", "movement_id"])
+def test_act_cannot_name_another_relationship_s_instruction(series: Series, cells: list[Cell], column: str) -> None:
+    for cell in cells:
+        servicing.on_loss_determined(world.determine(world.notice(cell), 4 * MILLION))
+    act, other = SliceAct.objects.get(cell=cells[0]), SliceAct.objects.get(cell=cells[1])
+    with pytest.raises(DatabaseError, match="same_cell"), transaction.atomic():
+        SliceAct.objects.filter(id=other.id).update(notice=None)
+        SliceAct.objects.filter(id=act.id).update(**{column: other.notice_id})
+
+
+def test_layer_cannot_name_another_relationship_s_slice(series: Series, cells: list[Cell]) -> None:
+    theirs = Slice.objects.get(cell=cells[1])
+    layers = Layer.objects.filter(kind=Layer.Kind.TAIL)
+    with pytest.raises(DatabaseError, match="one_layer_a_slice"), transaction.atomic():
+        layers.filter(cell=cells[0]).update(slice_id=theirs.id)
+    layers.filter(cell=cells[1]).update(slice_id=uuid7())
+    with pytest.raises(DatabaseError, match="layer_and_slice_share_a_cell"), transaction.atomic():
+        layers.filter(cell=cells[0]).update(slice_id=theirs.id)
+    with pytest.raises(DatabaseError, match="layer_and_slice_share_a_cell"), transaction.atomic():
+        Slice.objects.filter(id=theirs.id).update(cell=cells[0])
 
 
 def test_instructions_say_what_the_escrow_contract_needs(series: Series, cells: list[Cell]) -> None:

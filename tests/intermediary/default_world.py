@@ -29,6 +29,7 @@ from intermediary.models import (
     MarginState,
     Proposal,
     TermsVersion,
+    Trade,
     Valuation,
 )
 from intermediary.terms import Terms
@@ -224,11 +225,16 @@ def _target(cell: Cell, kind: ChainTarget.Kind, asset: str) -> None:
 
 def _trade(buyer: Cell, seller: Cell, instrument: Instrument, quantity: Decimal) -> None:
     price = Decimal(95_000)
+    trade = Trade.objects.create(
+        instrument=instrument, buyer=buyer, seller=seller, quantity=quantity, price=price,
+        state=Trade.State.NOVATED, novated_at=clock.now(),
+    )  # fmt: skip
     for cell, opposite, signed in ((buyer, seller, quantity), (seller, buyer, -quantity)):
         trading.book_leg(cell_id=cell.id, instrument_id=instrument.id, quantity=signed, price=price)
         Lot.objects.create(
-            cell=cell, instrument=instrument, opposite=opposite, quantity=signed, open_quantity=signed, price=price
-        )
+            cell=cell, trade=trade, instrument=instrument, opposite=opposite, quantity=signed, open_quantity=signed,
+            price=price,
+        )  # fmt: skip
 
 
 def _layers(cell: Cell) -> dict[str, Layer]:

@@ -158,9 +158,10 @@ def credit_line(cell: Cell, sizes_m: tuple[int, int, int]) -> None:
         "threshold_base_units": 5_000_000 * USD, "first_loss_base_units": first, "tail_base_units": tail,
         "senior_base_units": senior,
     }  # fmt: skip
-    proposal = approved(cell, Proposal.Kind.CREDIT_LINE, numbers)
+    expires_at = clock.now() + timedelta(days=90)
+    proposal = approved(cell, Proposal.Kind.CREDIT_LINE, numbers | {"expires_at": expires_at.isoformat()})
     CreditLine.objects.create(
-        cell=cell, proposal=proposal, expires_at=clock.now() + timedelta(days=90), ruleset_hash="9" * 64,
+        cell=cell, proposal=proposal, expires_at=expires_at, ruleset_hash="9" * 64,
         admission={"passed": True}, **numbers,
     )  # fmt: skip
     loss = {"R-108": (first, 2_400_000 * USD, 0)}.get(cell.code, (0, 0, 0))

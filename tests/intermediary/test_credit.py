@@ -1,14 +1,14 @@
 """Credit lines: tested twice, approved by another, layers end to end, each dollar behind one relationship."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
-from intermediary import clock, credit, ledger, margining, ports
+from intermediary import approvals, clock, credit, ledger, margining, ports
 from intermediary.errors import BadInput, Refusal
 from intermediary.ids import uuid7
 from intermediary.models import (
@@ -219,3 +219,35 @@ def test_the_database_refuses_a_line_that_nobody_approved(d: Client, maker: User
             cell=d.cell, proposal=proposal, threshold_base_units=2 * MILLION, first_loss_base_units=1,
             tail_base_units=1, senior_base_units=1, expires_at=clock.now(), ruleset_hash="", admission={},
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["expires_at = expires_at + interval '1 year'", "default_intensity_annual = 0", "threshold_base_units = 0"],
+)
+def test_the_database_keeps_an_approved_line_as_it_was_approved(
+    d: Client, maker: User, checker: User, change: str
+) -> None:
+    line = approve(propose(d, maker), checker)
+    with pytest.raises(DatabaseError, match="line_is_fixed"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE intermediary_creditline SET {change} WHERE id = %s", [line.id])
+
+
+@pytest.mark.parametrize(
+    "change", [{"expires_at": "later"}, {"default_intensity_annual": "0.0100"}, {"state": "EXPIRED"}]
+)
+def test_the_database_takes_no_line_that_differs_from_its_proposal(
+    d: Client, maker: User, checker: User, change: dict[str, Any]
+) -> None:
+    proposal = propose(d, maker)
+    approvals.approve(
+        checker=checker, proposal_id=proposal.id, kind=Proposal.Kind.CREDIT_LINE, seen_hash=proposal.hash, reason="r"
+    )
+    body = approvals.body_of(proposal)
+    expires_at = datetime.fromisoformat(body["expires_at"])
+    if change.get("expires_at"):
+        change = {"expires_at": expires_at + timedelta(seconds=1)}
+    sizes = {name: body[name] for name in body if name.endswith("base_units")}
+    numbers: dict[str, Any] = {"expires_at": expires_at, **sizes, **change}
+    with pytest.raises(DatabaseError, match="line_was_approved"), transaction.atomic():
+        CreditLine.objects.create(cell=d.cell, proposal=proposal, ruleset_hash="", admission={}, **numbers)

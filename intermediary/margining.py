@@ -173,12 +173,6 @@ def threshold_of(cell_id: UUID) -> int:
     return line.threshold_base_units
 
 
-def required_with(cell_id: UUID, independent_amount_base_units: int, valuation_id: UUID) -> int:
-    """What would be required under another independent amount, at a valuation."""
-    exposure = exposure_base_units(cell_id, valuation_id)
-    return required_for(exposure, independent_amount_base_units, threshold_of(cell_id))
-
-
 def required_now(cell_id: UUID) -> tuple[int, Valuation | None]:
     """The requirement in force, and the valuation that it and the price of margin come from.
 

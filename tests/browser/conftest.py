@@ -13,8 +13,11 @@ import pytest
 from django.test import override_settings
 
 from intermediary.config import screens
+from intermediary.config.demo import keys
 from intermediary.config.demo.driver import Driver
 from intermediary.config.demo.processes import platform_processes
+from intermediary.config.demo.wallet_rpc import WalletRpc
+from intermediary.config.demo.wallet_server import WalletServer, serving
 from intermediary.config.supervisor.state import StateDirectory
 from risk.market.feeds.reconstruction import ReconstructionFeed
 from settlement.chain import Chain
@@ -37,13 +40,27 @@ def driver(committing_db: TestDatabase, chain_url: str) -> Iterator[Driver]:
 
 
 @pytest.fixture
+def person_wallet(chain_url: str) -> Iterator[WalletServer]:
+    """The wallet of the people of this world, as the demo's wallet process answers; it signs and plays nobody."""
+    with serving(0, WalletRpc(chain_url, keys.people(CAST)), set()) as server:
+        yield server
+
+
+@pytest.fixture
 def address(
-    driver: Driver, committing_db: TestDatabase, chain_url: str, valkey_url: str, tmp_path: Path
+    driver: Driver,
+    committing_db: TestDatabase,
+    chain_url: str,
+    valkey_url: str,
+    person_wallet: WalletServer,
+    tmp_path: Path,
 ) -> Iterator[str]:
-    """Where the web answers."""
+    """Where the web answers; the wallet answers its pages."""
     names = ("web", "worker-risk", "beat")
     servers = {"BROKER_URL": valkey_url, "CHAIN_RPC_URLS": chain_url}
-    with platform_processes(names, StateDirectory(tmp_path), servers, committing_db.urls) as web:
+    state = StateDirectory(tmp_path)
+    with platform_processes(names, state, servers, committing_db.urls, wallet_url=person_wallet.url) as web:
+        person_wallet.origins = {web}
         yield web
 
 

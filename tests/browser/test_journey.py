@@ -11,16 +11,27 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from intermediary.config import screens
-from intermediary.config.demo import keys, wallet
+from intermediary.config.demo import keys, wallet, wallet_sending
 from intermediary.config.demo.driver import Driver
 from intermediary.ledger import settlement_asset
-from intermediary.models import Cell, ChainTarget, CreditLine, Layer, MarginCall, MarginState, Withdrawal
+from intermediary.models import (
+    Cell,
+    ChainTarget,
+    CreditLine,
+    JournalEntry,
+    Layer,
+    MarginCall,
+    MarginState,
+    Wallet,
+    Withdrawal,
+)
 from settlement.demo_chain import mine
 from tests.browser.world import CAST, FAMILY, FUND, MAKER
 
 USD = 10**6
 BEYOND_THE_CALL = 500_000 * USD  # so that something is free afterwards
 TAKEN_OUT = 250_000 * USD
+A_PART = 10_000 * USD  # of the call, deposited with the wallet in the browser
 SOON_MS = 60_000  # a worker's wake-up comes every second; a busy machine needs patience
 expect.set_options(timeout=SOON_MS)  # its own default is 5 s, whatever the pages' is
 
@@ -52,6 +63,8 @@ def test_an_evening_of_everybody(driver: Driver, address: str, browser: Browser)
     with visitor.page("client.fund") as page:
         client_sees_a_call_come(driver, page)
         client_agrees_it(page)
+        client_deposits_a_part_with_the_wallet(driver, page)
+        client_proves_another_address(page)
         client_delivers_and_the_page_follows(driver, page)
         client_takes_free_margin_out(driver, page)
     with visitor.page("investor.pension") as page:
@@ -98,6 +111,47 @@ def client_agrees_it(page: Page) -> None:
     page.get_by_role("button", name="Agree the amount").click()
     expect(page.get_by_text("Done.")).to_be_visible()
     assert MarginCall.objects.get(cell__code=FUND).state == MarginCall.State.AGREED
+    page.get_by_role("link", name="Overview").first.click()
+
+
+def client_deposits_a_part_with_the_wallet(driver: Driver, page: Page) -> None:
+    """From the call to the ledger: reviewed, rejected once in the wallet, sent, in a block, final, credited."""
+    page.get_by_role("link", name="Open the call").click()
+    page.get_by_role("link", name="with a wallet").click()
+    expect(page.get_by_label("Amount")).not_to_have_value("")
+    page.get_by_label("Amount").fill(f"{A_PART // USD:,}")
+    page.get_by_role("button", name="Review").click()
+    send, asks = page.locator("[data-act=send]"), page.get_by_role("dialog", name="Demo wallet")
+    expect(page.get_by_text("Demo wallet is ready.")).to_be_visible()
+    send.click()
+    expect(asks).to_contain_text(f"Send {A_PART // USD:,}.00 USDC?")
+    asks.get_by_role("button", name="Reject").click()
+    expect(page.get_by_text("You rejected it in the wallet.")).to_be_visible()
+    assert not wallet_sending.under_way(driver.chain, keys.client(CAST, "fund").address)
+    send.click()
+    asks.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("heading", name="Deposit on its way")).to_be_visible()
+    expect(page.locator("[data-step=mined]")).to_have_class("now")
+    driver.settle()
+    expect(page.get_by_text(f"{A_PART // USD:,}.00 USDC counts as margin.")).to_be_visible()
+    expect(page.locator(".trail .done")).to_have_count(4)
+    cell = Cell.objects.get(code=FUND)
+    assert (
+        JournalEntry.objects.filter(cell=cell, kind="deposit")
+        .latest("at")
+        .memo.startswith(f"from {keys.client(CAST, 'fund').address}")
+    )
+
+
+def client_proves_another_address(page: Page) -> None:
+    """The wallet holds a second address; it signs the proof and a worker records it."""
+    page.get_by_role("link", name="To your collateral").click()
+    page.get_by_role("link", name="Wallets", exact=True).click()
+    expect(page.get_by_text("Demo wallet is ready.")).to_be_visible()
+    page.get_by_role("button", name="Prove this address").click()
+    page.get_by_role("dialog", name="Demo wallet").get_by_role("button", name="Sign").click()
+    expect(page.get_by_text("Done.")).to_be_visible()
+    assert Wallet.objects.filter(address=keys.spare(CAST, "fund").address, party__cells__code=FUND).exists()
     page.get_by_role("link", name="Overview").first.click()
 
 

@@ -116,23 +116,22 @@ def _public() -> list[Screen]:
 
 def _client(code: str) -> list[Screen]:
     pages = (
-        "overview", "positions", "trades", "new_trade", "calls", "collateral", "withdraw", "credit", "isolation",
-        "terms", "statements",
+        "overview", "positions", "trades", "new_trade", "calls", "collateral", "deposit", "wallets", "withdraw",
+        "credit", "isolation", "terms", "statements",
     )  # fmt: skip
     login, cell = LOGIN_OF[code], Cell.objects.get(code=code)
     found = [
         Screen(f"client-{name.replace('_', '-')}", reverse(f"portal:{name}", args=[code]), login) for name in pages
     ]
-    found.append(
-        Screen("client-withdraw-review", reverse("portal:withdraw", args=[code]), login, _fill_in_a_withdrawal)
-    )
+    found.append(Screen("client-withdraw-review", reverse("portal:withdraw", args=[code]), login, _fill_in_an_amount))
+    found.append(Screen("client-deposit-review", reverse("portal:deposit", args=[code]), login, _fill_in_an_amount))
     trade = Trade.objects.filter(buyer=cell).first() or Trade.objects.filter(seller=cell).first()
     if trade is not None:
         found.append(Screen("client-trade", reverse("portal:answer_trade", args=[code, trade.id]), login))
     return found
 
 
-def _fill_in_a_withdrawal(page: "Page") -> None:
+def _fill_in_an_amount(page: "Page") -> None:
     page.locator("[name=amount]").fill("100,000")
     page.get_by_role("button", name="Review").click()
 

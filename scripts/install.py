@@ -18,7 +18,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from intermediary.config.supervisor.progress import CHECKOUT, StepFailed, run_step, say
+from intermediary.config.supervisor.progress import (
+    CHECKOUT,
+    StepFailed,
+    free_mb,
+    full_disk_story,
+    full_place,
+    run_step,
+    say,
+)
 
 VAR = Path(os.environ.get("BULKHEAD_VAR") or CHECKOUT / "var")
 LOG = VAR / "log" / "setup.log"
@@ -43,7 +51,8 @@ def main() -> int:
     except StepFailed:
         return 1
     except OSError as error:
-        say(f"Bulkhead: {error.strerror}: {error.filename or CHECKOUT}")
+        place = full_place(VAR)
+        say(f"Bulkhead: {full_disk_story(place) if place else f'{error.strerror}: {error.filename or CHECKOUT}'}")
         return 1
     except KeyboardInterrupt:
         say("\nBulkhead: installation interrupted; the same command goes on from here.")
@@ -73,9 +82,11 @@ def make_environment() -> None:
     works = PYTHON.exists() and subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode == 0
     if works:
         return
-    free_mb = shutil.disk_usage(CHECKOUT).free // 1_000_000
-    if free_mb < FREE_MB_NEEDED:
-        say(f"Bulkhead: {FREE_MB_NEEDED} MB of free disk are needed in {CHECKOUT}, {free_mb} MB are left.")
+    free = free_mb(CHECKOUT)
+    if free < FREE_MB_NEEDED:
+        say(
+            f"Bulkhead: {FREE_MB_NEEDED} MB of free disk are needed in {CHECKOUT}, {free} MB are left. Make room there."
+        )
         raise StepFailed("free disk")
     say(f"Installing Bulkhead below {CHECKOUT}")
     if VENV.exists():

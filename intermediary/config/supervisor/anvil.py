@@ -19,6 +19,9 @@ from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, named_disk_errors
 
 CHAIN_ID = 31337
+# Of as many blocks balances can be asked for. The platform asks at the last final one, two behind the head. Without a
+# limit every block's whole state goes to disk, two gigabytes an hour.
+STATES_KEPT = 64
 GENESIS_TIME = 1_514_764_800  # 2018-01-01: recorded history starts later
 
 
@@ -31,13 +34,10 @@ class EmbeddedAnvil:
         home = state.root / "anvil"
         with named_disk_errors(home):
             home.mkdir(parents=True, exist_ok=True)
-        # States of old blocks, without this option in the user's home, where nobody would ever remove them. A new
-        # process does not read those of the last one.
-        history = home / "history"
-        shutil.rmtree(history, ignore_errors=True)
+        shutil.rmtree(home / "history", ignore_errors=True)  # states of old blocks, as earlier versions left them
         argv = [str(_binary()), "--host", LOOPBACK, "--port", str(port), "--chain-id", str(CHAIN_ID), "--silent"]
         argv += ["--no-mining", "--slots-in-an-epoch", "1", "--timestamp", str(GENESIS_TIME), "--order", "fifo"]
-        argv += ["--hardfork", "prague", "--state", "state.json", "--cache-path", str(history)]
+        argv += ["--hardfork", "prague", "--state", "state.json", "--prune-history", str(STATES_KEPT)]
         return KeeperSpec(
             name=self.name,
             argv=argv,
@@ -49,6 +49,7 @@ class EmbeddedAnvil:
             stop_signal=signal.SIGTERM,
             stop_seconds=30.0,  # it writes its whole state before it goes
             clean_mark=str(home / "stopped-cleanly"),
+            saved=str(home / "state.json"),
             remove=(str(home),) if state.ephemeral else (),
         )
 

@@ -18,6 +18,7 @@ from typing import Protocol
 from intermediary.config.supervisor import keeper
 from intermediary.config.supervisor.keeper import KeeperSpec
 from intermediary.config.supervisor.processes import Identity, choose_port, last_lines, wait_until
+from intermediary.config.supervisor.progress import full_disk_story, full_place
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, lock
 
 START_SECONDS = 60.0  # PostgreSQL replaying its log after a power loss on a slow disk is the longest start
@@ -113,7 +114,10 @@ def _start(service: Service, state: StateDirectory) -> Running:
         if running is not None:
             (state.run / f"{service.name}.port").write_text(str(port))
             return running
-    log = "\n".join("  " + line for line in last_lines(Path(spec.log)))
+    lines = last_lines(Path(spec.log))
+    if place := full_place(Path(spec.directory), told=lines):
+        raise CannotStart("disk_has_room", full_disk_story(place))
+    log = "\n".join("  " + line for line in lines)
     raise CannotStart(
         "service_answers", f"{service.name} did not start. The end of {spec.log}:\n{log}", service=service.name
     )

@@ -43,6 +43,7 @@ class KeeperSpec:
     uid: int | None = None
     gid: int | None = None
     clean_mark: str = ""  # exists only while the last stop was clean
+    saved: str = ""  # the JSON file that a clean stop leaves whole; on a full disk it is cut short without a word
     remove: tuple[str, ...] = ()  # directories of an ephemeral service, removed with it
 
 
@@ -109,6 +110,16 @@ def _stop(spec: KeeperSpec, service: subprocess.Popen[bytes]) -> bool:
         return False
 
 
+def _is_whole(saved: str) -> bool:
+    if not saved:
+        return True
+    try:
+        json.loads(Path(saved).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _nobody_uses(users_fd: int) -> bool:
     try:
         fcntl.flock(users_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,7 +148,7 @@ def keep(spec: KeeperSpec) -> int:
     clean = False
     if service.poll() is None:
         _write_record(spec, service.pid, stopping=True)
-        clean = _stop(spec, service)
+        clean = _stop(spec, service) and _is_whole(spec.saved)
     if clean and spec.clean_mark:
         Path(spec.clean_mark).touch()
     for directory in spec.remove:

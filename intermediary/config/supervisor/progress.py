@@ -4,10 +4,14 @@ The full output of a step goes to its log; a person sees the end of it only when
 Standard library only: the installer uses it before anything is installed.
 """
 
+import contextlib
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +21,38 @@ from typing import BinaryIO
 from intermediary.config.supervisor.keeper import die_with_parent
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+FULL_DISK = os.strerror(errno.ENOSPC)
+FULL_MB = 8  # with less than this left nothing that matters can be written
 REPORT_SECONDS = 15.0  # a pipe gets a sign of life this often; a terminal counts every second
 FAILURE_LINES = 30
+
+
+def full_place(*places: Path, told: Sequence[str] = ()) -> Path | None:
+    """The directory whose disk is full, of `places` and the checkout; None when none is.
+
+    `told` is what a program said that failed: it may have met a full disk, of caches or temporary files too, and have
+    tidied up after itself.
+    """
+    candidates = [place for place in (*places, CHECKOUT) if place.exists()]
+    fullest = min(candidates, key=free_mb)
+    if free_mb(fullest) < FULL_MB:
+        return fullest
+    if any(FULL_DISK in line for line in told):
+        return min([*candidates, Path(tempfile.gettempdir()), Path.home()], key=free_mb)
+    return None
+
+
+def free_mb(place: Path) -> int:
+    """Room left on the disk of a directory, in megabytes."""
+    return shutil.disk_usage(place).free // 1_000_000
+
+
+def full_disk_story(place: Path) -> str:
+    """What a person has to know and to do when a disk is full."""
+    return (
+        f"the disk of {place} is full ({free_mb(place)} MB left). Make room there and run the same command again; "
+        "finished steps are not repeated."
+    )
 
 
 class StepFailed(Exception):
@@ -80,7 +114,8 @@ def run_step(
     show_output: bool = False,
     reasons_only: bool = False,
 ) -> bool:
-    """Run one command under a title; True when it succeeded. Raises StepFailed otherwise, if it must succeed.
+    """Run one command under a title; True when it succeeded. Raises StepFailed otherwise, if it must succeed or the
+    disk is full, which no other way of doing it can help.
 
     `environment` is added to this process's own; with `show_output` the command's lines are shown as they come;
     with `reasons_only` a failure is told without stack frames, for people who did not write the code.
@@ -88,13 +123,13 @@ def run_step(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab", buffering=0) as output, Ticker(title) as ticker:  # in order with what the command writes
         begin = output.tell()
-        output.write(f"\n== {title}: {' '.join(map(str, command))}\n".encode())
-        output.flush()
+        with contextlib.suppress(OSError):  # a full disk: the command itself will say it better
+            output.write(f"\n== {title}: {' '.join(map(str, command))}\n".encode())
         status = _run(command, directory, {**os.environ, **(environment or {})}, output, show=show_output)
     if status == 0:
         say(f"  ✓ {title} ({ticker.seconds:.1f} s)")
         return True
-    if must_succeed:
+    if must_succeed or full_place(log.parent, told=_written(log, begin)):
         tell_failure(title, log, begin, reasons_only=reasons_only)
         raise StepFailed(title)
     return False
@@ -116,7 +151,8 @@ def _run(
         ) as process:
             try:
                 for line in process.stdout or ():
-                    output.write(line)
+                    with contextlib.suppress(OSError):
+                        output.write(line)
                     say("    " + line.decode(errors="replace").rstrip())
                 process.wait()
             except BaseException:  # asked to stop: the command must not outlive the step
@@ -124,20 +160,26 @@ def _run(
                 raise
         return process.returncode
     except OSError as error:
-        output.write(f"{error}\n".encode())
+        with contextlib.suppress(OSError):
+            output.write(f"{error}\n".encode())
         return 127
 
 
 def tell_failure(title: str, log: Path, begin: int = 0, *, reasons_only: bool = False) -> None:
     """Print the end of what was written to `log` since byte `begin`, and what a person can do about it."""
-    with log.open("rb") as output:
-        output.seek(begin)
-        lines = output.read().decode(errors="replace").splitlines()
+    lines = _written(log, begin)
+    if place := full_place(log.parent, told=lines):
+        say(f"  ✗ {title} failed: {full_disk_story(place)}")
+        return
     say(f"  ✗ {title} failed. The end of {log}:")
     for line in telling_lines(lines) if reasons_only else lines[-FAILURE_LINES:]:
         say(f"      {line}")
-    if any("No space left on device" in line for line in lines):
-        say("  The disk is full: make room and run the same command again; finished steps are not repeated.")
+
+
+def _written(log: Path, begin: int) -> list[str]:
+    with log.open("rb") as output:
+        output.seek(begin)
+        return output.read().decode(errors="replace").splitlines()
 
 
 def telling_lines(lines: list[str]) -> list[str]:

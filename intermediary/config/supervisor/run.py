@@ -14,12 +14,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import psycopg
 
 from intermediary.config.services import EMBEDDED, Services, services
-from intermediary.config.supervisor import database_roles, embedded, world
+from intermediary.config.supervisor import database_roles, embedded, postgres, world
 from intermediary.config.supervisor.child import Child, end_strays
 from intermediary.config.supervisor.environment import (
     given_database_urls,
@@ -28,7 +29,14 @@ from intermediary.config.supervisor.environment import (
     shared_environment,
 )
 from intermediary.config.supervisor.processes import LOOPBACK, choose_port, port_is_free, wait_until
-from intermediary.config.supervisor.progress import StepFailed, say, tell_failure
+from intermediary.config.supervisor.progress import (
+    StepFailed,
+    free_mb,
+    full_disk_story,
+    full_place,
+    say,
+    tell_failure,
+)
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, write_private
 from intermediary.config.supervisor.table import process_table
 
@@ -37,12 +45,20 @@ WEB_PORT_TRIES = 100
 DEFAULT_WALLET_PORT = DEFAULT_WEB_PORT + WEB_PORT_TRIES  # the demo wallet's, past those that the web tries
 WEB_START_SECONDS = 60.0  # a cold file cache on a slow disk; otherwise 2 s
 FREE_MB_FIRST, FREE_MB_AGAIN = 600, 150  # database, chain, pages' files and logs; what a day of running adds
+STOP_BELOW_MB = 40  # what the processes write in some seconds, many times over; what a stop needs is in reserve
 WATCH_SECONDS = 0.2
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
     """Ctrl-C, SIGTERM or the terminal's end: not an error, so nothing that handles errors may swallow it."""
+
+
+class OutOfRoom(Exception):
+    """The disk fills up: better to stop while the chain can still be saved."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(full_disk_story(place))
 
 
 class ChainLost(Exception):
@@ -85,8 +101,14 @@ def run(state: StateDirectory, *, fresh: bool) -> int:
         say("Bulkhead could not start: the step above failed. `make run` tries again.")
     except CannotStart as refusal:
         say(f"Bulkhead cannot start: {refusal.message}")
+    except OutOfRoom as error:
+        say(f"Bulkhead stopped: {error}")
     except OSError as error:
-        say(f"Bulkhead cannot start: {error.strerror} ({error.filename or state.root})")
+        place = full_place(*_places(state), told=[str(error)])
+        reason = full_disk_story(place) if place else f"{error.strerror} ({error.filename or state.root})"
+        say(f"Bulkhead cannot start: {reason}")
+    except psycopg.errors.DiskFull:
+        say(f"Bulkhead cannot start: {full_disk_story(_places(state)[-1])}")
     except psycopg.Error as error:
         say(f"Bulkhead cannot start: the database refused. {str(error).strip().splitlines()[0]}")
     except Exception as error:  # noqa: BLE001 - a fault of ours: one line for the person, all of it in the log
@@ -98,7 +120,8 @@ def run(state: StateDirectory, *, fresh: bool) -> int:
 
 def _run_claimed(state: StateDirectory, *, fresh: bool) -> int:
     first = not world.world_is_whole(state)
-    state.require_free_space(FREE_MB_FIRST if first or fresh else FREE_MB_AGAIN)
+    state.release_reserve()  # it counts as free
+    state.require_free_space(FREE_MB_FIRST if first or fresh else FREE_MB_AGAIN, *_places(state))
     if ended := end_strays(state):
         say(f"  ✓ Ended {ended} processes that a killed start had left behind")
     mode = os.environ.get("BULKHEAD_MODE", "demo")
@@ -154,10 +177,20 @@ def _serve(installation: Installation) -> None:
         )
         children = [Child(spec, state, role_environment(shared, databases, spec.database_role)) for spec in table]
         try:
+            state.keep_reserve()
             _start_all(installation, children)
             _watch(running, children)
         finally:
+            state.release_reserve()
             _stop_all(children)
+
+
+def _places(state: StateDirectory) -> list[Path]:
+    """Where the installation writes; the data of an embedded database may lie on another disk."""
+    if os.environ.get("DATABASE_URL"):
+        return [state.root]
+    home = postgres.data_home(state)
+    return [state.root, home if home.exists() else home.parent]
 
 
 def _databases(installation: Installation, running: Services, given: dict[str, str]) -> dict[str, str]:
@@ -206,12 +239,19 @@ def _watch(running: Services, children: list[Child]) -> None:
         if not told and all(child.is_ready for child in children):
             told = True
             say("  ✓ all processes run")
+        _mind_the_disk(running.state)
         for name, service in running.running.items():
             if not service.alive():
                 _revive(running, name)
         if world.wanted_anew(running.state):
             raise WorldWantedAnew
         time.sleep(WATCH_SECONDS)
+
+
+def _mind_the_disk(state: StateDirectory) -> None:
+    for place in _places(state):
+        if free_mb(place) < STOP_BELOW_MB:
+            raise OutOfRoom(place)
 
 
 def _revive(running: Services, name: str) -> None:

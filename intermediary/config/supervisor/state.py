@@ -16,14 +16,14 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from intermediary.config.supervisor.progress import CHECKOUT
+from intermediary.config.supervisor.progress import CHECKOUT, free_mb, full_disk_story
 from intermediary.errors import Refusal
 
+RESERVE_BYTES = 48_000_000  # the demo chain's saved state is 12 MB after two days of the replay, a checkpoint less
 LOG_BYTES_MAX = 5_000_000  # a log larger than this at start is put aside; one older generation is kept
 
 
@@ -84,16 +84,27 @@ class StateDirectory:
             path.replace(path.with_suffix(".log.1"))
         return path
 
-    def require_free_space(self, megabytes: int) -> None:
-        """Refuse early what would end half-done on a full disk."""
-        free = shutil.disk_usage(self.root).free // 1_000_000
-        if free < megabytes:
-            raise CannotStart(
-                "disk_has_room",
-                f"{megabytes} MB of free disk are needed below {self.root}, {free} MB are left.",
-                needed_mb=megabytes,
-                free_mb=free,
-            )
+    def require_free_space(self, megabytes: int, *others: Path) -> None:
+        """Refuse early what would end half-done on a full disk: this directory's, or that of one of `others`."""
+        for place in (self.root, *others):
+            free = free_mb(place)
+            if free < megabytes:
+                raise CannotStart(
+                    "disk_has_room",
+                    f"{megabytes} MB of free disk are needed below {place}, {free} MB are left. Make room there.",
+                    needed_mb=megabytes,
+                    free_mb=free,
+                )
+
+    def keep_reserve(self) -> None:
+        """Occupy some room that `release_reserve` gives back: a stop on a full disk still has to save the chain."""
+        path = self.root / "reserve"
+        if not path.exists():
+            with named_disk_errors(self.root), path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+    def release_reserve(self) -> None:
+        (self.root / "reserve").unlink(missing_ok=True)
 
 
 def hash_of_files(*patterns: str) -> str:
@@ -138,7 +149,7 @@ def named_disk_errors(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CannotStart("disk_has_room", f"The disk below {where} is full.") from error
+            raise CannotStart("disk_has_room", full_disk_story(where)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise CannotStart("state_directory_is_writable", f"{error.filename or where} is not writable.") from error
         raise

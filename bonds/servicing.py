@@ -66,8 +66,9 @@ def on_instruction_final(event: Event) -> None:
     act = SliceAct.objects.filter(notice_id=instruction_id).first()
     if act is not None:
         _start_challenge(act.id)
-    act = SliceAct.objects.filter(movement_id=instruction_id).first()
+    act = SliceAct.objects.filter(movement_id=instruction_id).select_related("movement").first()
     if act is not None:
+        _refuse_ruled(act)
         _finish(act.id)
 
 
@@ -214,6 +215,14 @@ def _write_up(item: Slice, changes: dict[UUID, PrincipalChange], amount: int, lo
     )
     act.save()
     return act
+
+
+def _refuse_ruled(act: SliceAct) -> None:
+    """An expert who left less of a loss has decided what N is: two people enter that before the slice goes on."""
+    assert act.movement is not None, "an act is found by its movement"
+    moved = outbox.moved_base_units(act.movement)
+    if moved != act.amount_base_units:
+        raise Refusal("loss_was_ruled", f"The chain moved {moved} base units, the act says {act.amount_base_units}.")
 
 
 def _finish(act_id: UUID) -> None:

@@ -5,6 +5,7 @@ until the chain is final, then arrive; a movement that the chain refused goes ba
 numbers are given out under the target's row lock, so each target sees 1, 2, 3 without gap, whatever crashes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from intermediary import clock, events, ledger
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry, Posting
 
 State = ChainInstruction.State
 
@@ -103,12 +104,17 @@ def move(
     )
 
 
-def mark_final(instruction_id: UUID, *, transaction_hash: str) -> None:
-    """The chain is final: the tokens arrive. Harmless when repeated."""
+def mark_final(instruction_id: UUID, *, transaction_hash: str, moved_base_units: int | None = None) -> None:
+    """The chain is final: the tokens arrive. Harmless when repeated.
+
+    `moved_base_units` is what the chain really moved where that may differ from what was instructed; the difference
+    stays at, or comes from, the source.
+    """
     instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
     if instruction.state == State.FINAL:
         return
-    _arrive(instruction, AccountKind(instruction.arguments["destination"]) if instruction.entry_id else None)
+    moved = instruction.amount_base_units if moved_base_units is None else moved_base_units
+    _arrive(instruction, "destination", moved)
     instruction.state, instruction.transaction_hash = State.FINAL, transaction_hash
     instruction.final_at = clock.now()
     instruction.save(update_fields=["state", "transaction_hash", "final_at"])
@@ -125,7 +131,7 @@ def mark_failed(instruction_id: UUID, *, failure: str) -> None:
     instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
     if instruction.state == State.FAILED:
         return
-    _arrive(instruction, AccountKind(instruction.arguments["source"]) if instruction.entry_id else None)
+    _arrive(instruction, "source", instruction.amount_base_units)
     instruction.state, instruction.failure = State.FAILED, failure
     instruction.save(update_fields=["state", "failure"])
     events.emit(
@@ -137,17 +143,41 @@ def mark_failed(instruction_id: UUID, *, failure: str) -> None:
     )
 
 
-def _arrive(instruction: ChainInstruction, account: AccountKind | None) -> None:
-    if account is None:
+def moved_base_units(movement: ChainInstruction) -> int:
+    """What one final movement moved."""
+    return moved_by([movement])[movement.id]
+
+
+def moved_by(movements: Sequence[ChainInstruction]) -> dict[UUID, int]:
+    """What each of these final movements moved, by instruction: what its journal entry let arrive. That is its amount
+    unless the chain took another."""
+    destination = {_arrival_id(made): (made.id, made.arguments["destination"]) for made in movements}
+    moved = {made.id: 0 for made in movements}
+    arrived = Posting.objects.filter(entry_id__in=destination, amount_base_units__gt=0)
+    for entry_id, kind, amount in arrived.values_list("entry_id", "account__kind", "amount_base_units"):
+        instruction_id, expected = destination[entry_id]
+        if kind == expected:
+            moved[instruction_id] = amount
+    return moved
+
+
+def _arrival_id(instruction: ChainInstruction) -> UUID:
+    return derive("arrival", instruction.id)
+
+
+def _arrive(instruction: ChainInstruction, side: str, amount_base_units: int) -> None:
+    if instruction.entry_id is None:
         return
-    asset = instruction.target.asset_id
+    asset, account = instruction.target.asset_id, AccountKind(instruction.arguments[side])
+    left = instruction.amount_base_units - amount_base_units
     ledger.post(
-        entry_id=derive("arrival", instruction.id),
+        entry_id=_arrival_id(instruction),
         cell_id=instruction.cell_id,
         kind=f"{instruction.kind.lower()}_settled",
         memo=f"arrived in {account.label.lower()}",
         lines=[
             Line(AccountKind.IN_TRANSIT, asset, -instruction.amount_base_units),
-            Line(account, asset, instruction.amount_base_units),
+            Line(account, asset, amount_base_units),
+            Line(AccountKind(instruction.arguments["source"]), asset, left),
         ],
     )

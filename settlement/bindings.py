@@ -113,7 +113,12 @@ def decode_event(topics: Sequence[str], data: str) -> DecodedEvent | None:
 
 def error_name(data: bytes) -> str:
     """The name of the custom error a call reverted with; its first bytes in hex when it is none of ours."""
-    return _all_errors().get(data[:4], "0x" + data[:4].hex())
+    return known_error(data) or "0x" + data[:4].hex()
+
+
+def known_error(data: bytes) -> str:
+    """The same, empty when it is none of ours."""
+    return _all_errors().get(data[:4], "")
 
 
 @cache

@@ -22,8 +22,8 @@ POLL_SECONDS = 0.2  # where another process mines a block a second
 
 def unfinished() -> int:
     """Instructions neither final nor failed, and final events not yet booked. A call that the chain will only take
-    later (a cure or challenge period runs) does not count: nothing can be done about it now."""
-    waiting = HeldCall.objects.filter(given_up=False, instruction__state=State.DRAFT).values("instruction")
+    later (a cure or challenge period runs), or that waits for people, does not count: nothing can be done now."""
+    waiting = HeldCall.objects.filter(instruction__state=State.DRAFT).values("instruction")
     open_states = [State.DRAFT, State.BATCHED, State.INCLUDED]
     instructions = ChainInstruction.objects.filter(state__in=open_states).exclude(id__in=waiting)
     return instructions.count() + ChainLog.objects.filter(block__canonical=True, applied=False).count()

@@ -1,8 +1,8 @@
 """What a final block means for the ledger, once.
 
 Events of one cell are booked in one transaction under that cell's lock, so a cell whose event cannot be booked holds
-up nobody else: the log keeps its reason, shows as a break, and is tried again at the next final block. Every handler
-is harmless when repeated, since entries are named by what caused them.
+up nobody else, whatever is wrong with it: the log keeps its reason, shows as a break, and is tried again at the next
+final block. Every handler is harmless when repeated, since entries are named by what caused them.
 """
 
 import logging
@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from intermediary import ledger, outbox
 from intermediary.errors import Refusal
@@ -20,6 +20,7 @@ from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.receipts import receipt_entry_id
+from settlement import holding
 from settlement.bindings import decode_event, error_name
 from settlement.escrows import book_issue, book_maturity, book_payment
 from settlement.models import (
@@ -28,26 +29,29 @@ from settlement.models import (
     ChainBlock,
     ChainLog,
     ChainTransaction,
-    HeldCall,
     HouseReceipt,
     TransactionAttempt,
 )
 
 log = logging.getLogger(__name__)
 Outcome, State = BatchMovement.Outcome, ChainInstruction.State
+OPEN_TRANSACTIONS = (*ChainTransaction.UNFINISHED, ChainTransaction.State.INCLUDED)
+REVERTS_MAX = 3  # each costs gas: a call that passes every trial and reverts every time is for a person
+BOOKED_BY_EVENT = (ChainInstruction.Kind.SEIZE, ChainInstruction.Kind.APPLY_LOSS)  # see `_took`
 Arguments = dict[str, Any]
 
 
 def finalize(block: ChainBlock) -> None:
-    """Book everything this final block holds, and what earlier blocks could not get booked."""
-    waiting = ChainLog.objects.filter(block__canonical=True, block__finalized=True, applied=False).exclude(refusal="")
+    """Book everything this final block holds, and what of earlier blocks is not booked yet."""
+    waiting = ChainLog.objects.filter(block__canonical=True, block__finalized=True, applied=False)
     _apply_all([*waiting.order_by("recorded_at", "log_index"), *block.logs.filter(applied=False)])
+    _close_seen(block)
     block.finalized = True
     block.save(update_fields=["finalized"])
 
 
 def settle_transactions() -> None:
-    """Close the transactions whose block is final, book single calls, and fail what was given up."""
+    """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log."""
     included = ChainTransaction.objects.filter(state=ChainTransaction.State.INCLUDED)
     blocks = {
         block.number: block
@@ -59,8 +63,17 @@ def settle_transactions() -> None:
             _back_to_sent(found)
         elif block is not None and block.finalized:
             _close(found)
-    for held in HeldCall.objects.filter(given_up=True, instruction__state=State.DRAFT).select_related("instruction"):
-        _fail_held(held)
+
+
+def _close_seen(block: ChainBlock) -> None:
+    """Our own transactions that this block's logs show: they succeeded, whether the poster has looked or not."""
+    hashes = block.logs.values("transaction_hash")
+    seen = TransactionAttempt.objects.filter(hash__in=hashes, transaction__state__in=OPEN_TRANSACTIONS)
+    for attempt in seen.select_related("transaction__instruction"):
+        found = attempt.transaction
+        found.block_number, found.block_hash, found.transaction_hash = block.number, block.hash, attempt.hash
+        found.succeeded = True
+        _close(found)
 
 
 def _apply_all(logs: Iterable[ChainLog]) -> None:
@@ -81,9 +94,9 @@ def _apply(row: ChainLog) -> None:
         try:
             with transaction.atomic():
                 handler(row, event.arguments)
-        except (Refusal, DatabaseError) as error:
-            refusal = str(error)[:300]
-            log.error("%s of %s in block %s is not booked: %s", row.name, row.address, row.block_id, refusal)
+        except Exception as error:  # whatever is odd about one log is kept with it, and holds up no other
+            refusal = (str(error) if isinstance(error, Refusal) else repr(error))[:300]
+            log.exception("%s of %s in block %s is not booked", row.name, row.address, row.block_id)
     row.applied, row.refusal = not refusal, refusal
     row.save(update_fields=["applied", "refusal"])
 
@@ -105,7 +118,7 @@ def _moved(row: ChainLog, event: Arguments) -> None:
 
 
 def _movement_failed(row: ChainLog, event: Arguments) -> None:
-    movement = BatchMovement.objects.select_related("instruction").get(
+    found = BatchMovement.objects.select_related("instruction").filter(
         batch__house__address=row.address,
         batch__number=event["batchId"],
         batch__state__in=[Batch.State.PACKED, Batch.State.INCLUDED, Batch.State.FINAL],
@@ -113,6 +126,9 @@ def _movement_failed(row: ChainLog, event: Arguments) -> None:
         contract_seq=event["seq"],
         outcome__in=[Outcome.PENDING, Outcome.FAILED, Outcome.AGAIN],
     )
+    movement = found.first()
+    if movement is None:
+        raise Refusal("missing_in_ledger", f"No instruction stands behind failed movement {event['seq']}.")
     if movement.outcome != Outcome.PENDING:
         return
     reason = error_name(event["reason"])
@@ -181,6 +197,8 @@ def _withdrawn(row: ChainLog, event: Arguments) -> None:
 
 
 def _cured(row: ChainLog, event: Arguments) -> None:
+    if event["amount"] == 0:
+        return  # the vaults of today refuse that
     target = ChainTarget.objects.get(address=row.address)
     lines = [
         Line(AccountKind.CLIENT_MARGIN, target.asset_id, -event["amount"]),
@@ -189,19 +207,19 @@ def _cured(row: ChainLog, event: Arguments) -> None:
     _post(row, target.cell_id, "cured_by_client", lines)
 
 
-def _seized(row: ChainLog, event: Arguments) -> None:
-    """The vault gave what it held, at most the claim; the instruction moved what the ledger knew of."""
-    target = ChainTarget.objects.get(address=row.address)
-    attempt = TransactionAttempt.objects.select_related("transaction__instruction").get(hash=row.transaction_hash)
-    instruction = attempt.transaction.instruction
-    assert instruction is not None, "a seizure is a single call"
-    more = event["amount"] - instruction.amount_base_units
-    if more:
-        lines = [
-            Line(AccountKind.CLIENT_MARGIN, target.asset_id, -more),
-            Line(AccountKind.HOUSE, target.asset_id, more),
-        ]
-        _post(row, target.cell_id, "seizure_difference", lines)
+def _took(row: ChainLog, event: Arguments) -> None:
+    """A call took what there was: a seizure what the vault held, at most the claim; an applied loss what the expert
+    left of it. That amount arrives, whatever was instructed."""
+    attempts = TransactionAttempt.objects.filter(hash=row.transaction_hash)
+    sent = attempts.select_related("transaction__instruction").first()
+    if sent is None or sent.transaction.instruction is None:
+        raise Refusal("missing_in_ledger", f"No instruction stands behind {row.name} of {row.address}.")
+    ledger.lock_cells([sent.transaction.instruction.cell_id])
+    outbox.mark_final(
+        sent.transaction.instruction.id,
+        transaction_hash=row.transaction_hash,
+        moved_base_units=event["amount"],
+    )
 
 
 def _post(row: ChainLog, cell_id: UUID, kind: str, lines: list[Line]) -> None:
@@ -234,7 +252,8 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
     "Transfer": _transfer,
     "Withdrawn": _withdrawn,
     "Cured": _cured,
-    "Seized": _seized,
+    "Seized": _took,
+    "LossApplied": _took,
     "PhaseChanged": _phase_changed,
     "Paid": _paid,
     "Matured": _matured,
@@ -257,16 +276,16 @@ def _close(found: ChainTransaction) -> None:
         instruction = found.instruction
         if instruction is not None:
             ledger.lock_cells([instruction.cell_id])
-            if found.succeeded:
+            if not found.succeeded:
+                _again(instruction)
+            elif instruction.kind not in BOOKED_BY_EVENT:
                 outbox.mark_final(instruction.id, transaction_hash=found.transaction_hash)
-            else:
-                outbox.mark_failed(instruction.id, failure="the call reverted")
         found.state = ChainTransaction.State.FINAL if found.succeeded else ChainTransaction.State.REVERTED
-        found.save(update_fields=["state"])
+        found.save(update_fields=["state", "block_number", "block_hash", "transaction_hash", "succeeded"])
 
 
-def _fail_held(held: HeldCall) -> None:
-    with transaction.atomic():
-        ledger.lock_cells([held.instruction.cell_id])
-        ChainInstruction.objects.filter(id=held.instruction_id).update(state=State.BATCHED)
-        outbox.mark_failed(held.instruction_id, failure=held.reason)
+def _again(instruction: ChainInstruction) -> None:
+    """The call reverted although it passed its trial: something came between. It changed nothing; try it again."""
+    reverted = instruction.transactions.filter(state=ChainTransaction.State.REVERTED).count() + 1
+    ChainInstruction.objects.filter(id=instruction.id, state=State.BATCHED).update(state=State.DRAFT)
+    holding.hold(instruction, "the call reverted", for_a_person=reverted % REVERTS_MAX == 0)

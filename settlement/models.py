@@ -73,6 +73,8 @@ class Batch(Row):
     approval = models.OneToOneField(Approval, models.PROTECT, related_name="batch")
     head = models.CharField(max_length=66, blank=True, help_text="the house's hash chain after it")
     state = models.CharField(max_length=8, choices=State.choices, default=State.PACKED)
+    refusals = models.PositiveIntegerField(default=0, help_text="how often the chain would not take it, signed")
+    refusal = models.CharField(max_length=200, blank=True, help_text="why, the last time")
 
     class Meta:
         verbose_name_plural = "batches"
@@ -179,11 +181,12 @@ class TransactionAttempt(Row):
 
 
 class HeldCall(Row):
-    """A single call that the chain would refuse now: it waits, or is given up."""
+    """A single call that the chain would refuse now: it waits for time, or for a person (`settlement.holding`)."""
 
     instruction = models.OneToOneField(ChainInstruction, models.PROTECT, related_name="held")
     reason = models.CharField(max_length=200)
-    given_up = models.BooleanField(default=False, help_text="no passing of time can help: it fails in the ledger")
+    given_up = models.BooleanField(default=False, help_text="no passing of time can help: two people decide")
+    released_at = models.DateTimeField(null=True, help_text="when two people last said to try again, wall clock")
     tries = models.PositiveIntegerField(default=1)
     next_try_at = models.DateTimeField(help_text="wall-clock time")
 
@@ -236,6 +239,13 @@ class ChainLog(Row):
         indexes = [models.Index(fields=["applied", "block"])]
 
 
+class ReadBack(models.Model):
+    """A target whose earlier logs were read: tokens may reach an address before anybody records it here."""
+
+    target = models.OneToOneField(ChainTarget, models.PROTECT, primary_key=True, related_name="+")
+    up_to_block = models.PositiveBigIntegerField(help_text="from here on its logs are read with every block")
+
+
 class HouseReceipt(Row):
     """Tokens that a house received from outside, for an officer to book: a recovery, a sale's proceeds, capital."""
 
@@ -276,8 +286,12 @@ class ReconciliationBreak(Row):
         NOT_APPLIED = "not_applied", "A final event the ledger could not take"
         APPROVAL = "approval", "The approver refused"
         WITNESSES = "witnesses", "Nodes disagree on the final block"
+        CALL = "call", "The chain refuses a call or a signed batch"
+        DELIVERY = "delivery", "An event that a part of the platform could not take"
 
     OWNERS = {
+        Kind.CALL: "operations",
+        Kind.DELIVERY: "engineering",
         Kind.UNKNOWN_SENDER: "onboarding",
         Kind.APPROVAL: "operations",
         Kind.WITNESSES: "engineering",

@@ -5,7 +5,7 @@ strictly, and a failed one does not use its number up, so the number is given he
 plus one. Two pollers cannot pack at once (an advisory lock a house), and a row locked elsewhere is left for later.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -17,7 +17,7 @@ from intermediary import events
 from intermediary.models import ChainInstruction, ChainTarget
 from settlement import statements
 from settlement.messages import KIND_CODE, batch_message, digest_of, movement_of, ref_of
-from settlement.models import Approval, Batch, BatchMovement
+from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 
 Kind, State = ChainInstruction.Kind, ChainInstruction.State
 MOVEMENTS = tuple(KIND_CODE)
@@ -37,22 +37,26 @@ def pack(house: ChainTarget, chain_id: int) -> Batch | None:
 
 
 def release_refused() -> int:
-    """Take apart batches that the approver refused: what it named waits for a person, the rest is packed again."""
+    """Take apart batches that the approver refused: what it named waits for two people, the rest is packed again."""
     refused = Batch.objects.filter(state=Batch.State.PACKED, approval__refusal__isnull=False)
     for batch in refused.select_related("house", "approval"):
-        with transaction.atomic():
-            _lock(batch.house)
-            named = batch.approval.refusal or {}
-            for movement in batch.movements.select_related("instruction"):
-                reason = named.get(str(movement.instruction_id), "")
-                movement.outcome = BatchMovement.Outcome.FAILED if reason else BatchMovement.Outcome.AGAIN
-                movement.reason = reason[:200]
-                movement.save(update_fields=["outcome", "reason"])
-                if not reason:
-                    ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
-            batch.state = Batch.State.REFUSED
-            batch.save(update_fields=["state"])
+        take_apart(batch, batch.approval.refusal or {})
     return len(refused)
+
+
+def take_apart(batch: Batch, reasons: Mapping[str, str]) -> None:
+    """Undo a batch that no transaction carries: movements with a reason fail with it, the rest is packed again."""
+    with transaction.atomic():
+        _lock(batch.house)
+        for movement in batch.movements.select_related("instruction"):
+            reason = reasons.get(str(movement.instruction_id), "")
+            movement.outcome = BatchMovement.Outcome.FAILED if reason else BatchMovement.Outcome.AGAIN
+            movement.reason = reason[:200]
+            movement.save(update_fields=["outcome", "reason"])
+            if not reason:
+                ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
+        batch.state = Batch.State.REFUSED
+        batch.save(update_fields=["state"])
 
 
 def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> dict[UUID, int]:
@@ -66,6 +70,21 @@ def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> di
     return {vault_id: last.get(vault_id, 0) + 1 for vault_id in vault_ids}
 
 
+def in_line() -> QuerySet[ChainInstruction]:
+    """What later instructions of a target wait for: a call that people must decide on leaves the line meanwhile."""
+    return ChainInstruction.objects.filter(state__in=UNDECIDED).exclude(held__given_up=True)
+
+
+def waiting_for_the_chain() -> QuerySet[Batch]:
+    """Signed batches that no transaction carries."""
+    alive = (
+        ChainTransaction.objects.filter(batch=OuterRef("pk"))
+        .exclude(state__in=[ChainTransaction.State.DISPLACED, ChainTransaction.State.REVERTED])
+        .exclude(state=ChainTransaction.State.INCLUDED, succeeded=False)
+    )
+    return Batch.objects.filter(state=Batch.State.PACKED).exclude(approval__signature="").exclude(Exists(alive))
+
+
 def head_after(previous_head: bytes, digest: bytes) -> bytes:
     """The house's hash chain: keccak(abi.encode(head, digest))."""
     return keccak(encode(["bytes32", "bytes32"], [previous_head, digest]))
@@ -77,9 +96,7 @@ def _lock(house: ChainTarget) -> None:
 
 
 def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
-    earlier_call = ChainInstruction.objects.filter(
-        target=OuterRef("target"), seq__lt=OuterRef("seq"), state__in=UNDECIDED
-    ).exclude(kind__in=MOVEMENTS)
+    earlier_call = in_line().filter(target=OuterRef("target"), seq__lt=OuterRef("seq")).exclude(kind__in=MOVEMENTS)
     return (
         ChainInstruction.objects.filter(
             state=State.DRAFT,

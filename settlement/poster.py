@@ -1,23 +1,19 @@
 """The poster: packs, asks for approval, and sends, one transaction a key at a time.
 
 Batches of movements go out under the poster's key, single calls (notices, seizures, retentions, series, disposals)
-under the operator's. A single call is tried against the chain first: what must wait waits without stopping others,
-and what no time can heal is given up, which the watcher then books.
+under the operator's. A single call is tried against the chain first: what the chain would refuse now waits without
+stopping others (`settlement.holding`).
 """
 
-import logging
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import packing, sender
-from settlement.bindings import contract, error_name, read
+from settlement import holding, packing, sender
+from settlement.bindings import contract, known_error, read
 from settlement.calls import ContractCall, call_of
 from settlement.chain import Chain, ChainRefused, call_object
 from settlement.messages import claim_message
@@ -25,23 +21,15 @@ from settlement.models import (
     Approval,
     Batch,
     ChainSender,
-    ChainTransaction,
     HeldCall,
     ReconciliationBreak,
 )
 from settlement.signer import Signer
 
-log = logging.getLogger(__name__)
 State = ChainInstruction.State
 # What the contract needs however a movement ends, from its gas tests; the estimate rules when it is higher.
 BATCH_GAS, MOVEMENT_GAS, SPARE_GAS = 150_000, 45_000, 200_000
 BEAT_AFTER_SECONDS, BEAT_GAS = 24 * 3600, 100_000  # a seventh of the silence that frees every vault
-# Refusals that the passing of time, a deposit or an officer's act can lift.
-PASSING = frozenset(
-    {"NotReady", "OverOutflowCap", "CashMissing", "Reserved", "ERC20InsufficientBalance", "notice_not_on_chain"}
-    | {"BadApproval", "NotAccepted", "WrongPhase", "AccessManagedUnauthorized"}
-)
-RETRY_AFTER = timedelta(seconds=2)  # of wall-clock time: a demo day lasts minutes
 LOOK_AHEAD = 50  # single calls examined in one step; each costs one or two round trips
 
 
@@ -68,18 +56,13 @@ def _outflow_is_stopped() -> bool:
 
 
 def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
-    alive = (
-        ChainTransaction.objects.filter(batch=OuterRef("pk"))
-        .exclude(state__in=[ChainTransaction.State.DISPLACED, ChainTransaction.State.REVERTED])
-        .exclude(state=ChainTransaction.State.INCLUDED, succeeded=False)
-    )
-    signed = Batch.objects.filter(state=Batch.State.PACKED).exclude(approval__signature="").exclude(Exists(alive))
-    for batch in signed.select_related("house", "approval").order_by("recorded_at"):
+    for batch in packing.waiting_for_the_chain().select_related("house", "approval").order_by("recorded_at"):
         call = _batch_call(batch)
         try:
             estimate = _estimate(chain, call, signer.address)
         except ChainRefused as error:
-            log.warning("%s cannot be posted now: %s", batch, error_name(error.revert_data) or error.message)
+            reason = known_error(error.revert_data) or error.message
+            Batch.objects.filter(id=batch.id).update(refusals=F("refusals") + 1, refusal=reason[:200])
             continue
         floor = BATCH_GAS + MOVEMENT_GAS * batch.movements.count() + SPARE_GAS
         made = sender.prepare(chain, account, signer, call, max(estimate * 5 // 4, floor), batch=batch)
@@ -124,12 +107,12 @@ def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
             call = call_of(chain, instruction, approval)
             estimate = _estimate(chain, call, signer.address)
         except ChainRefused as error:
-            _hold(instruction, error_name(error.revert_data) if error.revert_data else error.message)
+            holding.hold_refused(instruction, error)
             continue
         except Refusal as error:
             if error.code == "chain_unreachable":
                 raise
-            _hold(instruction, error.code)
+            holding.hold(instruction, error.code, for_a_person=error.code == "bad_instruction")
             continue
         made = sender.prepare(chain, account, signer, call, estimate * 5 // 4 + SPARE_GAS, instruction=instruction)
         sender.send(chain, made.attempts.get())
@@ -140,9 +123,7 @@ def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
 def _candidates() -> Iterator[ChainInstruction]:
     """Single calls whose turn has come, oldest first: nothing earlier of their own cell at this target is undecided.
     A house and an escrow serve many cells, and a call that must wait holds up no cell but its own."""
-    earlier = ChainInstruction.objects.filter(
-        target=OuterRef("target"), cell=OuterRef("cell"), seq__lt=OuterRef("seq"), state__in=packing.UNDECIDED
-    )
+    earlier = packing.in_line().filter(target=OuterRef("target"), cell=OuterRef("cell"), seq__lt=OuterRef("seq"))
     waiting = HeldCall.objects.filter(instruction=OuterRef("pk")).exclude(given_up=False, next_try_at__lte=Now())
     drafts = ChainInstruction.objects.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)
     drafts = drafts.exclude(Exists(earlier)).exclude(Exists(waiting)).select_related("target", "entry")
@@ -150,16 +131,20 @@ def _candidates() -> Iterator[ChainInstruction]:
 
 
 def _claim_approval(chain: Chain, instruction: ChainInstruction) -> Approval | None:
-    """The signature for a claim under the vault's next nonce; asks for it when there is none yet."""
+    """The signature for a claim under the vault's next nonce; asks for it when there is none yet, or when two people
+    said to try again after a refusal."""
     vault = instruction.target.address
     nonce = int(read(chain, vault, "MarginVault", "claimNonce")) + 1
-    asked = Approval.objects.filter(instruction=instruction)
+    held = HeldCall.objects.filter(instruction=instruction, released_at__isnull=False).first()
+    asked = Approval.objects.filter(instruction=instruction).exclude(
+        Q(refusal__isnull=False) & Q(signed_at__lt=held.released_at) if held else Q(pk__in=[])
+    )
     found = [given for given in asked if given.body["message"]["nonce"] == nonce]
     for given in found:
         if given.signature:
             return given
         if given.refusal is not None:
-            _hold(instruction, "refused by the approver")
+            holding.hold(instruction, "refused by the approver", for_a_person=True)
     if not found:
         house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
         evidence = "0x" + str(instruction.arguments.get("evidence", "")).removeprefix("0x")
@@ -171,18 +156,3 @@ def _claim_approval(chain: Chain, instruction: ChainInstruction) -> Approval | N
 
 def _estimate(chain: Chain, call: ContractCall, sender_address: str) -> int:
     return int(chain.call("eth_estimateGas", call_object(call.to, call.data, sender_address), "latest"), 16)
-
-
-def _hold(instruction: ChainInstruction, reason: str) -> None:
-    """Remember why a call cannot be made now, and when to try again; some reasons never pass."""
-    given_up = reason not in PASSING
-    log.info("%s %s is held: %s", instruction.kind, instruction.id, reason)
-    with transaction.atomic():
-        held, is_new = HeldCall.objects.get_or_create(
-            instruction=instruction,
-            defaults={"reason": reason[:200], "given_up": given_up, "next_try_at": timezone.now() + RETRY_AFTER},
-        )
-        if not is_new:
-            held.reason, held.given_up = reason[:200], given_up
-            held.tries, held.next_try_at = held.tries + 1, timezone.now() + RETRY_AFTER
-            held.save(update_fields=["reason", "given_up", "tries", "next_try_at"])

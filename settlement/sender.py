@@ -140,12 +140,16 @@ def _store_attempt(made: ChainTransaction, signer: Signer, offer: fees.Fees, cha
 
 def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
     with transaction.atomic():
-        found.state = State.INCLUDED
-        found.block_number = int(receipt["blockNumber"], 16)
-        found.block_hash, found.transaction_hash = receipt["blockHash"], receipt["transactionHash"]
-        found.succeeded = int(receipt["status"], 16) == 1
-        found.save(update_fields=["state", "block_number", "block_hash", "transaction_hash", "succeeded"])
-        if found.instruction_id and found.succeeded:
+        succeeded = int(receipt["status"], 16) == 1
+        # The watcher may have been first: what is final stays so.
+        ChainTransaction.objects.filter(id=found.id, state__in=ChainTransaction.UNFINISHED).update(
+            state=State.INCLUDED,
+            block_number=int(receipt["blockNumber"], 16),
+            block_hash=receipt["blockHash"],
+            transaction_hash=receipt["transactionHash"],
+            succeeded=succeeded,
+        )
+        if found.instruction_id and succeeded:
             ChainInstruction.objects.filter(id=found.instruction_id, state=ChainInstruction.State.BATCHED).update(
                 state=ChainInstruction.State.INCLUDED
             )

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models.functions import Now
 
-from intermediary import clock, ledger, outbox
+from intermediary import clock, outbox
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Proposal
@@ -18,7 +18,7 @@ from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import fund_gas, mine
 from settlement.models import Approval, HeldCall
 from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, deploy_series, set_eligible, subscribe
-from settlement.signer import demo_wallet
+from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, pass_time
 
@@ -113,20 +113,21 @@ def test_seizure_takes_what_the_vault_really_holds_and_the_ledger_follows(chain:
     assert_reconciled()
 
 
-def test_notice_without_two_people_behind_it_is_refused_and_fails(chain: Chain, who: Client) -> None:
+def test_notice_without_two_people_behind_it_is_refused_and_waits_for_them(chain: Chain, who: Client) -> None:
     notice = instruct(who.vault, who, Kind.NOTICE, MILLION, evidence=sha256_hex("nobody decided this"))
     settle_all()
-    assert ChainInstruction.objects.get(id=notice.id).state == "FAILED"
+    assert ChainInstruction.objects.get(id=notice.id).state == "DRAFT"
+    assert HeldCall.objects.get(instruction=notice, given_up=True).reason == "refused by the approver"
     assert Approval.objects.get(kind="CLAIM").signature == ""
     assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
 
 
-def issued_series(chain: Chain, who: Client) -> SeriesTargets:
+def issued_series(chain: Chain, who: Client, code: str = "S1") -> SeriesTargets:
     """Six million of one class over one slice, sold to one investor, on risk."""
     investor, now = demo_wallet(50), clock.now()
     fund_gas(chain, investor.address)
     spec = SeriesSpec(
-        code="S1",
+        code=code,
         subscribe_by=now + timedelta(days=5),
         final_maturity=now + timedelta(days=365),
         challenge_seconds=3600,
@@ -143,9 +144,10 @@ def issued_series(chain: Chain, who: Client) -> SeriesTargets:
         allot(chain=chain, escrow=escrow, tranche=tranche, units_of={investor.address: units}, mine=mine)
         subscribe(chain=chain, escrow=escrow, investor=investor, tranche=tranche, units=units, mine=mine)
     settle_all()
-    assert held(who, AccountKind.ESCROW) == 0
+    before = held(who, AccountKind.ESCROW)
     close_offering(chain=chain, escrow=series.escrow.address, mine=mine)
     settle_all()
+    assert held(who, AccountKind.ESCROW) == before + 6 * MILLION
     return series
 
 
@@ -183,6 +185,37 @@ def test_series_goes_on_risk_loses_recovers_and_pays(chain: Chain, who: Client) 
     assert_reconciled()
 
 
+def test_a_loss_that_the_expert_ruled_smaller_moves_what_the_expert_left(chain: Chain, who: Client) -> None:
+    series = issued_series(chain, who)
+    escrow = series.escrow
+    notice = instruct(escrow, who, Kind.NOTICE_LOSS, 3 * MILLION, slice=0, evidence=sha256_hex("loss"))
+    route = (AccountKind.ESCROW, AccountKind.FLOAT)
+    loss = move(escrow, who, Kind.APPLY_LOSS, route, 3 * MILLION, slice=0, notice=str(notice.id))
+    settle_all()
+    notice_id = read(chain, escrow.address, "SeriesEscrow", "seq")
+    for role, act in (("trustee", ("challenge", notice_id)), ("expert", ("rule", notice_id, MILLION))):
+        fund_gas(chain, demo_signer(role).address)
+        wallet = Transactor(chain, demo_signer(role), mine)
+        wallet.call(escrow.address, "SeriesEscrow", *act)
+        wallet.wait()
+    settle_all()
+    loss.refresh_from_db()
+    assert (loss.state, outbox.moved_base_units(loss)) == ("FINAL", MILLION)
+    assert (held(who, AccountKind.ESCROW), held(who, AccountKind.FLOAT)) == (5 * MILLION, MILLION)
+    assert_reconciled()
+
+
+def test_a_second_default_is_noticed_at_once_after_the_first_was_cured_by_a_deposit(chain: Chain, who: Client) -> None:
+    for _ in range(2):
+        notice = instruct(who.vault, who, Kind.NOTICE, MILLION, evidence=approved_notice(who).hash)
+        settle_all()
+        assert ChainInstruction.objects.get(id=notice.id).state == "FINAL"
+        assert read(chain, who.vault.address, "MarginVault", "noticeLive")
+        instruct(who.vault, who, Kind.RELEASE_NOTICE)
+        settle_all()
+        assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
+
+
 def test_retention_pays_a_loss_first_loss_first_and_is_refilled_senior_first(chain: Chain, who: Client) -> None:
     give(chain, ChainTarget.objects.get(kind="HOUSE").address, 10 * MILLION)
     retention = who.targets["RETENTION"]
@@ -200,18 +233,3 @@ def test_retention_pays_a_loss_first_loss_first_and_is_refilled_senior_first(cha
     assert (held(who, first), held(who, senior)) == (MILLION, 3 * MILLION)
     assert read(chain, retention.address, "Retention", "seq") == 4
     assert_reconciled()
-
-
-def test_call_that_no_time_can_heal_fails_and_gives_the_tokens_back(chain: Chain, who: Client) -> None:
-    retention = who.targets["RETENTION"]
-    with transaction.atomic():
-        lines = [
-            ledger.Line(AccountKind.EQUITY, "USDC", -MILLION),
-            ledger.Line(AccountKind.FIRST_LOSS, "USDC", MILLION),
-        ]
-        ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="made_up", memo="no such money", lines=lines)
-    made = move(retention, who, Kind.APPLY, (AccountKind.FIRST_LOSS, AccountKind.FLOAT), MILLION)
-    settle_all()
-    made.refresh_from_db()
-    assert (made.state, made.failure) == ("FAILED", "Insufficient")
-    assert held(who, AccountKind.FIRST_LOSS) == MILLION

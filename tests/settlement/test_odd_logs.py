@@ -1,0 +1,89 @@
+"""Final events that nothing here stands behind: each is kept with its reason and shows; none stops the watcher."""
+
+import pytest
+from django.db import transaction
+
+from intermediary import outbox
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, ChainInstruction
+from settlement.bindings import topic
+from settlement.chain import Chain
+from settlement.cycle import settle_all
+from settlement.demo_chain import mine
+from settlement.deployment import address_of
+from settlement.models import ChainBlock, ChainLog, ReconciliationBreak
+from settlement.signer import demo_signer
+from settlement.transactor import Transactor
+from settlement.watcher import step as watch
+from tests.settlement.test_default_and_series import approved_notice
+from tests.settlement.world import MILLION, client, deposit, held, pass_time
+
+pytestmark = pytest.mark.django_db
+Kind = ChainInstruction.Kind
+PAYLOAD_OF_A_CURE_BY_NOTHING = "0x" + "00" * 32
+
+
+def test_a_seizure_that_was_not_sent_from_here_is_a_break_and_stops_no_deposit(chain: Chain) -> None:
+    seized, other = client(chain, "W", 0), client(chain, "M", 1)
+    deposit(chain, seized, 5 * MILLION)
+    settle_all()
+    with transaction.atomic():
+        outbox.instruct(
+            target=seized.vault,
+            cell_id=seized.cell.id,
+            kind=Kind.NOTICE,
+            amount_base_units=4 * MILLION,
+            evidence=approved_notice(seized).hash,
+        )
+    settle_all()
+    pass_time(chain, seized.terms.cure_minutes * 60)
+    by_hand = Transactor(chain, demo_signer("operator"), mine)
+    by_hand.call(address_of("House", "USDC"), "House", "seize", seized.vault.address)
+    by_hand.wait()
+    deposit(chain, other, MILLION)
+    for _ in range(4):
+        mine(chain)
+        watch(chain)
+    assert held(other) == MILLION
+    assert ChainLog.objects.get(name="Seized").refusal.startswith("missing_in_ledger")
+    assert ReconciliationBreak.objects.filter(kind="not_applied", cell=seized.cell, resolved_block=None).exists()
+
+
+def test_a_log_whose_handler_breaks_is_kept_with_the_reason_and_tried_again(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = client(chain, "W", 0)
+    deposit(chain, who, MILLION)
+    with monkeypatch.context() as patched:
+        patched.setattr("settlement.finality.credit_deposit", odd)
+        for _ in range(3):
+            mine(chain)
+            watch(chain)
+        assert "KeyError" in ChainLog.objects.get(name="Transfer", cell=who.cell).refusal
+    settle_all()
+    assert held(who) == MILLION
+
+
+def odd(**_: object) -> None:
+    raise KeyError("nobody thought of this")
+
+
+def test_a_cure_by_nothing_moves_nothing_and_is_done_with(chain: Chain) -> None:
+    who = client(chain, "W", 0)
+    settle_all()
+    block = ChainBlock.objects.filter(canonical=True).latest("number")
+    row = ChainLog.objects.create(
+        block=block,
+        block_hash=block.hash,
+        log_index=99,
+        transaction_hash="0x" + uuid7().hex * 2,
+        address=who.vault.address,
+        topics=[topic("MarginVault", "Cured"), "0x" + "00" * 31 + "01"],
+        data=PAYLOAD_OF_A_CURE_BY_NOTHING,
+        name="Cured",
+        cell=who.cell,
+    )
+    settle_all()
+    row.refresh_from_db()
+    assert (row.applied, row.refusal) == (True, "")
+    assert held(who, AccountKind.HOUSE) == 0

@@ -5,18 +5,76 @@ in those cells separately. Losses, write-ups, coupons and repayments are instruc
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
-from intermediary import ledger
+from django.db.models import Max, Q, Sum
+
+from intermediary import ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Posting
 
 ON_RISK = 2  # SeriesEscrow.Phase
 Kind = ChainInstruction.Kind
-# What a final instruction does to a slice's principal.
-_EFFECT = {Kind.APPLY_LOSS: -1, Kind.WRITE_UP: 1, Kind.REPAY: -1}
+ACTS = (Kind.APPLY_LOSS, Kind.WRITE_UP, Kind.REPAY, Kind.COUPON)
+
+
+@dataclass
+class Standing:
+    """Where a series stands by the ledger; base units. A part is one tranche of one slice, as on chain."""
+
+    principal: list[list[int]]
+    written_down: list[list[int]]
+    owed: int = 0
+
+    def of_tranche(self, tranche: int) -> tuple[int, int]:
+        """(principal, net written down) of one class of notes."""
+        return sum(row[tranche] for row in self.principal), sum(row[tranche] for row in self.written_down)
+
+    @property
+    def cash(self) -> int:
+        """What the escrow holds: all principal, and what holders have not claimed."""
+        return sum(map(sum, self.principal)) + self.owed
+
+
+def standing(escrow: ChainTarget) -> Standing:
+    """What was issued, less the losses, repayments and payments that are final, plus the write-ups and coupons."""
+    issued = [list(slice_["principal_base_units"]) for slice_ in escrow.creation["slices"]]
+    now = Standing(issued, [[0] * len(row) for row in issued])
+    done = ChainInstruction.objects.filter(target=escrow, state=ChainInstruction.State.FINAL, kind__in=ACTS)
+    number = Max("transactions__contract_seq", filter=Q(transactions__succeeded=True))  # the escrow's own order
+    acts = list(done.annotate(number=number).order_by("number", "seq"))
+    moved = outbox.moved_by(acts)
+    for act in acts:
+        _carry_out(now, act, moved[act.id])
+    postings = Posting.objects.filter(account__kind=AccountKind.COUPONS, entry__memo=escrow.creation["series"])
+    if postings.filter(entry__kind="series_matured").exists():
+        now.owed += sum(map(sum, now.principal))
+        now.principal = [[0] * len(row) for row in now.principal]
+    paid = postings.filter(entry__kind="series_paid").aggregate(total=Sum("amount_base_units"))["total"] or 0
+    now.owed += int(paid)
+    return now
+
+
+def _carry_out(now: Standing, act: ChainInstruction, amount_base_units: int) -> None:
+    """The contract's own order: losses junior first, write-ups senior first."""
+    if act.kind == Kind.COUPON:
+        now.owed += amount_base_units
+        return
+    index = int(act.arguments["slice"])
+    principal, written_down = now.principal[index], now.written_down[index]
+    if act.kind == Kind.REPAY:
+        principal[int(act.arguments["tranche"])] -= amount_base_units
+        now.owed += amount_base_units
+        return
+    falls = act.kind == Kind.APPLY_LOSS
+    for tranche in range(len(principal)) if falls else reversed(range(len(principal))):
+        part = min(amount_base_units, principal[tranche] if falls else written_down[tranche])
+        principal[tranche] -= part if falls else -part
+        written_down[tranche] += part if falls else -part
+        amount_base_units -= part
 
 
 def book_issue(escrow: ChainTarget, phase: int) -> None:
@@ -47,9 +105,9 @@ def book_payment(escrow: ChainTarget, amount_base_units: int, cause: str) -> Non
 def book_maturity(escrow: ChainTarget) -> None:
     """All outstanding principal is now owed to the holders."""
     ledger.lock_cells(cell_id for _, cell_id, _ in _slices(escrow))
-    for index, cell_id, principal in _slices(escrow):
-        left = principal + _changes(escrow, index)
-        if left > 0:
+    outstanding = standing(escrow).principal
+    for index, cell_id, _ in _slices(escrow):
+        if left := sum(outstanding[index]):
             _post(escrow, cell_id, AccountKind.ESCROW, AccountKind.COUPONS, left, "series_matured", index)
 
 
@@ -62,13 +120,6 @@ def _slices(escrow: ChainTarget) -> Iterator[tuple[int, UUID, int]]:
     """(index, cell, principal at issue in base units) of each slice."""
     for index, slice_ in enumerate(escrow.creation["slices"]):
         yield index, UUID(slice_["cell"]), sum(slice_["principal_base_units"])
-
-
-def _changes(escrow: ChainTarget, index: int) -> int:
-    done = ChainInstruction.objects.filter(
-        target=escrow, state=ChainInstruction.State.FINAL, kind__in=_EFFECT, arguments__slice=index
-    )
-    return sum(_EFFECT[Kind(kind)] * amount for kind, amount in done.values_list("kind", "amount_base_units"))
 
 
 def _post(
@@ -84,7 +135,7 @@ def _post(
         entry_id=derive(kind, escrow.id, cell_id, cause),
         cell_id=cell_id,
         kind=kind,
-        memo=f"{escrow.creation['series']}",
+        memo=str(escrow.creation["series"]),
         lines=[
             Line(source, escrow.asset_id, -amount_base_units),
             Line(destination, escrow.asset_id, amount_base_units),

@@ -3,6 +3,7 @@
 What the ledger says lies in a contract is the sum of its accounts there, plus what is instructed and has not moved
 yet, plus (for a house) receipts nobody has booked. All of that is read in one statement, so the books cannot move in
 between; the chain is read at the block the books are final at. A difference opens a break; agreement closes it.
+Each vault, retention and series is compared by itself, so that no shortfall hides behind another's surplus.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,11 +15,12 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from intermediary.errors import Refusal
-from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Delivery
 from intermediary.models.journal import ESCROW_KINDS, HOUSE_KINDS, RETENTION_KINDS, VAULT_KINDS
+from settlement import holding
 from settlement.bindings import contract
 from settlement.chain import Call, Chain
-from settlement.escrows import is_on_risk
+from settlement.escrows import is_on_risk, standing
 from settlement.models import (
     Approval,
     Batch,
@@ -31,6 +33,7 @@ from settlement.models import (
 
 Kind = ReconciliationBreak.Kind
 TargetKind = ChainTarget.Kind
+View = tuple[str, str, str, list[Any]]  # address, contract, function, arguments
 # (place, cell, asset) -> base units; the place is an account kind, or "receipt".
 Books = dict[tuple[str, UUID | None, str], int]
 
@@ -65,12 +68,17 @@ class Comparison:
 
 
 def run(chain: Chain, block: ChainBlock) -> ReconciliationRun:
-    """Compare everything at `block`, whose events the ledger holds completely; opens and closes breaks."""
-    targets = list(ChainTarget.objects.exclude(kind=TargetKind.NOTE).select_related("asset"))
+    """Compare everything at `block`, the last one whose events the ledger holds; opens and closes breaks."""
+    targets = list(ChainTarget.objects.select_related("asset"))
     with connection.cursor() as cursor:
         cursor.execute(_BOOKS)
         books: Books = {(place, cell, asset): int(amount) for place, cell, asset, amount in cursor.fetchall()}
-    found = [*_balances(chain, block, targets, books), *_numbers(chain, block, targets), *_open_questions(books)]
+    found = [
+        *_balances(chain, block, [target for target in targets if target.kind != TargetKind.NOTE], books),
+        *_numbers(chain, block, targets),
+        *_series(chain, block, targets),
+        *_open_questions(books),
+    ]
     with transaction.atomic():
         return _record(block, found)
 
@@ -107,7 +115,7 @@ def _balances(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget], b
         [(target.asset.token_address, "DemoUSDC", "balanceOf", [target.address]) for target in targets],
         block.number,
     )
-    balance_of = dict(zip((target.id for target in targets), held, strict=True))
+    balance_of = {target.id: found or 0 for target, found in zip(targets, held, strict=True)}
     for target in targets:
         if target.kind == TargetKind.VAULT:
             yield _compare_cell(target, VAULT_KINDS, books, balance_of[target.id])
@@ -140,6 +148,7 @@ def _numbers(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget]) ->
     last = dict(settled.values_list("vault_id").annotate(last=Max("contract_seq")))
     live = _read(chain, [(vault.address, "MarginVault", "seq", []) for vault in vaults], block.number)
     for vault, seq in zip(vaults, live, strict=True):
+        seq = seq or 0
         place = f"vault {vault.address}"
         yield Comparison(Kind.SEQUENCE, place, str(last.get(vault.id, 0)), str(seq), vault.cell_id, vault.asset_id)
     houses = [target for target in targets if target.kind == TargetKind.HOUSE]
@@ -147,7 +156,31 @@ def _numbers(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget]) ->
     for house, head in zip(houses, heads, strict=True):
         batch = Batch.objects.filter(house=house, state=Batch.State.FINAL).order_by("-number").first()
         ours = batch.head if batch else "0x" + bytes(32).hex()
-        yield Comparison(Kind.HEAD, f"house {house.address}", ours, f"0x{head.hex()}", None, house.asset_id)
+        yield Comparison(
+            Kind.HEAD, f"house {house.address}", ours, f"0x{(head or bytes(32)).hex()}", None, house.asset_id
+        )
+
+
+def _series(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget]) -> Iterable[Comparison]:
+    """Each series on risk: its cash, what it owes its holders, and principal, loss and supply of each class."""
+    for escrow in (target for target in targets if target.kind == TargetKind.ESCROW and is_on_risk(target)):
+        series, now = escrow.creation["series"], standing(escrow)
+        notes = [note for note in targets if note.kind == TargetKind.NOTE and note.creation["series"] == series]
+        said = [("cash", escrow.asset.token_address, "DemoUSDC", "balanceOf", [escrow.address], now.cash)]
+        said.append(("owed", escrow.address, "SeriesEscrow", "owedTotal", [], now.owed))
+        for note in notes:
+            tranche = note.creation["tranche"]
+            principal, lost = now.of_tranche(tranche)
+            for function, ours in (
+                ("principal", principal),
+                ("writtenDown", lost),
+                ("totalSupply", sum(slice_["principal_base_units"][tranche] for slice_ in escrow.creation["slices"])),
+            ):
+                said.append((f"{function} of class {tranche}", note.address, "TrancheNote", function, [], ours))
+        live = _read(chain, [view[1:5] for view in said], block.number)
+        for (what, *_, ours), found in zip(said, live, strict=True):
+            place = f"series {series}: {what}"
+            yield Comparison(Kind.AMOUNT, place, str(ours), str(found or 0), None, escrow.asset_id)
 
 
 def _open_questions(books: Books) -> Iterable[Comparison]:
@@ -159,6 +192,15 @@ def _open_questions(books: Books) -> Iterable[Comparison]:
     for row in unbooked:
         place = f"{row.name} {row.transaction_hash} {row.log_index}"
         yield Comparison(Kind.NOT_APPLIED, place, row.refusal[:100], "final", row.cell_id)
+    for held in holding.for_a_person().select_related("instruction"):
+        place = f"{held.instruction.kind} {held.instruction_id}"
+        yield Comparison(Kind.CALL, place, held.instruction.state, held.reason[:100], held.instruction.cell_id)
+    for batch in holding.stuck_batches().select_related("house"):
+        place = f"batch {batch.number} of {batch.house.address}"
+        yield Comparison(Kind.CALL, place, batch.state, batch.refusal[:100], None, batch.house.asset_id)
+    for lost in Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event"):
+        place = f"{lost.event.kind} for {lost.consumer} {lost.id}"
+        yield Comparison(Kind.DELIVERY, place, lost.state, lost.error[:100], lost.event.cell_id)
     for approval in Approval.objects.filter(refusal__isnull=False):
         for instruction in _still_waiting(approval):
             place = f"{instruction.kind} {instruction.id}"
@@ -172,12 +214,13 @@ def _still_waiting(approval: Approval) -> Iterable[ChainInstruction]:
     )
 
 
-def _read(chain: Chain, views: Sequence[tuple[str, str, str, list[Any]]], block_number: int) -> list[Any]:
+def _read(chain: Chain, views: Sequence[View], block_number: int) -> list[Any]:
+    """What each view said at that block; None where there was no contract yet."""
     calls: list[Call] = [
         contract(name).call(address, function, arguments, block_number) for address, name, function, arguments in views
     ]
     return [
-        contract(name).decode_result(function, bytes.fromhex(answer[2:]))
+        contract(name).decode_result(function, bytes.fromhex(answer[2:])) if len(answer) > 2 else None
         for (_, name, function, _), answer in zip(views, chain.batch(calls), strict=True)
     ]
 

@@ -5,6 +5,7 @@ the block is final (`settlement.finality`). A block whose parent is not our tip 
 longer part of the chain: they are marked so, what they showed is taken back, and reading starts again before the fork.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +19,12 @@ from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
 from settlement import finality, reconcile
 from settlement.bindings import DecodedEvent, decode_event, topic
-from settlement.chain import Chain
-from settlement.models import Batch, BatchMovement, ChainBlock, ChainLog, ChainTransaction, Deployment
+from settlement.chain import Call, Chain, ChainRefused
+from settlement.models import Batch, BatchMovement, ChainBlock, ChainLog, ChainTransaction, Deployment, ReadBack
 
+log = logging.getLogger(__name__)
 READ_AHEAD = 100  # headers asked for at once when catching up: one JSON batch of some 100 kB
+READ_BACK_BLOCKS = 1000  # a range of logs that public nodes still answer
 REWIND_MARGIN = 2  # blocks read again below a fork: a node may have served the wrong side for a while
 
 
@@ -42,7 +45,7 @@ class Watched:
 
 
 def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
-    """Read every new block, book every newly final one, and reconcile once at the last of them.
+    """Read every new block, book every newly final one, and reconcile at each.
 
     Raises `finality_broken` when the chain drops a block it had called final: then nothing may be trusted.
     """
@@ -52,8 +55,11 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     _follow(chain, head)
     newly_final = ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number")
     last = None
-    for last in newly_final:
-        finality.finalize(last)
+    for block in newly_final:
+        if last is not None:
+            _reconcile_passing(chain, last)
+        finality.finalize(block)
+        last = block
     finality.settle_transactions()
     if last is not None:
         reconcile.compare_witnesses(chain, witnesses, last)
@@ -61,6 +67,18 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final)
+
+
+def _reconcile_passing(chain: Chain, block: ChainBlock) -> None:
+    """Compare at a block that is not the last of this step, when anything of ours happened in it. What changed without
+    a log of ours shows at the next comparison, of which every step has one. A node that has forgotten the state of a
+    block long past (the watcher was away) cannot be asked about it; what it then was is in the block that follows."""
+    if not block.logs.exists():
+        return
+    try:
+        reconcile.run(chain, block)
+    except ChainRefused as error:
+        log.warning("block %s cannot be compared any more: %s", block.number, error)
 
 
 def watched() -> Watched:
@@ -79,6 +97,7 @@ def _follow(chain: Chain, head: int) -> None:
     last = _rewound(chain)
     number = last.number + 1 if last else _first_block()
     concerning = watched()
+    _read_back(chain, concerning, number - 1)
     while number <= head:
         wanted = range(number, min(number + READ_AHEAD, head + 1))
         headers = [found for found in chain.batch([_header(hex(n)) for n in wanted]) if found]
@@ -90,6 +109,24 @@ def _follow(chain: Chain, head: int) -> None:
         if len(headers) < len(wanted):
             return
         number = wanted[-1] + 1
+
+
+def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
+    """The logs that targets recorded since the last step have in blocks that were read before. Tokens may be sent to a
+    vault's address, which its terms predict, before anybody records it here."""
+    known = set(ReadBack.objects.values_list("target_id", flat=True))
+    new = {address: target for address, target in concerning.targets.items() if target.id not in known}
+    if not new:
+        return
+    only_new = Watched(new, concerning.tokens)
+    for start in range(_first_block(), up_to + 1, READ_BACK_BLOCKS):
+        within = {"fromBlock": hex(start), "toBlock": hex(min(start + READ_BACK_BLOCKS - 1, up_to))}
+        found = [entry for part in chain.batch(_filters(within, only_new)) for entry in part]
+        hashes = {entry["blockHash"] for entry in found}
+        blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=hashes, canonical=True)}
+        rows = [_row(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks]
+        ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
+    ReadBack.objects.bulk_create(ReadBack(target=target, up_to_block=max(up_to, 0)) for target in new.values())
 
 
 def _first_block() -> int:
@@ -143,16 +180,18 @@ def _give_up_above(number: int) -> None:
 
 def _logs(chain: Chain, headers: Sequence[dict[str, Any]], concerning: Watched) -> list[list[dict[str, Any]]]:
     """The logs of each block that concern us: everything our contracts say, and tokens sent to them."""
-    addresses = list(concerning.targets)
-    padded = ["0x" + address[2:].lower().rjust(64, "0") for address in addresses]
-    transfer = topic("DemoUSDC", "Transfer")
-    calls = []
-    for header in headers:
-        calls.append(("eth_getLogs", [{"blockHash": header["hash"], "address": addresses}]))
-        arriving = {"blockHash": header["hash"], "address": list(concerning.tokens), "topics": [transfer, None, padded]}
-        calls.append(("eth_getLogs", [arriving]))
+    calls = [call for header in headers for call in _filters({"blockHash": header["hash"]}, concerning)]
     answers = chain.batch(calls)
     return [answers[i] + answers[i + 1] for i in range(0, len(answers), 2)]
+
+
+def _filters(within: Mapping[str, str], concerning: Watched) -> tuple[Call, Call]:
+    addresses = list(concerning.targets)
+    padded = ["0x" + address[2:].lower().rjust(64, "0") for address in addresses]
+    topics = [topic("DemoUSDC", "Transfer"), None, padded]
+    said = {**within, "address": addresses}
+    arriving = {**within, "address": list(concerning.tokens), "topics": topics}
+    return ("eth_getLogs", [said]), ("eth_getLogs", [arriving])
 
 
 def _remember(header: dict[str, Any], logs: Sequence[dict[str, Any]], concerning: Watched) -> ChainBlock:

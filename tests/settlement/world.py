@@ -75,11 +75,16 @@ def house_with_contracts(url: str, *extra: Asset) -> Chain:
 def client(chain: Chain, code: str, index: int, *, proved: bool = True, debit_cap: int = 100 * MILLION) -> Client:
     """A relationship with a funded wallet, its vaults and its retention."""
     cell, key = client_cell(code), demo_wallet(index)
+    return registered(chain, cell, key, proved=proved, debit_cap=debit_cap)
+
+
+def registered(chain: Chain, cell: Cell, key: Signer, *, proved: bool = True, debit_cap: int = 100 * MILLION) -> Client:
+    """The contracts and the wallet of a cell that has none yet."""
     assert cell.party is not None
     fund_gas(chain, key.address)
     if proved:
         Wallet.objects.create(party=cell.party, address=key.address, proof="0x")
-    terms = terms_of(code, key, debit_cap)
+    terms = terms_of(cell.code, key, debit_cap)
     targets = register_cell(chain=chain, cell=cell, terms=terms, client=key, mine=mine)
     return Client(cell, key, terms, targets)
 

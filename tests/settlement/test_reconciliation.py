@@ -1,0 +1,105 @@
+"""Ledger and chain are compared at every final block, series by series, class by class, and from the first deposit."""
+
+import pytest
+from django.db import transaction
+
+from intermediary import ledger, outbox
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from settlement.chain import Chain
+from settlement.cycle import settle_all
+from settlement.demo_chain import fund_gas, mine
+from settlement.models import ReconciliationBreak
+from settlement.registration import predict_vaults
+from settlement.signer import demo_wallet
+from settlement.watcher import step as watch
+from tests.intermediary.builders import client_cell
+from tests.settlement.test_default_and_series import issued_series
+from tests.settlement.test_default_and_series import move as instruct_move
+from tests.settlement.world import (
+    MILLION,
+    Client,
+    assert_reconciled,
+    client,
+    deposit,
+    give,
+    held,
+    registered,
+    terms_of,
+    transfer,
+)
+
+pytestmark = pytest.mark.django_db
+Kind = ChainInstruction.Kind
+
+
+@pytest.fixture
+def who(chain: Chain) -> Client:
+    made = client(chain, "W", 0)
+    deposit(chain, made, 5 * MILLION)
+    settle_all()
+    return made
+
+
+def open_places() -> set[str]:
+    return set(ReconciliationBreak.objects.filter(resolved_block=None).values_list("place", flat=True))
+
+
+def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_together(
+    chain: Chain, who: Client
+) -> None:
+    lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -3), ledger.Line(AccountKind.FIRST_LOSS, "USDC", 3)]
+    with transaction.atomic():
+        ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="gift", memo="booked too early", lines=lines)
+    deposit(chain, who, MILLION)
+    differs_at = chain.head()
+    give(chain, who.targets["RETENTION"].address, 3)
+    agrees_at = chain.head()
+    for _ in range(3):
+        mine(chain)
+    watch(chain)
+    found = ReconciliationBreak.objects.get()
+    assert (found.first_block, found.ledger_value, found.chain_value) == (differs_at, "3", "0")
+    assert found.resolved_block == agrees_at
+
+
+def test_a_shortfall_of_one_series_does_not_hide_behind_another(chain: Chain, who: Client) -> None:
+    short, long = (issued_series(chain, who, code) for code in ("A", "B"))
+    assert_reconciled()
+    pretend_final(who, short.escrow, Kind.COUPON, (AccountKind.FLOAT, AccountKind.COUPONS), tranche=1)
+    with transaction.atomic():
+        lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -7), ledger.Line(AccountKind.FLOAT, "USDC", 7)]
+        ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="made_up", memo="the same cash", lines=lines)
+    give(chain, long.escrow.address, 7)
+    settle_all()
+    assert open_places() == {"series A: cash", "series A: owed", "series B: cash"}
+
+
+def test_principal_that_the_chain_does_not_know_of_is_a_break_though_the_cash_agrees(chain: Chain, who: Client) -> None:
+    series = issued_series(chain, who)
+    pretend_final(who, series.escrow, Kind.REPAY, (AccountKind.ESCROW, AccountKind.COUPONS), slice=0, tranche=1)
+    settle_all()
+    assert open_places() == {"series S1: owed", "series S1: principal of class 1"}
+
+
+def pretend_final(
+    who: Client, escrow: ChainTarget, kind: Kind, route: tuple[AccountKind, AccountKind], **arguments: int
+) -> None:
+    made = instruct_move(escrow, who, kind, route, 7, **arguments)
+    ChainInstruction.objects.filter(id=made.id).update(state="BATCHED")
+    with transaction.atomic():
+        outbox.mark_final(made.id, transaction_hash="0x" + "00" * 32)
+
+
+def test_a_deposit_to_the_predicted_address_counts_although_it_came_first(chain: Chain) -> None:
+    cell, key = client_cell("W"), demo_wallet(0)
+    vault = predict_vaults(chain=chain, terms=terms_of("W", key))["USDC"]
+    fund_gas(chain, key.address)
+    give(chain, key.address, 5 * MILLION)
+    transfer(chain, key, vault, 5 * MILLION)
+    settle_all()
+    who = registered(chain, cell, key)
+    assert who.vault.address == vault
+    settle_all()
+    assert held(who) == 5 * MILLION
+    assert_reconciled()

@@ -137,9 +137,12 @@ def pledge(*, user: User, call_id: UUID, amount_base_units: int) -> MarginCall:
     return call
 
 
-def lapse_due(now: datetime) -> list[MarginCall]:
+def lapse_due(now: datetime, *, in_transit: Mapping[UUID, datetime] | None = None) -> list[MarginCall]:
     """Lapse every open call with an increment that was due by `now` and is not met; none while clocks stand still, nor
     of a relationship in default, whose case says what follows.
+
+    `in_transit`: relationships with a deposit that is on chain and not booked yet, by the time it came there. A call
+    whose deadline that time keeps is left alone until the deposit is booked, and so met or not.
 
     A lapsed relationship takes no new risk. Deposits, withdrawals of free margin and every other cell go on.
     """
@@ -152,6 +155,9 @@ def lapse_due(now: datetime) -> list[MarginCall]:
     cells = ledger.lock_cells(due.values_list("cell_id", flat=True))
     lapsed = []
     for call in due.filter(cell_id__in=cells):
+        arrived = (in_transit or {}).get(call.cell_id)
+        if arrived is not None and arrived <= call.deliver_by:
+            continue
         _move(call, State.LAPSED, "not delivered in time")
         events.emit(events.CALL_LAPSED, cell_id=call.cell_id, call_id=str(call.id))
         cell = cells[call.cell_id]

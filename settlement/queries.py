@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Min
+
+from intermediary.models import ChainTarget
 from settlement.models import ChainBlock, ChainLog, ReconciliationBreak, ReconciliationRun
 
 
@@ -37,6 +40,11 @@ def open_breaks() -> list[ReconciliationBreak]:
     return list(ReconciliationBreak.objects.filter(resolved_block=None).order_by("recorded_at"))
 
 
-def provisional_deposits(cell_id: UUID) -> list[ChainLog]:
-    """Token transfers into the cell's vaults that were seen and are not final."""
-    return list(ChainLog.objects.filter(cell_id=cell_id, name="Transfer", applied=False, block__canonical=True))
+def deposits_in_transit() -> dict[UUID, datetime]:
+    """Relationships to whom tokens are on their way that were seen and are not booked yet, by the time of the block
+    that holds the first of them. What a house of ours sends is no deposit."""
+    houses = ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).values_list("address", flat=True)
+    senders = ["0x" + address[2:].lower().rjust(64, "0") for address in houses]
+    waiting = ChainLog.objects.filter(name="Transfer", applied=False, block__canonical=True).exclude(cell=None)
+    found = waiting.exclude(topics__1__in=senders).values_list("cell_id")
+    return dict(found.annotate(first=Min("block__block_time")))

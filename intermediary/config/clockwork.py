@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from bonds import servicing
-from intermediary import approvals, calls, clock, closeout, credit, defaults
+from intermediary import approvals, clock, closeout, credit, defaults
 from intermediary.closeout_schedule import DepthQuote
 from intermediary.config import sight
 from intermediary.config.demo import desk, world
@@ -43,7 +43,7 @@ def step(cast: world.Cast = world.DEMO) -> None:
 def _due_work(cast: world.Cast) -> Iterator[Work]:
     now = clock.now()
     yield sight.stop_clocks_unless_seen  # before anything may lapse
-    yield partial(calls.lapse_due, now)
+    yield sight.lapse_due
     yield partial(credit.expire_lines, now)
     yield partial(approvals.lapse_due, now)
     yield from _defaults_due()

@@ -1,4 +1,5 @@
-"""Clocks of margin calls stand still while the platform cannot see deposits, be the chain or its watcher silent (D7).
+"""Clocks of margin calls stand still while the platform cannot see deposits, be the chain or its watcher silent, and a
+deposit that was on chain in time is waited for (D7).
 
 The watcher notes that it sees; whoever looks at the clock stops the clocks when the note is old, before anything may
 lapse; the watcher lets them run again once it has read what it missed. A stop begins at the moment of the last look.
@@ -6,9 +7,9 @@ lapse; the watcher lets them run again once it has read what it missed. A stop b
 
 from django.db import connection, transaction
 
-from intermediary import margining
+from intermediary import calls, clock, margining
 from intermediary.models import ClockStop
-from settlement import lookout
+from settlement import lookout, queries
 
 BLIND_SECONDS = 30.0  # two missed blocks of a slow chain; a deposit may lie there unseen after that
 REASON = "deposits could not be seen: the chain or its watcher did not answer"
@@ -30,6 +31,12 @@ def seen() -> None:
     lookout.note()
     if _standing():
         margining.resume_clocks()
+
+
+def lapse_due() -> None:
+    """Lapse the calls that were not met in time, as far as can be known: a deposit counts by the time of its block,
+    though the ledger books it when that block is final."""
+    calls.lapse_due(clock.now(), in_transit=queries.deposits_in_transit())
 
 
 def _standing() -> bool:

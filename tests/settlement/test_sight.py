@@ -1,8 +1,10 @@
-"""Clocks of margin calls stand still while the chain or its watcher is silent, and the stop is recorded (D7)."""
+"""Clocks of margin calls stand still while the chain or its watcher is silent, and the stop is recorded; a deposit that
+was on chain in time is waited for (D7)."""
 
 import signal
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import transaction
@@ -10,12 +12,15 @@ from django.db.models import F
 
 from intermediary import calls, clock
 from intermediary.config import clockwork, sight
-from intermediary.models import ClockStop, MarginCall
-from settlement import lookout
-from settlement.models import Lookout
+from intermediary.models import Asset, ChainTarget, ClockStop, MarginCall
+from settlement import finality, lookout
+from settlement.bindings import topic
+from settlement.models import ChainBlock, ChainLog, Lookout
 from tests.conftest import TestDatabase
 from tests.intermediary.margin_world import HOUR, MILLION, Client, assess, client, value
 from tests.settlement.test_processes import start, until
+
+TOKEN = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 
 
 def let_the_last_look_be(ago: timedelta) -> None:
@@ -29,7 +34,8 @@ def overdue_call(who: Client, by: timedelta) -> MarginCall:
     assert call is not None
     due = clock.now() - by
     call.increments.update(at=due - HOUR, deliver_by=due)
-    MarginCall.objects.filter(id=call.id).update(deliver_by=due)
+    call.deliver_by = due
+    call.save(update_fields=["deliver_by"])
     return call
 
 
@@ -70,6 +76,62 @@ def test_a_call_that_was_overdue_before_the_last_look_lapses_when_the_chain_is_r
     sight.seen()
     with transaction.atomic():
         assert [lapsed.id for lapsed in calls.lapse_due(clock.now())] == [call.id]
+
+
+def seen_transfer(who: Client, amount: int, at: datetime) -> ChainBlock:
+    """A transfer into the client's vault, read from a block of that time that is not final yet."""
+    Asset.objects.filter(code="USDC").update(token_address=TOKEN)
+    number = 1 + ChainBlock.objects.count()
+    block = ChainBlock.objects.create(
+        number=number, hash=f"0x{number:064x}", parent_hash=f"0x{number - 1:064x}", block_time=at
+    )
+    padded = ["0x" + address[2:].lower().rjust(64, "0") for address in (who.key.address, who.vault().address)]
+    ChainLog.objects.create(
+        block=block, block_hash=block.hash, log_index=0, transaction_hash=f"0x{number:064x}", address=TOKEN,
+        topics=[topic("DemoUSDC", "Transfer"), *padded], data=f"0x{amount:064x}", name="Transfer", cell=who.cell,
+    )  # fmt: skip
+    return block
+
+
+def state_of(call: MarginCall) -> str:
+    """As it stands after whatever is due has been done."""
+    clockwork.step()
+    call.refresh_from_db()
+    return call.state
+
+
+@pytest.mark.django_db
+def test_a_call_whose_deposit_was_on_chain_in_time_waits_for_it_to_be_final() -> None:
+    who = client("D")
+    call = overdue_call(who, timedelta(minutes=2))
+    block = seen_transfer(who, 2 * MILLION, call.deliver_by)
+    assert state_of(call) == MarginCall.State.ISSUED
+    finality.finalize(block)
+    assert state_of(call) == MarginCall.State.SETTLED
+
+
+@pytest.mark.django_db
+def test_a_deposit_in_time_of_too_little_holds_the_call_until_it_is_booked() -> None:
+    who = client("D")
+    call = overdue_call(who, timedelta(minutes=2))
+    block = seen_transfer(who, 1, call.deliver_by)
+    assert state_of(call) == MarginCall.State.ISSUED
+    finality.finalize(block)
+    assert state_of(call) == MarginCall.State.LAPSED
+
+
+@pytest.mark.django_db
+def test_what_does_not_arrive_in_time_holds_no_call() -> None:
+    """Too late, in a block that the chain dropped, into another's vault, or the house's own payment."""
+    who, other = client("D"), client("W")
+    call = overdue_call(who, timedelta(minutes=2))
+    seen_transfer(who, 2 * MILLION, call.deliver_by + timedelta(seconds=1))
+    dropped = seen_transfer(who, 2 * MILLION, call.deliver_by)
+    ChainBlock.objects.filter(id=dropped.id).update(canonical=False)
+    seen_transfer(other, 2 * MILLION, call.deliver_by)
+    ChainTarget.objects.create(kind=ChainTarget.Kind.HOUSE, cell=other.cell, asset_id="USDC", address=other.key.address)
+    seen_transfer(replace(who, key=other.key), 2 * MILLION, call.deliver_by)
+    assert state_of(call) == MarginCall.State.LAPSED
 
 
 def test_a_watcher_that_stands_still_is_noticed_and_one_that_goes_on_ends_the_stop(

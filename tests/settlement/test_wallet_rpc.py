@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +19,14 @@ from intermediary import onboarding
 from intermediary.config.demo import wallet_sending
 from intermediary.config.demo.wallet_rpc import WalletRpc
 from intermediary.config.demo.wallet_server import BODY_BYTES_MAX, WalletServer, serving
+from intermediary.config.supervisor.child import answers_http
+from intermediary.config.supervisor.processes import choose_port, wait_until
 from intermediary.models import Asset
 from settlement.bindings import contract
 from settlement.chain import Chain
 from settlement.demo_chain import fund_gas, mine
 from settlement.signer import demo_wallet
+from tests.conftest import TestDatabase
 from tests.intermediary.builders import client_cell
 from tests.settlement.world import MILLION, give
 
@@ -73,7 +79,7 @@ def call(rpc: WalletRpc, method: str, *parameters: Any, person: str = "client.al
         ({"body": b"{"}, 400),
         ({"body": b"[" * 60_000}, 400),
         ({"body": b" " * (BODY_BYTES_MAX + 1)}, 413),
-        ({"method": "GET"}, 501),
+        ({"method": "GET"}, 405),
     ],
 )
 def test_who_is_not_the_portals_page_gets_nothing(server: WalletServer, change: dict[str, Any], status: int) -> None:
@@ -204,3 +210,29 @@ def test_a_busy_wallet_says_so_instead_of_waiting(funded: WalletRpc, monkeypatch
         thread.start()
         thread.join()
     assert found == [-32003]
+
+
+def test_the_process_answers_the_page_while_it_plays_and_ends_when_asked(
+    committing_db: TestDatabase, chain_url: str
+) -> None:
+    environment = os.environ | committing_db.urls | {
+        "BULKHEAD_MODE": "demo", "DATABASE_ROLE": "worker", "CHAIN_RPC_URLS": chain_url,
+        "DJANGO_SETTINGS_MODULE": "intermediary.config.settings",
+    }  # fmt: skip
+    port = choose_port()
+    command = [sys.executable, "manage.py", "wallet", "--port", str(port), "--origin", PAGE]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert wait_until(lambda: answers_http(port, "/"), seconds=30)
+            taken = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert f"cannot answer on port {port}" in taken.stderr
+            assert "Traceback" not in taken.stderr
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_accounts"})
+            ours = {"Origin": PAGE, "Content-Type": "application/json"}
+            connection.request("POST", "/client.basis", asked, ours)
+            assert json.loads(connection.getresponse().read())["result"][0] == demo_wallet(0).address
+            connection.close()
+        finally:
+            process.terminate()
+        assert process.wait(timeout=10) == 0

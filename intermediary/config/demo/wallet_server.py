@@ -96,6 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
         """One request."""
         self._within_limits(self._answer)
 
+    def do_GET(self) -> None:
+        """Nothing is to be got here; any answer shows that the server is up."""
+        self._within_limits(lambda: (HTTPStatus.METHOD_NOT_ALLOWED, b""))
+
     def _within_limits(self, work: Any) -> None:
         try:
             self._require_our_page()

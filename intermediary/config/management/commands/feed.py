@@ -133,7 +133,7 @@ def _hurry(memory: Memory) -> None:
     """Have events handed out now: beat would do it within a second, and a bar may wait for several in a row."""
     if time.monotonic() - memory.delivery_at > DELIVER_SECONDS:
         memory.delivery_at = time.monotonic()
-        app.send_task("default.deliver", expires=DELIVER_SECONDS)
+        app.send_task("default.deliver", expires=10 * DELIVER_SECONDS)
 
 
 def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime, memory: Memory) -> None:

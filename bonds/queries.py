@@ -4,7 +4,6 @@ A web request's database role shows published series to everybody, and orders, a
 party only; these functions filter for meaning, not for secrecy.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,7 +29,7 @@ from bonds.models import (
 from intermediary import clock
 from intermediary.errors import NotAllowed
 from intermediary.models import CommandRequest
-from intermediary.queries import PublicLayer, register
+from intermediary.queries import PublicLayer, RegisterRow, register
 
 WISHES_SHOWN = 5  # a page shows what its reader has just done; the rest is in the orders
 Reader = User | AnonymousUser
@@ -106,13 +105,18 @@ class HoldingView:
 
 @dataclass(frozen=True)
 class SliceView:
-    """One covered relationship: its layers on the axis of net loss, where it stands now, and what its slice holds."""
+    """One covered relationship: its layers on the axis of net loss, where it stands now, and what its slice holds.
+
+    `determined_base_units` is the determined net loss of its default; None without one. Marks follow it one valuation
+    later.
+    """
 
     slice: Slice
     layers: tuple[PublicLayer, ...]
     outstanding_base_units: int
     mark: SliceMark | None
     pending: SliceAct | None
+    determined_base_units: int | None
 
     @property
     def scale_base_units(self) -> int:
@@ -151,8 +155,8 @@ def classes_of(series: Series) -> list[ClassView]:
 
 def slices_of(series: Series) -> list[SliceView]:
     """The covered relationships of a series with their layers."""
-    layers = {row.cell_id: row.layers for row in register()}
-    return [_slice_view(item, layers) for item in series.slices.order_by("index")]
+    published = {row.cell_id: row for row in register()}
+    return [_slice_view(item, published.get(item.cell_id)) for item in series.slices.order_by("index")]
 
 
 def holdings_of(user: Reader) -> list[HoldingView]:
@@ -250,14 +254,21 @@ def _accrued(series: Series, tranche: Tranche, today: date) -> int:
     return accrued.numerator // accrued.denominator
 
 
-def _slice_view(item: Slice, layers: Mapping[UUID, Sequence[PublicLayer]]) -> SliceView:
+def _slice_view(item: Slice, row: RegisterRow | None) -> SliceView:
     return SliceView(
         slice=item,
-        layers=tuple(layers.get(item.cell_id, ())),
+        layers=row.layers if row else (),
         outstanding_base_units=sum(item.parts.values_list("outstanding_base_units", flat=True)),
         mark=SliceMark.objects.filter(slice=item).order_by("-valuation__as_of").first(),
         pending=item.acts.exclude(state=SliceAct.State.DONE).first(),
+        determined_base_units=_determined(row),
     )
+
+
+def _determined(row: RegisterRow | None) -> int | None:
+    """The register has a loss, or recoveries of one, from the determination on."""
+    known = row is not None and (row.net_loss_base_units or row.recoveries_base_units)
+    return row.net_loss_base_units if row and known else None
 
 
 def _marks(tranche: Tranche) -> list[NoteMark]:

@@ -15,6 +15,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from intermediary import words as words_of
+from intermediary.models import Account, DefaultCase, DefaultEvent, JournalEntry
 from intermediary.models.base import BaseUnitsField, ExactField
 from intermediary.templatetags import display
 
@@ -22,15 +24,26 @@ Show = Callable[[Any], Any]
 
 DIGEST_FROM = 20  # shorter texts are shown whole
 PLACES_MAX = 8  # no quantity or price of ours means more on a screen; the rest is on hover
+# Units of numbers that are not money, by the name of the field.
+UNITS = {
+    **dict.fromkeys(("price", "mark", "strike", "settled_value", "depth_usd"), "USD"),
+    **dict.fromkeys(("guidance_bps", "spread_bps", "minimum_spread_bps"), "bp"),
+    **dict.fromkeys(("max_fee_wei", "priority_fee_wei"), "wei"),
+}
+COINS = ("quantity", "open_quantity")
+SHARES = ("expected_loss", "probability", "probability_first_loss", "probability_last_loss", "z_spread",
+          "expected_yield")  # fmt: skip
 DECIMAL = re.compile(r"-?\d+\.\d+")
-STATES = ("state", "outcome")
+STATES = ("state", "outcome", "before", "after")
+LABELS = {"at": "When", "asset": "Token", "cell": "Relationship", "opposite": "Opposite relationship", "seq": "Number"}
 
 
 def column(model: type[models.Model], name: str, asset: str = "") -> Show:
     """The column of this field. `asset` is the path from the row to the asset its amounts are in; empty: settlement."""
     field = model._meta.get_field(name)
     assert isinstance(field, models.Field), f"{name} is not a column of {model.__name__}"
-    label = str(field.verbose_name).replace(" base units", "").replace(" id", "")
+    label = str(field.verbose_name).replace(" base units", "").removesuffix(" id").removesuffix(" bps")
+    label = LABELS.get(name, label)
     show = _shown_as(field, asset)
 
     @admin.display(description=label[:1].upper() + label[1:], ordering=name)
@@ -39,7 +52,7 @@ def column(model: type[models.Model], name: str, asset: str = "") -> Show:
 
     if isinstance(field, models.BooleanField):
         shown.boolean = True  # type: ignore[attr-defined]  # the admin reads it off the function
-    shown.__name__ = name
+    shown.__name__ = f"number-{name}" if _is_number(field) else name  # its class, by which numbers stand right
     return shown
 
 
@@ -47,23 +60,40 @@ def _shown_as(field: "models.Field[Any, Any]", asset: str) -> Show:
     name = field.name
     if isinstance(field, BaseUnitsField):
         return lambda row: display.money(getattr(row, name), follow(row, asset) if asset else None)
+    if name in COINS:
+        return lambda row: exact(getattr(row, name), row.instrument.underlying if hasattr(row, "instrument") else "")
     if isinstance(field, ExactField | models.DecimalField):
-        return lambda row: exact(getattr(row, name))
+        return lambda row: exact(getattr(row, name), UNITS.get(name, ""))
     if isinstance(field, models.DateTimeField):
         return lambda row: display.when(getattr(row, name))
     if isinstance(field, models.ForeignKey):
         return lambda row: link(getattr(row, name))
     if isinstance(field, models.JSONField):
         return lambda row: tree(getattr(row, name))
+    if name in ("state", "before", "after") and field.model in (DefaultCase, DefaultEvent):
+        return lambda row: display.default_badge(getattr(row, name)) if getattr(row, name) else display.NOTHING
+    if name == "kind" and field.model is JournalEntry:
+        return lambda row: words_of.entry(row.kind)
+    if name == "kind" and field.model is Account:
+        return lambda row: words_of.account(row.kind)
     if name in STATES and field.choices:
         return lambda row: display.badge(getattr(row, name), getattr(row, f"get_{name}_display")())
     if field.choices:
         return lambda row: getattr(row, f"get_{name}_display")()
     if isinstance(field, models.CharField | models.TextField | models.UUIDField):
         return lambda row: text(getattr(row, name))
+    if name in SHARES:
+        return lambda row: display.chance(getattr(row, name))
     if isinstance(field, models.FloatField):
         return lambda row: display.number(getattr(row, name), 6)
+    if isinstance(field, models.IntegerField):
+        return lambda row: display.number(getattr(row, name), 0, UNITS.get(name, ""))
     return lambda row: getattr(row, name)
+
+
+def _is_number(field: "models.Field[Any, Any]") -> bool:
+    numbers = (BaseUnitsField, models.DecimalField, models.FloatField, models.IntegerField)
+    return isinstance(field, numbers) and not field.choices
 
 
 def follow(row: Any, path: str) -> Any:
@@ -73,13 +103,13 @@ def follow(row: Any, path: str) -> Any:
     return row
 
 
-def exact(value: Decimal | None) -> SafeString:
-    """A decimal with the places that it has, eight at most."""
+def exact(value: Decimal | None, unit: str = "") -> SafeString:
+    """A decimal with the places that it has, eight at most, and its unit."""
     if value is None:
         return display.NOTHING
     exponent = value.normalize().as_tuple().exponent
     places = min(PLACES_MAX, max(0, -exponent)) if isinstance(exponent, int) else 0
-    return display.number(value, places)
+    return display.number(value, places, unit)
 
 
 def text(value: Any) -> Any:

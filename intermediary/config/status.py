@@ -20,20 +20,47 @@ class ChainFacts:
     finalized: int | None
     finalized_at: datetime | None
     run: ReconciliationRun | None
-    contracts: list[Deployment]
+    contracts: list["Contract"]
+
+
+TITLES = {
+    "AccessManager": "Access manager",
+    "House": "House",
+    "Token": "Token",
+    "VaultFactory": "Factory of margin vaults",
+    "RoleTable": "Table of roles",
+    "Eligibility": "Register of eligible investors",
+    "payee:market": "Account: the market that buys seized margin",
+    "payee:costs": "Account: costs of close-outs",
+}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One contract, or account that the house may pay, by a name for people."""
+
+    name: str
+    asset: str | None
+    address: str
+
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        return TITLES.get(self.name, self.name.replace(":", ": "))
 
 
 def chain_facts() -> ChainFacts:
     """The newest canonical and finalized blocks, the last reconciliation, the contracts."""
     head = ChainBlock.objects.filter(canonical=True).order_by("-number").first()
     final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
+    rows = Deployment.objects.order_by("name", "asset_id")
     return ChainFacts(
         head=head.number if head else None,
         head_at=head.block_time if head else None,
         finalized=final.number if final else None,
         finalized_at=final.block_time if final else None,
         run=ReconciliationRun.objects.order_by("-block_number", "-id").first(),
-        contracts=list(Deployment.objects.order_by("name", "asset_id")),
+        contracts=[Contract(*row) for row in rows.values_list("name", "asset_id", "address")],
     )
 
 

@@ -75,7 +75,7 @@ class Account(Row):
         constraints = [models.UniqueConstraint(fields=["cell", "kind", "asset"], name="account_once")]
 
     def __str__(self) -> str:
-        return f"{self.cell} {self.kind} {self.asset_id}"
+        return f"{self.cell} {AccountKind(self.kind).label.lower()} {self.asset_id}"
 
 
 class JournalEntry(Row):
@@ -92,7 +92,7 @@ class JournalEntry(Row):
         indexes = [models.Index(fields=["cell", "-at"])]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.id}"
+        return f"{self.kind.replace('_', ' ')} {self.id}"
 
 
 class Posting(Row):

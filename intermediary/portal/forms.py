@@ -86,5 +86,5 @@ def unseal(text: str) -> dict[str, Any] | None:
 
 
 def whole_tokens(amount_base_units: int, decimals: int) -> str:
-    """An amount for an input box: exact, without trailing zeros."""
-    return f"{from_base_units(amount_base_units, decimals).normalize():f}"
+    """An amount for an input box: exact, in groups of three, without trailing zeros."""
+    return f"{from_base_units(amount_base_units, decimals).normalize():,f}"

@@ -15,7 +15,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from intermediary.models import Asset
+from intermediary import words
+from intermediary.models import Asset, DefaultCase
 from intermediary.money import from_base_units
 from intermediary.public.glossary import GLOSSARY
 
@@ -193,6 +194,26 @@ def badge(state: str, label: str = "", tone: str = "") -> SafeString:
         '<span class="tag tag-{}">{}{}</span>', tone or known_tone, icon(mark),
         label or state.replace("_", " ").capitalize(),
     )  # fmt: skip
+
+
+@register.simple_tag
+def default_badge(state: str) -> SafeString:
+    """The state of a default case, the same wherever it stands: amber while it may still be cured or is being worked
+    out and paid back, red from termination until the loss is borne."""
+    tone = {"CURED": "ok", "NOTICE": "wait", "RECOVERY": "wait", "CLOSED": "flat"}.get(state, "bad")
+    return badge(state, DefaultCase.State(state).label, tone)
+
+
+@register.filter
+def entry_words(kind: str) -> str:
+    """What a journal entry is, in words."""
+    return words.entry(kind)
+
+
+@register.filter
+def account_words(kind: str) -> str:
+    """What lies on an account, in words."""
+    return words.account(kind)
 
 
 @register.simple_tag

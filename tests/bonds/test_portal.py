@@ -140,6 +140,8 @@ def test_pages_with_rows(
         assert "Challenge period" in told
         assert "R1" in told
         assert "99.50" in told
+        assert "Loss determined" in told, "at once, though its marks follow one valuation later"
+        assert "the marks shown follow it from the next valuation" in told
         assert "BLK-T" in page(client, "offerings")
         assert "BLK-T" in page(client, "all_series")
 

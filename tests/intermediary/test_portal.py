@@ -191,6 +191,14 @@ def wishes(username: str) -> list[CommandRequest]:
         return list(CommandRequest.objects.filter(user=user))
 
 
+def test_a_statement_speaks_of_margin_and_not_of_accounts(world: dict[str, Cell]) -> None:
+    body = text_of(signed_in("client.basis").get("/portal/R-101/statements/"))
+    assert "Variation margin to the intermediary, instructed" in body
+    assert "Margin in the client&#x27;s vault" in body
+    assert "On its way, not final" in body
+    assert "client margin" not in body.lower().replace("margin in the client", "")
+
+
 def test_isolation_tells_the_probability_of_linked_relationships_and_of_nobody_else(world: dict[str, Cell]) -> None:
     body = text_of(signed_in("client.maker").get("/portal/R-102/isolation/"))
     assert 'data-live="R-101-chance">0.310</data>' in body

@@ -8,3 +8,9 @@ function follow() {
 }
 new MutationObserver(follow).observe(root, { attributes: true, attributeFilter: ["class"] });
 follow();
+
+// unfold writes no class on the heads of a list: they follow their column, so that numbers stand under their names.
+for (const row of document.querySelectorAll("#result_list tbody:first-of-type tr:first-child")) {
+  const heads = row.closest("table").tHead?.rows[0]?.cells ?? [];
+  [...row.cells].forEach((cell, place) => heads[place]?.classList.toggle("n", cell.className.includes("field-number-")));
+}

@@ -16,7 +16,7 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, Cell, DefaultCase, Lot, Mark, Position, UncoveredShare, Valuation
 from intermediary.money import add_exactly, from_base_units
-from intermediary.waterfall import share_pro_rata
+from intermediary.waterfall import share_pro_rata, share_steadily
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def repay(case: DefaultCase, repaid_base_units: int, cause: UUID) -> list[dict[s
     """A recovery pays UNCOVERED back: the claims of the linked lots in proportion, then the intermediary's own part.
 
     What a claim gets returns to the holder's variation margin. Each share is recomputed from the claims that are left,
-    so the order of receipts is irrelevant. Returns (lot, repaid) as evidence. `cause` names the receipt.
+    so no receipt raises one and their order is irrelevant. Returns (lot, repaid) as evidence. `cause` is the receipt.
     """
     shares = list(case.uncovered_shares.select_related("lot").order_by("lot_id"))
     weights = [share.amount_base_units for share in shares]
     claimed = -ledger.balance(case.cell_id, AccountKind.UNCOVERED_CLAIMS, ledger.settlement_asset().code)
     to_claims = min(claimed, repaid_base_units)
-    before, after = share_pro_rata(claimed, weights), share_pro_rata(claimed - to_claims, weights)
+    before, after = share_steadily(claimed, weights), share_steadily(claimed - to_claims, weights)
     repaid: list[dict[str, str | int]] = []
     for share, was, now in zip(shares, before, after, strict=True):
         if was != now:

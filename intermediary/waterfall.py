@@ -8,6 +8,7 @@ one function and their order never matters. All amounts are integers of settleme
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -50,6 +51,24 @@ def allocate(loss: int, layers: Sequence[LayerBand[Key]]) -> Allocation[Key]:
         top = layer.detach_base_units
     losses = tuple((layer.key, layer_loss(loss, layer.attach_base_units, layer.detach_base_units)) for layer in layers)
     return Allocation(losses, max(0, loss - top))
+
+
+def share_steadily(amount: int, weights: Sequence[int]) -> list[int]:
+    """Split an integer in proportion to weights, exactly, so that nobody's share falls when the amount grows.
+
+    Highest averages (d'Hondt), ties by position: each share is at least the exact one rounded down, and at most its
+    weight while the amount is at most their sum. Claims that are shared out anew after a receipt can only fall, and
+    the order of receipts does not matter; largest remainders and rounded running sums promise neither.
+    Raises ValueError when there is something to share and nobody to bear it.
+    """
+    total = sum(weights)
+    if amount and not total:
+        raise ValueError("nobody to share with")
+    shares = [amount * weight // total if amount else 0 for weight in weights]
+    for _ in range(amount - sum(shares)):
+        first = max(range(len(weights)), key=lambda i: (Fraction(weights[i], shares[i] + 1), -i))
+        shares[first] += 1
+    return shares
 
 
 def share_pro_rata(amount: int, weights: Sequence[int]) -> list[int]:

@@ -1,10 +1,12 @@
 """The order of loss in one relationship, over random stacks and random histories of receipts."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intermediary.waterfall import LayerBand, allocate, layer_loss, net_loss, share_pro_rata
+from intermediary.waterfall import LayerBand, allocate, layer_loss, net_loss, share_pro_rata, share_steadily
 
 AMOUNT = st.integers(min_value=0, max_value=10**18)
 WIDTHS = st.lists(st.integers(min_value=1, max_value=10**15), max_size=6)
@@ -90,6 +92,35 @@ def test_shares_are_exact_and_proportional_to_within_one_base_unit(amount: int, 
     assert sum(shares) == amount
     for share, weight in zip(shares, weights, strict=True):
         assert abs(share * sum(weights) - amount * weight) <= sum(weights)
+
+
+CLAIMS = st.lists(st.integers(min_value=0, max_value=10**15), min_size=1, max_size=8).filter(any)
+
+
+@given(CLAIMS, AMOUNT, AMOUNT)
+def test_claims_that_are_paid_back_only_fall_and_never_below_their_exact_share_rounded_down(
+    claims: list[int], first: int, second: int
+) -> None:
+    total = sum(claims)
+    least, most = sorted((first % (total + 1), second % (total + 1)))
+    before = share_steadily(total, claims)
+    assert before == claims
+    for left in (most, max(least, most - 1), least):
+        now = share_steadily(left, claims)
+        assert sum(now) == left
+        for was, share, claim in zip(before, now, claims, strict=True):
+            assert left * claim // total <= share <= was
+        before = now
+
+
+@pytest.mark.parametrize("claims", [[1, 3, 3], [5, 1, 4], [0, 7, 2, 2, 1]])
+def test_no_claim_rises_as_one_unit_after_the_other_is_paid_back(claims: list[int]) -> None:
+    """Largest remainders give 1 of 3 and 0 of 4 to the first of (1, 3, 3); differences of rounded running sums fail
+    the second of (5, 1, 4) in the same way."""
+    shares = [share_steadily(left, claims) for left in range(sum(claims) + 1)]
+    for less, more in pairwise(shares):
+        assert sum(more) == sum(less) + 1
+        assert all(one <= other for one, other in zip(less, more, strict=True))
 
 
 def test_a_stack_with_a_gap_or_an_overlap_is_refused() -> None:

@@ -41,6 +41,7 @@ from intermediary.models import (
     Position,
     TermsVersion,
     Valuation,
+    VariationPayment,
     Wallet,
 )
 from intermediary.onboarding import current_terms
@@ -176,9 +177,11 @@ def threshold_of(cell_id: UUID) -> int:
 def required_now(cell_id: UUID) -> tuple[int, Valuation | None]:
     """The requirement in force, and the valuation that it and the price of margin come from.
 
-    Nothing is required of a relationship without positions. Refuses while a trade waits for its first valuation:
-    the requirement of the new book is not known yet.
+    Nothing is required of a relationship without positions. Refuses while the requirement is not known: a trade waits
+    for its first valuation, or a payment that the chain refused has not become exposure again.
     """
+    if VariationPayment.objects.filter(cell_id=cell_id, instruction__state="FAILED", reversed_at=None).exists():
+        raise Refusal("requirement_pending", "A payment failed on chain and is not counted as owed again yet.")
     state = MarginState.objects.filter(cell_id=cell_id).select_related("valuation").first()
     if not Position.objects.filter(cell_id=cell_id).exclude(quantity=0, settled_value=0).exists():
         return 0, state.valuation if state else Valuation.objects.first()

@@ -15,6 +15,8 @@ from uuid import UUID
 from django.db import connection
 
 from intermediary import clock, ledger, outbox, vaults
+from intermediary.collateral import held_after_haircut
+from intermediary.csa import required_for
 from intermediary.errors import Refusal
 from intermediary.held_back import gains_held_back
 from intermediary.ids import derive
@@ -25,6 +27,7 @@ from intermediary.models import (
     ChainTarget,
     DefaultCase,
     Event,
+    MarginState,
     Mark,
     Position,
     Valuation,
@@ -121,6 +124,20 @@ def on_instruction_failed(event: Event) -> None:
     position.save(update_fields=["settled_value"])
     payment.reversed_at = clock.now()
     payment.save(update_fields=["reversed_at"])
+    _require_again(payment)
+
+
+def _require_again(payment: VariationPayment) -> None:
+    """Exposure is the payment's more at any valuation, so the requirement that stands knows it at once."""
+    state = MarginState.objects.filter(cell_id=payment.cell_id).first()
+    if state is None:
+        return
+    state.exposure_base_units += payment.amount_base_units
+    state.required_base_units = required_for(
+        state.exposure_base_units, state.independent_amount_base_units, state.threshold_base_units
+    )
+    state.held_base_units = held_after_haircut(payment.cell_id, state.valuation_id)
+    state.save(update_fields=["exposure_base_units", "required_base_units", "held_base_units"])
 
 
 def debit_in_use(vault: ChainTarget, cap_base_units: int) -> int:

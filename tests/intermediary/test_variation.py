@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase as HypothesisTestCase
 
-from intermediary import ledger, variation
+from intermediary import ledger, outbox, variation, withdrawals
+from intermediary.errors import Refusal
 from intermediary.models import AccountKind, Cell, ChainInstruction, Position, VariationPayment
 from intermediary.money import round_down
-from tests.intermediary.margin_world import BTC, MILLION, USD, Client, client, fail, finish, traded, value
+from tests.intermediary.margin_world import BTC, MILLION, USD, Client, assess, client, fail, finish, traded, value
 
 pytestmark = pytest.mark.django_db
 
@@ -115,6 +116,26 @@ def test_a_refused_movement_is_exposure_again_once(pair: tuple[Client, Client]) 
         again = settle(who, value(95_000).id)
         assert again is not None
         assert again.amount_base_units == 5 * MILLION
+
+
+def test_a_refused_debit_is_required_again_before_it_could_be_withdrawn(pair: tuple[Client, Client]) -> None:
+    """The chain gives the tokens back to the margin at once; until they count as owed, nobody knows what is free."""
+    d, _ = pair
+    valuation = value(95_000)
+    movement = settle(d, valuation.id)
+    assert movement is not None
+    state = assess(d, valuation, 10 * MILLION)
+    assert withdrawals.available(d.cell.id, "USDC") == 5 * MILLION
+    ChainInstruction.objects.filter(id=movement.id).update(state="BATCHED")
+    outbox.mark_failed(movement.id, failure="CapExceeded")
+    assert d.held() == 20 * MILLION
+    with pytest.raises(Refusal, match="requirement_pending"):
+        withdrawals.available(d.cell.id, "USDC")
+    fail(movement)
+    state.refresh_from_db()
+    assert (state.exposure_base_units, state.required_base_units) == (5 * MILLION, 15 * MILLION)
+    assert state.held_base_units == 20 * MILLION
+    assert withdrawals.available(d.cell.id, "USDC") == 5 * MILLION
 
 
 def test_a_fraction_of_a_base_unit_is_carried_until_it_is_whole() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from intermediary import clock, events, ledger, outbox, uncovered
-from intermediary.default_cases import Kind, State, close_out_cell, instructions, move_to, vaults
+from intermediary.default_cases import Kind, State, close_out_cell, move_to, notices, vaults
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -192,7 +192,7 @@ def _book_our_part(case: DefaultCase) -> None:
 
 def _release(case: DefaultCase) -> None:
     """End the notice on every vault and lock nothing in it any more: what is left there is the client's."""
-    noticed = {row.target_id for row in instructions(case, Kind.NOTICE)}
+    noticed = {row.target_id for row in notices(case)}
     for vault in vaults(case.cell_id):
         if vault.id in noticed:
             outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))

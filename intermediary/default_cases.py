@@ -84,6 +84,11 @@ def instructions(case: DefaultCase, kind: Kind) -> list[ChainInstruction]:
     return list(found.select_related("target__asset").order_by("id"))
 
 
+def notices(case: DefaultCase) -> list[ChainInstruction]:
+    """The case's notices on its vaults, without those that two people gave up."""
+    return [row for row in instructions(case, Kind.NOTICE) if row.state != ChainInstruction.State.FAILED]
+
+
 def required_base_units(cell_id: UUID) -> int:
     """The requirement at threshold zero: exposure + independent amount, never below zero."""
     state = MarginState.objects.get(cell_id=cell_id)

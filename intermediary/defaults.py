@@ -17,9 +17,9 @@ from intermediary.default_cases import (
     UNFINISHED,
     Kind,
     State,
-    instructions,
     locked_case,
     move_to,
+    notices,
     propose,
     record,
     require_state,
@@ -147,8 +147,8 @@ def cure(*, case_id: UUID) -> DefaultCase:
         )
     move_to(case, State.CURED, "Cured: the shortfall was delivered.")
     audit.record(actor="system", action="default.cured", subject=case.id)
-    for vault in vaults(case.cell_id):
-        _release(case, vault)
+    for notice in notices(case):
+        _release(case, notice.target)
     return case
 
 
@@ -206,10 +206,13 @@ def _refuse_inside_cure(case: DefaultCase) -> None:
     """The chain counts the time to cure from its own notice, so the last notice to become final decides here too."""
     cure_time = timedelta(minutes=onboarding.current_terms(case.cell_id).cure_minutes)
     until = case.cure_by
-    for notice in instructions(case, Kind.NOTICE):
+    standing = notices(case)
+    for notice in standing:
         if notice.final_at is None:
             raise Refusal("notice_not_final", "The default notice is not final on chain yet.", state=notice.state)
         until = max(until, notice.final_at + cure_time)
+    if not standing:
+        raise Refusal("notice_not_final", "No vault of this relationship was noticed.")
     until += _stopped_since(case.noticed_at)
     if calls.clocks_stopped() or clock.now() < until:
         raise Refusal("cure_running", "The client may still cure.", until=until.isoformat())

@@ -10,13 +10,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from intermediary import audit, clock, ledger, outbox
-from intermediary.default_cases import Kind, State, instructions, locked_case, move_to, require_state, vaults
+from intermediary.default_cases import Kind, State, instructions, locked_case, move_to, notices, require_state, vaults
 from intermediary.ids import derive
 from intermediary.models import (
     AccountKind,
     CallEvent,
     Cell,
     ChainInstruction,
+    ChainTarget,
     DefaultCase,
     Lot,
     MarginCall,
@@ -41,36 +42,53 @@ def terminate(case: DefaultCase) -> None:
 
 
 def seize(*, case_id: UUID) -> list[ChainInstruction]:
-    """Take the claimed margin of every token to the house; again for what arrived or failed since.
+    """Take the claimed margin of every token to the house; again for what arrived since.
 
     At most the claim of each token; what is not owed in the end goes back at determination.
     """
     case = locked_case(case_id)
     require_state(case, State.ETD_SET, State.REPLACING)
-    claims = {row.target_id: row.amount_base_units for row in instructions(case, Kind.NOTICE)}
-    seizures = instructions(case, Kind.SEIZE)
-    made = []
-    for vault in vaults(case.cell_id):
-        earlier = [row for row in seizures if row.target_id == vault.id]
-        taken = sum(row.amount_base_units for row in earlier if row.state != ChainInstruction.State.FAILED)
-        held = ledger.balance(case.cell_id, AccountKind.CLIENT_MARGIN, vault.asset_id)
-        amount = min(held, claims.get(vault.id, 0) - taken)
-        if amount <= 0:
-            continue
-        made.append(
-            outbox.move(
-                effect_id=derive("seize", case.id, vault.asset_id, len(earlier)),
-                target=vault,
-                cell_id=case.cell_id,
-                kind=Kind.SEIZE,
-                source=AccountKind.CLIENT_MARGIN,
-                destination=AccountKind.HOUSE,
-                amount_base_units=amount,
-                memo=f"margin seized in default {case.id}",
-                case=str(case.id),
-            )
+    return [
+        outbox.move(
+            effect_id=derive("seize", case.id, vault.asset_id, len(_seizures(case, vault))),
+            target=vault,
+            cell_id=case.cell_id,
+            kind=Kind.SEIZE,
+            source=AccountKind.CLIENT_MARGIN,
+            destination=AccountKind.HOUSE,
+            amount_base_units=amount,
+            memo=f"margin seized in default {case.id}",
+            case=str(case.id),
         )
-    return made
+        for vault, amount in unseized(case)
+    ]
+
+
+def unseized(case: DefaultCase) -> list[tuple[ChainTarget, int]]:
+    """Margin in each vault that its open claim still reaches, base units above zero.
+
+    A seizure waits while its vault refuses it, and fails only when two people give it up, as they must once its notice
+    has lapsed on chain: then nothing more is taken from that vault.
+    """
+    claims = {row.target_id: row.amount_base_units for row in notices(case)}
+    found = []
+    for vault in vaults(case.cell_id):
+        seizures = _seizures(case, vault)
+        held = ledger.balance(case.cell_id, AccountKind.CLIENT_MARGIN, vault.asset_id)
+        amount = min(held, claims.get(vault.id, 0) - sum(_moved(row) for row in seizures))
+        if amount > 0 and not any(row.state == ChainInstruction.State.FAILED for row in seizures):
+            found.append((vault, amount))
+    return found
+
+
+def _seizures(case: DefaultCase, vault: ChainTarget) -> list[ChainInstruction]:
+    return [row for row in instructions(case, Kind.SEIZE) if row.target_id == vault.id]
+
+
+def _moved(seizure: ChainInstruction) -> int:
+    """What it took; until the chain is final, what it was told to take."""
+    is_final = seizure.state == ChainInstruction.State.FINAL
+    return outbox.moved_base_units(seizure) if is_final else seizure.amount_base_units
 
 
 def _close_out_code(case: DefaultCase) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from bonds import servicing
-from intermediary import approvals, clock, closeout, credit, defaults
+from intermediary import approvals, clock, closeout, credit, defaults, early_termination
 from intermediary.closeout_schedule import DepthQuote
 from intermediary.config import sight
 from intermediary.config.demo import desk, world
@@ -56,10 +56,10 @@ def _defaults_due() -> Iterator[Work]:
     for case in defaults.due_steps(clock.now()):
         yield partial(_cure_or_terminate, case.id)
     valuation = Valuation.objects.first()
-    if valuation is None:
-        return
     for case in DefaultCase.objects.filter(state__in=[State.ETD_SET, State.REPLACING]):
-        yield partial(_close_out, case.id, valuation)
+        yield partial(early_termination.seize, case_id=case.id)
+        if valuation is not None:
+            yield partial(_close_out, case.id, valuation)
 
 
 def _cure_or_terminate(case_id: UUID) -> None:

@@ -240,7 +240,7 @@ def test_layer_cannot_name_another_relationship_s_slice(series: Series, cells: l
     with pytest.raises(DatabaseError, match="layer_and_slice_share_a_cell"), transaction.atomic():
         layers.filter(cell=cells[0]).update(slice_id=theirs.id)
     with pytest.raises(DatabaseError, match="layer_and_slice_share_a_cell"), transaction.atomic():
-        Slice.objects.filter(id=theirs.id).update(cell=cells[0])
+        Slice.objects.filter(cell=cells[0]).update(cell=world.covered_cell("R3"))
 
 
 def test_instructions_say_what_the_escrow_contract_needs(series: Series, cells: list[Cell]) -> None:

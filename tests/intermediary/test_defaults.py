@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
-from intermediary import calls, clock, defaults, outbox, trading, variation
+from intermediary import calls, clock, defaults, determination, outbox, trading, variation
+from intermediary.config import clockwork
 from intermediary.early_termination import seize
 from intermediary.errors import NotAllowed, Refusal
 from intermediary.models import (
@@ -161,6 +162,23 @@ def test_early_termination_waits_for_the_chain_and_for_the_time_to_cure() -> Non
     assert not defaults.due_steps(clock.now() + timedelta(minutes=29))
 
 
+def test_a_notice_that_two_people_gave_up_neither_holds_the_case_up_nor_claims() -> None:
+    world = world_of.build()
+    call = world_of.lapsed_call(world, world_of.value(world, 78_000))
+    proposal = defaults.propose_notice(maker=world.maker, call_id=call.id, reason="r", rules=world.rules)
+    case = defaults.give_notice(checker=world.checker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="r")
+    on_bitcoin, on_dollars = (
+        ChainInstruction.objects.get(kind=Kind.NOTICE, target__asset_id=asset) for asset in ("WBTC", "USDC")
+    )
+    for row in (on_bitcoin, on_dollars):
+        ChainInstruction.objects.filter(id=row.id).update(state="BATCHED")
+    outbox.mark_failed(on_bitcoin.id, failure="given up: wrong vault")
+    refused("notice_not_final", lambda: defaults.set_early_termination(case_id=case.id))
+    outbox.mark_final(on_dollars.id, transaction_hash="0x")
+    defaults.set_early_termination(case_id=case.id)
+    assert [row.target_id for row in ChainInstruction.objects.filter(kind=Kind.SEIZE)] == [on_dollars.target_id]
+
+
 def test_early_termination_waits_for_movements_on_their_way() -> None:
     world = world_of.build()
     valuation = world_of.value(world, 96_000)
@@ -187,6 +205,23 @@ def test_a_default_is_cured_by_exactly_the_shortfall_and_not_by_less() -> None:
         assert defaults.cure(case_id=case.id).state == "CURED"
     assert ChainInstruction.objects.filter(kind=Kind.RELEASE_NOTICE).count() == 2
     refused("case_state", lambda: defaults.set_early_termination(case_id=case.id))
+
+
+def test_a_second_default_after_a_cure_is_a_default_like_the_first() -> None:
+    world = world_of.build()
+    first = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
+    deposit(world.d, 9_000_000 * USD)
+    assert defaults.cure(case_id=first.id).state == "CURED"
+    world_of.settle()
+    again = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 70_000)))
+    assert again.id != first.id
+    defaults.set_early_termination(case_id=again.id)
+    world_of.settle()
+    again.refresh_from_db()
+    assert again.state == "ETD_SET"
+    assert world.balance(AccountKind.HOUSE) == 15_000_000 * USD
+    world_of.close_out(world, again)
+    assert world_of.determined(world, again).state == "ALLOCATED"
 
 
 def test_a_delivered_shortfall_is_never_terminated() -> None:
@@ -223,12 +258,52 @@ def test_all_margin_is_seized_once_and_what_arrives_later_up_to_the_claim() -> N
     assert world.balance(AccountKind.CLIENT_MARGIN) == 1_000_000 * USD
 
 
-def test_a_seizure_that_failed_is_made_again() -> None:
+def test_d1_margin_that_arrives_after_early_termination_is_taken_before_any_loss_is_determined() -> None:
+    world = world_of.build()
+    case = world_of.terminated(world, 78_000)
+    world_of.close_out(world, case)
+    deposit(world.d, 2_000_000 * USD)
+    assert refused("margin_unseized", lambda: world_of.proposed(world, case)).data["amounts"] == {
+        "USDC": 2_000_000 * USD
+    }
+    next(clockwork._defaults_due())()
+    world_of.settle()
+    assert world.balance(AccountKind.CLIENT_MARGIN) == 0
+    assert world_of.determined(world, case).loss_base_units == 6_500_000 * USD
+
+
+def test_d1_margin_that_arrives_after_the_proposal_keeps_it_from_being_approved() -> None:
+    world = world_of.build()
+    case = world_of.terminated(world, 78_000)
+    world_of.close_out(world, case)
+    proposal = world_of.proposed(world, case)
+    deposit(world.d, 1)
+    refused(
+        "margin_unseized",
+        lambda: determination.approve_determination(
+            checker=world.checker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="r"
+        ),
+    )
+
+
+def test_what_a_seizure_took_beyond_its_instruction_counts_against_the_claim() -> None:
     world = world_of.build()
     case = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
     defaults.set_early_termination(case_id=case.id)
+    deposit(world.d, 13_000_000 * USD)
     first = ChainInstruction.objects.get(kind=Kind.SEIZE, target__asset_id="USDC")
     ChainInstruction.objects.filter(id=first.id).update(state="BATCHED")
-    outbox.mark_failed(first.id, failure="NotReady")
-    again = seize(case_id=case.id)
-    assert [(row.amount_base_units, row.target_id) for row in again] == [(first.amount_base_units, first.target_id)]
+    outbox.mark_final(first.id, transaction_hash="0x", moved_base_units=18_000_000 * USD)
+    assert seize(case_id=case.id) == [], "the claim of 18 million is taken: the rest is the client's"
+
+
+def test_nothing_is_seized_or_waited_for_once_two_people_gave_a_seizure_up() -> None:
+    world = world_of.build()
+    case = world_of.terminated(world, 78_000)
+    world_of.close_out(world, case)
+    deposit(world.d, 2_000_000 * USD)
+    late = seize(case_id=case.id)[0]
+    ChainInstruction.objects.filter(id=late.id).update(state="BATCHED")
+    outbox.mark_failed(late.id, failure="given up: the notice has lapsed")
+    assert seize(case_id=case.id) == []
+    assert world_of.determined(world, case).loss_base_units == 8_500_000 * USD

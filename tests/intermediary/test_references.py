@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from intermediary.ids import uuid7
-from intermediary.models import ChainInstruction, ChainTarget, Lot, Trade, UncoveredShare
+from intermediary.models import ChainInstruction, ChainTarget, Lot, Trade
 from settlement.models import Approval, Batch
 from tests.intermediary import default_world as world_of
 
@@ -33,13 +33,13 @@ SINGLE_KEYS = """
 """
 
 
-def rows(query: str, *values: object) -> list[tuple[Any, ...]]:
+def rows(query: str, *values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchall() if cursor.description else []
 
 
-def refused(name: str, query: str, *values: object) -> None:
+def refused(name: str, query: str, *values: Any) -> None:
     with pytest.raises(DatabaseError, match=name), transaction.atomic():
         rows(query, *values)
         rows("SET CONSTRAINTS ALL IMMEDIATE")
@@ -73,17 +73,15 @@ def test_a_lot_is_one_leg_of_its_trade() -> None:
 
 def test_uncovered_reaches_the_holder_of_a_linked_lot_and_nobody_else() -> None:
     world = world_of.build()
-    case = world_of.default_at(world, 60_000)
+    case = world_of.terminated(world, 60_000)
     insert = (
         "INSERT INTO intermediary_uncoveredshare (id, case_id, cell_id, lot_id, unpaid_gain_base_units,"
         " amount_base_units) VALUES (%s, %s, %s, %s, 1, 1)"
     )
-    share = UncoveredShare.objects.filter(cell=world.cells["W"]).get()
-    assert share.case_id == case.id
-    refused("uncoveredshare_lot_same_cell", insert, uuid7(), case.id, world.cells["U"].id, share.lot_id)
-    own = Lot.objects.filter(cell=world.d).first()
-    assert own is not None
+    linked, own = Lot.objects.get(cell=world.cells["W"]), Lot.objects.filter(cell=world.d)[0]
+    refused("uncoveredshare_lot_same_cell", insert, uuid7(), case.id, world.cells["U"].id, linked.id)
     refused("uncovered_reaches_linked_lots", insert, uuid7(), case.id, world.d.id, own.id)
+    rows(insert, uuid7(), case.id, linked.cell_id, linked.id)
 
 
 def test_a_verdict_is_about_a_side_of_its_trade() -> None:

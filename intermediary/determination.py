@@ -1,31 +1,19 @@
 """The determined loss: one replayable bundle, two people, one atomic allocation.
 
-    T   = Close-out Amount + costs - collateral realised           the client's whole debt, never below zero
-    X   = max(0, T - T as it would have been on time)              falls on the intermediary (D4)
-    N   = T - X                                                    runs through the layers (D1)
-
-`bundle` computes all of it from rows that nobody can change; the proposal carries the bundle, so whoever has it can
-recompute every number. The approval recomputes it once more and refuses when anything differs. Rounding: each dollar
-sum once, towards zero.
+`bundle` gathers the evidence of a close-out from rows that nobody can change, and takes every number from that evidence
+alone (`intermediary.loss`); the proposal carries the bundle, so whoever has it recomputes them. The approval gathers it
+once more and refuses when anything differs.
 """
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 
-from intermediary import allocation, approvals, audit, closeout, ledger, onboarding, uncovered, waterfall
+from intermediary import allocation, approvals, audit, closeout, ledger, loss, onboarding, uncovered
 from intermediary.access import require_officer
 from intermediary.canonical import hash_of
-from intermediary.closeout_schedule import (
-    Slice,
-    close_out_base_units,
-    costs_base_units,
-    same_slippage,
-    value_base_units,
-)
 from intermediary.collateral import price_of
 from intermediary.default_cases import (
     UNFINISHED,
@@ -38,24 +26,26 @@ from intermediary.default_cases import (
     require_state,
     rules_of,
 )
+from intermediary.early_termination import unseized
 from intermediary.errors import Refusal
 from intermediary.models import (
     AccountKind,
     Asset,
     ChainInstruction,
+    CloseOutSlice,
     DefaultCase,
     Layer,
     Mark,
+    Posting,
     Proposal,
     Valuation,
 )
-from intermediary.money import add_exactly, from_base_units, multiply_exactly
 
 
 def propose_determination(*, maker: User, case_id: UUID, reason: str) -> Proposal:
     """Propose the loss of a case whose book is replaced and whose collateral is sold and paid for.
 
-    Refuses `not_replaced`, `seizure_in_flight`, `collateral_unsold`, `disposal_unpaid`.
+    Refuses `not_replaced`, `seizure_in_flight`, `margin_unseized`, `collateral_unsold`, `disposal_unpaid`.
     """
     require_officer(maker)
     case = locked_case(case_id)
@@ -106,37 +96,27 @@ def approve_determination(*, checker: User, proposal_id: UUID, seen_hash: str, r
 
 def bundle(case: DefaultCase) -> dict[str, Any]:
     """Everything that the determined loss follows from, and the loss itself. Money in base units, prices as text."""
-    decimals, rules = ledger.settlement_asset().decimals, rules_of(case)
-    settled = add_exactly(*(Decimal(row["settled_value_usd"]) for row in _terminated_positions(case)))
-    pieces = [Slice(row.quantity, row.price) for row in case.slices.order_by("id")]
-    close_out = close_out_base_units(settled, pieces, decimals)
-    costs = costs_base_units(pieces, rules, decimals)
-    collateral = _settlement_collateral(case)
-    total = _total_loss(close_out, costs, collateral)
-    on_time = _on_time(case, settled, collateral)
-    added = max(0, total - on_time["total_loss_base_units"]) if on_time else 0
-    net = waterfall.net_loss(close_out_deficit=close_out - collateral, costs=costs, added_by_us=added, recoveries=0)
-    shares = allocation.split(list(case.cell.layers.all()), net)
+    evidence = _evidence(case)
+    return evidence | loss.outcome(evidence)
+
+
+def _evidence(case: DefaultCase) -> dict[str, Any]:
+    shift = _Lateness.of(case)
+    valuation_of = {slice_id: step["valuation"] for step in closeout.steps(case) for slice_id in step["slices"]}
+    slices = [(row, valuation_of[str(row.id)]) for row in case.slices.order_by("id")]
     return {
         "case_id": str(case.id),
         "notice_hash": case.notice.hash,
-        "close_out_rules": rules.body(),
+        "settlement_decimals": ledger.settlement_asset().decimals,
+        "close_out_rules": rules_of(case).body(),
         "terminated_positions": _terminated_positions(case),
-        "slices": [_slice_evidence(row) for row in case.slices.order_by("id")],
-        "disposals": [_sale_evidence(row) for row in closeout.disposals(case)],
-        "close_out_amount_base_units": close_out,
-        "costs_base_units": costs,
-        "collateral_realised_base_units": collateral,
-        "on_time": on_time,
-        "added_by_us_base_units": added,
-        "net_loss_base_units": net,
-        "layers": [_layer_evidence(layer, loss) for layer, loss in shares.layers],
-        "uncovered_base_units": shares.uncovered_base_units,
+        "due_at": ordinary_end(case).isoformat() if case.call else None,
+        "valuations_late": shift.count if shift else 0,
+        "slices": [_slice_evidence(row, valuation, shift) for row, valuation in slices],
+        "disposals": [_sale_evidence(row, shift) for row in closeout.disposals(case)],
+        "collateral": _collateral_evidence(case),
+        "layers": [_layer_evidence(layer) for layer in case.cell.layers.order_by("attach_base_units")],
     }
-
-
-def _total_loss(close_out: int, costs: int, collateral: int) -> int:
-    return waterfall.net_loss(close_out_deficit=close_out - collateral, costs=costs, added_by_us=0, recoveries=0)
 
 
 def _refuse_unfinished(case: DefaultCase) -> None:
@@ -147,6 +127,9 @@ def _refuse_unfinished(case: DefaultCase) -> None:
     seizures = [row for row in instructions(case, Kind.SEIZE) if row.state in UNFINISHED]
     if seizures:
         raise Refusal("seizure_in_flight", "Seized margin has not arrived yet.", count=len(seizures))
+    left_behind = {vault.asset_id: amount for vault, amount in unseized(case)}
+    if left_behind:
+        raise Refusal("margin_unseized", "The claim reaches margin that is not seized yet.", amounts=left_behind)
     unsold = {
         asset.code: held
         for asset in Asset.objects.filter(is_settlement=False)
@@ -159,9 +142,15 @@ def _refuse_unfinished(case: DefaultCase) -> None:
         raise Refusal("disposal_unpaid", "The market has not paid for all it was sold.", unpaid_base_units=unpaid)
 
 
-def _settlement_collateral(case: DefaultCase) -> int:
-    """The client's margin as settlement tokens in the house: seized, and received for what was sold."""
-    return ledger.balance(case.cell_id, AccountKind.HOUSE, ledger.settlement_asset().code)
+def _collateral_evidence(case: DefaultCase) -> list[dict[str, Any]]:
+    """The client's margin as settlement tokens in the house, entry by entry: seized, and received for what was sold."""
+    lines = Posting.objects.filter(
+        cell_id=case.cell_id, account__kind=AccountKind.HOUSE, asset__is_settlement=True
+    ).order_by("version")
+    return [
+        {"entry_id": str(entry_id), "kind": kind, "amount_base_units": int(amount)}
+        for entry_id, kind, amount in lines.values_list("entry_id", "entry__kind", "amount_base_units")
+    ]
 
 
 def _terminated_positions(case: DefaultCase) -> list[dict[str, str]]:
@@ -169,46 +158,12 @@ def _terminated_positions(case: DefaultCase) -> list[dict[str, str]]:
     return positions
 
 
-def _on_time(case: DefaultCase, settled: Decimal, collateral: int) -> dict[str, Any] | None:
-    """The close-out that would have begun when ordinary grace and cure ended, from stored marks (D4).
-
-    The same slices and sales, with the slippage that they had, each as many valuations earlier as the close-out began
-    late. None when it began in time. Clock stops, extensions and waiting of the intermediary are all lateness.
-    """
-    shift = _Lateness.of(case)
-    if shift is None:
-        return None
-    decimals = ledger.settlement_asset().decimals
-    valuation_of = {slice_id: step["valuation"] for step in closeout.steps(case) for slice_id in step["slices"]}
-    pieces = []
-    for row in case.slices.order_by("id"):
-        earlier = shift.earlier(valuation_of[str(row.id)])
-        mark = Mark.objects.get(valuation_id=earlier, instrument_id=row.instrument_id).price
-        pieces.append(same_slippage(Slice(row.quantity, row.price), row.mark, mark))
-    close_out = close_out_base_units(settled, pieces, decimals)
-    costs = costs_base_units(pieces, rules_of(case), decimals)
-    collateral += sum(_sold_earlier(row, shift) for row in closeout.disposals(case))
-    return {
-        "valuations_late": shift.count,
-        "close_out_amount_base_units": close_out,
-        "costs_base_units": costs,
-        "collateral_realised_base_units": collateral,
-        "total_loss_base_units": _total_loss(close_out, costs, collateral),
-    }
-
-
-def _sold_earlier(sale: ChainInstruction, shift: "_Lateness") -> int:
-    """How much more (or less) a sale of seized tokens would have brought on time."""
-    asset, told = sale.target.asset, sale.arguments
-    valuation = Valuation.objects.get(id=shift.earlier(told["valuation"]))
-    quantity = from_base_units(sale.amount_base_units, asset.decimals)
-    piece = same_slippage(Slice(quantity, Decimal(told["price"])), Decimal(told["mark"]), price_of(asset, valuation))
-    value = multiply_exactly(piece.quantity, piece.price)
-    return value_base_units(value, ledger.settlement_asset().decimals) - int(told["expected_base_units"])
-
-
 class _Lateness:
-    """How many valuations after its due time the close-out began, and the valuations from that time on."""
+    """How many valuations after its due time the close-out began, and the valuations from that time on.
+
+    What would have been on time is the same slices and sales, each that many valuations earlier (D4). Clock stops,
+    extensions and waiting of the intermediary are all lateness.
+    """
 
     def __init__(self, due: list[str], count: int) -> None:
         self.count = count
@@ -240,23 +195,33 @@ def ordinary_end(case: DefaultCase) -> datetime:
     return deliver_by + terms.grace + timedelta(minutes=terms.cure_minutes)
 
 
-def _slice_evidence(row: Any) -> dict[str, str]:
+def _slice_evidence(row: CloseOutSlice, valuation_id: str, shift: _Lateness | None) -> dict[str, Any]:
     names = ("instrument_id", "quantity", "mark", "price", "depth_usd")
-    return {"id": str(row.id)} | {name: str(getattr(row, name)) for name in names}
+    told: dict[str, Any] = {"id": str(row.id), "valuation": valuation_id}
+    told |= {name: str(getattr(row, name)) for name in names}
+    if shift is not None:
+        earlier = shift.earlier(valuation_id)
+        mark = Mark.objects.get(valuation_id=earlier, instrument_id=row.instrument_id).price
+        told["on_time"] = {"valuation": earlier, "mark": str(mark)}
+    return told
 
 
-def _sale_evidence(row: ChainInstruction) -> dict[str, Any]:
+def _sale_evidence(row: ChainInstruction, shift: _Lateness | None) -> dict[str, Any]:
+    asset = row.target.asset
     names = ("valuation", "mark", "price", "depth_usd", "expected_base_units")
-    told = {name: row.arguments[name] for name in names}
-    return told | {"asset": row.target.asset_id, "sold_base_units": row.amount_base_units}
+    told: dict[str, Any] = {name: row.arguments[name] for name in names}
+    told |= {"asset": asset.code, "decimals": asset.decimals, "sold_base_units": row.amount_base_units}
+    if shift is not None:
+        earlier = Valuation.objects.get(id=shift.earlier(told["valuation"]))
+        told["on_time"] = {"valuation": str(earlier.id), "mark": str(price_of(asset, earlier))}
+    return told
 
 
-def _layer_evidence(layer: Layer, loss_base_units: int) -> dict[str, Any]:
+def _layer_evidence(layer: Layer) -> dict[str, Any]:
     return {
         "layer_id": str(layer.id),
         "kind": layer.kind,
         "attach_base_units": layer.attach_base_units,
         "detach_base_units": layer.detach_base_units,
         "funded": layer.funded,
-        "loss_base_units": loss_base_units,
     }

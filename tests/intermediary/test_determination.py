@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, models, transaction
 
-from intermediary import closeout, defaults, determination, ledger, recovery, trading, variation
+from intermediary import closeout, defaults, determination, ledger, loss, recovery, trading, variation
 from intermediary.closeout_schedule import CloseOutRules, DepthQuote
 from intermediary.errors import NotAllowed, Refusal
 from intermediary.models import (
@@ -226,6 +226,30 @@ def test_what_our_own_delay_added_never_reaches_the_bond() -> None:
     assert world.balance(AccountKind.EQUITY) == -case.added_by_us_base_units
     assert case.determination is not None
     assert json.loads(case.determination.body)["on_time"]["valuations_late"] == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_every_number_of_a_bundle_is_recomputed_from_the_bundle_alone(late: bool) -> None:
+    world = world_of.build()
+    overdue = timedelta(minutes=11) if late else timedelta(0)
+    call = world_of.lapsed_call(world, world_of.value(world, 85_000, age=timedelta(minutes=12)), overdue=overdue)
+    world_of.value(world, 85_000, age=timedelta(minutes=10))
+    case = world_of.notice(world, call)
+    defaults.set_early_termination(case_id=case.id)
+    world_of.settle()
+    world_of.value(world, 78_000)
+    world_of.close_out(world, case)
+    text = world_of.proposed(world, case).body
+    published, body = json.loads(text), json.loads(text)
+    assert (body["added_by_us_base_units"] > 0) is late
+    for name in loss.outcome(body).keys() - {"layers"}:
+        del body[name]
+    for layer in body["layers"]:
+        del layer["loss_base_units"]
+    assert body | loss.outcome(body) == published
+    for row in body["slices"]:
+        row["price"] = "1"
+    assert body | loss.outcome(body) != published
 
 
 def test_no_gain_of_the_intermediary_beyond_the_published_costs() -> None:

@@ -45,7 +45,8 @@ class Watched:
 
 
 def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
-    """Read every new block, book every newly final one, and reconcile at each.
+    """Read every new block, book every newly final one, and reconcile at each in which anything of ours happened and
+    at the last. What changed without a log of ours shows at the next comparison, of which every step has one.
 
     Raises `finality_broken` when the chain drops a block it had called final: then nothing may be trusted.
     """
@@ -56,25 +57,22 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     newly_final = ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number")
     last = None
     for block in newly_final:
-        if last is not None:
-            _reconcile_passing(chain, last)
+        if last is not None and last.logs.exists():
+            _reconcile(chain, last)
         finality.finalize(block)
         last = block
     finality.settle_transactions()
     if last is not None:
         reconcile.compare_witnesses(chain, witnesses, last)
-        reconcile.run(chain, last)
+        _reconcile(chain, last)
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final)
 
 
-def _reconcile_passing(chain: Chain, block: ChainBlock) -> None:
-    """Compare at a block that is not the last of this step, when anything of ours happened in it. What changed without
-    a log of ours shows at the next comparison, of which every step has one. A node that has forgotten the state of a
-    block long past (the watcher was away) cannot be asked about it; what it then was is in the block that follows."""
-    if not block.logs.exists():
-        return
+def _reconcile(chain: Chain, block: ChainBlock) -> None:
+    """Compare at this block. A node that has forgotten its state by now (the watcher was away, and has much to read)
+    cannot be asked about it; what it then was is in the blocks that follow."""
     try:
         reconcile.run(chain, block)
     except ChainRefused as error:

@@ -19,6 +19,7 @@ class Proposal(Row):
         DEFAULT_NOTICE = "DEFAULT_NOTICE", "Default notice"
         LOSS_DETERMINATION = "LOSS_DETERMINATION", "Loss determination"
         WRITE_OFF = "WRITE_OFF", "Write-off"
+        CHAIN_CALL = "CHAIN_CALL", "Call that does not get on chain"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

@@ -22,6 +22,7 @@ APPROVE = {
     Kind.DEFAULT_NOTICE: "give_notice",
     Kind.LOSS_DETERMINATION: "approve_determination",
     Kind.WRITE_OFF: "approve_write_off",
+    Kind.CHAIN_CALL: "approve_chain_call",
 }
 LINE_FIGURES = (
     ("threshold_base_units", "Unsecured threshold"),

@@ -1,0 +1,161 @@
+"""What the chain, a node or the approver will not take: nothing is lost, nothing fails by itself, people decide."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from intermediary import ledger, outbox
+from intermediary.errors import Refusal
+from intermediary.ids import uuid7
+from intermediary.models import AccountKind, ChainInstruction
+from settlement import approver, decisions, holding, poster
+from settlement.chain import Chain, ChainRefused
+from settlement.cycle import settle_all, unfinished
+from settlement.demo_chain import mine
+from settlement.models import Batch, ChainTransaction, HeldCall, ReconciliationBreak
+from settlement.signer import demo_signer
+from settlement.watcher import step as watch
+from tests.settlement.test_crashes import CHAIN_ID, signers
+from tests.settlement.test_default_and_series import approved_notice, instruct
+from tests.settlement.world import MILLION, Client, assert_reconciled, client, debit, deposit, held
+
+pytestmark = pytest.mark.django_db
+Kind = ChainInstruction.Kind
+
+
+@pytest.fixture
+def who(chain: Chain) -> Client:
+    made = client(chain, "W", 0)
+    deposit(chain, made, 5 * MILLION)
+    settle_all()
+    return made
+
+
+class MoodyChain(Chain):
+    """A node that answers some calls with an error of its own."""
+
+    def __init__(self, url: str, method: str, error: dict[str, Any]) -> None:
+        super().__init__(url)
+        self.method, self.error = method, error
+
+    def call(self, method: str, *parameters: Any) -> Any:
+        if method == self.method:
+            raise ChainRefused("chain_refused", f"{method}: {self.error['message']}", data=self.error.get("data"))
+        return super().call(method, *parameters)
+
+
+def decide(instruction: ChainInstruction, act: str) -> None:
+    """Two officers."""
+    maker, checker = (User.objects.create(username=f"{name} {uuid7()}", is_staff=True) for name in ("maker", "checker"))
+    with transaction.atomic():
+        made = decisions.propose(maker=maker, instruction_id=instruction.id, act=act, reason="looked at it")
+        decisions.approve(checker=checker, proposal_id=made.id, seen_hash=made.hash, reason="agreed")
+
+
+def breaks() -> list[str]:
+    return list(ReconciliationBreak.objects.filter(resolved_block=None).values_list("kind", flat=True))
+
+
+@pytest.mark.parametrize("message", ["rate limited", "header not found", "insufficient funds for gas * price + value"])
+def test_a_nodes_own_trouble_fails_no_default_notice(chain: Chain, who: Client, message: str) -> None:
+    notice = instruct(who.vault, who, Kind.NOTICE, MILLION, evidence=approved_notice(who).hash)
+    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": message})
+    poster.step(moody, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    poster.step(moody, signers())
+    assert HeldCall.objects.get(instruction=notice).given_up is False
+    settle_all()
+    assert ChainInstruction.objects.get(id=notice.id).state == "FINAL"
+
+
+def test_a_call_that_reverts_after_a_good_trial_is_tried_again(
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notice = instruct(who.vault, who, Kind.NOTICE, MILLION, evidence=approved_notice(who).hash)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    with monkeypatch.context() as patched:
+        patched.setattr(poster, "_estimate", lambda *_: 20_000)
+        patched.setattr(poster, "SPARE_GAS", 10_000)
+        poster.step(chain, signers())
+    for _ in range(4):
+        mine(chain)
+        poster.step(chain, signers())
+        watch(chain)
+    assert ChainTransaction.objects.filter(instruction=notice, state="REVERTED").count() == 1
+    assert ChainInstruction.objects.get(id=notice.id).state == "DRAFT"
+    settle_all()
+    assert ChainInstruction.objects.get(id=notice.id).state == "FINAL"
+    assert_reconciled()
+
+
+def test_a_definite_no_waits_for_two_people_and_goes_out_once_it_can(chain: Chain, who: Client) -> None:
+    retention = who.targets["RETENTION"]
+    book(who, AccountKind.EQUITY, AccountKind.FIRST_LOSS, MILLION)
+    with transaction.atomic():
+        made = outbox.move(
+            effect_id=uuid7(),
+            target=retention,
+            cell_id=who.cell.id,
+            kind=Kind.APPLY,
+            source=AccountKind.FIRST_LOSS,
+            destination=AccountKind.FLOAT,
+            amount_base_units=MILLION,
+            memo="test",
+        )
+    settle_all()
+    assert (HeldCall.objects.get(instruction=made).reason, unfinished()) == ("Insufficient", 0)
+    assert ChainInstruction.objects.get(id=made.id).state == "DRAFT"
+    assert "call" in breaks()
+    with pytest.raises(Refusal, match="must_be_tried_again"):
+        decide(made, decisions.FAIL)
+    decide(made, decisions.AGAIN)
+    assert not HeldCall.objects.get(instruction=made).given_up
+
+
+def book(who: Client, source: AccountKind, destination: AccountKind, amount: int) -> None:
+    lines = [ledger.Line(source, "USDC", -amount), ledger.Line(destination, "USDC", amount)]
+    with transaction.atomic():
+        ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="made_up", memo="no such money", lines=lines)
+
+
+def test_a_movement_that_the_approver_refused_is_decided_by_two_people(chain: Chain, who: Client) -> None:
+    made = [debit(who, amount) for amount in (1, 2)]
+    poster.step(chain, signers())
+    batch = Batch.objects.get()
+    refuse(batch, made)
+    poster.step(chain, signers())
+    assert [ChainInstruction.objects.get(id=draft.id).state for draft in made] == ["BATCHED", "BATCHED"]
+    decide(made[0], decisions.AGAIN)
+    decide(made[1], decisions.FAIL)
+    settle_all()
+    assert [ChainInstruction.objects.get(id=draft.id).state for draft in made] == ["FINAL", "FAILED"]
+    assert held(who) == 5 * MILLION - 1
+    assert_reconciled()
+
+
+def refuse(batch: Batch, movements: list[ChainInstruction]) -> None:
+    batch.approval.refusal = {str(one.id): "not in the ledger" for one in movements}
+    batch.approval.save(update_fields=["refusal"])
+
+
+def test_a_signed_batch_that_the_chain_goes_on_refusing_shows_and_can_be_taken_apart(chain: Chain, who: Client) -> None:
+    made = debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
+    for _ in range(holding.REFUSALS_BEFORE_BREAK):
+        poster.step(moody, signers())
+    for _ in range(3):
+        mine(chain)
+        watch(chain)
+    assert "call" in breaks()
+    with pytest.raises(Refusal, match="nothing_to_decide"):
+        decide(debit(who, 1), decisions.AGAIN)
+    decide(made, decisions.AGAIN)
+    assert list(Batch.objects.values_list("state", flat=True)) == ["REFUSED"]
+    settle_all()
+    assert ChainInstruction.objects.get(id=made.id).state == "FINAL"
+    assert_reconciled()

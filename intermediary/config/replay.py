@@ -60,6 +60,8 @@ def barrier(bar_at: datetime) -> Waiting | None:
         return Waiting("requirements are being renewed")
     if Delivery.objects.filter(state=Delivery.State.PENDING).exists():
         return Waiting(EVENTS)
+    if Delivery.objects.filter(state=Delivery.State.FAILED).exists():
+        return Waiting("an event could not be delivered; an officer must look at it")
     if CommandRequest.objects.filter(state=CommandRequest.State.PENDING).exists():
         return Waiting("requests are being carried out")
     if pending := cycle.unfinished():

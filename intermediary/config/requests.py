@@ -28,9 +28,11 @@ from intermediary import (
     trading,
     withdrawals,
 )
+from intermediary.config import deliveries
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import CommandRequest, Proposal, Trade
+from settlement import decisions
 from settlement.models import HouseReceipt
 
 logger = logging.getLogger(__name__)
@@ -203,6 +205,25 @@ def _receive_recovery(request: CommandRequest) -> dict[str, Any]:
     return {"case_id": body["case_id"], "lowered_base_units": receipt.amount_base_units if receipt else 0}
 
 
+def _deliver_again(request: CommandRequest) -> dict[str, Any]:
+    made = deliveries.deliver_again(officer=request.user, delivery_id=UUID(request.body["delivery_id"]))
+    return {"delivery_id": str(made.id)}
+
+
+def _propose_chain_call(request: CommandRequest) -> dict[str, Any]:
+    proposal = decisions.propose(
+        maker=request.user,
+        instruction_id=UUID(request.body["instruction_id"]),
+        act=request.body["act"],
+        reason=request.body["reason"],
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _approve_chain_call(request: CommandRequest) -> dict[str, Any]:
+    return {"instruction_id": str(decisions.approve(**_decision(request)).id)}
+
+
 COMMANDS: dict[str, Command] = {
     "submit_trade": _submit_trade,
     "affirm_trade": _affirm_trade,
@@ -222,6 +243,9 @@ COMMANDS: dict[str, Command] = {
     "approve_write_off": _approve_write_off,
     "reject_proposal": _reject_proposal,
     "receive_recovery": _receive_recovery,
+    "deliver_again": _deliver_again,
+    "propose_chain_call": _propose_chain_call,
+    "approve_chain_call": _approve_chain_call,
     **bond_requests.COMMANDS,
 }
 

@@ -43,6 +43,16 @@ def sidebar(_request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def name_tables() -> None:
+    """Give each table the name on its own pages that it has in the sidebar; models keep theirs."""
+    from django.apps import apps
+
+    for group in GROUPS:
+        for item in group["items"]:
+            if "table" in item:
+                apps.get_model(item["table"])._meta.verbose_name_plural = item["title"].lower()
+
+
 def _with_badge(item: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
     count = counts.get(item.get("waiting", ""))
     return item | {"badge": str(count)} if count else item
@@ -68,6 +78,7 @@ DESK = _group(
     },
     {"title": "Defaults", "icon": "gavel", "link": _at("defaults"), "waiting": "live_defaults"},
     {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "waiting": "unbooked_receipts"},
+    {"title": "Stuck", "icon": "error", "link": _at("stuck"), "waiting": "stuck"},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},
     collapsible=False,
 )

@@ -1,6 +1,6 @@
 """Numbers beside the sidebar's entries: what waits for somebody."""
 
-from intermediary.config.office import recoveries
+from intermediary.config.office import recoveries, stuck
 from intermediary.models import DefaultCase, MarginCall, Proposal
 from settlement.models import ReconciliationBreak
 
@@ -8,11 +8,12 @@ OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
 
 
 def waiting() -> dict[str, int]:
-    """Proposals without a second person, calls to be met, live defaults, unbooked money, open breaks."""
+    """Proposals without a second person, calls to be met, live defaults, unbooked money, what is stuck, open breaks."""
     return {
         "waiting_proposals": Proposal.objects.filter(state=Proposal.State.PROPOSED).count(),
         "open_calls": MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES).count(),
         "live_defaults": DefaultCase.objects.exclude(state__in=OVER).count(),
         "unbooked_receipts": len(recoveries.unbooked()),
+        "stuck": stuck.count(),
         "open_breaks": ReconciliationBreak.objects.filter(resolved_block=None).count(),
     }

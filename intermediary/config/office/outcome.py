@@ -21,6 +21,9 @@ TITLES = {
     "approve_write_off": "Approve a write-off",
     "reject_proposal": "Reject a proposal",
     "receive_recovery": "Book a recovery",
+    "deliver_again": "Deliver an event again",
+    "propose_chain_call": "Propose what becomes of a call",
+    "approve_chain_call": "Decide what becomes of a call",
 }
 
 

@@ -46,7 +46,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
 
     def extra_urls(self) -> list[URLPattern]:
         """Pages beside the tables. Imported here: models are loaded by now."""
-        from intermediary.config.office import approvals, cases, lines, outcome, recoveries, replay_controls
+        from intermediary.config.office import approvals, cases, lines, outcome, recoveries, replay_controls, stuck
 
         pages: tuple[tuple[str, View, str], ...] = (
             ("approvals/", approvals.inbox, "approvals"),
@@ -60,6 +60,9 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             ("defaults/call/<uuid:call_id>/notice/", cases.propose_notice, "propose_notice"),
             ("recovery/", recoveries.recovery, "recovery"),
             ("recovery/<uuid:receipt_id>/book/", recoveries.book, "book_recovery"),
+            ("stuck/", stuck.stuck, "stuck"),
+            ("stuck/call/<uuid:instruction_id>/", stuck.propose, "propose_chain_call"),
+            ("stuck/event/<uuid:delivery_id>/", stuck.again, "deliver_again"),
             ("replay/", replay_controls.controls, "replay"),
             ("replay/start-over/", replay_controls.start_over, "start_over"),
             ("requests/<uuid:request_id>/", outcome.outcome, "request"),

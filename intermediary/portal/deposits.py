@@ -61,7 +61,7 @@ def _asked_for(request: HttpRequest) -> dict[str, str]:
     """Token and amount of a link to this page, as one would type them; what makes no sense is left out."""
     found = {"asset": request.GET.get("asset", "")}
     try:
-        amount = Decimal(request.GET.get("amount", ""))
+        amount = Decimal(request.GET.get("amount", "").replace(",", ""))
     except InvalidOperation:
         return found
     return found | {"amount": f"{amount:,f}"} if amount.is_finite() else found
@@ -178,7 +178,7 @@ def _wallet_of(request: HttpRequest) -> dict[str, Any]:
     base = settings.DEMO_WALLET_URL
     return {
         "demo_wallet": f"{base}/{reader(request).get_username()}" if base else "",
-        "chain_id": settings.CHAIN_ID,
+        "chain_id": str(settings.CHAIN_ID) if settings.CHAIN_ID else "",
     }
 
 

@@ -45,7 +45,8 @@ class Panel {
 
   show(state, values = {}) {
     const shown = this.box.querySelector(`template[data-state=${state}]`).content.cloneNode(true);
-    for (const [key, value] of Object.entries({ wallet: this.wallet?.info.name, ...values })) {
+    const known = { wallet: this.wallet?.info.name, account: this.box.querySelector("#which-account")?.value };
+    for (const [key, value] of Object.entries({ ...known, ...values })) {
       for (const place of shown.querySelectorAll(`[data-fill=${key}]`)) place.textContent = value;
     }
     this.box.querySelector("[data-status]").replaceChildren(shown);

@@ -61,6 +61,11 @@ class ReadOnlyAdmin(_Reads, ModelAdmin):  # type: ignore[misc]  # published with
         self._list = self.shown(self.columns)
         self._detail = (*self.shown(names), *self.shown(self.also))
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The list under the table's own name: there is nothing to select for a change."""
+        title = str(self.model._meta.verbose_name_plural)
+        return super().changelist_view(request, {"title": title[:1].upper() + title[1:]} | (extra_context or {}))
+
     def get_list_display(self, request: HttpRequest) -> tuple[Show, ...]:
         """The columns of the list."""
         return self._list

@@ -41,6 +41,13 @@ def test_numbers_of_tables_have_units_and_stand_right(maker: Client) -> None:
     assert "debit_instructed" not in journal
 
 
+def test_a_table_is_called_the_same_in_the_sidebar_and_on_its_page(maker: Client) -> None:
+    requirements = page(maker, "intermediary_marginstate_changelist")
+    title = " ".join(requirements.split("<title>")[1].split("</title>")[0].split())
+    assert title.startswith("Requirements")
+    assert "margin state" not in requirements.lower()
+
+
 def test_a_default_has_the_same_colour_everywhere(maker: Client) -> None:
     for name in ("index", "defaults", "intermediary_defaultcase_changelist"):
         assert '<span class="tag tag-wait">' in page(maker, name).split("Notice given")[0][-400:], name

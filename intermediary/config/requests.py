@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -58,7 +57,10 @@ def _affirm_trade(request: CommandRequest) -> dict[str, Any]:
     trade = trading.affirm_trade(user=request.user, trade_id=UUID(request.body["trade_id"]))
     trade = trading.novate(trade_id=trade.id)
     if trade.state == Trade.State.NOVATED:
-        transaction.on_commit(partial(_renew, [trade.buyer_id, trade.seller_id]))
+        sides = [trade.buyer_id, trade.seller_id]
+        # The trade stands and the wishes behind it go on when this fails: the next tick renews whom it did not.
+        # A lambda, since Django tells of a robust failure by the function's name and a partial has none.
+        transaction.on_commit(lambda: _renew(sides), robust=True)
     return {"trade_id": str(trade.id), "state": trade.state, "refusal": trade.refusal}
 
 

@@ -9,7 +9,7 @@ from bonds import servicing
 from bonds.models import Holding, Series, SeriesEvent, Slice, SliceAct, SlicePart
 from bonds.queries import balances_of
 from bonds.tranches import holder_principal_base_units, principal_break_base_units
-from intermediary import clock, events, ledger
+from intermediary import clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, Cell, ChainInstruction, DefaultCase, Event, Layer
@@ -187,6 +187,22 @@ def test_write_up_needs_the_recovery_in_hand(series: Series, cells: list[Cell]) 
     case.save()
     with pytest.raises(Refusal, match="recovery_not_received"):
         servicing.bring_to_loss(slice_id=Slice.objects.get(cell=cells[0]).id)
+
+
+def test_a_loss_that_the_expert_ruled_smaller_stops_the_act_loudly(series: Series, cells: list[Cell]) -> None:
+    servicing.on_loss_determined(world.determine(world.notice(cells[0]), 4 * MILLION))
+    world.settle()
+    servicing.due(clock.now() + timedelta(hours=2))
+    act = SliceAct.objects.get()
+    assert act.movement is not None
+    ChainInstruction.objects.filter(id=act.movement_id).update(state="BATCHED")
+    outbox.mark_final(act.movement.id, transaction_hash="0x1", moved_base_units=MILLION)
+    assert escrow_of(cells[0]) == 5 * MILLION
+    event = Event.objects.filter(kind=events.INSTRUCTION_FINAL).latest("id")
+    with pytest.raises(Refusal, match="loss_was_ruled"):
+        servicing.on_instruction_final(event)
+    assert SliceAct.objects.get().state == State.MOVING
+    assert world.outstanding(series)["R1"] == 6 * MILLION
 
 
 def test_one_act_in_flight_a_slice_by_the_database(series: Series, cells: list[Cell]) -> None:

@@ -195,7 +195,7 @@ def test_a_loss_that_the_expert_ruled_smaller_stops_the_act_loudly(series: Serie
     servicing.due(clock.now() + timedelta(hours=2))
     act = SliceAct.objects.get()
     assert act.movement is not None
-    ChainInstruction.objects.filter(id=act.movement_id).update(state="BATCHED")
+    ChainInstruction.objects.filter(id=act.movement.id).update(state="BATCHED")
     outbox.mark_final(act.movement.id, transaction_hash="0x1", moved_base_units=MILLION)
     assert escrow_of(cells[0]) == 5 * MILLION
     event = Event.objects.filter(kind=events.INSTRUCTION_FINAL).latest("id")

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import stats
 
+from risk.market.copula import degrees_of_freedom, rank_correlation
 from risk.market.history import DailyHistory, load_history
 from risk.market.parameters import COINS
-from risk.market.volatility import ewma_filter, nearest_correlation
+from risk.market.volatility import LONG_HISTORY_DAYS, ewma_filter, volatility_floors
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +28,6 @@ TAIL_SHARE = 0.05  # threshold at the 95% quantile of each side
 EXCEEDANCES_MIN = 20  # below it neither threshold nor scale can be told from noise
 POOL_WEIGHT = 200.0  # exceedance-equivalents of the pooled shape: a coin with 10 exceedances says little about its own
 DEPTH_SHARE_OF_ADV = 0.005  # assumption: 1% of price movement takes half a percent of a day's turnover
-LONG_HISTORY_DAYS = 500
 DAYS_A_YEAR = 365.25
 
 
@@ -42,7 +42,7 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
     implied = _implied_vols(history_dir, last_day)
     premium = implied[last_day] / (vol_now[COINS.index("BTC")] * np.sqrt(DAYS_A_YEAR))
     tails = {side: _tails(sign * residuals) for side, sign in (("upper", 1.0), ("lower", -1.0))}
-    floors = _floors(history)
+    floors = volatility_floors(history.returns[0])
     coins = {}
     for index, coin in enumerate(COINS):
         adv = float(np.nanmean(history.turnover_usd[-ADV_DAYS:, index]))
@@ -65,19 +65,6 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
         "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied),
         "rates": _rates(history_dir, last_day),
     }
-
-
-def _floors(history: DailyHistory) -> Floats:
-    """Full-history volatility. A coin with a short history is scaled by how quiet that window was for the others."""
-    returns = history.returns[0]
-    own: Floats = np.nanstd(returns, axis=0)
-    counts = np.sum(~np.isnan(returns), axis=0)
-    long = counts >= LONG_HISTORY_DAYS
-    floors = own.copy()
-    for index in np.flatnonzero(~long):
-        window = ~np.isnan(returns[:, index])
-        floors[index] *= float(np.mean(own[long] / np.nanstd(returns[window][:, long], axis=0)))
-    return floors
 
 
 def _tails(residuals: Floats) -> list[dict[str, float]]:
@@ -109,39 +96,11 @@ def _tail(u: float, mean_excess: float, shape: float) -> dict[str, float]:
 
 def _copula(residuals: Floats) -> tuple[Floats, float]:
     """Correlation sin(pi tau / 2) of a t-copula, and its degrees of freedom by pseudo-likelihood on joint days."""
-    size = residuals.shape[1]
-    matrix = np.eye(size)
-    for row in range(size):
-        for column in range(row):
-            both = ~np.isnan(residuals[:, row]) & ~np.isnan(residuals[:, column])
-            tau = stats.kendalltau(residuals[both, row], residuals[both, column]).statistic
-            matrix[row, column] = matrix[column, row] = np.sin(np.pi * tau / 2.0)
-    matrix = nearest_correlation(matrix)
+    matrix = rank_correlation(residuals)
     long = np.flatnonzero(np.sum(~np.isnan(residuals), axis=0) >= LONG_HISTORY_DAYS)
     joint = residuals[:, long]
     joint = joint[~np.isnan(joint).any(axis=1)]
-    uniform = stats.rankdata(joint, axis=0) / (joint.shape[0] + 1.0)
-    block = matrix[np.ix_(long, long)]
-    found = optimize.minimize_scalar(
-        lambda dof: -_copula_likelihood(uniform, block, dof), bounds=(2.1, 30.0), method="bounded"
-    )
-    return matrix, float(found.x)
-
-
-def _copula_likelihood(uniform: Floats, matrix: Floats, dof: float) -> float:
-    """Log density of the t-copula at `uniform` (T, C), summed."""
-    size = uniform.shape[1]
-    x = stats.t.ppf(uniform, dof)
-    quadratic = np.einsum("ti,ij,tj->t", x, np.linalg.inv(matrix), x)
-    constant = (
-        special.gammaln((dof + size) / 2.0)
-        + (size - 1) * special.gammaln(dof / 2.0)
-        - size * special.gammaln((dof + 1.0) / 2.0)
-        - 0.5 * np.linalg.slogdet(matrix)[1]
-    )
-    joint = -(dof + size) / 2.0 * np.log1p(quadratic / dof)
-    single = (dof + 1.0) / 2.0 * np.log1p(np.square(x) / dof)
-    return float(np.sum(constant + joint + single.sum(axis=1)))
+    return matrix, degrees_of_freedom(joint, matrix[np.ix_(long, long)])
 
 
 def _implied_vols(history_dir: Path, last_day: date) -> dict[date, float]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 EWMA_DECAY = 0.97
+LONG_HISTORY_DAYS = 500  # long enough to have seen both a calm and a storm
 SEED_DAYS = 30  # the first variance is that of the first month: shorter is noise, longer wastes history
 
 
@@ -28,6 +29,22 @@ def ewma_filter(returns: Floats, decay: float = EWMA_DECAY) -> tuple[Floats, flo
         residuals[index] = returns[index] / np.sqrt(variance)
         variance = decay * variance + (1.0 - decay) * float(returns[index]) ** 2
     return residuals, float(np.sqrt(variance))
+
+
+def volatility_floors(returns: Floats) -> Floats:
+    """(C,) full-history standard deviations of `returns` (T, C), NaN where unrecorded: the volatility below which
+    margin never falls. A coin of fewer than 500 days (and of fewer than the longest recorded) is scaled by how quiet
+    its days were for the long ones; NaN for a coin without two returns."""
+    counts = np.sum(~np.isnan(returns), axis=0)
+    own = np.full(returns.shape[1], np.nan)
+    enough = counts > 1
+    own[enough] = np.nanstd(returns[:, enough], axis=0)
+    long = counts >= min(LONG_HISTORY_DAYS, int(counts.max()))
+    floors = own.copy()
+    for index in np.flatnonzero(enough & ~long):
+        window = ~np.isnan(returns[:, index])
+        floors[index] *= float(np.mean(own[long] / np.nanstd(returns[window][:, long], axis=0)))
+    return floors
 
 
 def nearest_correlation(matrix: Floats, floor: float = 1e-6) -> Floats:

@@ -1,0 +1,106 @@
+"""How many of many dependent series would a perfect model see rejected? The count's distribution, by simulation.
+
+At 5% size one series in twenty is rejected by chance, and books share coins, so that their rejections come in clusters.
+The dependence is taken as it was: dates are drawn whole, with replacement, from those on which every book was tested,
+each book's losses replaced by their ranks among them. Ranks within a drawn date are spread evenly over their interval,
+so that a 99.7% exception has exactly the promised probability though the sample is no multiple of it. Every series then
+is independent in time, right in its rate, and as dependent on the others as the recorded ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risk.backtest.coverage import (
+    NULL_PATHS,
+    SIZE,
+    conditional_coverage_null,
+    conditional_coverage_ratio,
+    kupiec_region,
+)
+from risk.margin.kernels import compiled
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+WORLDS = 2_000  # the 99% quantile of the count is then the 20th largest
+COMMON_DATES_MIN = 250  # fewer whole dates do not show how books depend on each other
+
+
+@dataclass(frozen=True)
+class RejectionNull:
+    """Rejected series by world (WORLDS,), sorted, for each test; `dates` common dates the dependence is taken from
+    (0: too few, series independent, which makes the limit stricter)."""
+
+    kupiec: NDArray[np.int64]
+    christoffersen: NDArray[np.int64]
+    dates: int
+
+    def limits(self, quantile: float = 0.99) -> tuple[int, int]:
+        """The `quantile` of both counts: the smallest count that at least that share of worlds stays within."""
+        index = int(np.ceil(quantile * self.kupiec.size)) - 1
+        return int(self.kupiec[index]), int(self.christoffersen[index])
+
+
+def rejection_null(scaled: Floats, probability: float, seed: int) -> RejectionNull:
+    """Of `scaled` (T, B): losses over their own forecasts, NaN where a book is not tested."""
+    tested = np.isfinite(scaled)
+    common = scaled[tested.all(axis=1)]
+    dates = common.shape[0] if common.shape[0] >= COMMON_DATES_MIN else 0
+    books = scaled.shape[1]
+    ranks = np.argsort(np.argsort(common, axis=0), axis=0) if dates else np.zeros((1, books), dtype=np.int64)
+    lengths = tested.sum(axis=0)
+    counts_max = int(lengths.max()) + 1
+    kupiec_rejects = np.zeros((books, counts_max), dtype=np.bool_)
+    critical = np.empty(books)
+    for book, length in enumerate(lengths.tolist()):
+        low, high = kupiec_region(length, probability)
+        kupiec_rejects[book] = True
+        kupiec_rejects[book, low : high + 1] = False
+        critical[book] = conditional_coverage_null(length, probability)[int(np.ceil((1.0 - SIZE) * NULL_PATHS)) - 1]
+    kupiec, conditional = np.zeros(WORLDS, dtype=np.int64), np.zeros(WORLDS, dtype=np.int64)
+    _count(kupiec, conditional, np.ascontiguousarray(tested), ranks, dates, kupiec_rejects, critical, probability, seed)
+    return RejectionNull(np.sort(kupiec), np.sort(conditional), dates)
+
+
+@compiled(
+    "void(int64[::1], int64[::1], boolean[:, ::1], int64[:, ::1], int64, boolean[:, ::1], float64[::1], float64, int64)"
+)
+def _count(
+    kupiec: NDArray[np.int64],
+    conditional: NDArray[np.int64],
+    tested: Flags,
+    ranks: NDArray[np.int64],
+    dates: int,
+    kupiec_rejects: Flags,
+    critical: Floats,
+    probability: float,
+    seed: int,
+) -> None:
+    """Fill the counts of rejected books, one world an entry."""
+    np.random.seed(seed)
+    windows, books = tested.shape
+    hits = np.zeros((books, windows), dtype=np.bool_)
+    length = np.zeros(books, dtype=np.int64)
+    for world in range(kupiec.size):
+        length[:] = 0
+        for t in range(windows):
+            drawn = np.random.randint(0, max(dates, 1))
+            for b in range(books):
+                if not tested[t, b]:
+                    continue
+                beyond = dates == 0 or ranks[drawn, b] >= dates - probability * dates - 1.0
+                hit = False
+                if beyond:
+                    uniform = np.random.random()
+                    level = (ranks[drawn, b] + uniform) / dates if dates > 0 else uniform
+                    hit = level > 1.0 - probability
+                hits[b, length[b]] = hit
+                length[b] += 1
+        for b in range(books):
+            if length[b] == 0:
+                continue
+            path = hits[b, : length[b]]
+            kupiec[world] += kupiec_rejects[b, path.sum()]
+            conditional[world] += conditional_coverage_ratio(path, probability) > critical[b] + 1e-9

@@ -1,0 +1,74 @@
+"""One picture of one book, as SVG without any library: losses, both forecasts, and every exception marked.
+
+The picture is made for paper and for a page without scripts; interactive charts draw the series files.
+"""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 320, 56, 12, 36, 28
+COLOURS = {"loss": "#9aa3ad", "var_99": "#2563eb", "margin": "#0f766e", "exception": "#dc2626"}
+GRID_LINES = 5
+
+
+def exceptions_plot(series: dict[str, Any]) -> str:
+    """SVG text of a series file (see `report.series_of`); losses as bars, VaR 99% and margin as lines, in percent of
+    gross notional. Gains are left out: nobody is margined for them."""
+    losses, margin, quantile = series["loss"], series["margin"], series["var_99"]
+    count = len(losses)
+    top = float(max(max(losses), max(margin))) * 1.05
+
+    def x(row: int) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (row + 0.5) / count
+
+    def y(value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+
+    bars = "".join(f"M{x(row):.1f} {y(0):.1f}V{y(loss):.1f}" for row, loss in enumerate(losses) if loss > 0)
+    beyond = [(row, loss) for row, loss in enumerate(losses) if loss > quantile[row]]
+    dots = "".join(
+        f'<circle cx="{x(row):.1f}" cy="{y(loss):.1f}" r="{3.5 if loss > margin[row] else 2}" '
+        f'fill="{COLOURS["exception"] if loss > margin[row] else "none"}" stroke="{COLOURS["exception"]}">'
+        f"<title>{series['days'][row]}: loss {loss:.2%}, VaR 99% {quantile[row]:.2%}, margin {margin[row]:.2%}</title>"
+        "</circle>"
+        for row, loss in beyond
+    )
+    over_margin = sum(loss > margin[row] for row, loss in beyond)
+    title = (
+        f"{series['book']}: {len(beyond)} of {count} losses beyond VaR 99% (ring), {over_margin} beyond margin (dot)"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        f'font-size="11"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+        f'<text x="{LEFT}" y="20" font-size="13">{escape(title)}</text>'
+        f"{_grid(top, y)}{_years(series['days'], x)}"
+        f'<path d="{bars}" stroke="{COLOURS["loss"]}" stroke-width="0.7"/>'
+        f"{_line(quantile, x, y, COLOURS['var_99'])}{_line(margin, x, y, COLOURS['margin'])}{dots}</svg>\n"
+    )
+
+
+def _line(values: list[float], x: Callable[[int], float], y: Callable[[float], float], colour: str) -> str:
+    points = " ".join(f"{x(row):.1f},{y(value):.1f}" for row, value in enumerate(values))
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1"/>'
+
+
+def _grid(top: float, y: Callable[[float], float]) -> str:
+    lines = []
+    for step in range(GRID_LINES + 1):
+        value = top * step / GRID_LINES
+        lines.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e5e7eb"/>'
+            f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.0%}</text>'
+        )
+    return "".join(lines)
+
+
+def _years(days: list[str], x: Callable[[int], float]) -> str:
+    """The first window of each year, named."""
+    marks, before = [], days[0][:4]
+    for row, day in enumerate(days):
+        if day[:4] != before:
+            before = day[:4]
+            marks.append(f'<text x="{x(row):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{before}</text>')
+    return "".join(marks)

@@ -1,37 +1,30 @@
 """Joint scenarios of the coming margin period: what the market could do to every coin at once.
 
-With recorded history: 1,250 recent days and 500 half-day-phased days of named stressed windows, filtered (a residual
-times today's volatility, never below the full-history floor), and 250 draws of a t-copula with Pareto tails. Without
-history all are drawn. A coin that did not trade on a day takes its part from the coins that did, given the calibrated
-correlation, so that every scenario stays joint. The set depends on (day, ruleset, history) alone: callers cache by id.
+With recorded history: 1,250 recent days and 500 half-day-phased days of stressed windows, filtered (a surprise times
+today's volatility, never below the full-history floor), and 250 draws of a t-copula with Pareto tails. The standard
+ruleset filters by realised covariance (`families`), the one of the worked example by an average of daily squares; there
+a coin that did not trade on a day takes its part from the coins that did, given the calibrated correlation. Without
+history all are drawn. The set depends on (day, ruleset, history) alone: callers cache by id.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from intermediary.canonical import hash_of
+from risk.margin.families import STRESSED_WINDOWS, recent_rows, stressed_rows, surprise_model, surprises
 from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
 from risk.market.history import DailyHistory
 from risk.market.parameters import COINS, CoinParameters, Parameters, load_parameters
+from risk.market.realised import FilteredHistory, filter_history
 from risk.market.volatility import SEED_DAYS, ewma_filter, nearest_correlation
 
 Floats = NDArray[np.float64]
 
-# Days when several coins broke at once. The span of each holds the event and its aftermath.
-STRESSED_WINDOWS: tuple[tuple[date, date], ...] = (
-    (date(2020, 2, 20), date(2020, 4, 30)),
-    (date(2021, 5, 1), date(2021, 7, 31)),
-    (date(2022, 5, 1), date(2022, 7, 15)),
-    (date(2022, 11, 1), date(2022, 12, 1)),
-    (date(2024, 8, 1), date(2024, 8, 15)),
-    (date(2025, 10, 10), date(2025, 10, 20)),
-    (date(2026, 1, 28), date(2026, 2, 15)),
-)
 BODY_POINTS = np.arange(0.05, 0.96, 0.05)
 
 
@@ -58,7 +51,8 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
     random = np.random.default_rng(ruleset.seed)
     if history is not None and _covers(history, ruleset):
         source = "history"
-        residuals, vol_now = _residuals_of_history(history, ruleset, parameters, random)
+        of_history = _realised_moves if ruleset.filter_decays else _residuals_of_history
+        residuals, vol_now = of_history(history, ruleset, parameters, random)
     else:
         source = "simulated"
         residuals = _draw(ruleset.scenarios_total, parameters, random)
@@ -99,6 +93,32 @@ def _shocks(
         basis_annual=ruleset.basis_vol_annual * root * random.standard_normal(count),
         peg=np.ones(count),
     )
+
+
+def _realised_moves(
+    history: DailyHistory, ruleset: Ruleset, parameters: Parameters, random: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """(S, U) standardised joint moves in today's correlations, and (U,) today's volatility: the backtested model."""
+    last = history.log_close.shape[0] - 1
+    filtered = filter_history(history.log_close, ruleset.filter_decays, last)
+    half = filter_history(history.log_close, ruleset.filter_decays, last - 12)
+    phases = (surprises(filtered, _days_of(history, filtered)), surprises(half, _days_of(history, half)))
+    end = filtered.ends.size
+    vol_now = np.sqrt(np.diag(filtered.covariance[-1]))
+    root = filtered.root[-1] / vol_now[filtered.order][:, None]
+    recorded = np.vstack(
+        [recent_rows(phases[0], end, ruleset.scenarios_recent), stressed_rows(phases, end, ruleset.scenarios_stressed)]
+    )
+    model = surprise_model(filtered, end, ruleset.scenarios_recent)
+    drawn = model.draw(root, ruleset.scenarios_total - recorded.shape[0], random)
+    moves = np.empty((ruleset.scenarios_total, len(COINS)))
+    moves[:, filtered.order] = np.vstack([recorded @ root.T, drawn])
+    return moves, vol_now
+
+
+def _days_of(history: DailyHistory, filtered: FilteredHistory) -> list[date]:
+    """The dates on which the windows end."""
+    return [history.days[0] + timedelta(hours=int(row)) for row in filtered.ends]
 
 
 def _residuals_of_history(

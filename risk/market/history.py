@@ -29,10 +29,12 @@ Floats = NDArray[np.float64]
 class DailyHistory:
     """24-hour log returns. `days[t]` is the date the return ends in; `returns[p][t, c]` the return of coin `coins[c]`
     over the 24 hours ending at 00:00 (p = 0) or 12:00 (p = 1) UTC of that date, NaN where nothing is recorded.
+    `log_close[h, c]` is the log price h hours after the first day's 00:00, the last row that of `days[-1]`'s 00:00.
     `turnover_usd[t, c]` is the five-minute file's perpetual turnover of the day that ends at 00:00."""
 
     coins: tuple[str, ...]
     days: tuple[date, ...]
+    log_close: Floats
     returns: tuple[Floats, Floats]
     turnover_usd: Floats
 
@@ -48,11 +50,11 @@ def load_history(history_dir: Path | None, as_of: date) -> DailyHistory | None:
     end = datetime.combine(as_of, time(0), UTC)
     hourly = _closes(history_dir / HOURLY_FILE, count, end, bar=timedelta(hours=1))
     fine = _closes(history_dir / FIVE_MINUTE_FILE, count, end, bar=timedelta(minutes=5))
-    closes = np.where(np.isnan(fine), hourly, fine)
-    logs = np.log(closes)
-    returns = (_differences(logs[:, 0, :]), _differences(logs[:, 1, :]))
+    log_close = np.log(np.where(np.isnan(fine), hourly, fine))
+    noon = np.vstack([log_close[12::24], np.full((1, len(COINS)), np.nan)])  # of the last day: the future
+    returns = (_differences(log_close[::24]), _differences(noon))
     turnover = _turnover(history_dir / FIVE_MINUTE_FILE, count, end)
-    return DailyHistory(coins=COINS, days=days, returns=returns, turnover_usd=turnover)
+    return DailyHistory(coins=COINS, days=days, log_close=log_close, returns=returns, turnover_usd=turnover)
 
 
 def _differences(logs: Floats) -> Floats:
@@ -80,14 +82,13 @@ def _cells(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _closes(path: Path, count: int, end: datetime, bar: timedelta) -> Floats:
-    """(count, 2, coins): the last price at 00:00 and 12:00 of each date, NaN where absent."""
+    """(24 (count - 1) + 1, coins): the last price at each hour from the first date's 00:00 on, NaN where absent."""
     table = _read(path, ["close"], end, bar)
     hours, coin = _cells(table)
     price = table["close"].to_numpy()
-    result = np.full((count, 2, len(COINS)), np.nan)
-    keep = (hours % 12 == 0) & (hours >= 0) & (hours < count * 24)
-    half_day = (hours[keep] // 12).astype(np.int64)
-    result[half_day // 2, half_day % 2, coin[keep]] = price[keep]
+    result = np.full(((count - 1) * 24 + 1, len(COINS)), np.nan)
+    keep = (hours % 1 == 0) & (hours >= 0) & (hours < result.shape[0])
+    result[hours[keep].astype(np.int64), coin[keep]] = price[keep]
     return result
 
 

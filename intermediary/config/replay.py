@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from intermediary import clock, events, trading
+from intermediary import calls, clock, events, trading
 from intermediary.config import clockwork, deliveries, requests
 from intermediary.config.demo.world import DEMO, Cast
 from intermediary.config.models import Replay
@@ -21,10 +21,12 @@ from intermediary.models import (
     CallEvent,
     ChainInstruction,
     CommandRequest,
+    DefaultCase,
     DefaultEvent,
     Delivery,
     Event,
     JournalEntry,
+    MarginCall,
 )
 from risk.market.feeds import Feed
 from risk.market.snapshot import MarketSnapshot
@@ -33,6 +35,8 @@ from settlement import cycle
 from settlement.models import HouseReceipt
 
 STEP_BETWEEN_BARS = timedelta(minutes=5)  # the shortest time in which anyone in the cast does anything
+# Shorter than any time to deliver: a call that is made meanwhile is seen by its client before it is due.
+STEP_WHEN_QUIET = timedelta(minutes=10)
 EVENTS = "events are being delivered"
 ROUNDS_MAX = 30  # a default needs about six: notice, cure, seizure, slices, determination, layers
 
@@ -67,6 +71,14 @@ def barrier(bar_at: datetime) -> Waiting | None:
     if pending := cycle.unfinished():
         return Waiting(f"{pending} movements are not final on chain")
     return None
+
+
+def somebody_acts() -> bool:
+    """Whether deadlines run: a call is open or overdue, or a default is on its way to its determination."""
+    if MarginCall.objects.filter(state__in=calls.PENDING_STATES).exists():
+        return True
+    settled = [DefaultCase.State.CURED, DefaultCase.State.ALLOCATED, DefaultCase.State.RECOVERY]
+    return DefaultCase.objects.exclude(state__in=[*settled, DefaultCase.State.CLOSED]).exists()
 
 
 def deliver_all() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 import redis
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
 from intermediary import clock
@@ -21,6 +21,7 @@ from risk.market.feeds import open_feed
 from settlement import lookout
 from settlement.models import Lookout
 from tests.conftest import TestDatabase
+from tests.intermediary import margin_world
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MARKET = open_feed(None)
@@ -97,7 +98,7 @@ def test_a_tick_whose_wake_up_was_lost_is_asked_for_again(control: Replay, queue
 
 
 @pytest.mark.parametrize(
-    ("work_seconds", "rate"), [(0, 3600 / 8), (4, 3600 / 4), (20, 300 / feed.SHORTEST_STEP_SECONDS)]
+    ("work_seconds", "rate"), [(0, 3600 / 8), (4, 3600 / 4), (20, 600 / feed.SHORTEST_STEP_SECONDS)]
 )
 def test_the_pace_counts_from_bar_to_bar_with_the_work_in_between(
     control: Replay, work_seconds: int, rate: float
@@ -107,7 +108,18 @@ def test_the_pace_counts_from_bar_to_bar_with_the_work_in_between(
         cursor.execute("SELECT rate, ceiling FROM platform_clock")
         chosen, ceiling = cursor.fetchone()
     assert abs(float(chosen) / rate - 1) < 0.1
-    assert ceiling == MOMENT + 5 * MINUTE
+    assert ceiling == MOMENT + 10 * MINUTE, "nobody has anything to do before it"
+
+
+def test_time_passes_in_small_steps_while_a_call_is_open(control: Replay) -> None:
+    with transaction.atomic():
+        client = margin_world.client("D")
+        margin_world.assess(client, margin_world.value(50_000), 2 * margin_world.MILLION)
+    assert replay.somebody_acts()
+    feed._let_time_pass(control, MOMENT, MOMENT + HOUR, feed.Memory())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ceiling FROM platform_clock")
+        assert cursor.fetchone() == (MOMENT + 5 * MINUTE,)
 
 
 def test_time_does_not_pass_while_nobody_reads_the_chain(control: Replay) -> None:

@@ -73,7 +73,7 @@ def process_table(*, web_host: str, web_port: int, wallet_port: int, mode: str, 
 
 def _web(host: str, port: int) -> tuple[str, ...]:
     return (
-        *(sys.executable, "-m", "granian", "--interface", "asgi", "--host", host, "--port", str(port)),
+        *(sys.executable, "-m", "granian", "--interface", "asginl", "--host", host, "--port", str(port)),
         *("--workers", "1", "--no-ws", "--backlog", "1024", "--log-level", "info"),
         # Live streams never end by themselves; they are cut two seconds after a stop was asked for.
         *("--workers-kill-timeout", "2"),

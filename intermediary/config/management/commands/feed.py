@@ -143,8 +143,9 @@ def _let_time_pass(control: Replay, now: datetime, next_bar_at: datetime, memory
     get their chance to act in between, however fast the replay runs.
     """
     left = float(control.seconds_a_bar) - (time.monotonic() - memory.offered_at)
-    steps = ceil((next_bar_at - now) / replay.STEP_BETWEEN_BARS)
-    ceiling = min(now + replay.STEP_BETWEEN_BARS, next_bar_at)
+    span = replay.STEP_BETWEEN_BARS if replay.somebody_acts() else replay.STEP_WHEN_QUIET
+    steps = ceil((next_bar_at - now) / span)
+    ceiling = min(now + span, next_bar_at)
     rate = (ceiling - now).total_seconds() / max(left / steps, SHORTEST_STEP_SECONDS)
     with transaction.atomic(durable=True):
         clock.move_to(now, rate=Decimal(rate), ceiling=ceiling)

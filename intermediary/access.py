@@ -7,7 +7,9 @@ relationships only. Row-level security says the same once more in the database o
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 
 from intermediary.errors import NotAllowed
 from intermediary.models import Cell, MarginCall, Membership, Party, Trade
@@ -59,6 +61,22 @@ def require_officer(user: User) -> None:
     """Refuse whoever is not an active officer of the intermediary. Superusers get no bypass: they must be officers."""
     if not (user.is_active and user.is_staff):
         raise not_found()
+
+
+def show_person(username: str) -> None:
+    """Let row-level security show one person's row to whoever signs in as them, until the transaction ends."""
+    _set("bulkhead.signing_in", username)
+
+
+def show_people_of_the_demo() -> None:
+    """Let it show everybody's, until the transaction ends: the demonstration lists its log-ins, nothing else does."""
+    assert settings.MODE == "demo", "people are listed in the demonstration only"
+    _set("bulkhead.demo_people", "on")
+
+
+def _set(name: str, value: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
 def not_found() -> NotAllowed:

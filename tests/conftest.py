@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
@@ -66,6 +67,8 @@ def service_state() -> Iterator[StateDirectory]:
 def postgres(service_state: StateDirectory) -> Iterator[Services]:
     with services("postgres", state=service_state, environment={}) as running:
         database_roles.create_roles(service_state, running.postgres_admin_url)
+        with psycopg.connect(running.postgres_admin_url, autocommit=True) as admin:  # see tests.people
+            admin.execute("GRANT bulkhead_owner TO bulkhead_worker WITH INHERIT FALSE, SET TRUE")
         yield running
 
 

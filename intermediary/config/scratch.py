@@ -55,12 +55,12 @@ def migrated_database(running: Services, name: str, *, clock_from: datetime | No
     """
     database_roles.create_database(running.postgres_admin_url, name)
     urls = database_roles.urls(running.state, running.postgres_admin_url, name)
-    with _connected(urls, OWNER):
+    with connected(urls, OWNER):
         call_command("migrate", verbosity=0, interactive=False)
         if clock_from is not None:
             with transaction.atomic(durable=True):
                 clock.start_replay(clock_from)
-    with _connected(urls, WORKER):
+    with connected(urls, WORKER):
         yield urls
 
 
@@ -72,11 +72,25 @@ def forked(running: Services, original: str, name: str) -> Iterator[dict[str, st
     database_roles.create_database(running.postgres_admin_url, name, template=original)
     urls = database_roles.urls(running.state, running.postgres_admin_url, name)
     try:
-        with _connected(urls, WORKER):
+        with connected(urls, WORKER):
             yield urls
     finally:
         database_roles.drop_database(running.postgres_admin_url, name)
         rpc(running.anvil_url, "evm_revert", block)
+
+
+@contextlib.contextmanager
+def connected(urls: Mapping[str, str], role: str) -> Iterator[None]:
+    """The default connection under another role's login, while the block runs; `urls` by environment variable."""
+    connection = connections["default"]
+    before = dict(connection.settings_dict)
+    connection.close()
+    connection.settings_dict.update(database_from_url(urls[DATABASE_ROLES[role]]))
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict.update(before)
 
 
 @contextlib.contextmanager
@@ -117,16 +131,3 @@ def _interrupts_unwind() -> Iterator[None]:
 
 def _exit(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-@contextlib.contextmanager
-def _connected(urls: Mapping[str, str], role: str) -> Iterator[None]:
-    connection = connections["default"]
-    before = dict(connection.settings_dict)
-    connection.close()
-    connection.settings_dict.update(database_from_url(urls[DATABASE_ROLES[role]]))
-    try:
-        yield
-    finally:
-        connection.close()
-        connection.settings_dict.update(before)

@@ -116,7 +116,6 @@ CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",")
 CHAIN_ID = int(os.environ.get("CHAIN_ID") or (0 if MODE == "production" else 31337))
 # Where the demo's wallet process answers the portal's pages; nothing else answers there, and nowhere but in the demo.
 DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else ""
-MARKET_FEED = os.environ.get("MARKET_FEED", "replay")
 MARKET_HISTORY_DIR = Path(os.environ.get("MARKET_HISTORY_DIR", BASE_DIR / "var" / "history"))
 
 LANGUAGE_CODE = "en"
@@ -137,6 +136,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "intermediary.config.vendor.StaticStorage"},
 }
 
+AUTHENTICATION_BACKENDS = ["intermediary.config.tenancy.Backend"]
+SESSION_ENGINE = "intermediary.config.sessions"
 LOGIN_URL = "/sign-in/"
 LOGIN_REDIRECT_URL = "/after-sign-in/"
 LOGOUT_REDIRECT_URL = "/"

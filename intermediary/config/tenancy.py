@@ -2,14 +2,20 @@
 
 The web login has no rights of its own (NOINHERIT). A request starts as `bulkhead_portal` with no tenant, which sees
 public data and can sign in; once the session names a person, the tenant is set to the parties they act for, or the
-role changes to `bulkhead_staff` for officers. A view that forgets its filter still sees only its own client's rows.
+role changes to `bulkhead_staff` for officers. A view that forgets its filter still sees only its own client's rows:
+of people, too, it sees the one that the session names or that is signing in.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
+
+from intermediary import access
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -27,6 +33,25 @@ def become_tenant(user_id: int, party_ids: list[str]) -> None:
             "SELECT set_config('bulkhead.user', %s, true), set_config('bulkhead.parties', %s, true)",
             [str(user_id), ",".join(party_ids)],
         )
+
+
+class Backend(ModelBackend):
+    """Django's own, which says whose row it is about to read."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """The person of this name and password, or nobody."""
+        if username is not None:
+            access.show_person(username)
+        found = super().authenticate(request, username, password, **kwargs)
+        return found if isinstance(found, User) else None
+
+    def get_user(self, user_id: int) -> User | None:
+        """The person whom a session names."""
+        become_tenant(user_id, [])
+        found = super().get_user(user_id)
+        return found if isinstance(found, User) else None
 
 
 class DatabaseRoleMiddleware:

@@ -12,9 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from intermediary import queries
-
-MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+from intermediary import access, queries
 
 
 class SignInForm(AuthenticationForm):
@@ -42,6 +40,7 @@ def demo_people() -> list[tuple[str, list[User]]]:
     """The log-ins that the demonstration offers; empty outside demo mode."""
     if settings.MODE != "demo":
         return []
+    access.show_people_of_the_demo()
     everyone = list(User.objects.filter(is_active=True, is_superuser=False).order_by("username"))
     groups = (
         ("Officers of the intermediary", [user for user in everyone if user.is_staff]),
@@ -57,8 +56,9 @@ def demo_sign_in(request: HttpRequest) -> HttpResponse:
     if settings.MODE != "demo":
         raise Http404
     wanted = request.POST.get("username", "")
+    access.show_person(wanted)
     user = get_object_or_404(User, username=wanted, is_active=True, is_superuser=False)
-    login(request, user, backend=MODEL_BACKEND)
+    login(request, user)
     return HttpResponseRedirect(reverse("after_sign_in"))
 
 

@@ -25,13 +25,13 @@ from intermediary.models import (
     DefaultCase,
     Event,
     Layer,
-    Membership,
     Party,
     Proposal,
     Wallet,
 )
 from intermediary.outbox import mark_final
 from tests.intermediary import builders
+from tests.people import member, person
 
 USD = 10**6
 MILLION = 1_000_000 * USD
@@ -44,9 +44,9 @@ def address() -> str:
 
 def investor(name: str) -> User:
     """A person who acts for an investor with one proved wallet."""
-    user = User.objects.create_user(name)
+    user = person(name)
     party = Party.objects.create(legal_name=f"Investor {name}", code=name, kind=Party.Kind.INVESTOR, jurisdiction="LU")
-    Membership.objects.create(user=user, party=party)
+    member(user, party)
     Wallet.objects.create(party=party, address=address(), proof="0x")
     return user
 
@@ -137,8 +137,12 @@ def on_risk(cells: list[Cell], investors: list[User], *, classes: int = 1) -> Se
     return offering.issue(actor="desk", series_id=series.id)
 
 
+def _officer(name: str) -> User:
+    return User.objects.filter(username=name).first() or person(name, is_staff=True)
+
+
 def _approved(kind: Proposal.Kind, cell: Cell, body: dict[str, object]) -> Proposal:
-    maker, checker = (User.objects.get_or_create(username=name, is_staff=True)[0] for name in ("maker", "checker"))
+    maker, checker = (_officer(name) for name in ("maker", "checker"))
     text = canonical_json(body | {"nonce": next(_numbers)})
     proposal = Proposal.objects.create(
         kind=kind,

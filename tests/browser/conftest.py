@@ -22,19 +22,21 @@ from intermediary.config.supervisor.state import StateDirectory
 from risk.market.feeds.reconstruction import ReconstructionFeed
 from settlement.chain import Chain
 from tests.browser.world import CAST
-from tests.conftest import TestDatabase
+from tests.conftest import RoleSwitch, TestDatabase
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
 @pytest.fixture
-def driver(committing_db: TestDatabase, chain_url: str) -> Iterator[Driver]:
+def driver(committing_db: TestDatabase, as_role: RoleSwitch, chain_url: str) -> Iterator[Driver]:
     """A built world, standing just before the crash."""
     with override_settings(CHAIN_RPC_URLS=[chain_url]):
         ready = Driver(Chain(chain_url), ReconstructionFeed(), CAST)
         with psycopg.connect(committing_db.url_of("owner")) as connection:
             connection.execute("SELECT platform_clock_start_replay(%s)", [ready.starts_at])
+        with as_role("owner"):
+            ready.builder.people()
         ready.builder.build()
         yield ready
 

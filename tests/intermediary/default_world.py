@@ -34,6 +34,7 @@ from intermediary.models import (
 )
 from intermediary.terms import Terms
 from tests.intermediary.builders import assets, client_cell, deposit
+from tests.people import person
 
 USD = 10**6
 BTC = 10**8
@@ -80,7 +81,7 @@ class World:
 def build(*, cure_minutes: int = 0, grace_minutes: int = 0, rules: CloseOutRules = WORKED_EXAMPLE_RULES) -> World:
     """D long 1,000 bitcoin at 95,000 (last paid), W short 600, M short 400, U with 20 million deposited."""
     assets()
-    maker, checker = (User.objects.create_user(name, is_staff=True) for name in ("maker", "checker"))
+    maker, checker = (person(name, is_staff=True) for name in ("maker", "checker"))
     house = Cell.objects.create(code="HOUSE", kind=Cell.Kind.HOUSE)
     Cell.objects.create(code="VENUE", kind=Cell.Kind.VENUE)
     for asset in ("USDC", "WBTC"):

@@ -32,7 +32,6 @@ from intermediary.models import (
     MarginPoint,
     MarginState,
     Mark,
-    Membership,
     Party,
     Position,
     Proposal,
@@ -43,6 +42,7 @@ from intermediary.models import (
 from intermediary.terms import Terms
 from risk.models import Snapshot, Tick, UncoveredRisk
 from tests.intermediary.builders import assets, deposit
+from tests.people import member, person
 
 USD = 10**6
 START = datetime(2025, 10, 10, 14, tzinfo=UTC)
@@ -75,20 +75,20 @@ def build() -> dict[str, Cell]:
 def people() -> None:
     """Two officers and an investor."""
     for name in ("officer.maker", "officer.checker"):
-        User.objects.create_user(name, password="demo", first_name=name.title(), is_staff=True)
+        person(name, password="demo", first_name=name.title(), is_staff=True)
     investor = Party.objects.create(
         legal_name="Corrib Insurance plc", code="I-201", kind=Party.Kind.INVESTOR, jurisdiction="IE"
     )
-    user = User.objects.create_user("investor.corrib", password="demo", first_name="Corrib Insurance plc")
-    Membership.objects.create(user=user, party=investor)
+    user = person("investor.corrib", password="demo", first_name="Corrib Insurance plc")
+    member(user, investor)
 
 
 def relationship(code: str) -> Cell:
     """A party, its person, its cell, its vaults, its signed terms."""
     name, kind, username = CLIENTS[code]
     party = Party.objects.create(legal_name=name, code=code.replace("R", "P"), kind=kind, jurisdiction="KY")
-    user = User.objects.create_user(username, password="demo", first_name=name, last_name="client, to look at")
-    Membership.objects.create(user=user, party=party)
+    user = person(username, password="demo", first_name=name, last_name="client, to look at")
+    member(user, party)
     cell = Cell.objects.create(code=code, kind=Cell.Kind.CLIENT, party=party)
     for asset, digit in (("USDC", "1"), ("WBTC", "2")):
         ChainTarget.objects.create(

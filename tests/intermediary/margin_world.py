@@ -27,7 +27,6 @@ from intermediary.models import (
     Event,
     Instrument,
     MarginState,
-    Membership,
     Party,
     Trade,
     Valuation,
@@ -35,6 +34,7 @@ from intermediary.models import (
 from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
 from intermediary.terms import Terms
 from tests.intermediary.builders import assets
+from tests.people import member, person
 
 USD, BTC = 10**6, 10**8
 MILLION = 10**6 * USD
@@ -141,8 +141,8 @@ def client(code: str, *, recourse: Party.Recourse = Party.Recourse.FULL, **chang
     party = Party.objects.create(
         legal_name=f"Client {code}", code=f"P-{code}", kind=Party.Kind.FUND, jurisdiction="KY", recourse=recourse
     )
-    user = User.objects.create_user(f"trader-{code}")
-    Membership.objects.create(user=user, party=party)
+    user = person(f"trader-{code}")
+    member(user, party)
     key = key_of(code)
     challenge = onboarding.wallet_typed_data(party, key.address)
     proof = "0x" + key.sign_typed_data(full_message=challenge).signature.hex()
@@ -157,7 +157,7 @@ def client(code: str, *, recourse: Party.Recourse = Party.Recourse.FULL, **chang
 
 def officer(name: str) -> User:
     """Somebody of the intermediary."""
-    return User.objects.create_user(name, is_staff=True)
+    return person(name, is_staff=True)
 
 
 def bitcoin() -> Instrument:

@@ -27,6 +27,7 @@ from intermediary.receipts import receipt_entry_id
 from settlement.models import ChainBlock, HouseReceipt, ReconciliationBreak, ReconciliationRun
 from tests.intermediary import faces_world
 from tests.intermediary.faces_world import START, USD
+from tests.people import as_owner
 
 STRESS = [
     ("Bitcoin -30% in an hour", 9_100_000, 12_400_000, 0),
@@ -38,8 +39,9 @@ STRESS = [
 def build() -> dict[str, Cell]:
     """Everything; returns the cells by code."""
     cells = faces_world.build()
-    for officer in User.objects.filter(is_staff=True):
-        make_officer(officer)
+    with as_owner():
+        for officer in User.objects.filter(is_staff=True):
+            make_officer(officer)
     line_proposal(cells["R-101"])
     lapsed_call(cells["R-102"])
     story(DefaultCase.objects.get(cell=cells["R-108"]))

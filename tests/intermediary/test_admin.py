@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from intermediary import access
 from intermediary.config.models import Replay
 from intermediary.config.office.replay_controls import timeline
 from intermediary.config.officers import GROUP, ensure_officer_group
@@ -22,6 +23,7 @@ from intermediary.models import AuditRecord, Cell, CommandRequest, DefaultCase, 
 from settlement.models import HouseReceipt
 from tests.intermediary import office_world
 from tests.intermediary.faces_world import START
+from tests.people import as_owner, person
 
 Roles = Callable[[str], AbstractContextManager[None]]
 pytestmark = pytest.mark.usefixtures("committing_db")
@@ -53,6 +55,7 @@ def signed_in(username: str) -> Client:
     client = Client()
     with transaction.atomic():
         assume("portal")
+        access.show_person(username)
         client.force_login(User.objects.get(username=username))
     return client
 
@@ -90,13 +93,14 @@ def test_a_stranger_is_asked_to_sign_in(as_web: None) -> None:
 
 
 def test_a_superuser_who_is_no_officer_gets_no_further(as_role: Roles) -> None:
-    User.objects.create_user("root", is_superuser=True)
+    person("root", is_superuser=True)
     with as_role("web"), override_settings(DATABASE_ROLE="web"):
         assert signed_in("root").get(reverse("admin:index"), follow=True).status_code == 404
 
 
 def test_the_group_may_look_at_everything_and_change_nothing(world: dict[str, Cell]) -> None:
-    group = ensure_officer_group()
+    with as_owner():
+        group = ensure_officer_group()
     assert group.name == GROUP
     assert {code.partition("_")[0] for code in group.permissions.values_list("codename", flat=True)} == {"view"}
     officer = User.objects.get(username="officer.maker")
@@ -113,7 +117,7 @@ def test_the_group_may_look_at_everything_and_change_nothing(world: dict[str, Ce
 
 
 def test_every_page_of_the_office_answers(maker: Client) -> None:
-    for name in ("index", "approvals", "lines", "defaults", "recovery", "replay", "start_over"):
+    for name in ("index", "approvals", "lines", "defaults", "recovery", "stuck", "replay", "start_over"):
         assert "Bulkhead" in page(maker, name)
     proposal = under_staff(lambda: Proposal.objects.filter(state="PROPOSED").get())
     case = under_staff(DefaultCase.objects.get)
@@ -129,11 +133,12 @@ def test_a_live_page_renews_only_its_part(maker: Client) -> None:
 
 
 def test_pages_answer_in_an_empty_world(as_role: Roles) -> None:
-    officer = User.objects.create_user("officer.maker", is_staff=True)
-    officer.groups.add(ensure_officer_group())
+    officer = person("officer.maker", is_staff=True)
+    with as_owner():
+        officer.groups.add(ensure_officer_group())
     with as_role("web"), override_settings(DATABASE_ROLE="web"):
         client = signed_in("officer.maker")
-        for name in ("index", "approvals", "lines", "defaults", "recovery", "replay"):
+        for name in ("index", "approvals", "lines", "defaults", "recovery", "stuck", "replay"):
             page(client, name)
 
 

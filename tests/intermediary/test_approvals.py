@@ -10,8 +10,9 @@ from django.db import DatabaseError, transaction
 from intermediary import approvals, clock
 from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.ids import uuid7
-from intermediary.models import AuditRecord, Membership, Proposal
+from intermediary.models import AuditRecord, Proposal
 from tests.intermediary.margin_world import Client, client, officer
+from tests.people import member, person
 
 pytestmark = pytest.mark.django_db
 KIND = Proposal.Kind.WRITE_OFF
@@ -36,7 +37,7 @@ def test_only_officers_propose_and_decide(d: Client) -> None:
     with pytest.raises(NotAllowed):
         propose(d, d.user)
     with pytest.raises(NotAllowed):
-        propose(d, User.objects.create_user("root", is_superuser=True))
+        propose(d, person("root", is_superuser=True))
     with pytest.raises(NotAllowed):
         decide(propose(d, officer("maker")), d.user)
 
@@ -87,7 +88,7 @@ def test_a_second_officer_decides_once(d: Client) -> None:
 
 def test_a_person_of_the_client_takes_no_part_even_as_an_officer(d: Client) -> None:
     insider = officer("insider")
-    Membership.objects.create(user=insider, party=d.party)
+    member(insider, d.party)
     with pytest.raises(Refusal, match="proposal_not_by_the_client"):
         propose(d, insider)
     with pytest.raises(Refusal, match="proposal_not_by_the_client"):

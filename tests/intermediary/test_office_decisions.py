@@ -18,6 +18,7 @@ from intermediary.receipts import receipt_entry_id
 from settlement.models import HouseReceipt
 from tests.intermediary import default_world, margin_world
 from tests.intermediary.margin_world import MILLION, USD, Limits
+from tests.people import as_owner
 
 Roles = Callable[[str], AbstractContextManager[None]]
 FORM = {
@@ -68,8 +69,13 @@ def relationship(committing_db: Any) -> Cell:
         margin_world.fund_house(50 * MILLION)
         cell = margin_world.client("D").cell
         for name in ("maker", "checker"):
-            make_officer(margin_world.officer(name))
+            enter_officer(margin_world.officer(name))
     return cell
+
+
+def enter_officer(user: User) -> None:
+    with as_owner():
+        make_officer(user)
 
 
 def decide(desk: Desk, who: str, proposal: Proposal, decision: str) -> str:
@@ -122,7 +128,7 @@ def world(committing_db: Any) -> default_world.World:
     with transaction.atomic():
         built = default_world.build()
         for person in (built.maker, built.checker):
-            make_officer(person)
+            enter_officer(person)
     return built
 
 

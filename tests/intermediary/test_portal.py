@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from intermediary import access
 from intermediary.config.tenancy import assume, become_tenant
 from intermediary.models import Cell, CommandRequest, MarginCall, Trade
 from intermediary.portal import forms
@@ -83,6 +84,7 @@ def test_raw_sql_under_the_portal_role_sees_the_tenants_rows_only(world: dict[st
     own = world["R-102"]
     with transaction.atomic():
         assume("portal")
+        access.show_person("client.maker")
         user = User.objects.get(username="client.maker")
         become_tenant(user.pk, [str(own.party_id)])
         for table in TENANT_TABLES:
@@ -179,6 +181,7 @@ def test_a_renewal_is_the_content_alone(world: dict[str, Cell]) -> None:
 
 def as_tenant(username: str, cell: Cell) -> None:
     assume("portal")
+    access.show_person(username)
     become_tenant(User.objects.get(username=username).pk, [str(cell.party_id)])
 
 
@@ -186,6 +189,7 @@ def wishes(username: str) -> list[CommandRequest]:
     """This person's wishes, newest first."""
     with transaction.atomic():
         assume("portal")
+        access.show_person(username)
         user = User.objects.get(username=username)
         become_tenant(user.pk, [])
         return list(CommandRequest.objects.filter(user=user))

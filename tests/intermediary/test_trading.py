@@ -11,8 +11,9 @@ from hypothesis.extra.django import TestCase as HypothesisTestCase
 
 from intermediary import clock, ports, trading
 from intermediary.errors import BadInput, NotAllowed, Refusal
-from intermediary.models import Cell, Lot, Membership, Position, Trade, TradeCheck
+from intermediary.models import Cell, Lot, Position, Trade, TradeCheck
 from tests.intermediary.margin_world import HOUR, Limits, agreed, bitcoin, client, officer, traded, value
+from tests.people import member, person
 
 pytestmark = pytest.mark.django_db
 
@@ -36,8 +37,8 @@ def test_nobody_trades_for_another_relationship_or_for_the_house() -> None:
 def test_one_side_cannot_affirm_its_own_trade() -> None:
     w, d = client("W"), client("D")
     trade = submit(w.user, w.cell, "D")
-    colleague = User.objects.create_user("colleague")
-    Membership.objects.create(user=colleague, party=w.party)
+    colleague = person("colleague")
+    member(colleague, w.party)
     for who in (w.user, colleague):
         with pytest.raises(Refusal, match="trade_own_side"):
             trading.affirm_trade(user=who, trade_id=trade.id)
@@ -50,7 +51,7 @@ def test_one_side_cannot_affirm_its_own_trade() -> None:
 
 def test_one_person_cannot_speak_for_both_sides() -> None:
     w, d = client("W"), client("D")
-    Membership.objects.create(user=w.user, party=d.party)
+    member(w.user, d.party)
     with pytest.raises(Refusal, match="trade_with_oneself"):
         submit(w.user, w.cell, "D")
 

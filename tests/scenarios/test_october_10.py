@@ -34,7 +34,7 @@ from intermediary.models import (
 from risk.market.feeds import open_feed
 from settlement.chain import Chain
 from settlement.models import ReconciliationRun
-from tests.conftest import TestDatabase
+from tests.conftest import RoleSwitch, TestDatabase
 from tests.scenarios import invariants
 from tests.scenarios.platform import risk_workers, tick_by_workers
 
@@ -45,7 +45,12 @@ RECOVERED = datetime(2025, 10, 11, 14, tzinfo=UTC)
 
 @pytest.fixture
 def platform(
-    committing_db: TestDatabase, chain_url: str, valkey_url: str, market_history_dir: Path, tmp_path: Path
+    committing_db: TestDatabase,
+    as_role: RoleSwitch,
+    chain_url: str,
+    valkey_url: str,
+    market_history_dir: Path,
+    tmp_path: Path,
 ) -> Iterator[Driver]:
     log = tmp_path / "worker.log"
     app.conf.broker_url = valkey_url
@@ -61,6 +66,8 @@ def platform(
         )
         with psycopg.connect(committing_db.url_of("owner")) as owner:
             owner.execute("SELECT platform_clock_start_replay(%s)", [ready.starts_at])
+        with as_role("owner"):
+            ready.builder.people()
         ready.builder.build()
         yield ready
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -20,6 +19,7 @@ from settlement.models import Approval, HeldCall
 from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, deploy_series, set_eligible, subscribe
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
+from tests.people import person
 from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, pass_time
 
 pytestmark = pytest.mark.django_db
@@ -37,8 +37,7 @@ def who(chain: Chain) -> Client:
 
 def approved_notice(who: Client) -> Proposal:
     """A default notice that two people approved."""
-    users = get_user_model().objects
-    maker, checker = users.create(username=f"maker {uuid7()}"), users.create(username=f"checker {uuid7()}")
+    maker, checker = person(f"maker {uuid7()}"), person(f"checker {uuid7()}")
     body = canonical_json({"cell": who.cell.code})
     proposal = Proposal.objects.create(
         kind=Proposal.Kind.DEFAULT_NOTICE,

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from intermediary import ledger, outbox
@@ -17,6 +16,7 @@ from settlement.demo_chain import mine
 from settlement.models import Batch, ChainTransaction, HeldCall, ReconciliationBreak
 from settlement.signer import demo_signer
 from settlement.watcher import step as watch
+from tests.people import person
 from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.test_default_and_series import approved_notice, instruct
 from tests.settlement.world import MILLION, Client, assert_reconciled, client, debit, deposit, held
@@ -48,7 +48,7 @@ class MoodyChain(Chain):
 
 def decide(instruction: ChainInstruction, act: str) -> None:
     """Two officers."""
-    maker, checker = (User.objects.create(username=f"{name} {uuid7()}", is_staff=True) for name in ("maker", "checker"))
+    maker, checker = (person(f"{name} {uuid7()}", is_staff=True) for name in ("maker", "checker"))
     with transaction.atomic():
         made = decisions.propose(maker=maker, instruction_id=instruction.id, act=act, reason="looked at it")
         decisions.approve(checker=checker, proposal_id=made.id, seen_hash=made.hash, reason="agreed")

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 
 from intermediary import calls, clock, ledger, outbox
 from intermediary.config.demo import keys, wallet
@@ -16,7 +15,6 @@ from intermediary.models import (
     ChainInstruction,
     ChainTarget,
     MarginCall,
-    Membership,
     Party,
     TermsVersion,
     Valuation,
@@ -24,6 +22,7 @@ from intermediary.models import (
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
+from tests.people import member, person
 from tests.settlement.world import MILLION, Client, client, give, transfer
 
 CODE = "R-1"
@@ -42,8 +41,8 @@ def alice(chain: Chain) -> Client:
         cell=made.cell, version=1, body=terms.canonical, hash=terms.hash, client_signer=terms.client,
         client_signature="0x", house_signer=terms.client, house_signature="0x",
     )  # fmt: skip
-    user = User.objects.create_user("client.alice")
-    Membership.objects.create(user=user, party=made.cell.party)
+    user = person("client.alice")
+    member(user, made.cell.party)
     give(chain, made.key.address, RESERVE)
     return made
 

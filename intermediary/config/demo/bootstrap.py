@@ -61,7 +61,7 @@ class Builder:
     terms: dict[str, Terms] = field(default_factory=dict)
 
     def build(self) -> None:
-        """The whole world."""
+        """The whole world. Its people stand already: `people` is the one step that only the owner may take."""
         self.build_until_trades()
         self.build_trades()
 
@@ -69,7 +69,6 @@ class Builder:
         """Everything that must stand before anyone takes on risk."""
         bindings.bind_risk()
         self._run(
-            ("people, parties and instruments", self.people),
             ("contracts on chain", self.contracts),
             ("capital of the intermediary", self.capital),
             ("relationships: signed terms, vaults, retentions", self.relationships),
@@ -100,7 +99,7 @@ class Builder:
 
     @transaction.atomic(durable=True)
     def people(self) -> None:
-        """Assets, the house's own cells, people and parties."""
+        """Assets, the house's own cells, people and parties; under the owner's login, before all the rest."""
         Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
         Asset.objects.create(code="WBTC", decimals=8, priced_as="BTC")
         Cell.objects.create(code="HOUSE", kind=Cell.Kind.HOUSE)

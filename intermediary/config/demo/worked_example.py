@@ -25,7 +25,7 @@ from intermediary.config.demo.worked_world import (
     path_before_the_gap,
 )
 from intermediary.config.demo.world import Client
-from intermediary.config.scratch import forked, migrated_database
+from intermediary.config.scratch import OWNER, connected, forked, migrated_database
 from intermediary.config.services import Services
 from intermediary.models import (
     AccountKind,
@@ -66,7 +66,9 @@ def run(running: Services, say: bootstrap.Say) -> dict[str, Any]:
     """
     chain = Chain(running.anvil_url)
     stage = Stage(chain, say)
-    with migrated_database(running, "worked_example", clock_from=START):
+    with migrated_database(running, "worked_example", clock_from=START) as databases:
+        with connected(databases, OWNER):
+            stage.builder.people()
         refusal = stage.build()
     with forked(running, "worked_example", "to_78000"):
         found = {"at_78000": stage.fall_to(Decimal(78_000)), "after_recovery": stage.recover()}

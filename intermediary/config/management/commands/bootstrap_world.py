@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from intermediary.config.demo import bootstrap, welcome, world
+from intermediary.config.scratch import OWNER, connected
 from intermediary.errors import Refusal
 from intermediary.models import Cell
 from risk.market.feeds import open_feed
@@ -29,6 +30,8 @@ class Command(BaseCommand):
         builder = bootstrap.Builder(cast=world.DEMO, chain=default_chain(), feed=feed, say=self._say)
         start_replay(os.environ["DATABASE_OWNER_URL"], builder)
         try:
+            with connected(os.environ, OWNER):
+                builder.people()
             builder.build()
         except Refusal as refusal:
             print(f"The world could not be built: {refusal} {refusal.data}", file=sys.stderr)

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from intermediary.config import screens
 from intermediary.config.demo.driver import Driver
 from intermediary.config.demo.processes import platform_processes
-from intermediary.config.scratch import migrated_database, scratch_services
+from intermediary.config.scratch import OWNER, connected, migrated_database, scratch_services
 from intermediary.config.services import Services
 from intermediary.models import DefaultCase
 from risk.market.feeds import open_feed
@@ -51,6 +51,8 @@ class Command(BaseCommand):
             raise CommandError(f"{self.troubled} pictures show something wrong; they are marked above.")
 
     def _play(self, running: Services, databases: dict[str, str], driver: Driver) -> None:
+        with connected(databases, OWNER):
+            driver.builder.people()
         driver.builder.build()
         with platform_processes(("web",), running.state, running.environment, databases) as address:
             for snapshot in driver.bars(IN_THE_CRASH):

@@ -7,7 +7,7 @@ entry's id from what caused it (`ids.derive`), so a repeated cause finds its fir
 What is on its way to the chain stands in `in_transit` until it is final; see `intermediary.outbox`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,6 +19,8 @@ from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Account, AccountKind, Asset, Cell, JournalEntry, Posting
 
+Key = tuple[UUID, AccountKind, str]  # cell, kind, asset: one account
+
 
 @dataclass(frozen=True)
 class Line:
@@ -27,6 +29,28 @@ class Line:
     kind: AccountKind
     asset: str
     amount_base_units: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One entry to come; a line that moves nothing is left out of it."""
+
+    entry_id: UUID
+    cell_id: UUID
+    kind: str
+    memo: str
+    lines: tuple[Line, ...]
+
+    @property
+    def moving(self) -> list[Line]:
+        """The lines that will be postings."""
+        return [line for line in self.lines if line.amount_base_units]
+
+    @property
+    def body_hash(self) -> str:
+        """Names what the entry does."""
+        lines = [[line.kind.value, line.asset, line.amount_base_units] for line in self.moving]
+        return hash_of([str(self.cell_id), self.kind, lines])
 
 
 def lock_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Cell]:
@@ -41,29 +65,26 @@ def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence
     Raises `entry_id_reused` when the id stands for a different entry, `entry_unbalanced` when a sum is not zero,
     `account_overdrawn` when a client's, retention's or escrow's account would go below zero.
     """
+    return post_all([Draft(entry_id, cell_id, kind, memo, tuple(lines))])[0]
+
+
+def post_all(drafts: Sequence[Draft]) -> list[JournalEntry]:
+    """`post` for entries of different ids: all or, when one is refused, none. Six queries whatever their number."""
     assert connection.in_atomic_block, "an entry belongs to the transaction of its cause"
-    lines = [line for line in lines if line.amount_base_units]
-    body_hash = hash_of([str(cell_id), kind, [[line.kind.value, line.asset, line.amount_base_units] for line in lines]])
-    existing = JournalEntry.objects.filter(id=entry_id).first()
-    if existing is not None:
-        if existing.body_hash != body_hash:
-            raise Refusal("entry_id_reused", "This id stands for another entry.", entry_id=str(entry_id))
-        return existing
-    _refuse_unbalanced(lines)
-    accounts = _accounts(cell_id, lines)
-    _refuse_overdraft(lines, accounts)
-    entry = JournalEntry.objects.create(
-        id=entry_id, cell_id=cell_id, kind=kind, memo=memo, body_hash=body_hash, line_count=len(lines)
-    )
-    for line in sorted(lines, key=lambda line: accounts[line.kind, line.asset].id):
-        Posting.objects.create(
-            cell_id=cell_id,
-            entry=entry,
-            account=accounts[line.kind, line.asset],
-            asset_id=line.asset,
-            amount_base_units=line.amount_base_units,
-        )
-    return entry
+    entries = JournalEntry.objects.in_bulk([draft.entry_id for draft in drafts])
+    for draft in drafts:
+        if draft.entry_id in entries and entries[draft.entry_id].body_hash != draft.body_hash:
+            raise Refusal("entry_id_reused", "This id stands for another entry.", entry_id=str(draft.entry_id))
+    new = [draft for draft in drafts if draft.entry_id not in entries]
+    for draft in new:
+        _refuse_unbalanced(draft.moving)
+    if new:
+        accounts = _accounts(new)
+        _refuse_overdraft(new, accounts)
+        entries |= {entry.id: entry for entry in JournalEntry.objects.bulk_create(map(_entry, new))}
+        postings = [_posting(draft, line, accounts) for draft in new for line in draft.moving]
+        Posting.objects.bulk_create(sorted(postings, key=lambda posting: posting.account_id))
+    return [entries[draft.entry_id] for draft in drafts]
 
 
 def balance(cell_id: UUID, kind: AccountKind, asset: str) -> int:
@@ -92,14 +113,41 @@ def _refuse_unbalanced(lines: Sequence[Line]) -> None:
         raise Refusal("entry_unbalanced", "The lines of an entry sum to zero in every asset.", off_by=off)
 
 
-def _accounts(cell_id: UUID, lines: Sequence[Line]) -> dict[tuple[AccountKind, str], Account]:
-    wanted = {(line.kind, line.asset) for line in lines}
+def _entry(draft: Draft) -> JournalEntry:
+    return JournalEntry(
+        id=draft.entry_id,
+        cell_id=draft.cell_id,
+        kind=draft.kind,
+        memo=draft.memo,
+        body_hash=draft.body_hash,
+        line_count=len(draft.moving),
+    )
+
+
+def _posting(draft: Draft, line: Line, accounts: Mapping[Key, Account]) -> Posting:
+    return Posting(
+        cell_id=draft.cell_id,
+        entry_id=draft.entry_id,
+        account=accounts[_key(draft, line)],
+        asset_id=line.asset,
+        amount_base_units=line.amount_base_units,
+    )
+
+
+def _key(draft: Draft, line: Line) -> Key:
+    return draft.cell_id, line.kind, line.asset
+
+
+def _accounts(drafts: Sequence[Draft]) -> dict[Key, Account]:
+    wanted = sorted({_key(draft, line) for draft in drafts for line in draft.moving})
     Account.objects.bulk_create(
-        [Account(id=uuid7(), cell_id=cell_id, kind=kind, asset_id=asset) for kind, asset in sorted(wanted)],
+        [Account(id=uuid7(), cell_id=cell_id, kind=kind, asset_id=asset) for cell_id, kind, asset in wanted],
         ignore_conflicts=True,
     )
-    found = Account.objects.filter(cell_id=cell_id, kind__in={kind for kind, _ in wanted})
-    return {(AccountKind(account.kind), account.asset_id): account for account in found}
+    found = Account.objects.filter(
+        cell_id__in={draft.cell_id for draft in drafts}, kind__in={kind for _, kind, _ in wanted}
+    )
+    return {(account.cell_id, AccountKind(account.kind), account.asset_id): account for account in found}
 
 
 NEVER_NEGATIVE = frozenset(
@@ -114,15 +162,25 @@ NEVER_NEGATIVE = frozenset(
 )
 
 
-def _refuse_overdraft(lines: Sequence[Line], accounts: dict[tuple[AccountKind, str], Account]) -> None:
-    for key in {(line.kind, line.asset) for line in lines if line.kind in NEVER_NEGATIVE}:
-        change = sum(line.amount_base_units for line in lines if (line.kind, line.asset) == key)
-        held = accounts[key].balance_base_units
-        if held + change < 0:
-            raise Refusal(
-                "account_overdrawn",
-                f"{key[0].label} holds {held} base units of {key[1]}, {-change} are needed.",
-                held_base_units=held,
-                needed_base_units=-change,
-                asset=key[1],
-            )
+def _refuse_overdraft(drafts: Sequence[Draft], accounts: Mapping[Key, Account]) -> None:
+    """Each entry leaves every account of these kinds at zero or above, as if written one after the other."""
+    held = {key: account.balance_base_units for key, account in accounts.items()}
+    for draft in drafts:
+        for key, change in _changes(draft).items():
+            held[key] += change
+            if key[1] in NEVER_NEGATIVE and held[key] < 0:
+                raise Refusal(
+                    "account_overdrawn",
+                    f"{key[1].label} holds {held[key] - change} base units of {key[2]}, {-change} are needed.",
+                    held_base_units=held[key] - change,
+                    needed_base_units=-change,
+                    asset=key[2],
+                )
+
+
+def _changes(draft: Draft) -> dict[Key, int]:
+    changes: dict[Key, int] = {}
+    for line in draft.moving:
+        key = _key(draft, line)
+        changes[key] = changes.get(key, 0) + line.amount_base_units
+    return changes

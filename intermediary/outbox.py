@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F
 
 from intermediary import clock, events, ledger
 from intermediary.errors import Refusal
@@ -42,22 +43,33 @@ def instruct(
     **arguments: Any,
 ) -> ChainInstruction:
     """Queue one call on chain under the target's next sequence number."""
-    assert connection.in_atomic_block, "an instruction belongs to the transaction of its cause"
-    locked = ChainTarget.objects.select_for_update().get(id=target.id)
-    instruction = ChainInstruction.objects.create(
-        target=locked,
+    instruction = ChainInstruction(
+        target=target,
         cell_id=cell_id,
-        seq=locked.next_seq,
         kind=kind,
         amount_base_units=amount_base_units,
         required_base_units=required_base_units,
         arguments=arguments,
         entry=entry,
     )
-    locked.next_seq += 1
-    locked.save(update_fields=["next_seq"])
-    events.notify(events.OUTBOX_CHANNEL)
+    instruct_all([instruction])
     return instruction
+
+
+def instruct_all(instructions: Sequence[ChainInstruction]) -> None:
+    """Queue one call on each of several targets, each under its target's next sequence number."""
+    assert connection.in_atomic_block, "an instruction belongs to the transaction of its cause"
+    if not instructions:
+        return
+    targets = ChainTarget.objects.filter(id__in=[instruction.target_id for instruction in instructions])
+    locked = {target.id: target for target in targets.select_for_update().order_by("id")}
+    assert len(locked) == len(instructions), "one call a target"
+    for instruction in instructions:
+        instruction.target = locked[instruction.target_id]
+        instruction.seq = instruction.target.next_seq
+    ChainInstruction.objects.bulk_create(instructions)
+    targets.update(next_seq=F("next_seq") + 1)
+    events.notify(events.OUTBOX_CHANNEL)
 
 
 def move(
@@ -81,26 +93,38 @@ def move(
     made = ChainInstruction.objects.filter(entry_id=effect_id).first()
     if made is not None:
         return made
-    entry = ledger.post(
-        entry_id=effect_id,
-        cell_id=cell_id,
-        kind=f"{kind.value.lower()}_instructed",
-        memo=memo,
-        lines=[
-            Line(source, target.asset_id, -amount_base_units),
-            Line(AccountKind.IN_TRANSIT, target.asset_id, amount_base_units),
-        ],
-    )
-    return instruct(
+    instruction = ChainInstruction(
         target=target,
         cell_id=cell_id,
         kind=kind,
         amount_base_units=amount_base_units,
         required_base_units=required_base_units,
-        entry=entry,
-        source=source.value,
-        destination=destination.value,
-        **arguments,
+        entry_id=effect_id,
+        arguments={"source": source.value, "destination": destination.value} | arguments,
+    )
+    move_all([instruction], memo=memo)
+    return instruction
+
+
+def move_all(instructions: Sequence[ChainInstruction], *, memo: str) -> None:
+    """`move` for instructions to different targets that are not written yet, each with its accounts in `arguments`
+    and its effect's id as `entry_id`. All are made or, when one is refused, none."""
+    ledger.post_all([_departure(instruction, memo) for instruction in instructions])
+    instruct_all(instructions)
+
+
+def _departure(instruction: ChainInstruction, memo: str) -> ledger.Draft:
+    assert instruction.entry_id is not None, "a movement has an entry"
+    source, asset = AccountKind(instruction.arguments["source"]), instruction.target.asset_id
+    return ledger.Draft(
+        entry_id=instruction.entry_id,
+        cell_id=instruction.cell_id,
+        kind=f"{instruction.kind.lower()}_instructed",
+        memo=memo,
+        lines=(
+            Line(source, asset, -instruction.amount_base_units),
+            Line(AccountKind.IN_TRANSIT, asset, instruction.amount_base_units),
+        ),
     )
 
 

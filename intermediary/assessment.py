@@ -1,12 +1,11 @@
 """The requirements of many relationships at once: the figures of `margining.assess` in a handful of queries.
 
-Most relationships are quiet most of the time: the requirement changes a little and nothing follows from it. `read`
-locks a part of the relationships and reads all that their requirements depend on, `renew` stores the figures of the
-quiet ones together. Nothing is done here to a relationship with which something must happen (variation margin is due,
-a call opens, changes or ends, a vault's number is off, the right to new risk changes, a default lives): `renew` names
-it, and the caller takes it alone through `variation.settle` and `margining.assess`, which give the same figures and
-act. The rules themselves (`csa`, `calls.stands`,
-`vaults.is_off`, the worth of margin) stand elsewhere, once.
+Most relationships are quiet most of the time: the requirement changes, their vaults are told, and nothing else follows
+from it. `read` locks a part of the relationships and reads all that their requirements depend on, `renew` stores the
+figures of the quiet ones together and instructs their vaults. Nothing is done here to a relationship with which
+something else must happen (a call opens, changes or ends, the right to new risk changes, a default lives): `renew`
+names it, and the caller takes it alone through `margining.assess`, which gives the same figures and acts. The rules
+themselves (`csa`, `calls.stands`, `vaults.requirements`, the worth of margin) stand elsewhere, once.
 """
 
 import json
@@ -17,10 +16,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import OuterRef, Subquery, Sum
+from django.db.models import Sum
 
-from intermediary import calls, clock, ledger, variation, vaults
-from intermediary.collateral import price_of, value_of_holdings
+from intermediary import calls, clock, ledger, outbox, variation, vaults
+from intermediary.collateral import value_of_holdings
 from intermediary.csa import Delivery, csa, required_for
 from intermediary.ids import uuid7
 from intermediary.models import (
@@ -29,7 +28,6 @@ from intermediary.models import (
     Asset,
     Cell,
     ChainInstruction,
-    ChainTarget,
     CreditLine,
     DefaultCase,
     MarginCall,
@@ -40,6 +38,7 @@ from intermediary.models import (
 from intermediary.money import multiply_exactly, round_up
 from intermediary.onboarding import terms_of_cells
 from intermediary.terms import Terms
+from intermediary.vaults import Vault
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,6 @@ class StandingCall:
 
     state: str
     unmet_base_units: int
-
-
-@dataclass(frozen=True)
-class Vault:
-    """One token's vault with the number that it locks once everything instructed has happened."""
-
-    asset: Asset
-    required_in_force: int
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
         exposure=_in_base_units(variation.exposures(ids, valuation.id), assets.values()),
         threshold=_thresholds(cells.values(), lapsed | in_default),
         holdings=_holdings(ids),
-        vaults=_vaults(ids),
+        vaults=vaults.read(ids),
         calls=standing,
         troubled=lapsed | in_default,
         in_default=in_default,
@@ -117,10 +108,11 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
 
 
 def renew(part: Part, found: Iterable[Requirement]) -> list[UUID]:
-    """Store the requirements of the quiet relationships; returns the others of the part, with whom something must
-    happen or for whom nothing was found."""
+    """Store the requirements of the quiet relationships and let their vaults follow; returns the others of the part,
+    with whom something must happen or for whom nothing was found."""
     states = [state for requirement in found if (state := _state(part, requirement)) and _is_quiet(part, state)]
     _store(states)
+    outbox.instruct_all([instruction for state in states for instruction in _locks(part, state)])
     return sorted(part.cells.keys() - part.later - {state.cell_id for state in states})
 
 
@@ -151,24 +143,16 @@ def _is_priced(part: Part, holdings: Mapping[str, int], vaults_: Sequence[Vault]
 
 
 def _is_quiet(part: Part, state: MarginState) -> bool:
-    """Whether nothing follows from these figures."""
+    """Whether nothing follows from these figures but what the vaults lock."""
     cell = part.cells[state.cell_id]
     if cell.id in part.in_default or cell.state not in (Cell.State.OPEN, Cell.State.NO_NEW_RISK):
         return False
     return (
         cell.id not in part.later
-        and _is_settled(part, cell.id)
         and _keeps_its_rights(part, cell, passed=bool(state.admission["passed"]))
         and _keeps_its_call(part, state)
         and _keeps_its_coverage_call(part, state)
-        and _keeps_its_locks(part, state)
     )
-
-
-def _is_settled(part: Part, cell_id: UUID) -> bool:
-    """Whether there is no base unit of variation margin to pay, or no vault to pay it with."""
-    owed, vaults_ = part.exposure[cell_id], part.vaults.get(cell_id, ())
-    return (owed is not None and owed.copy_abs() < 1) or not any(vault.asset.is_settlement for vault in vaults_)
 
 
 def _keeps_its_rights(part: Part, cell: Cell, *, passed: bool) -> bool:
@@ -206,25 +190,13 @@ def _stays(call: StandingCall | None, missing: int, delivery: int | None, terms:
     return missing > 0 and calls.stands(call.state, call.unmet_base_units, wanted)
 
 
-def _keeps_its_locks(part: Part, state: MarginState) -> bool:
-    present = part.vaults.get(state.cell_id, ())
+def _locks(part: Part, state: MarginState) -> list[ChainInstruction]:
+    """New numbers for the vaults that lock too much or too little."""
+    present, terms = part.vaults.get(state.cell_id), part.terms[state.cell_id]
     if not present:
-        return True
-    terms, holdings = part.terms[state.cell_id], part.holdings.get(state.cell_id, {})
-    assets = part.assets.values()
-    wanted = vaults.required_by_token(state.required_base_units, holdings, terms, part.valuation, assets)
-    settlement = next(asset for asset in assets if asset.is_settlement)
-    return not any(
-        vaults.is_off(
-            vault.required_in_force,
-            wanted[vault.asset.code],
-            vault.asset,
-            price_of(vault.asset, part.valuation),
-            terms,
-            settlement,
-        )
-        for vault in present
-    )
+        return []
+    holdings, assets = part.holdings.get(state.cell_id, {}), part.assets.values()
+    return vaults.requirements(present, state.required_base_units, holdings, terms, part.valuation, assets)
 
 
 def _store(states: Sequence[MarginState]) -> None:
@@ -314,15 +286,4 @@ def _holdings(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     rows = Account.objects.filter(cell_id__in=cell_ids, kind=AccountKind.CLIENT_MARGIN).exclude(balance_base_units=0)
     for cell_id, asset, amount in rows.values_list("cell_id", "asset_id", "balance_base_units"):
         found.setdefault(cell_id, {})[asset] = amount
-    return found
-
-
-def _vaults(cell_ids: Sequence[UUID]) -> dict[UUID, list[Vault]]:
-    """Every vault with its `vaults.required_in_force`."""
-    done = ChainInstruction.objects.filter(target=OuterRef("pk"), kind__in=vaults.MOVEMENTS)
-    last = done.exclude(state=ChainInstruction.State.FAILED).order_by("-seq").values("required_base_units")[:1]
-    targets = ChainTarget.objects.filter(cell_id__in=cell_ids, kind=ChainTarget.Kind.VAULT).select_related("asset")
-    found: dict[UUID, list[Vault]] = {}
-    for target in targets.annotate(in_force=Subquery(last)):
-        found.setdefault(target.cell_id, []).append(Vault(target.asset, int(target.in_force or 0)))
     return found

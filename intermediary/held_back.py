@@ -6,57 +6,67 @@ waits, in their holders' exposure, until the loss is determined. Every other gai
 relationship, is paid on time. Amounts are exact dollars.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from intermediary import ledger
 from intermediary.collateral import price_of
-from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, Lot, Mark, Position, Valuation
+from intermediary.models import Account, AccountKind, Asset, Cell, DefaultCase, Layer, Lot, Mark, Position, Valuation
 from intermediary.money import add_exactly, divide_down, from_base_units, multiply_exactly
 
-ExposureOf = Callable[[UUID], Decimal]
+Exposures = Callable[[Sequence[UUID]], Mapping[UUID, Decimal | None]]  # dollars owed; None: a mark is missing
 DETERMINED = ("ALLOCATED", "RECOVERY", "CLOSED")
 
 
-def gains_held_back(cell_id: UUID, valuation: Valuation, exposure_of: ExposureOf) -> dict[UUID, Decimal]:
-    """Instrument -> unpaid gain of this cell's lots that face an uncovered loss, above zero. Usually empty."""
-    lots = Lot.objects.filter(cell_id=cell_id, opposite__kind=Cell.Kind.CLIENT).exclude(open_quantity=0)
-    opposites = set(lots.values_list("opposite_id", flat=True))
-    uncovered = {other for other in opposites if _is_uncovered(other, valuation, exposure_of)}
-    held: dict[UUID, Decimal] = {}
-    for lot in lots.filter(opposite_id__in=uncovered) if uncovered else ():
+def gains_held_back(
+    cell_ids: Sequence[UUID], valuation: Valuation, exposures: Exposures
+) -> dict[UUID, dict[UUID, Decimal]]:
+    """Cell -> instrument -> unpaid gain of its lots that face an uncovered loss, above zero. Usually empty, and then a
+    handful of queries for any number of cells."""
+    lots = Lot.objects.filter(cell_id__in=cell_ids, opposite__kind=Cell.Kind.CLIENT).exclude(open_quantity=0)
+    uncovered = _uncovered(list(lots.values_list("opposite_id", flat=True).distinct()), valuation, exposures)
+    held: dict[UUID, dict[UUID, Decimal]] = {}
+    for lot in lots.filter(opposite_id__in=uncovered).order_by("id") if uncovered else ():
         gain = _unpaid_gain(lot, valuation)
         if gain > 0:
-            held[lot.instrument_id] = add_exactly(held.get(lot.instrument_id, Decimal(0)), gain)
+            of_cell = held.setdefault(lot.cell_id, {})
+            of_cell[lot.instrument_id] = add_exactly(of_cell.get(lot.instrument_id, Decimal(0)), gain)
     return held
 
 
-def _is_uncovered(cell_id: UUID, valuation: Valuation, exposure_of: ExposureOf) -> bool:
-    """Whether what the relationship owes, in default or not, exceeds its margin at market and its funded layers."""
-    case = DefaultCase.objects.filter(cell_id=cell_id).exclude(state="CURED").first()
-    if case is not None and case.state in DETERMINED:
-        return False
-    owed = exposure_of(cell_id)
-    closing = Cell.objects.filter(closes_out=cell_id).first()
-    if closing is not None:
-        owed = add_exactly(owed, exposure_of(closing.id))
-    return owed > 0 and owed > _means(cell_id, valuation)
+def _uncovered(cell_ids: Sequence[UUID], valuation: Valuation, exposures: Exposures) -> list[UUID]:
+    """Those whose debt, in default or not, exceeds their margin at market and their funded layers, or is not known."""
+    cases = DefaultCase.objects.filter(cell_id__in=cell_ids).exclude(state="CURED").order_by("id")
+    newest = dict(cases.values_list("cell_id", "state"))
+    asked = [cell_id for cell_id in cell_ids if newest.get(cell_id) not in DETERMINED]
+    closing = dict(Cell.objects.filter(closes_out__in=asked).values_list("id", "closes_out_id"))
+    owed: dict[UUID, Decimal | None] = {}
+    for cell_id, dollars in exposures([*asked, *closing]).items():
+        owing_id = closing.get(cell_id, cell_id)
+        owed[owing_id] = _together(owed.get(owing_id, Decimal(0)), dollars)
+    owing = [cell_id for cell_id, debt in owed.items() if debt is None or debt > 0]
+    means = _means(owing, valuation)
+    return [cell_id for cell_id in owing if (debt := owed[cell_id]) is None or debt > means[cell_id]]
 
 
-def _means(cell_id: UUID, valuation: Valuation) -> Decimal:
-    """Margin at market, seized or not, and what is left of the funded layers."""
+def _together(owed: Decimal | None, closing: Decimal | None) -> Decimal | None:
+    return None if owed is None or closing is None else add_exactly(owed, closing)
+
+
+def _means(cell_ids: Sequence[UUID], valuation: Valuation) -> dict[UUID, Decimal]:
+    """Margin at market, seized or not, and what is left of the funded layers, dollars."""
     kinds = [AccountKind.CLIENT_MARGIN, AccountKind.HOUSE, AccountKind.IN_TRANSIT]
-    parts = [
-        multiply_exactly(
-            from_base_units(account.balance_base_units, account.asset.decimals), price_of(account.asset, valuation)
-        )
-        for account in Account.objects.filter(cell_id=cell_id, kind__in=kinds).select_related("asset")
-    ]
-    decimals = ledger.settlement_asset().decimals
-    for layer in Layer.objects.filter(cell_id=cell_id, funded=True):
-        parts.append(from_base_units(layer.size_base_units - layer.loss_base_units, decimals))
-    return add_exactly(*parts)
+    assets = {asset.code: asset for asset in Asset.objects.all()}
+    accounts = Account.objects.filter(cell_id__in=cell_ids, kind__in=kinds)
+    means = dict.fromkeys(cell_ids, Decimal(0))
+    for cell_id, code, balance in accounts.values_list("cell_id", "asset_id", "balance_base_units"):
+        tokens, price = from_base_units(balance, assets[code].decimals), price_of(assets[code], valuation)
+        means[cell_id] = add_exactly(means[cell_id], multiply_exactly(tokens, price))
+    decimals = next(asset for asset in assets.values() if asset.is_settlement).decimals
+    for layer in Layer.objects.filter(cell_id__in=cell_ids, funded=True):
+        left = from_base_units(layer.size_base_units - layer.loss_base_units, decimals)
+        means[layer.cell_id] = add_exactly(means[layer.cell_id], left)
+    return means
 
 
 def _unpaid_gain(lot: Lot, valuation: Valuation) -> Decimal:

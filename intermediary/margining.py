@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import F
 
-from intermediary import calls, clock, events, ledger, vaults
+from intermediary import calls, clock, events, ledger, outbox, vaults
 from intermediary.collateral import asset_for_value as asset_for_value
 from intermediary.collateral import balances, price_of, value_after_haircut, value_of_holdings
 from intermediary.collateral import held_after_haircut as held_after_haircut
@@ -27,6 +27,7 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import (
     AccountKind,
+    Asset,
     Cell,
     ChainTarget,
     ClockStop,
@@ -158,7 +159,10 @@ def assess(
         terms=terms,
         kind=MarginCall.Kind.COVERAGE,
     )
-    vaults.require(cell_id=cell_id, required=required, holdings=holdings, terms=terms, valuation=valuation)
+    present = vaults.read([cell_id]).get(cell_id, [])
+    if present:
+        assets = list(Asset.objects.all())
+        outbox.instruct_all(vaults.requirements(present, required, holdings, terms, valuation, assets))
     _follow_admission(cell, passed=bool(admission["passed"]))
     return state
 

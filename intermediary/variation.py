@@ -7,12 +7,14 @@ at all; an unpaid one stays in exposure and is called as margin. Only whole base
 already, a credit is not held yet. A gain that faces an uncovered loss waits (intermediary.held_back).
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet, Sum
 
 from intermediary import clock, ledger, outbox, vaults
 from intermediary.collateral import held_after_haircut
@@ -21,6 +23,7 @@ from intermediary.errors import Refusal
 from intermediary.held_back import gains_held_back
 from intermediary.ids import derive
 from intermediary.models import (
+    Account,
     AccountKind,
     Cell,
     ChainInstruction,
@@ -34,21 +37,35 @@ from intermediary.models import (
     VariationPayment,
 )
 from intermediary.money import add_exactly, from_base_units, multiply_exactly, round_down, round_up
-from intermediary.onboarding import current_terms
+from intermediary.onboarding import terms_of_cells
+from intermediary.vaults import Vault
 
 Kind = ChainInstruction.Kind
 DAY = timedelta(days=1)
 # A used debit allowance wears off at the cap's worth a day; looking three days back misses nothing unless the cap was
 # all but used up for three days on end, and then the vault itself refuses and the payment goes back into exposure.
 LOOK_BACK = 3 * DAY
+ENDED = (Cell.State.DEFAULTED, Cell.State.CLOSED)
+
+
+@dataclass(frozen=True)
+class Due:
+    """One relationship's payment to come: the movement, not instructed yet, the dollars below a base unit that do not
+    move, and by instrument the gains that are held back."""
+
+    movement: ChainInstruction
+    left: Decimal
+    held_back: Mapping[UUID, Decimal]
 
 
 def exposure(cell_id: UUID, valuation_id: UUID) -> Decimal:
     """Dollars that the client owes since the last payment, exact; negative: owed to it. Refuses a missing mark."""
     owed = exposures([cell_id], valuation_id)[cell_id]
     if owed is None:
-        _marks(_open_rows(cell_id), valuation_id)  # names the instruments in its refusal
-    assert owed is not None, "a missing mark is refused"
+        marked = Mark.objects.filter(valuation_id=valuation_id).values("instrument_id")
+        held = Position.objects.filter(cell_id=cell_id).exclude(quantity=0).exclude(instrument_id__in=marked)
+        missing = [str(key) for key in held.values_list("instrument_id", flat=True)]
+        raise Refusal("mark_missing", "An instrument that is held has no mark.", instruments=missing)
     return owed
 
 
@@ -79,35 +96,30 @@ _EXPOSURES = """
 
 
 def settle(*, cell_id: UUID, valuation_id: UUID) -> ChainInstruction | None:
-    """Pay one relationship's variation margin at a valuation, once; the movement, or None when nothing moves.
+    """Pay one relationship's variation margin at a valuation, once; the movement, or None when nothing moves."""
+    settle_all([cell_id], valuation_id)
+    paid = VariationPayment.objects.filter(cell_id=cell_id, valuation_id=valuation_id).select_related("instruction")
+    return next((payment.instruction for payment in paid), None)
 
-    Nothing moves for less than a base unit, at an overtaken valuation, in default, for a cell that is not a client's,
-    and when the vault cannot pay the whole amount (too little of the settlement token, or the terms' daily cap).
+
+def settle_all(cell_ids: Sequence[UUID], valuation_id: UUID) -> None:
+    """Pay the variation margin of these relationships at a valuation, each once; some twenty-five queries whatever
+    their number.
+
+    Nothing moves for less than a base unit, at an overtaken valuation, without a mark, in default, for a cell that is
+    not a client's, and when the vault cannot pay the whole amount (too little of the settlement token, or the terms'
+    daily cap).
     """
     assert connection.in_atomic_block, "a payment belongs to a transaction"
-    cell = ledger.lock_cells([cell_id])[cell_id]
-    paid = VariationPayment.objects.filter(cell=cell, valuation_id=valuation_id).select_related("instruction").first()
-    if paid is not None:
-        return paid.instruction
-    if not _settles(cell) or _overtaken(valuation_id):
-        return None
-    exposed = exposure(cell_id, valuation_id)
-    held_back = _held_back(cell_id, valuation_id) if exposed < 0 else {}
-    owed = add_exactly(exposed, *held_back.values())
-    if held_back and owed >= 0:
-        return None
-    asset = ledger.settlement_asset().code
-    vault = vaults.vaults_of(cell_id).get(asset)
-    amount = round_down(_scaled(owed.copy_abs()))
-    if not amount or vault is None or (owed > 0 and not _can_pay(vault, amount)):
-        return None
-    instruction = _move(cell_id, valuation_id, vault, amount, paid_by_client=owed > 0)
-    signed = amount if owed > 0 else -amount
-    _carry(cell_id, valuation_id, add_exactly(owed, _dollars(signed).copy_negate()), held_back)
-    VariationPayment.objects.create(
-        cell=cell, valuation_id=valuation_id, instruction=instruction, amount_base_units=signed
-    )
-    return instruction
+    cells = ledger.lock_cells(cell_ids)
+    valuation = Valuation.objects.get(id=valuation_id)
+    if Valuation.objects.filter(as_of__gt=valuation.as_of).exists():
+        return
+    dues = _payable(_dues(_settling(cells.values(), valuation), valuation))
+    if dues:
+        outbox.move_all([due.movement for due in dues], memo="variation margin")
+        _carry(dues, valuation)
+        VariationPayment.objects.bulk_create(_payment(due.movement, valuation) for due in dues)
 
 
 def on_instruction_failed(event: Event) -> None:
@@ -143,85 +155,131 @@ def _require_again(payment: VariationPayment) -> None:
 def debit_in_use(vault: ChainTarget, cap_base_units: int) -> int:
     """How much of the terms' daily debit allowance is used up now, as the vault reckons it: wearing off in a line."""
     now, used, since = clock.now(), 0, None
-    debits = ChainInstruction.objects.filter(target=vault, kind=Kind.DEBIT, at__gt=now - LOOK_BACK)
-    for moment, amount in (
-        debits.exclude(state=ChainInstruction.State.FAILED).order_by("seq").values_list("at", "amount_base_units")
-    ):
+    for moment, amount in _debits(now).filter(target=vault).order_by("seq").values_list("at", "amount_base_units"):
         used = _worn(used, moment - since, cap_base_units) + amount if since else amount
         since = moment
     return _worn(used, now - since, cap_base_units) if since else 0
+
+
+def _debits(now: datetime) -> QuerySet[ChainInstruction]:
+    debits = ChainInstruction.objects.filter(kind=Kind.DEBIT, at__gt=now - LOOK_BACK)
+    return debits.exclude(state=ChainInstruction.State.FAILED)
 
 
 def _worn(used: int, elapsed: timedelta, cap: int) -> int:
     return max(0, used - cap * (elapsed // timedelta(seconds=1)) // (DAY // timedelta(seconds=1)))
 
 
-def _can_pay(vault: ChainTarget, amount: int) -> bool:
-    if ledger.balance(vault.cell_id, AccountKind.CLIENT_MARGIN, vault.asset_id) < amount:
-        return False
-    cap = current_terms(vault.cell_id).debit_cap_base_units
-    return debit_in_use(vault, cap) + amount <= cap
+def _settling(cells: Collection[Cell], valuation: Valuation) -> list[UUID]:
+    """Who is settled at all, and has not been at this valuation."""
+    ids = [cell.id for cell in cells if cell.kind == Cell.Kind.CLIENT and cell.state not in ENDED]
+    live = DefaultCase.objects.filter(cell_id__in=ids).exclude(state__in=["CURED", "CLOSED"])
+    paid = VariationPayment.objects.filter(cell_id__in=ids, valuation=valuation)
+    left_out = {*live.values_list("cell_id", flat=True), *paid.values_list("cell_id", flat=True)}
+    return [cell_id for cell_id in ids if cell_id not in left_out]
 
 
-def _move(
-    cell_id: UUID, valuation_id: UUID, vault: ChainTarget, amount: int, *, paid_by_client: bool
-) -> ChainInstruction:
-    margin, house = AccountKind.CLIENT_MARGIN, AccountKind.FLOAT
-    return outbox.move(
-        effect_id=derive("vm", cell_id, valuation_id),
-        target=vault,
+def _dues(cell_ids: Sequence[UUID], valuation: Valuation) -> list[Due]:
+    """What each of them would pay or get, without those for whom nothing moves."""
+    exposed = {cell_id: dollars for cell_id, dollars in exposures(cell_ids, valuation.id).items() if dollars}
+    gaining = [cell_id for cell_id, dollars in exposed.items() if dollars < 0]
+    held_back = gains_held_back(gaining, valuation, lambda others: exposures(others, valuation.id))
+    found = []
+    for cell_id, present in vaults.read(exposed).items():
+        waiting = held_back.get(cell_id, {})
+        owed = add_exactly(exposed[cell_id], *waiting.values())
+        vault = next((vault for vault in present if vault.asset.is_settlement), None)
+        if vault is None or (waiting and owed > 0):
+            continue
+        decimals = vault.asset.decimals
+        amount = round_down(multiply_exactly(owed.copy_abs(), Decimal(1).scaleb(decimals)))
+        if amount:
+            paid = from_base_units(amount, decimals).copy_sign(owed)
+            movement = _movement(vault, valuation, amount, paid_by_client=owed > 0)
+            found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting))
+    return found
+
+
+def _movement(vault: Vault, valuation: Valuation, amount: int, *, paid_by_client: bool) -> ChainInstruction:
+    margin, house, cell_id = AccountKind.CLIENT_MARGIN.value, AccountKind.FLOAT.value, vault.target.cell_id
+    return ChainInstruction(
+        target=vault.target,
         cell_id=cell_id,
         kind=Kind.DEBIT if paid_by_client else Kind.CREDIT,
-        source=margin if paid_by_client else house,
-        destination=house if paid_by_client else margin,
         amount_base_units=amount,
-        memo="variation margin",
-        required_base_units=vaults.required_in_force(vault),
+        required_base_units=vault.required_in_force,
+        entry_id=derive("vm", cell_id, valuation.id),
+        arguments={
+            "source": margin if paid_by_client else house,
+            "destination": house if paid_by_client else margin,
+        },
     )
 
 
-def _held_back(cell_id: UUID, valuation_id: UUID) -> dict[UUID, Decimal]:
-    valuation = Valuation.objects.get(id=valuation_id)
-    return gains_held_back(cell_id, valuation, lambda other: exposure(other, valuation_id))
+def _payment(movement: ChainInstruction, valuation: Valuation) -> VariationPayment:
+    amount = movement.amount_base_units
+    return VariationPayment(
+        cell_id=movement.cell_id,
+        valuation=valuation,
+        instruction=movement,
+        amount_base_units=amount if movement.kind == Kind.DEBIT else -amount,
+    )
 
 
-def _carry(cell_id: UUID, valuation_id: UUID, left: Decimal, held_back: Mapping[UUID, Decimal]) -> None:
+def _payable(dues: Sequence[Due]) -> list[Due]:
+    """Without those whose vault cannot pay the whole amount, by what it holds or by the terms' daily cap."""
+    debits = {due.movement.cell_id: due.movement for due in dues if due.movement.kind == Kind.DEBIT}
+    margin = Account.objects.filter(cell_id__in=debits, kind=AccountKind.CLIENT_MARGIN, asset__is_settlement=True)
+    held = dict(margin.values_list("cell_id", "balance_base_units"))
+    lately = _debits(clock.now()).filter(target__in=[movement.target_id for movement in debits.values()])
+    used = dict(lately.values("cell_id").annotate(total=Sum("amount_base_units")).values_list("cell_id", "total"))
+    able = {
+        cell_id
+        for cell_id, terms in terms_of_cells(debits).items()
+        if held.get(cell_id, 0) >= debits[cell_id].amount_base_units
+        and _is_within_cap(debits[cell_id], terms.debit_cap_base_units, int(used.get(cell_id, 0)))
+    }
+    return [due for due in dues if due.movement.kind == Kind.CREDIT or due.movement.cell_id in able]
+
+
+def _is_within_cap(debit: ChainInstruction, cap: int, debited_lately: int) -> bool:
+    """What was debited lately is no less than what of it still counts: usually that is enough to know."""
+    amount = debit.amount_base_units
+    return debited_lately + amount <= cap or debit_in_use(debit.target, cap) + amount <= cap
+
+
+def _carry(dues: Sequence[Due], valuation: Valuation) -> None:
     """Every position is settled at its mark, but for gains that are held back; the fraction of a base unit that is
-    `left` stays on the first."""
-    rows = _open_rows(cell_id)
-    marks = _marks(rows, valuation_id)
-    for number, row in enumerate(rows):
-        unpaid = held_back.get(row.instrument_id, Decimal(0)).copy_negate()
-        row.settled_value = add_exactly(_value(row, marks), unpaid, left if number == 0 else 0)
-        row.save(update_fields=["settled_value"])
+    left stays on the first."""
+    waiting = [(due.movement.cell_id, key, dollars) for due in dues for key, dollars in due.held_back.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CARRY,
+            [
+                [due.movement.cell_id for due in dues],
+                [due.left for due in dues],
+                valuation.id,
+                [cell_id for cell_id, _, _ in waiting],
+                [instrument_id for _, instrument_id, _ in waiting],
+                [dollars for _, _, dollars in waiting],
+            ],
+        )
 
 
-def _settles(cell: Cell) -> bool:
-    if cell.kind != Cell.Kind.CLIENT or cell.state in (Cell.State.DEFAULTED, Cell.State.CLOSED):
-        return False
-    return not DefaultCase.objects.filter(cell=cell).exclude(state__in=["CURED", "CLOSED"]).exists()
-
-
-def _overtaken(valuation_id: UUID) -> bool:
-    return Valuation.objects.filter(as_of__gt=Valuation.objects.get(id=valuation_id).as_of).exists()
-
-
-def _open_rows(cell_id: UUID) -> list[Position]:
-    rows = Position.objects.filter(cell_id=cell_id).order_by("id")
-    return [row for row in rows if row.quantity or row.settled_value]
-
-
-def _marks(rows: Sequence[Position], valuation_id: UUID) -> dict[UUID, Decimal]:
-    wanted = [row.instrument_id for row in rows if row.quantity]
-    found = Mark.objects.filter(valuation_id=valuation_id, instrument_id__in=wanted)
-    marks = dict(found.values_list("instrument_id", "price"))
-    if missing := [str(key) for key in wanted if key not in marks]:
-        raise Refusal("mark_missing", "An instrument that is held has no mark.", instruments=missing)
-    return marks
-
-
-def _value(row: Position, marks: dict[UUID, Decimal]) -> Decimal:
-    return multiply_exactly(row.quantity, marks[row.instrument_id]) if row.quantity else Decimal(0)
+_CARRY = """
+    UPDATE intermediary_position AS held SET settled_value = carried.settled_value
+    FROM (
+        SELECT position.id, position.quantity * coalesce(mark.price, 0) - coalesce(waiting.dollars, 0) + CASE
+            WHEN row_number() OVER (PARTITION BY position.cell_id ORDER BY position.id) = 1 THEN due.left_over ELSE 0
+            END AS settled_value
+        FROM intermediary_position AS position
+            JOIN unnest(%s::uuid[], %s::numeric[]) AS due (cell_id, left_over) USING (cell_id)
+            LEFT JOIN intermediary_mark AS mark
+                ON mark.valuation_id = %s AND mark.instrument_id = position.instrument_id
+            LEFT JOIN unnest(%s::uuid[], %s::uuid[], %s::numeric[]) AS waiting (cell_id, instrument_id, dollars)
+                ON waiting.cell_id = position.cell_id AND waiting.instrument_id = position.instrument_id
+        WHERE position.quantity <> 0 OR position.settled_value <> 0
+    ) AS carried WHERE held.id = carried.id"""
 
 
 def _scaled(dollars: Decimal) -> Decimal:

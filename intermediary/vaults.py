@@ -4,11 +4,12 @@ Every movement of a vault carries the number in force after it. The settlement t
 tokens up to what lies there; what is still missing is locked in the settlement token, so that the next deposit counts.
 """
 
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
-from intermediary import outbox
+from django.db.models import OuterRef, QuerySet, Subquery
+
 from intermediary.collateral import asset_for_value, price_of, value_after_haircut
 from intermediary.models import Asset, ChainInstruction, ChainTarget, Valuation
 from intermediary.terms import Terms
@@ -17,16 +18,39 @@ Kind = ChainInstruction.Kind
 MOVEMENTS = (Kind.REQUIRE, Kind.CREDIT, Kind.DEBIT, Kind.RETURN)
 
 
+@dataclass(frozen=True)
+class Vault:
+    """One token's vault with the number that it locks once everything instructed has happened."""
+
+    target: ChainTarget
+    asset: Asset
+    required_in_force: int
+
+
 def vaults_of(cell_id: UUID) -> dict[str, ChainTarget]:
     """The vaults of a relationship by token; empty before they are registered."""
     return {target.asset_id: target for target in ChainTarget.objects.filter(cell_id=cell_id, kind="VAULT")}
 
 
+def read(cell_ids: Iterable[UUID]) -> dict[UUID, list[Vault]]:
+    """The vaults of several relationships in the order of their tokens, one query."""
+    last = _movements().filter(target=OuterRef("pk")).values("required_base_units")[:1]
+    targets = ChainTarget.objects.filter(cell_id__in=list(cell_ids), kind=ChainTarget.Kind.VAULT)
+    found: dict[UUID, list[Vault]] = {}
+    for target in targets.annotate(in_force=Subquery(last)).select_related("asset").order_by("asset_id"):
+        found.setdefault(target.cell_id, []).append(Vault(target, target.asset, int(target.in_force or 0)))
+    return found
+
+
 def required_in_force(vault: ChainTarget) -> int:
     """What the vault locks once everything instructed so far has happened, base units of its token."""
-    done = ChainInstruction.objects.filter(target=vault, kind__in=MOVEMENTS)
-    last = done.exclude(state=ChainInstruction.State.FAILED).order_by("-seq").first()
+    last = _movements().filter(target=vault).first()
     return last.required_base_units if last else 0
+
+
+def _movements() -> QuerySet[ChainInstruction]:
+    done = ChainInstruction.objects.filter(kind__in=MOVEMENTS).exclude(state=ChainInstruction.State.FAILED)
+    return done.order_by("-seq")
 
 
 def required_by_token(
@@ -59,23 +83,26 @@ def required_by_token(
     return {code: min(amount, terms.max_required_base_units) for code, amount in locked.items()}
 
 
-def is_off(
-    present: int, wanted: int, asset: Asset, price: Decimal, terms: Terms, settlement: Asset | None = None
-) -> bool:
-    """Whether a vault's number is off by more than the rounding unit's worth: less is not worth a transaction."""
-    difference = abs(wanted - present)
-    return value_after_haircut(difference, asset, price, 0, settlement) > terms.rounding_unit_base_units
-
-
-def require(
-    *, cell_id: UUID, required: int, holdings: Mapping[str, int], terms: Terms, valuation: Valuation
+def requirements(
+    present: Iterable[Vault],
+    required: int,
+    holdings: Mapping[str, int],
+    terms: Terms,
+    valuation: Valuation,
+    assets: Collection[Asset],
 ) -> list[ChainInstruction]:
-    """Queue a new requirement for each vault whose number is off by more than the rounding unit's worth."""
-    wanted = required_by_token(required, holdings, terms, valuation)
+    """A new requirement, not queued yet, for each of a relationship's vaults whose number is off by more than the
+    rounding unit's worth: less is not worth a transaction. `assets` are all of them."""
+    wanted = required_by_token(required, holdings, terms, valuation, assets)
+    settlement = next(asset for asset in assets if asset.is_settlement)
     made = []
-    for code, vault in sorted(vaults_of(cell_id).items()):
-        present, asset = required_in_force(vault), vault.asset
-        if is_off(present, wanted[code], asset, price_of(asset, valuation), terms):
-            kind, number = Kind.REQUIRE, wanted[code]
-            made.append(outbox.instruct(target=vault, cell_id=cell_id, kind=kind, required_base_units=number))
+    for vault in present:
+        asset, number = vault.asset, wanted[vault.asset.code]
+        difference = abs(number - vault.required_in_force)
+        worth = value_after_haircut(difference, asset, price_of(asset, valuation), 0, settlement)
+        if worth > terms.rounding_unit_base_units:
+            target = vault.target
+            made.append(
+                ChainInstruction(target=target, cell_id=target.cell_id, kind=Kind.REQUIRE, required_base_units=number)
+            )
     return made

@@ -193,6 +193,8 @@ def _renew_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dic
     acting, refused = cell_ids, {}
     try:
         with transaction.atomic(durable=True):
+            variation.settle_all(cell_ids, tick.valuation_id)
+        with transaction.atomic(durable=True):
             part = assessment.read(cell_ids, tick.valuation)
             acting = assessment.renew(part, _requirements(tick, universe, part))
     except FAULTS_OF_A_CELL as fault:

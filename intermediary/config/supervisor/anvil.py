@@ -19,9 +19,9 @@ from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, named_disk_errors
 
 CHAIN_ID = 31337
-# Of as many blocks balances can be asked for: ten minutes in which the watcher may be away (80 MB of memory). Without a
-# limit every block's whole state goes to disk, two gigabytes an hour.
-STATES_KEPT = 600
+# Of as many blocks balances can be asked for: three minutes in which the watcher may be away, for 100 MB of memory.
+# Without a limit every block's whole state goes to disk, two gigabytes an hour.
+STATES_KEPT = 200
 GENESIS_TIME = 1_514_764_800  # 2018-01-01: recorded history starts later
 
 

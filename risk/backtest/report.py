@@ -148,6 +148,21 @@ def _digits(value: float) -> float | None:
     return round(float(value), DIGITS) if np.isfinite(value) else None
 
 
+def figures(body: dict[str, Any]) -> dict[str, Any]:
+    """What is kept beside the code: verdicts and each book's figures, rounded; no price, no day of anybody's file."""
+    kept = {name: value for name, value in body.items() if name != "exceptions"}
+    rounded: dict[str, Any] = _rounded(kept)
+    return rounded
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
 def write(report: Report, directory: Path) -> list[Path]:
     """Write report.json, series/<book>.json and plots/<book>.svg under `directory`; returns the paths."""
     (directory / "series").mkdir(parents=True, exist_ok=True)

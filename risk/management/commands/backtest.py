@@ -28,11 +28,14 @@ class Command(BaseCommand):
         parser.add_argument("file", nargs="?", type=Path, metavar="FILE")
         parser.add_argument("--json", action="store_true", help="print the report as one JSON object on stdout")
         parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, series/ and plots/ there")
+        parser.add_argument(
+            "--figures", type=Path, metavar="FILE", help="write the figures to keep beside the code there"
+        )
         parser.add_argument("--ruleset", default="standard", help="one that filters by realised covariance")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Refusals become the command's error, with their code and numbers."""
-        from risk.backtest.report import run, write
+        from risk.backtest.report import figures, run, write
         from risk.market.history import HOURLY_FILE
 
         path = options["file"] or Path(settings.MARKET_HISTORY_DIR) / HOURLY_FILE
@@ -44,6 +47,8 @@ class Command(BaseCommand):
         if options["out"]:
             written = write(report, options["out"])
             self.stderr.write(f"{len(written)} files in {options['out']}")
+        if options["figures"]:
+            options["figures"].write_text(json.dumps(figures(report.body), indent=1) + "\n")
         if options["json"]:
             self.stdout.write(json.dumps(report.body, indent=1))
         else:

@@ -1,0 +1,168 @@
+"""The walk sees no future, is right about worlds whose truth is known, and reports them end to end."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from django.core.management import CommandError, call_command
+from scipy.stats import binom
+
+from intermediary.errors import BadInput
+from risk.backtest.books import books, holdings, weights
+from risk.backtest.prices import read_prices
+from risk.backtest.report import run
+from risk.backtest.verdicts import Stretch, conditional_verdict, margin_verdict, procyclicality
+from risk.backtest.walk import Walk, walk
+from risk.margin.ruleset import ruleset
+from tests.risk.backtest.builders import hourly_columns
+from tests.risk.backtest.builders import write as write_file
+
+RULES = ruleset("standard")
+DAYS = {"AAA": 1_900, "BBB": 1_900, "CCC": 1_100}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """A GARCH-t world of three coins."""
+    return walk(read_prices(write_file(hourly_columns(DAYS), tmp_path_factory.mktemp("world"))), RULES)
+
+
+@pytest.mark.parametrize(("level", "quantile"), [(0, 0.99), (1, 0.997)])
+def test_coverage_of_a_known_world_is_inside_the_binomial_band(simulated: Walk, level: int, quantile: float) -> None:
+    """95% band of each single coin, long and short: a simulated GARCH-t world with known parameters."""
+    for index, book in enumerate(simulated.books):
+        if book.kind == "single":
+            tested = np.isfinite(simulated.margin[:, index])
+            exceptions = int((simulated.loss[tested, index] > simulated.var[tested, index, level]).sum())
+            low, high = binom.interval(0.95, int(tested.sum()), 1.0 - quantile)
+            assert low <= exceptions <= high, book.name
+
+
+def test_initial_margin_of_a_known_world_covers_it(simulated: Walk) -> None:
+    """Losses beyond margin of no single coin lie above the 95% band of its level; in all they are fewer than promised.
+    (Green for each of 18 series would be asking for luck: one in twenty right ones is yellow.)"""
+    found = margin_verdict(simulated, Stretch("all", simulated.begin, len(simulated.days)))
+    for row in found["books"]:
+        if row["kind"] == "single":
+            assert row["exceptions"] <= binom.interval(0.95, row["windows"], 0.003)[1], row["book"]
+    assert found["zones"]["red"] == 0
+    assert found["size_against_conditional"] > 1.0
+    assert found["exceptions"] <= found["expected"]
+
+
+def test_the_truth_passes_every_verdict(simulated: Walk) -> None:
+    found = conditional_verdict(simulated, {}, Stretch("all", simulated.begin, len(simulated.days)))
+    assert found["series"] == len(simulated.books)
+    for level in found["levels"].values():
+        assert level["kupiec"]["holds"]
+        assert level["christoffersen"]["holds"]
+    assert found["shortfall_99"]["holds"]
+
+
+def test_a_forecast_half_as_large_fails_every_verdict(simulated: Walk) -> None:
+    half = Walk(**{**vars(simulated), "var": simulated.var / 2, "es_99": simulated.es_99 / 2})
+    found = conditional_verdict(half, {}, Stretch("all", simulated.begin, len(simulated.days)))
+    assert not found["levels"]["99"]["kupiec"]["holds"]
+    assert not found["shortfall_99"]["holds"]
+    small = Walk(**{**vars(simulated), "margin": simulated.margin / 3})
+    assert not margin_verdict(small, Stretch("all", simulated.begin, len(simulated.days)))["holds"]
+
+
+def test_no_forecast_changes_with_the_future(tmp_path: Path) -> None:
+    columns = hourly_columns({"AAA": 700, "BBB": 700, "CCC": 700})
+    before = walk(read_prices(write_file(columns, tmp_path)), RULES)
+    hour = (columns["ts_utc"] - columns["ts_utc"][0]) // np.timedelta64(1, "h")
+    for name in ("open", "high", "low", "close"):
+        columns[name] = np.where(hour >= 650 * 24, columns[name] * (1.0 + 0.5 * np.sin(hour)), columns[name])
+    columns["low"], columns["high"] = (
+        function.reduce([columns["open"], columns["close"]]) for function in (np.minimum, np.maximum)
+    )
+    after = walk(read_prices(write_file(columns, tmp_path)), RULES)
+    upto = [day.date().isoformat() for day in before.days].index("2021-10-12")  # day 650 is the first that differs
+    for name in ("var", "es_99", "margin"):
+        assert np.array_equal(getattr(before, name)[: upto + 1], getattr(after, name)[: upto + 1], equal_nan=True)
+    assert not np.array_equal(before.margin[upto + 1 :], after.margin[upto + 1 :], equal_nan=True)
+
+
+def test_weights_are_fractions_of_gross_notional_and_pairs_are_matched_in_volatility() -> None:
+    symbols = ("AAA", "BBB", "CCC")
+    every = books(symbols)
+    deviation = np.array([0.02, 0.04, np.nan])
+    past = np.array([[0.01, -0.02, 0.0]] * 7)
+    found = weights(every, holdings(every, symbols), deviation, past)
+    by_name = {book.name: found[row] for row, book in enumerate(every)}
+    assert by_name["AAA long"].tolist() == [1.0, 0.0, 0.0]
+    assert by_name["AAA/BBB short"] == pytest.approx([-2 / 3, 1 / 3, 0.0])
+    for name in ("CCC long", "BBB/CCC long", "basket long"):
+        assert not by_name[name].any(), "a coin that is not known is not held"
+    known = weights(every, holdings(every, symbols), np.array([0.02, 0.04, 0.05]), past)
+    assert np.abs(known).sum(axis=1) == pytest.approx(np.ones(len(every)))
+
+
+def test_a_file_of_a_year_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as refused:
+        walk(read_prices(write_file(hourly_columns({"AAA": 400}), tmp_path)), RULES)
+    assert refused.value.code == "backtest.too_short"
+    assert refused.value.data == {"days": 400, "needed": 616}
+
+
+def test_procyclicality_is_peak_over_trough_and_the_largest_rises() -> None:
+    found = procyclicality(np.concatenate([np.full(40, 1.0), [2.0], np.full(40, 4.0), [0.5]]))
+    assert found == {"peak_to_trough": 8.0, "rise_1d": 1.0, "rise_5d": 3.0, "rise_30d": 3.0}
+
+
+def test_the_command_reports_a_file_nobody_has_seen(tmp_path: Path) -> None:
+    """End to end: text, JSON, series and pictures of a small synthetic file."""
+    path = write_file(hourly_columns({"XXX": 1_050, "YYY": 1_050}, seed=8), tmp_path)
+    out, progress = StringIO(), StringIO()
+    call_command("backtest", path, "--json", "--out", str(tmp_path / "out"), stdout=out, stderr=progress)
+    body = json.loads(out.getvalue())
+    assert "walk" in progress.getvalue()
+    assert [stretch["stretch"] for stretch in body["conditional"]] == ["chosen on", "held out", "all"]
+    assert body["ruleset"] == {"name": "standard", "version": RULES.version, "hash": RULES.hash}
+    assert {row["book"] for row in body["conditional"][-1]["books"]} >= {"XXX long", "YYY short", "XXX/YYY long"}
+    assert body["margin"][-1]["holds"]
+    saved = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert saved["verdicts"] == body["verdicts"]
+    series = json.loads((tmp_path / "out" / "series" / "xxx-yyy-long.json").read_text())
+    beyond = sum(loss > var for loss, var in zip(series["loss"], series["var_99"], strict=True))
+    assert beyond == sum(row["book"] == "XXX/YYY long" for row in body["exceptions"])
+    picture = (tmp_path / "out" / "plots" / "xxx-yyy-long.svg").read_text()
+    assert picture.count("<circle") == beyond
+
+
+def test_the_command_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    columns = hourly_columns({"XXX": 10})
+    columns["close"][5] = np.nan
+    with pytest.raises(CommandError, match=r"backtest\.not_finite.*symbol=XXX"):
+        call_command("backtest", write_file(columns, tmp_path))
+
+
+def test_the_recorded_years_give_the_committed_figures(market_history_dir: Path, tmp_path: Path) -> None:
+    """The three oldest coins alone: the conditional forecasts of their books do not depend on younger ones."""
+    from risk.market.history import HOURLY_FILE
+
+    committed = json.loads((Path(run.__code__.co_filename).parent / "data" / "standard.json").read_text())
+    assert all(row["holds"] for row in committed["verdicts"])
+    assert committed["ruleset"] == {"name": RULES.name, "version": RULES.version, "hash": RULES.hash}
+    table = pq.read_table(market_history_dir / HOURLY_FILE)
+    oldest = ["BTC", "ETH", "XRP"]
+    subset = table.filter([symbol in oldest for symbol in table["symbol"].to_pylist()])
+    pq.write_table(subset, tmp_path / "oldest.parquet")
+    walked = walk(read_prices(tmp_path / "oldest.parquet"), RULES)
+    whole = Stretch("all", walked.begin, len(walked.days))
+    found = conditional_verdict(walked, {}, whole)
+    kept = {row["book"]: row for row in committed["conditional"][-1]["books"]}
+    compared = [row for row in found["books"] if row["kind"] != "archetype"]
+    assert len(compared) == 12
+    for row in compared:
+        for label, level in row["levels"].items():
+            assert level["exceptions"] == kept[row["book"]]["levels"][label]["exceptions"], row["book"]
+            assert level["mean_forecast"] == pytest.approx(
+                kept[row["book"]]["levels"][label]["mean_forecast"], rel=1e-4
+            )
+    assert all(level[test]["holds"] for level in found["levels"].values() for test in ("kupiec", "christoffersen"))
+    assert margin_verdict(walked, whole)["holds"]

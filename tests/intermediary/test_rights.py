@@ -1,4 +1,4 @@
-"""What each login cannot do, tried with raw SQL under it: make people, read their secrets, decide for another process."""
+"""What each login cannot do, by raw SQL under it: make people, read their secrets, decide for another process."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -103,7 +103,7 @@ def withdraw_all_that_is_free(platform: Driver) -> dict[str, int]:
     return asked
 
 
-@pytest.mark.timeout(900)  # three minutes on a quiet machine of two cores; others share them
+@pytest.mark.timeout(1800)  # four minutes on a quiet machine; ten were seen where others worked on the same two cores
 def test_the_crash_brings_one_default_inside_its_bond_and_touches_nobody_else(platform: Driver) -> None:
     before = books()
     withdrawn: dict[str, int] = {}

@@ -26,7 +26,7 @@ from risk.margin.families import (
 from risk.margin.ruleset import Ruleset
 from risk.margin.tails import ParetoTail, fit_pareto, tail_count, worst_losses
 from risk.market.copula import SurpriseModel
-from risk.market.realised import WINDOW_HOURS, FilteredHistory, filter_history
+from risk.market.realised import WINDOW_HOURS, FilteredHistory, cholesky_roots, filter_history, of_coins
 from risk.market.volatility import volatility_floors
 
 Floats = NDArray[np.float64]
@@ -105,13 +105,18 @@ class _Walker:
             surprises(filtered, [time.date() for time in times]),
             surprises(half, [time.date() for time in half_times], filtered.ends.size - half.ends.size),
         )
-        self.usable = np.cumsum(np.isfinite(self.returns), axis=0) >= WARM_UP
+        # A coin may be held when it has been recorded for a year before the window, and until it is no longer.
+        recorded = np.isfinite(self.returns[:-1])
+        self.usable = np.zeros(self.returns.shape, dtype=np.bool_)
+        self.usable[1:] = (np.cumsum(recorded, axis=0) >= WARM_UP) & recorded
+        ordered = filtered.covariance[:-1][:, filtered.order[:, None], filtered.order]
+        self.root = cholesky_roots(of_coins(ordered, self.usable))
 
     def run(self, progress: Callable[[int, int], None]) -> Walk:
         every = books(self.symbols)
         self.holdings = holdings(every, self.symbols)
         count = self.returns.shape[0]
-        begin = int(np.argmax(self.usable.any(axis=1))) + 1
+        begin = int(np.argmax(self.usable.any(axis=1)))
         loss, es_99, xi, scale, margin = (np.full((count, len(every)), np.nan) for _ in range(5))
         var = np.full((count, len(every), len(QUANTILES)), np.nan)
         fitted: _Fitted | None = None
@@ -123,10 +128,9 @@ class _Walker:
             if window < begin:
                 continue
             fitted = self._fit(window, window - begin, fitted)
-            usable = known & self.usable[window - 1] & np.isfinite(self.returns[window - 1])
-            held, can = self._held(every, window, usable, moves)
+            held, can = self._held(every, window, self.usable[window], moves)
             loss[window, can] = -(held[can] @ np.nan_to_num(moves))
-            held = held[can][:, : int(np.max(np.flatnonzero(usable), initial=-1)) + 1]
+            held = held[can][:, self.usable[window]]
             tail, var[window, can] = self._conditional(held, window)
             es_99[window, can] = tail.expected_shortfall(QUANTILES[0])
             xi[window, can] = tail.xi
@@ -172,25 +176,25 @@ class _Walker:
         return round(count * recent / self.rules.scenarios_recent)
 
     def _conditional(self, held: Floats, window: int) -> tuple[ParetoTail, Floats]:
-        coins = held.shape[1]
-        rows = recent_rows(self.phases[0], window, self.rules.scenarios_recent)[:, :coins]
-        losses = -(held @ np.expm1(rows @ self.filtered.root[window][:coins, :coins].T).T)
+        coins = np.flatnonzero(self.usable[window])
+        rows = recent_rows(self.phases[0], window, self.rules.scenarios_recent)[:, coins]
+        losses = -(held @ np.expm1(rows @ self.root[window][np.ix_(coins, coins)].T).T)
         tail = _tail(losses, self.rules)
         return tail, np.stack([tail.value_at_risk(quantile) for quantile in QUANTILES], axis=1)
 
     def _margin(self, held: Floats, window: int, fitted: _Fitted) -> Floats:
         """Base IM: the three families in today's correlations, volatility not below the floor."""
-        coins = held.shape[1]
+        coins = np.flatnonzero(self.usable[window])
         rules = self.rules
-        deviation = self.deviation[window][:coins]
-        root = self.filtered.root[window][:coins, :coins] / deviation[:, None]
+        deviation = self.deviation[window][coins]
+        root = self.root[window][np.ix_(coins, coins)] / deviation[:, None]
         recent = recent_rows(self.phases[0], window, rules.scenarios_recent)
         drawn = fitted.model.draw(
             root, self._share(rules.scenarios_simulated, recent.shape[0]), np.random.default_rng(rules.seed)
         )
-        recorded = np.vstack([recent, fitted.stressed])[:, :coins] @ root.T
+        recorded = np.vstack([recent, fitted.stressed])[:, coins] @ root.T
         standardised = np.vstack([recorded, drawn])
-        losses = -(held @ np.expm1(standardised * np.maximum(deviation, fitted.floors[:coins])).T)
+        losses = -(held @ np.expm1(standardised * np.maximum(deviation, fitted.floors[coins])).T)
         shortfall = worst_losses(losses, tail_count(losses.shape[1], rules.es_quantile)).mean(axis=1)
         base: Floats = np.maximum(shortfall, _tail(losses, rules).value_at_risk(rules.evt_quantile))
         return base

@@ -54,8 +54,9 @@ def filter_history(log_close: Floats, decays: tuple[float, ...], last_row: int) 
     recorded = np.isfinite(log_close)
     begins = np.where(recorded.any(axis=0), recorded.argmax(axis=0), log_close.shape[0])
     order = np.argsort(begins, kind="stable").astype(np.int64)
-    root = cholesky_roots(covariance[:, order[:, None], order])
-    return FilteredHistory(ends, order, returns, covariance, root, _whitened(root[:-1], returns[:, order]))
+    ordered = covariance[:, order[:, None], order]
+    residual = _whitened(ordered[:-1], returns[:, order])
+    return FilteredHistory(ends, order, returns, covariance, cholesky_roots(ordered), residual)
 
 
 def realised_covariances(log_close: Floats, ends: Integers) -> Floats:
@@ -131,12 +132,21 @@ def _roots(block: Floats) -> Floats:
     return result
 
 
-def _whitened(root: Floats, returns: Floats) -> Floats:
-    """Forward substitution of L z = r: an unknown coin passes nothing on but to those after it."""
+def of_coins(covariance: Floats, present: NDArray[np.bool_]) -> Floats:
+    """`covariance` (T, C, C) with NaN in the rows and columns of coins not `present` (T, C)."""
+    result: Floats = np.where(present[:, :, None] & present[:, None, :], covariance, np.nan)
+    return result
+
+
+def _whitened(covariance: Floats, returns: Floats) -> Floats:
+    """Forward substitution of L z = r in the root of the coins that are recorded in the window: one that is not (not
+    yet, or no longer) takes nothing from the others."""
+    root = np.nan_to_num(cholesky_roots(of_coins(covariance, np.isfinite(returns))))
     residual = np.full_like(returns, np.nan)
     for i in range(returns.shape[1]):
-        explained = np.einsum("tj,tj->t", root[:, i, :i], residual[:, :i])
-        residual[:, i] = (returns[:, i] - explained) / root[:, i, i]
+        explained = np.einsum("tj,tj->t", root[:, i, :i], np.nan_to_num(residual[:, :i]))
+        scale = np.where(root[:, i, i] > 0.0, root[:, i, i], np.nan)
+        residual[:, i] = (returns[:, i] - explained) / scale
     return residual
 
 

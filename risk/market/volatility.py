@@ -34,7 +34,7 @@ def ewma_filter(returns: Floats, decay: float = EWMA_DECAY) -> tuple[Floats, flo
 def volatility_floors(returns: Floats) -> Floats:
     """(C,) full-history standard deviations of `returns` (T, C), NaN where unrecorded: the volatility below which
     margin never falls. A coin of fewer than 500 days (and of fewer than the longest recorded) is scaled by how quiet
-    its days were for the long ones; NaN for a coin without two returns."""
+    its days were for the long ones that share them; NaN for a coin without two returns."""
     counts = np.sum(~np.isnan(returns), axis=0)
     own = np.full(returns.shape[1], np.nan)
     enough = counts > 1
@@ -43,7 +43,9 @@ def volatility_floors(returns: Floats) -> Floats:
     floors = own.copy()
     for index in np.flatnonzero(enough & ~long):
         window = ~np.isnan(returns[:, index])
-        floors[index] *= float(np.mean(own[long] / np.nanstd(returns[window][:, long], axis=0)))
+        shared = long & (np.sum(~np.isnan(returns[window]), axis=0) > 1)
+        if shared.any():
+            floors[index] *= float(np.mean(own[shared] / np.nanstd(returns[window][:, shared], axis=0)))
     return floors
 
 

@@ -85,6 +85,15 @@ def test_a_coin_that_ended_keeps_its_last_forecast() -> None:
     assert np.isfinite(filtered.residual[-1, 0])
 
 
+def test_a_coin_that_ended_takes_nothing_from_the_younger_ones() -> None:
+    prices = world(300, starts=(0, 0, 50))
+    prices[200 * 24 + 1 :, 1] = np.nan
+    ended = filter_history(prices, DECAYS, 300 * 24)
+    without = filter_history(prices[:, [0, 2]], DECAYS, 300 * 24)
+    assert np.isnan(ended.residual[200:, 1]).all()
+    assert ended.residual[201:, 2] == pytest.approx(without.residual[201:, 1])
+
+
 def test_realised_covariance_is_the_sum_of_hourly_products() -> None:
     prices = world(3)
     found = realised_covariances(prices, np.array([48]))

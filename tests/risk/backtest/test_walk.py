@@ -87,6 +87,16 @@ def test_no_forecast_changes_with_the_future(tmp_path: Path) -> None:
     assert not np.array_equal(before.margin[upto + 1 :], after.margin[upto + 1 :], equal_nan=True)
 
 
+def test_books_of_a_coin_that_ended_stop_and_the_others_go_on(tmp_path: Path) -> None:
+    columns = hourly_columns({"AAA": 1_100, "BBB": 700, "CCC": 1_100})
+    walked = walk(read_prices(write_file(columns, tmp_path)), RULES)
+    last = {
+        book.name: int(np.flatnonzero(np.isfinite(walked.margin[:, row]))[-1]) for row, book in enumerate(walked.books)
+    }
+    assert last["BBB long"] == last["AAA/BBB short"] < 700
+    assert last["AAA long"] == last["AAA/CCC long"] == len(walked.days) - 1
+
+
 def test_weights_are_fractions_of_gross_notional_and_pairs_are_matched_in_volatility() -> None:
     symbols = ("AAA", "BBB", "CCC")
     every = books(symbols)

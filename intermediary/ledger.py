@@ -7,7 +7,7 @@ entry's id from what caused it (`ids.derive`), so a repeated cause finds its fir
 What is on its way to the chain stands in `in_transit` until it is final; see `intermediary.outbox`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -69,7 +69,7 @@ def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence
 
 
 def post_all(drafts: Sequence[Draft]) -> list[JournalEntry]:
-    """`post` for entries of different ids: all or, when one is refused, none. Six queries whatever their number."""
+    """`post` for entries of different ids: all or, when one is refused, none. A handful of queries for any number."""
     assert connection.in_atomic_block, "an entry belongs to the transaction of its cause"
     entries = JournalEntry.objects.in_bulk([draft.entry_id for draft in drafts])
     for draft in drafts:
@@ -139,13 +139,21 @@ def _key(draft: Draft, line: Line) -> Key:
 
 
 def _accounts(drafts: Sequence[Draft]) -> dict[Key, Account]:
-    wanted = sorted({_key(draft, line) for draft in drafts for line in draft.moving})
-    Account.objects.bulk_create(
-        [Account(id=uuid7(), cell_id=cell_id, kind=kind, asset_id=asset) for cell_id, kind, asset in wanted],
-        ignore_conflicts=True,
-    )
+    wanted = {_key(draft, line) for draft in drafts for line in draft.moving}
+    found = _existing(wanted)
+    missing = sorted(wanted - found.keys())
+    if missing:
+        Account.objects.bulk_create(
+            [Account(id=uuid7(), cell_id=cell_id, kind=kind, asset_id=asset) for cell_id, kind, asset in missing],
+            ignore_conflicts=True,
+        )
+        found = _existing(wanted)
+    return found
+
+
+def _existing(keys: Collection[Key]) -> dict[Key, Account]:
     found = Account.objects.filter(
-        cell_id__in={draft.cell_id for draft in drafts}, kind__in={kind for _, kind, _ in wanted}
+        cell_id__in={cell_id for cell_id, _, _ in keys}, kind__in={kind for _, kind, _ in keys}
     )
     return {(account.cell_id, AccountKind(account.kind), account.asset_id): account for account in found}
 

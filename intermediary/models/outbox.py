@@ -79,7 +79,10 @@ class ChainInstruction(Row):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["target", "seq"], name="instruction_seq_once")]
-        indexes = [models.Index(fields=["state", "id"])]
+        indexes = [
+            models.Index(fields=["state", "id"]),
+            models.Index(fields=["target", "at"], name="debits_of_a_vault_by_time", condition=models.Q(kind="DEBIT")),
+        ]
 
 
 class Event(Row):

@@ -18,6 +18,7 @@ from intermediary.canonical import hash_of
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Account, AccountKind, Asset, Cell, JournalEntry, Posting
+from intermediary.models.bulk import insert_all
 
 Key = tuple[UUID, AccountKind, str]  # cell, kind, asset: one account
 
@@ -81,9 +82,12 @@ def post_all(drafts: Sequence[Draft]) -> list[JournalEntry]:
     if new:
         accounts = _accounts(new)
         _refuse_overdraft(new, accounts)
-        entries |= {entry.id: entry for entry in JournalEntry.objects.bulk_create(map(_entry, new))}
+        written = [_entry(draft) for draft in new]
+        insert_all(written)
+        entries |= {entry.id: entry for entry in written}
         postings = [_posting(draft, line, accounts) for draft in new for line in draft.moving]
-        Posting.objects.bulk_create(sorted(postings, key=lambda posting: posting.account_id))
+        postings.sort(key=lambda posting: posting.account_id)
+        insert_all(postings)
     return [entries[draft.entry_id] for draft in drafts]
 
 

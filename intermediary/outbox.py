@@ -17,6 +17,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry, Posting
+from intermediary.models.bulk import insert_all
 
 State = ChainInstruction.State
 
@@ -67,7 +68,7 @@ def instruct_all(instructions: Sequence[ChainInstruction]) -> None:
     for instruction in instructions:
         instruction.target = locked[instruction.target_id]
         instruction.seq = instruction.target.next_seq
-    ChainInstruction.objects.bulk_create(instructions)
+    insert_all(instructions)
     targets.update(next_seq=F("next_seq") + 1)
     events.notify(events.OUTBOX_CHANNEL)
 

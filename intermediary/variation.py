@@ -36,6 +36,7 @@ from intermediary.models import (
     Valuation,
     VariationPayment,
 )
+from intermediary.models.bulk import insert_all
 from intermediary.money import add_exactly, from_base_units, multiply_exactly, round_down, round_up
 from intermediary.onboarding import terms_of_cells
 from intermediary.vaults import Vault
@@ -119,7 +120,7 @@ def settle_all(cell_ids: Sequence[UUID], valuation_id: UUID) -> None:
     if dues:
         outbox.move_all([due.movement for due in dues], memo="variation margin")
         _carry(dues, valuation)
-        VariationPayment.objects.bulk_create(_payment(due.movement, valuation) for due in dues)
+        insert_all([_payment(due.movement, valuation) for due in dues])
 
 
 def on_instruction_failed(event: Event) -> None:

@@ -28,6 +28,7 @@ from settlement.signer import demo_wallet
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.conftest import TestDatabase
+from tests.people import as_owner
 from tests.risk.builders import snapshot as market
 from tests.settlement import world as chain_world
 
@@ -76,7 +77,8 @@ def tick() -> Tick:
 def investors() -> list[User]:
     people = [world.investor(name) for name in INVESTORS]
     for index, person in enumerate(people):
-        Wallet.objects.filter(party__members__user=person).update(address=demo_wallet(40 + index).address)
+        with as_owner():
+            Wallet.objects.filter(party__members__user=person).update(address=demo_wallet(40 + index).address)
     return people
 
 

@@ -22,6 +22,7 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from intermediary.config.services import Services, services
@@ -34,6 +35,12 @@ from intermediary.config.supervisor.state import StateDirectory
 from intermediary.config.supervisor.world import schema_hash
 
 TEMPLATE = "bulkhead_template"
+
+# Machines are shared: an example that takes long is no fault of the code. Tests that name a number of examples keep it.
+hypothesis_settings.register_profile("default", deadline=None)
+hypothesis_settings.register_profile("deep", deadline=None, max_examples=10_000)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
 LONGEST_FIRST = ("test_october_10.py", "test_worked_example.py", "test_journey.py")  # minutes each
 
 

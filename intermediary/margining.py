@@ -46,6 +46,7 @@ from intermediary.models import (
     Wallet,
 )
 from intermediary.onboarding import current_terms
+from intermediary.terms import Terms
 from intermediary.variation import exposure_base_units
 
 
@@ -135,36 +136,39 @@ def assess(
     events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
     if cell.state in (Cell.State.DEFAULTED, Cell.State.CLOSED):
         return state
-    decision = csa(
-        exposure,
-        independent_amount_base_units,
-        threshold,
-        held,
-        terms.minimum_transfer_base_units,
-        terms.rounding_unit_base_units,
-    )
-    calls.renew(
-        cell_id=cell_id,
-        valuation=valuation,
-        missing_base_units=required - held,
-        delivery_base_units=decision.amount_base_units if isinstance(decision, Delivery) else None,
-        terms=terms,
-    )
-    repair = calls.coverage_missing(admission)
-    calls.renew(
-        cell_id=cell_id,
-        valuation=valuation,
-        missing_base_units=repair,
-        delivery_base_units=calls.delivery_of(repair, terms),
-        terms=terms,
-        kind=MarginCall.Kind.COVERAGE,
-    )
+    _call_for_what_is_missing(state, terms)
     present = vaults.read([cell_id]).get(cell_id, [])
     if present:
         assets = list(Asset.objects.all())
         outbox.instruct_all(vaults.requirements(present, required, holdings, terms, valuation, assets))
     _follow_admission(cell, passed=bool(admission["passed"]))
     return state
+
+
+def _call_for_what_is_missing(state: MarginState, terms: Terms) -> None:
+    """The call for the requirement, and the one for what the admission test is short of."""
+    decision = csa(
+        state.exposure_base_units,
+        state.independent_amount_base_units,
+        state.threshold_base_units,
+        state.held_base_units,
+        terms.minimum_transfer_base_units,
+        terms.rounding_unit_base_units,
+    )
+    delivery = decision.amount_base_units if isinstance(decision, Delivery) else None
+    repair = calls.coverage_missing(state.admission)
+    for kind, missing, amount in (
+        (MarginCall.Kind.MARGIN, state.required_base_units - state.held_base_units, delivery),
+        (MarginCall.Kind.COVERAGE, repair, calls.delivery_of(repair, terms)),
+    ):
+        calls.renew(
+            cell_id=state.cell_id,
+            valuation=state.valuation,
+            missing_base_units=missing,
+            delivery_base_units=amount,
+            terms=terms,
+            kind=kind,
+        )
 
 
 def threshold_of(cell_id: UUID) -> int:

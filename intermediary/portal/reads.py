@@ -70,8 +70,9 @@ def calls(cell: Cell) -> list[MarginCall]:
 
 
 def increments(call: MarginCall) -> list[CallIncrement]:
-    """The parts of a call, each with a deadline of its own."""
-    return list(CallIncrement.objects.filter(call=call).order_by("deliver_by"))
+    """The parts of a call, each with a deadline of its own; a part that is no longer asked for was not met by anybody
+    and is left out (the call's history tells of it)."""
+    return list(CallIncrement.objects.filter(call=call, amount_base_units__gt=0).order_by("deliver_by"))
 
 
 def call_events(call: MarginCall) -> list[CallEvent]:

@@ -17,6 +17,7 @@ from intermediary.models import (
     MarginCall,
     Valuation,
 )
+from intermediary.portal import reads
 from tests.intermediary.margin_world import BTC, HOUR, MILLION, USD, Client, assess, client, value
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +69,7 @@ def test_a_lower_requirement_shrinks_the_newest_increment_first(d: Client) -> No
     called(d, 1 * MILLION)
     assert deadlines(call) == [(1, 3)]
     assert MarginCall.objects.get(id=call.id).amount_base_units == 1 * MILLION
+    assert [part.amount_base_units for part in reads.increments(call)] == [1 * MILLION], "the other was taken back"
 
 
 def test_deposits_meet_the_oldest_increment_first_and_then_settle(d: Client) -> None:

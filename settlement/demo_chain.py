@@ -8,35 +8,43 @@ from intermediary import clock
 from intermediary.errors import Refusal
 from settlement.chain import Chain
 
-BLOCKS_TO_FINALITY = 3  # two on top of the block itself, and one to spare
 QUIET_BLOCK_SECONDS = 1.0
 GAS_WEI = 10**19  # ten ether: a demo wallet never runs dry
 
 
 class Miner:
-    """Makes a block when one is of use: at once while a transaction waits or is not final yet, else one a second as
-    long as platform time passes. A chain that goes on alone would leave the platform's clock behind."""
+    """Makes a block when one is of use: at once while a transaction waits or stands in a block that is not final, else
+    one a second as long as platform time passes. A chain that goes on alone would leave the platform's clock behind.
+
+    What is of use is read off the chain each time: a transaction may arrive between a look and the block that takes it.
+    """
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
-        self._until_final, self._mined_at = BLOCKS_TO_FINALITY, 0.0
+        self._mined_at = 0.0
 
     def step(self) -> bool:
         """Mine a block if there is a reason to. Whether there was."""
-        if int(self.chain.call("txpool_status")["pending"], 16):
-            self._until_final = BLOCKS_TO_FINALITY
-        elif self._until_final:
-            self._until_final -= 1
-        elif time.monotonic() - self._mined_at < QUIET_BLOCK_SECONDS or not _time_has_passed(self.chain):
+        if not (self._has_work() or self._is_behind_the_clock()):
             return False
         mine(self.chain)
         self._mined_at = time.monotonic()
         return True
 
+    def _has_work(self) -> bool:
+        if int(self.chain.call("txpool_status")["pending"], 16):
+            return True
+        latest, final = (self.chain.block(tag) for tag in ("latest", "finalized"))
+        assert latest is not None, "every chain has a latest block"
+        first = int(final["number"], 16) + 1 if final else 0
+        open_blocks = [self.chain.block(number) for number in range(first, int(latest["number"], 16) + 1)]
+        return any(block["transactions"] for block in open_blocks if block)
 
-def _time_has_passed(chain: Chain) -> bool:
-    latest = chain.block("latest")
-    return latest is not None and clock.now().timestamp() > int(latest["timestamp"], 16) + 1
+    def _is_behind_the_clock(self) -> bool:
+        if time.monotonic() - self._mined_at < QUIET_BLOCK_SECONDS:
+            return False
+        latest = self.chain.block("latest")
+        return latest is not None and clock.now().timestamp() > int(latest["timestamp"], 16) + 1
 
 
 def mine(chain: Chain) -> None:

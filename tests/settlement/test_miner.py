@@ -9,7 +9,7 @@ import pytest
 
 from intermediary import clock
 from settlement.chain import Chain
-from settlement.demo_chain import BLOCKS_TO_FINALITY, QUIET_BLOCK_SECONDS, Miner, fund_gas
+from settlement.demo_chain import QUIET_BLOCK_SECONDS, Miner, fund_gas, mine
 from settlement.signer import demo_wallet
 from settlement.transactor import Transactor
 from tests.conftest import TestDatabase
@@ -36,12 +36,29 @@ def test_a_transaction_is_mined_and_made_final_at_once(chain: Chain) -> None:
     while miner.step():
         blocks += 1
     assert time.monotonic() - begun < QUIET_BLOCK_SECONDS
-    assert blocks == 1 + BLOCKS_TO_FINALITY
-    (receipt,) = chain.receipts([sent])
+    assert blocks == 1 + 2, "its own block, and two on top of it"
+    assert is_final(chain, sent)
+
+
+def test_a_transaction_that_slips_into_a_block_unseen_is_made_final_too(chain: Chain) -> None:
+    """It arrives between the miner's look at what waits and the block: afterwards nothing waits, and time stands."""
+    miner = Miner(chain)
+    while miner.step():
+        pass
+    wallet = demo_wallet(3)
+    fund_gas(chain, wallet.address)
+    sent = Transactor(chain, wallet).send(wallet.address, b"")
+    mine(chain)
+    while miner.step():
+        pass
+    assert is_final(chain, sent)
+
+
+def is_final(chain: Chain, transaction_hash: str) -> bool:
+    """Whether the transaction stands in a final block."""
+    (receipt,) = chain.receipts([transaction_hash])
     final = chain.block("finalized")
-    assert receipt is not None
-    assert final is not None
-    assert int(receipt["blockNumber"], 16) <= int(final["number"], 16)
+    return bool(receipt and final and int(receipt["blockNumber"], 16) <= int(final["number"], 16))
 
 
 def test_a_quiet_chain_follows_the_clock_and_rests_with_it(chain: Chain) -> None:

@@ -156,3 +156,6 @@ def test_the_desk_sums_margin_over_those_who_perform() -> None:
     assert before["required"] - after["required"] == left.required_base_units > 0
     assert before["held"] - after["held"] == left.held_base_units
     assert before["performing"] - after["performing"] == 1
+    rows = {row.cell.code: row for row in book().rows}
+    assert rows["R-101"].margin is None, "a terminated relationship shows no requirement of the day before"
+    assert rows["R-102"].margin is not None

@@ -28,7 +28,8 @@ class CallRow:
 
 @dataclass(frozen=True)
 class BookRow:
-    """One relationship as the desk sees it; `uncovered_risk` is None in default and before the first measure."""
+    """One relationship as the desk sees it. `margin` is None before the first requirement and once the relationship is
+    terminated: then its case says what it owes. `uncovered_risk` is None in default and before the first measure."""
 
     cell: Cell
     margin: MarginState | None
@@ -114,7 +115,7 @@ def book() -> Book:
         rows.append(
             BookRow(
                 cell=cell,
-                margin=margins.get(cell.id),
+                margin=margins.get(cell.id) if cell.state != Cell.State.DEFAULTED else None,
                 layers=tuple(layers.get(cell.id, ())),
                 calls=tuple(_call(call) for call in calls.get(cell.id, ())),
                 case=cases.get(cell.id),

@@ -19,6 +19,7 @@ from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+StressedForward = tuple[Floats, Floats]  # (S,) levels at expiry under the shocks, and their logarithms
 
 SECONDS_A_YEAR = 365.0 * 86_400.0  # ACT/365 fixed, the convention of crypto options
 DAYS_A_YEAR = 365.0
@@ -91,12 +92,16 @@ def profit_matrix(table: InstrumentTable, shocks: ShockSet) -> Floats:
     if shocks.coins != table.coins:
         raise ValueError(f"shocks are for {shocks.coins}, the market has {table.coins}")
     out = np.empty((len(table.instruments), shocks.size))
+    forwards: dict[tuple[int, float], StressedForward] = {}
     for row, item in enumerate(table.instruments):
         if item.kind == "cash":
             # The shock is a level of the peg; what is already below it loses no more.
             out[row] = np.minimum(shocks.peg, table.mark[row]) - table.mark[row]
         elif item.kind == "option":
-            _option_row(out[row], table, row, shocks)
+            key = (int(table.column[row]), float(table.years[row]))
+            if key not in forwards:
+                forwards[key] = _stressed_forward(table, row, shocks)
+            _option_row(out[row], table, row, shocks, forwards[key])
         else:
             out[row] = _linear_row(table, row, shocks)
     return out
@@ -141,27 +146,22 @@ def _linear_row(table: InstrumentTable, row: int, shocks: ShockSet) -> Floats:
     return gain if item.inverse else table.forward[row] * gain
 
 
-def _option_row(out: Floats, table: InstrumentTable, row: int, shocks: ShockSet) -> None:
+def _option_row(out: Floats, table: InstrumentTable, row: int, shocks: ShockSet, forward: StressedForward) -> None:
     item = table.instruments[row]
     assert item.strike is not None
-    column = table.column[row]
-    arguments = (
-        table.mark[row],
-        np.ascontiguousarray(shocks.price_ratio[:, column]),
-        table.vol[row] * shocks.vol_ratio[:, column],
-        table.basis_annual[row] + shocks.basis_annual,
-        np.array([table.years[row], float(item.strike)]),
-        table.discount[row : row + 1],
-        item.is_call,
-    )
-    option_values(out, *arguments)
-    out -= option_price(
-        table.forward[row],
-        float(item.strike),
-        table.vol[row] * np.sqrt(table.years[row]),
-        table.discount[row],
-        item.is_call,
-    )
+    strike, discount = float(item.strike), float(table.discount[row])
+    deviation = float(table.vol[row] * np.sqrt(table.years[row]))
+    vol_ratio = np.ascontiguousarray(shocks.vol_ratio[:, table.column[row]])
+    option_values(out, *forward, vol_ratio, deviation, strike, discount, item.is_call)
+    out -= option_price(table.forward[row], strike, deviation, discount, item.is_call)
+
+
+def _stressed_forward(table: InstrumentTable, row: int, shocks: ShockSet) -> StressedForward:
+    """What the options on one coin for one expiry share."""
+    carry = np.exp((table.basis_annual[row] + shocks.basis_annual) * table.years[row])
+    level = table.mark[row] * shocks.price_ratio[:, table.column[row]] * carry
+    with np.errstate(divide="ignore"):  # a coin at zero: minus infinity is what the kernel expects
+        return level, np.log(level)
 
 
 def option_price(

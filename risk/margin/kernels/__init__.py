@@ -1,0 +1,13 @@
+"""The loops that dominate a tick, compiled: Black-76, sparse positions times the profit matrix, worst scenarios.
+
+Signatures are explicit and the machine code is cached on disk, so a worker never compiles while clients wait.
+Kernels release the interpreter lock and use one thread: parallelism is between workers. They do not look at indices or
+at numbers that are none: callers have. The numpy references live beside their callers (`revaluation`, `tails`) and
+tests hold the two together. A kernel and what it calls stand in one file, because the cache watches that file alone.
+"""
+
+from risk.margin.kernels.compiling import compiled
+from risk.margin.kernels.options import black76, option_values
+from risk.margin.kernels.products import grouped_losses, sparse_losses
+
+__all__ = ["black76", "compiled", "grouped_losses", "option_values", "sparse_losses"]

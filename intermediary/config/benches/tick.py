@@ -13,51 +13,31 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
 
-import psycopg
 from django.conf import settings
-from django.db import transaction
 
-from intermediary.config.benches import Figure
+from intermediary.config.benches import Figure, book
 from intermediary.config.celery import app
-from intermediary.config.demo import bootstrap, world
+from intermediary.config.demo import world
 from intermediary.config.replay import store_snapshot
 from intermediary.config.scratch import migrated_database, scratch_services
-from intermediary.config.settings import DATABASE_ROLES
 from intermediary.config.supervisor.table import ONE_THREAD
-from intermediary.ids import uuid7
-from intermediary.ledger import Line, post
-from intermediary.models import (
-    AccountKind,
-    Asset,
-    Cell,
-    ChainTarget,
-    Instrument,
-    Lot,
-    Party,
-    Position,
-    TermsVersion,
-    Trade,
-    VariationPayment,
-)
-from intermediary.money import multiply_exactly
+from intermediary.models import VariationPayment
 from risk import engine
-from risk.book import load_universe
 from risk.market.feeds import open_feed
 from risk.market.snapshot import MarketSnapshot, Underlying
 from risk.models import Tick
 
-RELATIONSHIPS, INSTRUMENTS, RUNS = 1_000, 100, 7
+RUNS = 7
+# Margin is enough that no call is due.
+BOOK = book.Size(relationships=1_000, instruments=100, held=100, margin_usd=40_000_000)
 MOVE = 0.01  # standard deviation of a coin's step in the moving market
-MARGIN_USD = 40_000_000  # enough that no call is due
-NOWHERE = "0x" + "00" * 20  # nobody signs here
 READY_S, TICK_S = 120, 120  # a worker is ready in about 10 s and a tick takes about one; longer means that it died
 Say = Callable[[str], object]
 
@@ -65,10 +45,10 @@ Say = Callable[[str], object]
 def run(say: Say) -> dict[str, Figure]:
     """Build the book, let every relationship's first requirement act, start two workers, take ticks."""
     with scratch_services("valkey") as running, migrated_database(running, "bench_tick") as urls:
-        say(f"a book of {RELATIONSHIPS} relationships with {INSTRUMENTS} positions each")
+        say(f"a book of {BOOK.relationships} relationships with {BOOK.held} positions each")
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
-        _build_book(snapshot)
-        _count_rows(urls)
+        book.build(BOOK, snapshot)
+        book.analyse(urls)
         _open(snapshot)
         app.conf.broker_url = running.valkey_url
         say("two workers")
@@ -82,8 +62,8 @@ def run(say: Say) -> dict[str, Figure]:
     for name, took in (("cold", [cold]), ("a market that stands still", still), ("a moving market", moving)):
         say(f"{name}: {', '.join(f'{seconds:.2f}' for seconds in took)} s")
     of = (
-        f"{RELATIONSHIPS} relationships x {INSTRUMENTS} instruments (each holds every one) x 2000 scenarios, 2 workers,"
-        f" {{}}, median of {RUNS}"
+        f"{BOOK.relationships} relationships x {BOOK.instruments} instruments (each holds every one) x 2000 scenarios,"
+        f" 2 workers, {{}}, median of {RUNS}"
     )
     still_of, moving_of = of.format("a market that stands still"), of.format("every coin moved, all pay or are paid")
     return {
@@ -120,8 +100,8 @@ def _moved(item: Underlying, by: float) -> Underlying:
 def _refuse_unless_all_paid() -> None:
     """The figure of the moving market is that of paying everybody, or none."""
     paid = VariationPayment.objects.count()
-    if paid != RELATIONSHIPS * RUNS:
-        raise RuntimeError(f"{paid} payments instead of {RELATIONSHIPS * RUNS}")
+    if paid != BOOK.relationships * RUNS:
+        raise RuntimeError(f"{paid} payments instead of {BOOK.relationships * RUNS}")
 
 
 def _open(snapshot: MarketSnapshot) -> None:
@@ -148,106 +128,6 @@ def _tick(snapshot: MarketSnapshot) -> float:
             raise RuntimeError("the workers did not finish the tick")
         time.sleep(0.01)
     return time.perf_counter() - started
-
-
-@transaction.atomic
-def _build_book(snapshot: MarketSnapshot) -> None:
-    """Relationships in pairs, one long what the other is short, so that every instrument nets to zero; books are
-    settled at the official marks."""
-    draw = random.Random(7)
-    usdc = Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
-    instruments = Instrument.objects.bulk_create(_instruments(snapshot))
-    marks = engine.official_marks(load_universe(), snapshot)
-    for number in range(0, RELATIONSHIPS, 2):
-        one, other = (_relationship(f"B-{number + side}", usdc) for side in (0, 1))
-        trades = [
-            _trade(one, other, instrument, _quantity(instrument, draw, snapshot), marks) for instrument in instruments
-        ]
-        Trade.objects.bulk_create(trades)
-        for cell in (one, other):
-            lots = [_lot(cell, trade) for trade in trades]
-            Lot.objects.bulk_create(lots)
-            Position.objects.bulk_create(_position(lot) for lot in lots)
-
-
-def _count_rows(urls: Mapping[str, str]) -> None:
-    """What autovacuum does within a minute of such a book: without statistics every plan is a guess."""
-    with psycopg.connect(urls[DATABASE_ROLES["owner"]], autocommit=True) as owner:
-        owner.execute("ANALYZE")
-
-
-def _relationship(code: str, usdc: Asset) -> Cell:
-    """A party, its cell with a vault and margin, and its terms. The terms are rows without real signatures: two
-    thousand would measure those, and a tick reads terms without asking who signed them."""
-    client = replace(world.CLIENTS[0], code=code, legal_name=code)
-    party = Party.objects.create(legal_name=code, code=code, kind=Party.Kind.FUND, jurisdiction="KY")
-    cell = Cell.objects.create(code=code, kind=Cell.Kind.CLIENT, party=party)
-    terms = bootstrap.terms_of(client, NOWHERE, "standard")
-    TermsVersion.objects.create(
-        cell=cell, version=1, body=terms.canonical, hash=terms.hash, client_signer=NOWHERE, house_signer=NOWHERE
-    )
-    ChainTarget.objects.create(kind=ChainTarget.Kind.VAULT, cell=cell, asset=usdc, address=f"0x{cell.id.hex:0>40}")
-    _margin(cell)
-    return cell
-
-
-def _instruments(snapshot: MarketSnapshot) -> Iterator[Instrument]:
-    """60 options, 20 futures, 20 perpetuals on ten coins."""
-    kinds = Instrument.Kind
-    for number in range(INSTRUMENTS):
-        coin = snapshot.coins[number % len(snapshot.coins)]
-        expiry = snapshot.as_of + timedelta(days=30 + number)
-        if number < 60:
-            strike = (snapshot.mark(coin) * Decimal(80 + number) / 100).quantize(Decimal("0.000001"))
-            kind = kinds.CALL if number % 2 else kinds.PUT
-            yield Instrument(code=f"{coin}-{number}", kind=kind, underlying=coin, expiry=expiry, strike=strike)
-        elif number < 80:
-            yield Instrument(code=f"{coin}-{number}", kind=kinds.FUTURE, underlying=coin, expiry=expiry)
-        else:
-            yield Instrument(code=f"{coin}-{number}", kind=kinds.PERPETUAL, underlying=coin)
-
-
-def _quantity(instrument: Instrument, draw: random.Random, snapshot: MarketSnapshot) -> Decimal:
-    notional = draw.choice([-1, 1]) * draw.randint(10_000, 200_000)
-    return (Decimal(notional) / snapshot.mark(instrument.underlying)).quantize(Decimal("0.0001"))
-
-
-def _trade(one: Cell, other: Cell, instrument: Instrument, quantity: Decimal, marks: Mapping[UUID, Decimal]) -> Trade:
-    """A trade at the mark; a quantity below zero is sold by the first."""
-    buyer, seller = (one, other) if quantity > 0 else (other, one)
-    return Trade(
-        instrument=instrument,
-        buyer=buyer,
-        seller=seller,
-        quantity=abs(quantity),
-        price=marks[instrument.id],
-        state=Trade.State.NOVATED,
-    )
-
-
-def _lot(cell: Cell, trade: Trade) -> Lot:
-    buys = trade.buyer == cell
-    quantity = trade.quantity if buys else -trade.quantity
-    return Lot(
-        cell=cell,
-        opposite=trade.seller if buys else trade.buyer,
-        trade=trade,
-        instrument=trade.instrument,
-        quantity=quantity,
-        open_quantity=quantity,
-        price=trade.price,
-    )
-
-
-def _position(lot: Lot) -> Position:
-    paid = multiply_exactly(lot.quantity, lot.price)
-    return Position(cell=lot.cell, instrument=lot.instrument, quantity=lot.quantity, settled_value=paid)
-
-
-def _margin(cell: Cell) -> None:
-    amount = MARGIN_USD * 10**6
-    lines = [Line(AccountKind.OUTSIDE, "USDC", -amount), Line(AccountKind.CLIENT_MARGIN, "USDC", amount)]
-    post(entry_id=uuid7(), cell_id=cell.id, kind="deposit", memo="benchmark", lines=lines)
 
 
 @contextmanager

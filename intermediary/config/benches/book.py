@@ -1,0 +1,156 @@
+"""A large book for measurements, made in seconds: relationships in pairs, one long what the other is short.
+
+Rows go in many at once, under the triggers and constraints of all others. Two things are not as in life: terms carry no
+real signatures (thousands of them would measure signing, and a tick reads terms without asking who signed them), and
+all trades are of one moment, at the official marks, so that nothing is owed when a measurement begins.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import psycopg
+from django.db import transaction
+
+from intermediary.config.demo import bootstrap, world
+from intermediary.config.settings import DATABASE_ROLES
+from intermediary.ids import uuid7
+from intermediary.ledger import Draft, Line, post_all
+from intermediary.models import (
+    AccountKind,
+    Asset,
+    Cell,
+    ChainTarget,
+    Instrument,
+    Lot,
+    Party,
+    Position,
+    TermsVersion,
+    Trade,
+)
+from intermediary.models.base import Row
+from intermediary.models.bulk import insert_all
+from intermediary.money import multiply_exactly
+from risk import engine
+from risk.book import load_universe
+from risk.market.snapshot import MarketSnapshot
+
+NOWHERE = "0x" + "00" * 20  # nobody signs here
+PAIRS_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many relationships (an even number), how many instruments, and how many of these each relationship holds."""
+
+    relationships: int
+    instruments: int
+    held: int
+    margin_usd: int
+
+
+@transaction.atomic
+def build(size: Size, snapshot: MarketSnapshot) -> None:
+    """Write the book into an empty world; every instrument nets to zero."""
+    draw = random.Random(7)
+    usdc = Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
+    instruments = Instrument.objects.bulk_create(_instruments(size.instruments, snapshot))
+    marks = engine.official_marks(load_universe(), snapshot)
+    for start in range(0, size.relationships, 2 * PAIRS_AT_ONCE):
+        codes = [f"B-{number}" for number in range(start, min(start + 2 * PAIRS_AT_ONCE, size.relationships))]
+        cells = _relationships(codes, usdc)
+        post_all([_deposit(cell, size.margin_usd) for cell in cells])
+        trades: list[Trade] = []
+        for one, other in zip(cells[::2], cells[1::2], strict=True):
+            held = instruments if size.held == len(instruments) else draw.sample(instruments, size.held)
+            trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
+        lots = [_lot(cell, trade) for trade in trades for cell in (trade.buyer, trade.seller)]
+        for rows in (trades, lots, [_position(lot) for lot in lots]):
+            insert_all(rows)
+
+
+def analyse(urls: Mapping[str, str]) -> None:
+    """What autovacuum does within a minute of such a book: without statistics every plan is a guess."""
+    with psycopg.connect(urls[DATABASE_ROLES["owner"]], autocommit=True) as owner:
+        owner.execute("ANALYZE")
+
+
+def _relationships(codes: Sequence[str], usdc: Asset) -> list[Cell]:
+    """Parties, their cells, each with a vault, and their terms."""
+    parties = [Party(legal_name=code, code=code, kind=Party.Kind.FUND, jurisdiction="KY") for code in codes]
+    cells = [Cell(code=party.code, kind=Cell.Kind.CLIENT, party=party) for party in parties]
+    vault = ChainTarget.Kind.VAULT
+    vaults = [ChainTarget(kind=vault, cell=cell, asset=usdc, address=f"0x{cell.id.hex:0>40}") for cell in cells]
+    made: Iterable[Sequence[Row]] = (parties, cells, vaults, [_terms(cell) for cell in cells])
+    for rows in made:
+        insert_all(rows)
+    return cells
+
+
+def _terms(cell: Cell) -> TermsVersion:
+    terms = bootstrap.terms_of(replace(world.CLIENTS[0], code=cell.code, legal_name=cell.code), NOWHERE, "standard")
+    return TermsVersion(
+        cell=cell, version=1, body=terms.canonical, hash=terms.hash, client_signer=NOWHERE, house_signer=NOWHERE
+    )
+
+
+def _instruments(count: int, snapshot: MarketSnapshot) -> Iterator[Instrument]:
+    """Three in five options, one future, one perpetual, over all coins."""
+    kinds = Instrument.Kind
+    for number in range(count):
+        coin = snapshot.coins[number % len(snapshot.coins)]
+        expiry = snapshot.as_of + timedelta(days=30 + number % 100)
+        if number < count * 3 // 5:
+            strike = (snapshot.mark(coin) * Decimal(80 + number % 60) / 100).quantize(Decimal("0.000001"))
+            kind = kinds.CALL if number % 2 else kinds.PUT
+            yield Instrument(code=f"{coin}-{number}", kind=kind, underlying=coin, expiry=expiry, strike=strike)
+        elif number < count * 4 // 5:
+            yield Instrument(code=f"{coin}-{number}", kind=kinds.FUTURE, underlying=coin, expiry=expiry)
+        else:
+            yield Instrument(code=f"{coin}-{number}", kind=kinds.PERPETUAL, underlying=coin)
+
+
+def _quantity(instrument: Instrument, draw: random.Random, snapshot: MarketSnapshot) -> Decimal:
+    notional = draw.choice([-1, 1]) * draw.randint(10_000, 200_000)
+    return (Decimal(notional) / snapshot.mark(instrument.underlying)).quantize(Decimal("0.0001"))
+
+
+def _trade(one: Cell, other: Cell, instrument: Instrument, quantity: Decimal, marks: Mapping[UUID, Decimal]) -> Trade:
+    """A trade at the mark; a quantity below zero is sold by the first."""
+    buyer, seller = (one, other) if quantity > 0 else (other, one)
+    return Trade(
+        instrument=instrument,
+        buyer=buyer,
+        seller=seller,
+        quantity=abs(quantity),
+        price=marks[instrument.id],
+        state=Trade.State.NOVATED,
+    )
+
+
+def _lot(cell: Cell, trade: Trade) -> Lot:
+    buys = trade.buyer == cell
+    quantity = trade.quantity if buys else -trade.quantity
+    return Lot(
+        cell=cell,
+        opposite=trade.seller if buys else trade.buyer,
+        trade=trade,
+        instrument=trade.instrument,
+        quantity=quantity,
+        open_quantity=quantity,
+        price=trade.price,
+    )
+
+
+def _position(lot: Lot) -> Position:
+    paid = multiply_exactly(lot.quantity, lot.price)
+    return Position(cell=lot.cell, instrument=lot.instrument, quantity=lot.quantity, settled_value=paid)
+
+
+def _deposit(cell: Cell, margin_usd: int) -> Draft:
+    amount = margin_usd * 10**6
+    lines = (Line(AccountKind.OUTSIDE, "USDC", -amount), Line(AccountKind.CLIENT_MARGIN, "USDC", amount))
+    return Draft(uuid7(), cell.id, "deposit", "benchmark", lines)

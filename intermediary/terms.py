@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from intermediary.canonical import canonical_json, hash_of
@@ -53,6 +54,7 @@ class Terms:
         return cls(**body | {"haircut_bps": tuple(sorted(body["haircut_bps"].items()))})
 
     @classmethod
+    @lru_cache(maxsize=20_000)  # terms are fixed for good, and read at every valuation: some 2 kB for a relationship
     def from_canonical(cls, text: str) -> "Terms":
         """Read a canonical body back."""
         return cls.from_body(json.loads(text))

@@ -7,7 +7,7 @@ relationship; offsets use lots up first-in first-out. Over all cells every instr
 Quantities have at most 8 decimals and prices at most 10, so that quantity x price is exact in the columns' 18 places.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -152,8 +152,7 @@ def record_valuation(
         if stands is not None:
             return stands
         raise Refusal("valuation_not_later", f"The last valuation is of {last.as_of}.", as_of=as_of.isoformat())
-    held = set(Position.objects.exclude(quantity=0).values_list("instrument_id", flat=True))
-    if missing := held - set(marks):
+    if missing := _held_without_a_mark(marks):
         raise Refusal("mark_missing", "An instrument that is held has no mark.", instruments=sorted(map(str, missing)))
     if bad := [str(key) for key, price in marks.items() if not price.is_finite() or price < 0]:
         raise BadInput("mark_not_a_price", "A mark is a finite price, not below zero.", instruments=bad)
@@ -167,6 +166,12 @@ def record_valuation(
         Mark(valuation=valuation, instrument_id=key, price=price.quantize(PRICE_PLACES)) for key, price in marks.items()
     )
     return valuation
+
+
+def _held_without_a_mark(marks: Collection[UUID]) -> list[UUID]:
+    """Only instruments without a mark are looked for among the positions: usually none."""
+    unmarked = Instrument.objects.exclude(id__in=list(marks)).values_list("id", flat=True)
+    return [key for key in unmarked if Position.objects.filter(instrument_id=key).exclude(quantity=0).exists()]
 
 
 def position_nets() -> dict[str, Decimal]:

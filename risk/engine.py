@@ -26,18 +26,19 @@ from intermediary.money import from_base_units, round_up
 from risk.book import Book, Universe, load_book, load_rows, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
-from risk.figures import Rows, compute_rows, matrices_for
+from risk.figures import Rows, breakdowns, compute_batch, layers_of, matrices_for
 from risk.figures import compute as compute
 from risk.figures import load_snapshot as load_snapshot
 from risk.figures import resources_of as resources_of
 from risk.margin.revaluation import InstrumentTable, option_price, resolve
 from risk.margin.ruleset import ruleset
+from risk.margin.verdicts import judge, units_up
 from risk.market.snapshot import MarketSnapshot
 from risk.models import RequirementRecord, Tick, TickShard
 
 logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
-CELLS_A_TRANSACTION = 200  # the quiet ones commit in parts, so that locks are held for a fraction of a second
+CELLS_A_TRANSACTION = 1_000  # the quiet ones commit in parts, so that locks are held for a fraction of a second
 # What the rows of one relationship can be wrong in: everybody else's figures are right all the same.
 FAULTS_OF_A_CELL = (Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError)
 
@@ -221,9 +222,20 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
     for name, members in by_ruleset.items():
         rules_hash = ruleset(name).hash
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
-        for found in compute_rows(members, positions, margin, matrices):
-            exposure = round_up(part.exposure[found.cell_id] or Decimal(0))  # unknown: refused when taken alone
-            made.append(_requirement(found, rules_hash, layers.get(found.cell_id, []), exposure))
+        batch = compute_batch(members, positions, margin, matrices)
+        # An exposure that is not known is refused when its cell is taken alone.
+        resources = [resources_of(layers.get(key, []), round_up(part.exposure[key] or Decimal(0))) for key in members]
+        verdicts, amounts = judge(batch, layers_of(resources)), units_up(batch.total).tolist()
+        made += [
+            assessment.Requirement(
+                cell_id=cell_id,
+                independent_amount_base_units=amount,
+                ruleset_hash=rules_hash,
+                breakdown=breakdown,
+                admission=verdicts.as_data(index),
+            )
+            for index, (cell_id, amount, breakdown) in enumerate(zip(members, amounts, breakdowns(batch), strict=True))
+        ]
     return made
 
 

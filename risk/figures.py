@@ -15,6 +15,7 @@ from uuid import UUID
 
 import numpy as np
 from django.conf import settings
+from numpy.typing import NDArray
 
 from intermediary.models import Layer
 from intermediary.money import requirement_from_float
@@ -24,11 +25,13 @@ from risk.margin.instruments import Instrument
 from risk.margin.requirement import Positions, RequirementBatch, RiskMatrices, requirements
 from risk.margin.ruleset import ruleset
 from risk.margin.scenarios import ScenarioSet, build_scenarios
+from risk.margin.verdicts import Layers
 from risk.market.history import load_history
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot
 
 SETTLEMENT_DECIMALS = 6
+MOVES = ("-5%", "-10%", "-20%")  # of the forecast
 Rows = tuple[Sequence[int], Sequence[float]]  # rows of the matrices, units held
 
 
@@ -47,21 +50,35 @@ class Assessment:
 
     def breakdown(self) -> dict[str, Any]:
         """Lines that add up to the independent amount, and what it would be if the market fell further; dollars."""
-        moves = ("-5%", "-10%", "-20%")
-        return {
-            "lines": [[line.name, round(line.amount_usd, 2)] for line in self.batch.lines(self.index)],
-            "total": round(float(self.batch.total[self.index]), 2),
-            "gross_notional": round(float(self.batch.gross_notional[self.index]), 2),
-            "forecast_loss": dict(
-                zip(moves, (round(float(x), 2) for x in self.batch.forecast_loss[self.index]), strict=True)
-            ),
-            "worst_stress": self.batch.worst_stress_name(self.index),
-            "worst_stress_loss": round(float(self.batch.worst_stress_loss[self.index]), 2),
-        }
+        return breakdowns(self.batch)[self.index]
 
     def admission(self, resources: Resources) -> AdmissionDecision:
         """The test of D2 on this cell's book and margin."""
         return assess(self.batch.outcomes(self.index, SETTLEMENT_DECIMALS), resources)
+
+
+def breakdowns(batch: RequirementBatch) -> list[dict[str, Any]]:
+    """`Assessment.breakdown` of every account of a batch."""
+    names = [name for name, _ in batch.parts]
+    lines = zip(*(_cents(part) for _, part in batch.parts), strict=True)
+    forecasts = zip(*(_cents(batch.forecast_loss[:, column]) for column in range(len(MOVES))), strict=True)
+    whole = (_cents(part) for part in (batch.total, batch.gross_notional, batch.worst_stress_loss))
+    stress, worst = batch.stress_names, batch.worst_stress.tolist()
+    return [
+        {
+            "lines": [[name, amount] for name, amount in zip(names, amounts, strict=True)],
+            "total": total,
+            "gross_notional": gross,
+            "forecast_loss": dict(zip(MOVES, losses, strict=True)),
+            "worst_stress": stress[index],
+            "worst_stress_loss": worst_loss,
+        }
+        for amounts, losses, total, gross, worst_loss, index in zip(lines, forecasts, *whole, worst, strict=True)
+    ]
+
+
+def _cents(dollars: NDArray[np.float64]) -> list[float]:
+    return [round(amount, 2) for amount in dollars.tolist()]
 
 
 def load_snapshot(snapshot_id: str) -> MarketSnapshot:
@@ -104,8 +121,15 @@ def compute_rows(
     cell_ids: Sequence[UUID], positions: Mapping[UUID, Rows], margin: Mapping[UUID, Rows], matrices: RiskMatrices
 ) -> list[Assessment]:
     """The same for books that are rows of the matrices already; whoever is left out holds nothing."""
-    batch = requirements(matrices, _sparse(cell_ids, positions), _sparse(cell_ids, margin))
+    batch = compute_batch(cell_ids, positions, margin, matrices)
     return [Assessment(cell, batch, index) for index, cell in enumerate(cell_ids)]
+
+
+def compute_batch(
+    cell_ids: Sequence[UUID], positions: Mapping[UUID, Rows], margin: Mapping[UUID, Rows], matrices: RiskMatrices
+) -> RequirementBatch:
+    """The same as one batch, an account a cell in their order."""
+    return requirements(matrices, _sparse(cell_ids, positions), _sparse(cell_ids, margin))
 
 
 def _rows(row_of: Mapping[Any, int], held: Mapping[Any, Decimal]) -> Rows:
@@ -125,6 +149,12 @@ def _sparse(cell_ids: Sequence[UUID], held: Mapping[UUID, Rows]) -> Positions:
         indices=indices[order],
         quantity=quantity[order],
     )
+
+
+def layers_of(resources: Sequence[Resources]) -> Layers:
+    """The same of many, as arrays."""
+    rows = [(item.exposure, item.first_loss, item.tail, item.senior_retention) for item in resources]
+    return Layers(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
 
 
 def resources_of(layers: Sequence[Layer], exposure_base_units: int) -> Resources:

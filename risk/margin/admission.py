@@ -19,6 +19,11 @@ DOLLAR = Decimal(1)
 TOKEN_PLACES = 10**6  # a stressed price of the settlement token has no more places
 
 
+def tokens_for(short_by: int, token_value: Decimal) -> int:
+    """Settlement tokens (base units, rounded up) that realise this many base units at their stressed value."""
+    return -(-short_by * TOKEN_PLACES // int(token_value * TOKEN_PLACES))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScenarioOutcome:
     """One scenario in base units: `position_loss` of the positions at the stressed price (negative: a gain),
@@ -60,7 +65,7 @@ class AdmissionRow:
     @property
     def repair(self) -> int:
         """Settlement tokens (base units, rounded up) that, held as margin, would make this scenario fit."""
-        return -(-self.short_by * TOKEN_PLACES // int(self.outcome.token_value * TOKEN_PLACES))
+        return tokens_for(self.short_by, self.outcome.token_value)
 
 
 @dataclass(frozen=True, kw_only=True)

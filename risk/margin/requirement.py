@@ -7,6 +7,7 @@ further, and the scenario losses themselves. Losses are positive USD floats; mon
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ class RequirementBatch:
 
     def lines(self, account: int) -> tuple[RequirementLine, ...]:
         """The breakdown: summed from the left it is exactly `total[account]`."""
-        return tuple(RequirementLine(name, float(part[account])) for name, part in self._parts())
+        return tuple(RequirementLine(name, float(part[account])) for name, part in self.parts)
 
     def scenario_losses(self, account: int) -> Floats:
         """(S,) losses of positions and collateral together, the severity of the loss model."""
@@ -90,33 +91,41 @@ class RequirementBatch:
 
     def outcomes(self, account: int, decimals: int = 6) -> tuple[ScenarioOutcome, ...]:
         """What the admission test judges: every stress of the ruleset, then ES over the margin period."""
-        results = [
-            _outcome(
-                item.name,
-                item.title,
-                float(self.stress_loss[account, index]),
-                float(self.stress_cost[account, index]),
-                float(self.stress_collateral[account, index]),
-                decimals,
-                min(item.peg, DOLLAR),
+        losses, costs, margins = (part[account].tolist() for part in self.stressed())
+        return tuple(
+            _outcome(name, title, loss, cost, margin, decimals, token_value)
+            for (name, title, token_value), loss, cost, margin in zip(
+                self.scenarios, losses, costs, margins, strict=True
             )
-            for index, item in enumerate(self.matrices.ruleset.stress)
-        ]
-        if self.matrices.ruleset.admits_es:
-            percent = f"{100 * self.matrices.ruleset.admission_quantile:g}"
-            results.append(
-                _outcome(
-                    f"es_{percent.replace('.', '_')}",
-                    f"Expected shortfall {percent}% over the margin period of risk",
-                    float(self.es_995[account]),
-                    float(self.liquidity[account]),
-                    float(self.collateral_value[account]),
-                    decimals,
-                )
-            )
-        return tuple(results)
+        )
 
-    def _parts(self) -> tuple[tuple[str, Floats], ...]:
+    @property
+    def scenarios(self) -> tuple[tuple[str, str, Decimal], ...]:
+        """What `outcomes` holds, in its order: name, title, and what one more settlement token would realise."""
+        rules = self.matrices.ruleset
+        found = [(item.name, item.title, min(item.peg, DOLLAR)) for item in rules.stress]
+        if rules.admits_es:
+            percent = f"{100 * rules.admission_quantile:g}"
+            title = f"Expected shortfall {percent}% over the margin period of risk"
+            found.append((f"es_{percent.replace('.', '_')}", title, DOLLAR))
+        return tuple(found)
+
+    def stressed(self) -> tuple[Floats, Floats, Floats]:
+        """(A, J) in the order of `scenarios`: loss of positions, cost of closing them out, value of the margin."""
+        if not self.matrices.ruleset.admits_es:
+            return self.stress_loss, self.stress_cost, self.stress_collateral
+        shortfall = (self.es_995, self.liquidity, self.collateral_value)
+        loss, cost, margin = (
+            np.column_stack([stress, last])
+            for stress, last in zip(
+                (self.stress_loss, self.stress_cost, self.stress_collateral), shortfall, strict=True
+            )
+        )
+        return loss, cost, margin
+
+    @cached_property
+    def parts(self) -> tuple[tuple[str, Floats], ...]:
+        """The lines of all accounts: name, (A,) USD."""
         return (
             ("expected_shortfall_99", self.es_99),
             ("extreme_value_excess", self.base - self.es_99),
@@ -264,7 +273,7 @@ def _outcome(
     cost: float,
     collateral: float,
     decimals: int,
-    token_value: Decimal = DOLLAR,
+    token_value: Decimal,
 ) -> ScenarioOutcome:
     return ScenarioOutcome(
         name=name,

@@ -81,6 +81,6 @@ def book(*accounts: Mapping[str, float]) -> Positions:
     return Positions.from_rows([[(INDEX[name], quantity) for name, quantity in row.items()] for row in accounts])
 
 
-def required(*accounts: Mapping[str, float], held: Positions | None = None) -> RequirementBatch:
-    """Requirements of the accounts under the standard ruleset."""
-    return requirements(matrices(), book(*accounts), held)
+def required(*accounts: Mapping[str, float], held: Positions | None = None, name: str = "standard") -> RequirementBatch:
+    """Requirements of the accounts under a ruleset."""
+    return requirements(matrices(name), book(*accounts), held)

@@ -220,7 +220,7 @@ def _supersede(call: MarginCall, valuation: Valuation, wanted: int, terms: Terms
     call.save(update_fields=["valuation"])
     if wanted > open_amount:
         _increment(call, wanted - open_amount, terms.time_to_deliver)
-        _refresh(call, f"superseded: {_in_tokens(wanted - open_amount)} more")
+        _refresh(call, f"raised by {_in_tokens(wanted - open_amount)}")
         return
     left = open_amount - wanted
     for increment in reversed(_unmet_increments(call)):
@@ -228,7 +228,7 @@ def _supersede(call: MarginCall, valuation: Valuation, wanted: int, terms: Terms
         increment.unmet_base_units, left = increment.unmet_base_units - cut, left - cut
         increment.amount_base_units -= cut
         increment.save(update_fields=["unmet_base_units", "amount_base_units"])
-    _refresh(call, f"superseded: {_in_tokens(open_amount - wanted)} less")
+    _refresh(call, f"lowered by {_in_tokens(open_amount - wanted)}")
 
 
 def _in_tokens(amount_base_units: int) -> str:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q, Sum
 
 from intermediary import queries
 from intermediary.models import (
@@ -19,6 +19,7 @@ from intermediary.models import (
     CallIncrement,
     Cell,
     CreditLine,
+    DefaultCase,
     Instrument,
     Layer,
     MarginCall,
@@ -32,6 +33,7 @@ from intermediary.models import (
     Valuation,
 )
 from intermediary.money import from_base_units, multiply_exactly, requirement_from_float
+from intermediary.templatetags.display import MINUS
 from intermediary.terms import Terms
 
 DECIMALS = 6  # of the settlement token
@@ -58,10 +60,18 @@ def margin_state(cell: Cell) -> MarginState | None:
 
 def open_calls(cell: Cell) -> list[MarginCall]:
     """Delivery calls that wait for an answer, lapsed ones included until they are met or noticed: at most one of each
-    kind, the one for margin first."""
+    kind, the one for margin first. Each with `unmet_base_units`, and `due_first_base_units` of it at its deadline."""
     waiting = [*MarginCall.OPEN_STATES, MarginCall.State.LAPSED]
-    found = MarginCall.objects.filter(cell=cell, direction="DELIVERY", state__in=waiting)
+    unmet, first = Sum("increments__unmet_base_units"), Q(increments__deliver_by__lte=F("deliver_by"))
+    found = MarginCall.objects.filter(cell=cell, direction="DELIVERY", state__in=waiting).annotate(
+        unmet_base_units=unmet, due_first_base_units=Sum("increments__unmet_base_units", filter=first)
+    )
     return sorted(found, key=lambda call: call.kind != MarginCall.Kind.MARGIN)
+
+
+def default_case(cell: Cell) -> DefaultCase | None:
+    """The relationship's own default, the newest."""
+    return DefaultCase.objects.filter(cell=cell).first()
 
 
 def calls(cell: Cell) -> list[MarginCall]:
@@ -89,7 +99,7 @@ def forecasts(state: MarginState, terms: Terms | None) -> list[Forecast]:
         exposure = state.exposure_base_units + loss
         required = max(0, exposure + state.independent_amount_base_units - state.threshold_base_units)
         short = max(0, required - state.held_base_units)
-        found.append(Forecast(move, loss, required, short if short >= smallest else 0))
+        found.append(Forecast(move.replace("-", MINUS), loss, required, short if short >= smallest else 0))
     return found
 
 

@@ -92,6 +92,7 @@ def overview(request: HttpRequest, cell: Cell) -> HttpResponse:
         "minus_threshold": -state.threshold_base_units if state else 0,
         "unpaid": sum((row.gain for row in rows if row.gain is not None), Decimal(0)),
         "called": [(call, reads.increments(call)) for call in context["open_calls"]],
+        "case": reads.default_case(cell),
     }
     return render(request, "portal/overview.html", context)
 
@@ -142,8 +143,10 @@ def calls(request: HttpRequest, cell: Cell) -> HttpResponse:
 def collateral(request: HttpRequest, cell: Cell) -> HttpResponse:
     """Vaults, assets, haircuts, movements."""
     context = context_of(cell)
+    held = vaults.holdings(cell, context["terms"])
     context |= {
-        "holdings": vaults.holdings(cell, context["terms"]),
+        "holdings": held,
+        "arrived": vaults.arrived_since(held, context["state"]),
         "movements": list(vaults.movements(cell)),
         "withdrawals": vaults.withdrawals(cell),
         "free": vaults.free_base_units(context["state"]),

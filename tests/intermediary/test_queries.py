@@ -34,7 +34,7 @@ def test_the_next_expected_call_follows_the_published_formula() -> None:
     required = state.exposure_base_units + 950_000 * USD + state.independent_amount_base_units - 5_000_000 * USD
     assert first.required_base_units == required
     assert first.call_base_units == required - state.held_base_units
-    assert last.move == "-20%"
+    assert last.move == "−20%"
     calm = MarginState.objects.get(cell=cells["R-102"])
     assert reads.forecasts(calm, terms)[0].call_base_units == 14_450_000 * USD - calm.held_base_units
 

@@ -51,11 +51,14 @@ function lines(data) {
   };
 }
 
+// The code of an option is too long for one line: it breaks before the strike.
+const inLines = (name) => (name.length > 14 ? name.replace(/^([^-]+-[^-]+)-/, "$1\n") : name);
+
 function bars(data) {
   const { axis, option } = common(data);
   return {
     ...option,
-    xAxis: { type: "category", data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: 96, overflow: "break", lineHeight: 15 } },
+    xAxis: { type: "category", data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: 96, overflow: "break", lineHeight: 15, formatter: inLines } },
     yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
     series: data.series.map((one) => ({ type: "bar", name: one.name, data: one.values, stack: data.stacked ? "all" : undefined, barMaxWidth: 36, itemStyle: { color: tone(one.tone) } })),
   };
@@ -79,6 +82,12 @@ function links(data) {
 
 const KINDS = { lines, bars, links };
 
+// The axis of time has the viewer's own zone, as every time on the page.
+function sayZone(caption) {
+  if (caption.dataset.zone) return;
+  caption.dataset.zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName").value;
+}
+
 function draw(figure) {
   const text = figure.querySelector('script[type="application/json"]').textContent;
   const canvas = figure.querySelector(".chart-canvas");
@@ -89,6 +98,7 @@ function draw(figure) {
     new ResizeObserver(() => chart.resize()).observe(canvas);
   }
   const data = JSON.parse(text);
+  if (data.kind === "lines" && data.x !== "value") sayZone(figure.querySelector("figcaption"));
   chart.setOption(KINDS[data.kind](data), true);
 }
 

@@ -18,7 +18,7 @@ function platformNow() {
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 const full = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false, timeZone: zone, timeZoneName: "short" });
-const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZone: zone });
+const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZone: zone, timeZoneName: "short" });
 
 function span(milliseconds) {
   const s = Math.floor(milliseconds / 1000);

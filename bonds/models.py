@@ -62,11 +62,6 @@ class Series(Row):
     def __str__(self) -> str:
         return self.code
 
-    @property
-    def challenge_hours(self) -> Decimal:
-        """The challenge period for people."""
-        return Decimal(self.challenge_seconds) / 3600
-
 
 class Tranche(Row):
     """One class of notes. `seniority` 0 is the most junior, the first to be written down."""

@@ -1,4 +1,7 @@
-"""The axis of net loss of one covered relationship, drawn: its layers, what they paid, and where it stands now."""
+"""What pages of notes say in their own way: the axis of net loss of one covered relationship, drawn (its layers, what
+they paid, where it stands now), amounts and times of the terms, the pricing measure in words."""
+
+import re
 
 from django import template
 from django.utils.html import format_html, format_html_join
@@ -7,11 +10,28 @@ from django.utils.safestring import SafeString
 from bonds.models import SeriesEvent
 from bonds.queries import SliceView
 from intermediary.money import from_base_units
-from intermediary.templatetags.display import money
+from intermediary.templatetags.display import money, span
 
 register = template.Library()
 
 TONES = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
+
+WANG = re.compile(r"wang-lambda-(?P<load>[\d.]+)-k-(?P<degrees>[\d.]+)")
+
+
+@register.filter
+def length_of_time(seconds: int) -> str:
+    """A time of the terms, kept in seconds, in the largest unit that says it exactly: `1 hour`."""
+    return f"{seconds} seconds" if seconds % 60 else "1 hour" if seconds == 3_600 else span(seconds // 60)
+
+
+@register.filter
+def measure_words(name: str) -> str:
+    """A pricing measure, named by its parameters, as an investor knows it; one that has no words here by its name."""
+    found = WANG.fullmatch(name)
+    if found:
+        return f"Wang transform: load {found['load']}, Student's t with {found['degrees']} degrees of freedom"
+    return {"physical": "Physical: the expected loss, without a load"}.get(name, name)
 
 
 @register.simple_tag

@@ -57,6 +57,13 @@ ACCOUNTS = {
 }
 
 
+def act(name: str) -> str:
+    """What somebody did, as the audit trail names it: `call.pledge` is a pledge to a call."""
+    subject, _, done = name.rpartition(".")
+    words = f"{subject}: {done}" if subject else done
+    return words.replace("_", " ").capitalize()
+
+
 def entry(kind: str) -> str:
     """What a journal entry of this kind is, and how far it got: `debit_settled` is a debit that is final."""
     if kind in ENTRIES:

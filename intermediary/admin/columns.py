@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from intermediary import words as words_of
-from intermediary.models import Account, DefaultCase, DefaultEvent, JournalEntry
+from intermediary.models import Account, AuditRecord, DefaultCase, DefaultEvent, JournalEntry
 from intermediary.models.base import BaseUnitsField, ExactField
 from intermediary.templatetags import display
 
@@ -76,6 +76,8 @@ def _shown_as(field: "models.Field[Any, Any]", asset: str) -> Show:
         return lambda row: words_of.entry(row.kind)
     if name == "kind" and field.model is Account:
         return lambda row: words_of.account(row.kind)
+    if name == "action" and field.model is AuditRecord:
+        return lambda row: words_of.act(row.action)
     if name in STATES and field.choices:
         return lambda row: display.badge(getattr(row, name), getattr(row, f"get_{name}_display")())
     if field.choices:

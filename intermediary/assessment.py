@@ -11,14 +11,13 @@ themselves (`csa`, `calls.stands`, `vaults.requirements`, the worth of margin) s
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Sum
 
-from intermediary import calls, clock, ledger, outbox, variation, vaults
+from intermediary import books, calls, clock, ledger, outbox, vaults
 from intermediary.collateral import value_of_holdings
 from intermediary.csa import Delivery, csa, required_for
 from intermediary.ids import uuid7
@@ -35,7 +34,6 @@ from intermediary.models import (
     Party,
     Valuation,
 )
-from intermediary.money import multiply_exactly, round_up
 from intermediary.onboarding import terms_of_cells
 from intermediary.terms import Terms
 from intermediary.vaults import Vault
@@ -64,7 +62,7 @@ class StandingCall:
 class Part:
     """Some relationships, locked, with what their requirements depend on at one valuation. Base units.
 
-    `exposure` has its fraction, and is None where a mark is missing; `terms` leaves out who has none; `later` are those
+    `exposure` is rounded up, and None where a mark is missing; `terms` leaves out who has none; `later` are those
     that stand at a later valuation already; `troubled` those with a lapsed call or a live default.
     """
 
@@ -72,7 +70,7 @@ class Part:
     cells: Mapping[UUID, Cell]
     assets: Mapping[str, Asset]
     terms: Mapping[UUID, Terms]
-    exposure: Mapping[UUID, Decimal | None]
+    exposure: Mapping[UUID, int | None]
     threshold: Mapping[UUID, int]
     holdings: Mapping[UUID, Mapping[str, int]]
     vaults: Mapping[UUID, Sequence[Vault]]
@@ -96,7 +94,7 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
         cells=cells,
         assets=assets,
         terms=terms_of_cells(ids),
-        exposure=_in_base_units(variation.exposures(ids, valuation.id), assets.values()),
+        exposure=_exposures(ids, valuation, assets.values()),
         threshold=_thresholds(cells.values(), lapsed | in_default),
         holdings=_holdings(ids),
         vaults=vaults.read(ids),
@@ -122,14 +120,14 @@ def _state(part: Part, found: Requirement) -> MarginState | None:
     owed, terms, holdings = part.exposure[cell_id], part.terms.get(cell_id), part.holdings.get(cell_id, {})
     if owed is None or terms is None or not _is_priced(part, holdings, part.vaults.get(cell_id, ())):
         return None
-    exposure, threshold = round_up(owed), part.threshold[cell_id]
+    threshold = part.threshold[cell_id]
     return MarginState(
         cell_id=cell_id,
         valuation=part.valuation,
-        exposure_base_units=exposure,
+        exposure_base_units=owed,
         independent_amount_base_units=found.independent_amount_base_units,
         threshold_base_units=threshold,
-        required_base_units=required_for(exposure, found.independent_amount_base_units, threshold),
+        required_base_units=required_for(owed, found.independent_amount_base_units, threshold),
         held_base_units=value_of_holdings(holdings, part.valuation, terms, part.assets),
         ruleset_hash=found.ruleset_hash,
         breakdown=found.breakdown,
@@ -248,9 +246,10 @@ _STORE_POINTS = """
     ON CONFLICT (cell_id, valuation_id) DO NOTHING"""
 
 
-def _in_base_units(dollars: Mapping[UUID, Decimal | None], assets: Iterable[Asset]) -> dict[UUID, Decimal | None]:
-    unit = Decimal(1).scaleb(next(asset for asset in assets if asset.is_settlement).decimals)
-    return {cell_id: None if owed is None else multiply_exactly(owed, unit) for cell_id, owed in dollars.items()}
+def _exposures(cell_ids: Sequence[UUID], valuation: Valuation, assets: Iterable[Asset]) -> dict[UUID, int | None]:
+    decimals = next(asset for asset in assets if asset.is_settlement).decimals
+    owed = books.exposures(cell_ids, valuation.id)
+    return {key: None if found is None else books.base_units_up(found, decimals) for key, found in owed.items()}
 
 
 def _thresholds(cells: Collection[Cell], troubled: frozenset[UUID]) -> dict[UUID, int]:

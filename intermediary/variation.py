@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet, Sum
 
-from intermediary import clock, ledger, outbox, vaults
+from intermediary import books, clock, ledger, outbox, vaults
 from intermediary.collateral import held_after_haircut
 from intermediary.csa import required_for
 from intermediary.errors import Refusal
@@ -182,9 +182,9 @@ def _settling(cells: Collection[Cell], valuation: Valuation) -> list[UUID]:
 
 def _dues(cell_ids: Sequence[UUID], valuation: Valuation) -> list[Due]:
     """What each of them would pay or get, without those for whom nothing moves."""
-    exposed = {cell_id: dollars for cell_id, dollars in exposures(cell_ids, valuation.id).items() if dollars}
+    exposed = {cell_id: dollars for cell_id, dollars in _owed_in_books(cell_ids, valuation).items() if dollars}
     gaining = [cell_id for cell_id, dollars in exposed.items() if dollars < 0]
-    held_back = gains_held_back(gaining, valuation, lambda others: exposures(others, valuation.id))
+    held_back = gains_held_back(gaining, valuation, lambda others: _owed_in_books(others, valuation))
     found = []
     for cell_id, present in vaults.read(exposed).items():
         waiting = held_back.get(cell_id, {})
@@ -199,6 +199,12 @@ def _dues(cell_ids: Sequence[UUID], valuation: Valuation) -> list[Due]:
             movement = _movement(vault, valuation, amount, paid_by_client=owed > 0)
             found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting))
     return found
+
+
+def _owed_in_books(cell_ids: Sequence[UUID], valuation: Valuation) -> dict[UUID, Decimal | None]:
+    """`exposures` by the books that this process keeps."""
+    owed = books.exposures(cell_ids, valuation.id)
+    return {cell_id: None if found is None else books.dollars(found) for cell_id, found in owed.items()}
 
 
 def _movement(vault: Vault, valuation: Valuation, amount: int, *, paid_by_client: bool) -> ChainInstruction:

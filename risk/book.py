@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection
-
 from intermediary.canonical import hash_of
 from intermediary.models import Account, AccountKind, Asset, Instrument, Position
 from intermediary.money import from_base_units
@@ -55,23 +53,6 @@ def load_book(cell_ids: Sequence[UUID]) -> Book:
     for cell_id, asset, balance in accounts.values_list("cell_id", "asset_id", "balance_base_units"):
         book.collateral.setdefault(cell_id, {})[asset] = from_base_units(balance, decimals[asset])
     return book
-
-
-def load_rows(cell_ids: Sequence[UUID], universe: "Universe") -> dict[UUID, tuple[list[int], list[float]]]:
-    """Open positions of many cells as rows of the matrices and quantities, in no particular order; one query.
-
-    PostgreSQL rounds NUMERIC to the nearest float, as Python does.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_ROWS, [list(universe.row_of_instrument), list(cell_ids)])
-        return {cell_id: (rows, quantities) for cell_id, rows, quantities in cursor.fetchall()}
-
-
-_ROWS = """
-    SELECT held.cell_id, array_agg(listed.number - 1), array_agg(held.quantity::float8)
-    FROM intermediary_position AS held JOIN unnest(%s::uuid[]) WITH ORDINALITY AS listed (id, number)
-        ON listed.id = held.instrument_id
-    WHERE held.cell_id = ANY(%s) AND held.quantity <> 0 GROUP BY held.cell_id"""
 
 
 @dataclass(frozen=True)

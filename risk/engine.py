@@ -22,11 +22,11 @@ from intermediary import assessment, calls, events, ledger, margining, onboardin
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Asset, Cell, Layer
-from intermediary.money import from_base_units, round_up
-from risk.book import Book, Universe, load_book, load_rows, load_universe
+from intermediary.money import from_base_units
+from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
-from risk.figures import Rows, breakdowns, compute_batch, layers_of, matrices_for
+from risk.figures import Rows, breakdowns, compute_batch, layers_of, load_rows, matrices_for
 from risk.figures import compute as compute
 from risk.figures import load_snapshot as load_snapshot
 from risk.figures import resources_of as resources_of
@@ -224,7 +224,7 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
         batch = compute_batch(members, positions, margin, matrices)
         # An exposure that is not known is refused when its cell is taken alone.
-        resources = [resources_of(layers.get(key, []), round_up(part.exposure[key] or Decimal(0))) for key in members]
+        resources = [resources_of(layers.get(key, []), part.exposure[key] or 0) for key in members]
         verdicts, amounts = judge(batch, layers_of(resources)), units_up(batch.total).tolist()
         made += [
             assessment.Requirement(

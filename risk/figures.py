@@ -17,6 +17,7 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
+from intermediary import books
 from intermediary.models import Layer
 from intermediary.money import requirement_from_float
 from risk.book import Book, Universe
@@ -32,7 +33,10 @@ from risk.models import Snapshot
 
 SETTLEMENT_DECIMALS = 6
 MOVES = ("-5%", "-10%", "-20%")  # of the forecast
-Rows = tuple[Sequence[int], Sequence[float]]  # rows of the matrices, units held
+NO_ROWS, NO_UNITS = np.empty(0, dtype=np.int64), np.empty(0)
+Floats = NDArray[np.float64]
+# Rows of the matrices, units held.
+Rows = tuple[Sequence[int] | NDArray[np.int64], Sequence[float] | Floats]
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def breakdowns(batch: RequirementBatch) -> list[dict[str, Any]]:
     ]
 
 
-def _cents(dollars: NDArray[np.float64]) -> list[float]:
+def _cents(dollars: Floats) -> list[float]:
     return [round(amount, 2) for amount in dollars.tolist()]
 
 
@@ -132,6 +136,32 @@ def compute_batch(
     return requirements(matrices, _sparse(cell_ids, positions), _sparse(cell_ids, margin))
 
 
+def load_rows(cell_ids: Sequence[UUID], universe: Universe) -> dict[UUID, Rows]:
+    """Open positions of many cells as rows of the matrices and quantities, in no particular order, from the books that
+    this process keeps."""
+    held = books.read(cell_ids)
+    row_of = np.array([-1 if row is None else row for row in books.listed(universe.row_of_instrument)], dtype=np.int64)
+    found: dict[UUID, Rows] = {}
+    for cell_id, book in held.items():
+        instruments, quantities = _arrays(cell_id, book)
+        found[cell_id] = row_of[instruments], quantities
+    return found
+
+
+_as_arrays: dict[UUID, tuple[object, NDArray[np.int64], Floats]] = {}  # by cell, of the quantities kept in front
+
+
+def _arrays(cell_id: UUID, book: books.HeldBook) -> tuple[NDArray[np.int64], Floats]:
+    """Numbers of the instruments and quantities, made once for a book. A quotient of ints is rounded to the nearest
+    float, as a decimal is."""
+    kept = _as_arrays.get(cell_id)
+    if kept is None or kept[0] is not book.quantities:
+        numbers = np.array(book.instruments, dtype=np.int64)
+        kept = book.quantities, numbers, np.array([units / books.ONE for units in book.quantities])
+        _as_arrays[cell_id] = kept
+    return kept[1], kept[2]
+
+
 def _rows(row_of: Mapping[Any, int], held: Mapping[Any, Decimal]) -> Rows:
     return [row_of[key] for key in held], [float(quantity) for quantity in held.values()]
 
@@ -141,8 +171,8 @@ def _sparse(cell_ids: Sequence[UUID], held: Mapping[UUID, Rows]) -> Positions:
     nothing: Rows = ([], [])
     rows = [held.get(cell, nothing) for cell in cell_ids]
     counts = np.array([len(indices) for indices, _ in rows], dtype=np.int64)
-    indices = np.array([index for indices, _ in rows for index in indices], dtype=np.int64)
-    quantity = np.array([units for _, quantities in rows for units in quantities], dtype=np.float64)
+    indices = np.concatenate([NO_ROWS, *(indices for indices, _ in rows)]).astype(np.int64)
+    quantity = np.concatenate([NO_UNITS, *(units for _, units in rows)])
     order = np.lexsort((indices, np.repeat(np.arange(counts.size), counts)))
     return Positions(
         indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),

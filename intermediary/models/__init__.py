@@ -27,7 +27,7 @@ from intermediary.models.margin import (
 from intermediary.models.outbox import ChainInstruction, ChainTarget, Delivery, Event
 from intermediary.models.party import Affiliation, Membership, Party, Wallet
 from intermediary.models.request import CommandRequest
-from intermediary.models.trading import Instrument, Lot, Mark, Position, Trade, Valuation
+from intermediary.models.trading import BookVersion, Instrument, Lot, Mark, Position, Trade, Valuation
 from intermediary.models.variation import VariationPayment
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Affiliation",
     "Asset",
     "AuditRecord",
+    "BookVersion",
     "CallEvent",
     "CallIncrement",
     "Cell",

@@ -111,6 +111,18 @@ class Position(Row):
         constraints = [models.UniqueConstraint(fields=["cell", "instrument"], name="position_once")]
 
 
+class BookVersion(models.Model):
+    """The present name of what a relationship holds, and of what variation margin has paid for it; written by the
+    database with every change of the cell's positions, and by nobody else (see intermediary.books)."""
+
+    cell = models.OneToOneField(Cell, models.PROTECT, primary_key=True, related_name="+")
+    held = models.UUIDField()
+    settled = models.UUIDField()
+
+    def __str__(self) -> str:
+        return f"{self.cell_id} {self.held}"
+
+
 class Valuation(Row):
     """One official valuation: the snapshot it came from and the mark of every instrument."""
 

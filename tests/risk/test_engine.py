@@ -17,7 +17,7 @@ import redis
 from django.db import connection, transaction
 from django.db.models import Model
 
-from intermediary import calls, clock, credit, defaults, ledger, ports, trading
+from intermediary import books, calls, clock, credit, defaults, ledger, ports, trading
 from intermediary.config.celery import app
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
@@ -273,6 +273,34 @@ def test_a_tick_does_not_depend_on_its_shards_or_on_being_repeated(clients: dict
     alone = undone(lambda: in_shards(0))
     assert undone(lambda: in_shards(0, 1, 2)) == alone
     assert undone(twice) == alone
+
+
+def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Client]) -> None:
+    """A book that changed between two ticks, a relationship in another shard, a worker that has just started."""
+    tick(market(10, "94900"))
+    marks = {"BTC-PERP": Decimal("94900"), "ETH-PERP": Decimal("4016")}
+    for code, contract, quantity in (
+        ("AMPLE", "BTC-PERP", "-7.5"),
+        ("IDLE", "ETH-PERP", "3"),
+        ("FLAT", "ETH-PERP", "1"),
+    ):
+        key = Instrument.objects.get(code=contract).id
+        trading.book_leg(
+            cell_id=clients[code].cell.id, instrument_id=key, quantity=Decimal(quantity), price=marks[contract]
+        )
+    opened = engine.open_tick(market(11, "94100"), 3)
+
+    def in_shards(of: int, *, restarted: bool) -> None:
+        TickShard.objects.filter(tick=opened).update(of=of)
+        for number in range(of):
+            if restarted:
+                books.forget()
+            engine.run_shard(opened.id, number)
+
+    kept = undone(partial(in_shards, 3, restarted=False))
+    assert undone(partial(in_shards, 2, restarted=False)) == kept
+    assert undone(partial(in_shards, 3, restarted=True)) == kept
+    assert undone(partial(one_by_one, opened)) == kept
 
 
 def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clients: dict[str, Client]) -> None:

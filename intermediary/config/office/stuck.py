@@ -2,6 +2,9 @@
 platform could handle. A call needs two people; an event is delivered again, since handlers repeat safely.
 """
 
+import re
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -9,17 +12,45 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
+from intermediary import approvals
 from intermediary.config.office.pages import show
-from intermediary.models import ChainInstruction, Delivery
+from intermediary.models import ChainInstruction, Delivery, Proposal
 from intermediary.portal.wishes import ask
-from settlement import decisions
+from settlement import decisions, holding
+from settlement.models import BatchMovement
+
+WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+CONTRACT = "Its contract refuses it"
+BATCH = "It is signed, and the chain goes on refusing its batch"
+APPROVER = "The approver refused to sign it"
 
 
 class CallForm(forms.Form):
-    """What to do with a call, and why."""
+    """What to do with a call, and why. What the books stand on already cannot be left to fail."""
 
-    act = forms.ChoiceField(choices=[(decisions.AGAIN, "Try it again"), (decisions.FAIL, "Let it fail")])
+    act = forms.ChoiceField(label="Proposal", choices=[(decisions.AGAIN, "Try it again")])
     reason = forms.CharField(min_length=8, max_length=1000)
+
+    def __init__(self, instruction: ChainInstruction, data: Any = None) -> None:
+        super().__init__(data, auto_id=f"{instruction.id}-%s", label_suffix="")
+        if instruction.kind not in decisions.NEVER_FAIL:
+            self.fields["act"].choices += [(decisions.FAIL, "Let it fail")]  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class StuckCall:
+    """One instruction that waits for two people: where it got stuck, what was said last, and what was proposed."""
+
+    instruction: ChainInstruction
+    where: str
+    said: str
+    form: CallForm
+    proposal: Proposal | None
+
+    @property
+    def holds_up_others(self) -> bool:
+        """Nothing else of this token's house settles before a signed batch has."""
+        return self.where == BATCH
 
 
 def count() -> int:
@@ -29,16 +60,16 @@ def count() -> int:
 
 def stuck(request: HttpRequest) -> HttpResponse:
     """The page."""
-    return _page(request, CallForm())
+    return _page(request)
 
 
 @require_POST
 def propose(request: HttpRequest, instruction_id: UUID) -> HttpResponse:
     """Ask for a proposal that a second officer decides on."""
     instruction = get_object_or_404(ChainInstruction.objects.select_related("cell"), id=instruction_id)
-    form = CallForm(request.POST)
+    form = CallForm(instruction, request.POST)
     if not form.is_valid():
-        return _page(request, form, status=422)
+        return _page(request, {instruction.id: form}, status=422)
     body = {"instruction_id": str(instruction.id), **form.cleaned_data}
     return redirect("admin:request", ask(request, "propose_chain_call", instruction.cell, body).id)
 
@@ -51,14 +82,40 @@ def again(request: HttpRequest, delivery_id: UUID) -> HttpResponse:
     return redirect("admin:request", ask(request, "deliver_again", delivery.event.cell, body).id)
 
 
-def _page(request: HttpRequest, form: CallForm, status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, filled_in: dict[UUID, CallForm] | None = None, status: int = 200) -> HttpResponse:
     lost = Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event__cell")
     return show(
         request,
         "stuck",
         "Stuck",
         status=status,
-        form=form,
-        calls=[(one, decisions.why(one)) for one in decisions.waiting()],
-        deliveries=lost.order_by("id"),
+        calls=_calls(filled_in or {}),
+        deliveries=[(one, _sentence(one.event.kind.replace("_", " "))) for one in lost.order_by("id")],
     )
+
+
+def _calls(filled_in: dict[UUID, CallForm]) -> list[StuckCall]:
+    waiting = decisions.waiting()
+    batched = BatchMovement.objects.filter(batch__in=holding.stuck_batches()).values_list("instruction_id", flat=True)
+    signed = set(batched)
+    open_proposals = Proposal.objects.filter(kind=Proposal.Kind.CHAIN_CALL, state=Proposal.State.PROPOSED)
+    proposed = {UUID(approvals.body_of(one)["instruction"]): one for one in open_proposals.select_related("maker")}
+    return [
+        StuckCall(
+            instruction=one,
+            where=CONTRACT if one.state == one.State.DRAFT else BATCH if one.id in signed else APPROVER,
+            said=_in_words(decisions.why(one)),
+            form=filled_in.get(one.id) or CallForm(one),
+            proposal=proposed.get(one.id),
+        )
+        for one in waiting
+    ]
+
+
+def _in_words(said: str) -> str:
+    """The name of a contract's error as words: `OverOutflowCap` is `Over outflow cap`; anything else as it was said."""
+    return _sentence(WORD_BEGINS.sub(" ", said).lower()) if said.isalpha() else said
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]

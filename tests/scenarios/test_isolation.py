@@ -19,7 +19,7 @@ from tests.scenarios.twin_world import ANSWERS, ASIDE, CALM, DEFAULTS, GAINS, LE
 
 TABLES = (  # what the comparison is worth: each of these has rows of every relationship
     "Account", "Posting", "MarginState", "MarginPoint", "Position", "Lot", "Layer", "TermsVersion", "ChainInstruction",
-    "ChainTarget", "VariationPayment", "UncoveredRisk", "LayerRisk", "SlicePart", "SliceMark", "Delivery",
+    "ChainTarget", "VariationPayment", "UncoveredRisk", "LayerRisk", "SlicePart", "SliceMark",
 )  # fmt: skip
 FURTHER = MILLION // 4
 QUANTITIES = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
@@ -38,7 +38,7 @@ def test_i1_no_row_of_a_relationship_depends_on_the_fate_of_another() -> None:
     assert defaults.notes_written == (tail + MILLION, MILLION)
     assert sum("MarginCall: " in row for row in calm.rows[LEAN]) > 0, "another one is called at the same time"
     for code, rows in calm.rows.items():
-        assert all(any(f".{table}: " in row for row in rows) for table in TABLES)
+        assert [table for table in TABLES if not any(f".{table}: " in row for row in rows)] == []
         assert answers.rows[code] == rows
         assert defaults.rows[code] == rows
 

@@ -5,7 +5,7 @@ until the chain is final, then arrive; a movement that the chain refused goes ba
 numbers are given out under the target's row lock, so each target sees 1, 2, 3 without gap, whatever crashes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,9 @@ from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry, Posting
 from intermediary.models.bulk import insert_all
 
-State = ChainInstruction.State
+Kind, State = ChainInstruction.Kind, ChainInstruction.State
+# Paid and required every few minutes: final, it concerns the ledger and the pages, and no other part acts on it.
+EVERYDAY = frozenset({Kind.REQUIRE, Kind.CREDIT, Kind.DEBIT})
 
 
 def target_of(cell_id: UUID, kind: ChainTarget.Kind, asset: str) -> ChainTarget:
@@ -135,20 +137,34 @@ def mark_final(instruction_id: UUID, *, transaction_hash: str, moved_base_units:
     `moved_base_units` is what the chain really moved where that may differ from what was instructed; the difference
     stays at, or comes from, the source.
     """
-    instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
-    if instruction.state == State.FINAL:
-        return
-    moved = instruction.amount_base_units if moved_base_units is None else moved_base_units
-    _arrive(instruction, "destination", moved)
-    instruction.state, instruction.transaction_hash = State.FINAL, transaction_hash
-    instruction.final_at = clock.now()
-    instruction.save(update_fields=["state", "transaction_hash", "final_at"])
-    events.emit(
-        events.INSTRUCTION_FINAL,
-        cell_id=instruction.cell_id,
-        instruction_id=str(instruction.id),
-        instruction_kind=instruction.kind,
-    )
+    moved = {} if moved_base_units is None else {instruction_id: moved_base_units}
+    mark_all_final({instruction_id: transaction_hash}, moved)
+
+
+def mark_all_final(hashes: Mapping[UUID, str], moved_base_units: Mapping[UUID, int] | None = None) -> None:
+    """`mark_final` for many instructions, each with the hash of its transaction: all or, when one is refused, none."""
+    asked = ChainInstruction.objects.select_for_update().select_related("target").filter(id__in=hashes)
+    new = list(asked.exclude(state=State.FINAL).order_by("recorded_at", "seq", "id"))
+    moved = moved_base_units or {}
+    arrivals = [_arrival(made, "destination", moved.get(made.id, made.amount_base_units)) for made in new]
+    ledger.post_all([arrival for arrival in arrivals if arrival is not None])
+    by_hash: dict[str, list[UUID]] = {}
+    for made in new:
+        by_hash.setdefault(hashes[made.id], []).append(made.id)
+    for transaction_hash, ids in by_hash.items():
+        ChainInstruction.objects.filter(id__in=ids).update(
+            state=State.FINAL, transaction_hash=transaction_hash, final_at=clock.now()
+        )
+    for cell_id in {made.cell_id for made in new if made.kind in EVERYDAY}:
+        events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
+    for made in new:
+        if made.kind not in EVERYDAY:
+            events.emit(
+                events.INSTRUCTION_FINAL,
+                cell_id=made.cell_id,
+                instruction_id=str(made.id),
+                instruction_kind=made.kind,
+            )
 
 
 def mark_failed(instruction_id: UUID, *, failure: str) -> None:
@@ -156,7 +172,9 @@ def mark_failed(instruction_id: UUID, *, failure: str) -> None:
     instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
     if instruction.state == State.FAILED:
         return
-    _arrive(instruction, "source", instruction.amount_base_units)
+    back = _arrival(instruction, "source", instruction.amount_base_units)
+    if back is not None:
+        ledger.post_all([back])
     instruction.state, instruction.failure = State.FAILED, failure
     instruction.save(update_fields=["state", "failure"])
     events.emit(
@@ -190,19 +208,20 @@ def _arrival_id(instruction: ChainInstruction) -> UUID:
     return derive("arrival", instruction.id)
 
 
-def _arrive(instruction: ChainInstruction, side: str, amount_base_units: int) -> None:
+def _arrival(instruction: ChainInstruction, side: str, amount_base_units: int) -> ledger.Draft | None:
+    """The entry by which its tokens reach one side; None where it moves none."""
     if instruction.entry_id is None:
-        return
+        return None
     asset, account = instruction.target.asset_id, AccountKind(instruction.arguments[side])
     left = instruction.amount_base_units - amount_base_units
-    ledger.post(
+    return ledger.Draft(
         entry_id=_arrival_id(instruction),
         cell_id=instruction.cell_id,
         kind=f"{instruction.kind.lower()}_settled",
         memo=f"arrived in {account.label.lower()}",
-        lines=[
+        lines=(
             Line(AccountKind.IN_TRANSIT, asset, -instruction.amount_base_units),
             Line(account, asset, amount_base_units),
             Line(AccountKind(instruction.arguments["source"]), asset, left),
-        ],
+        ),
     )

@@ -1,8 +1,9 @@
 """What a final block means for the ledger, once.
 
-Events of one cell are booked in one transaction under that cell's lock, so a cell whose event cannot be booked holds
-up nobody else, whatever is wrong with it: the log keeps its reason, shows as a break, and is tried again at the next
-final block. Every handler is harmless when repeated, since entries are named by what caused them.
+Movements of batches are booked many cells at once (`settlement.arrivals`). All else of one cell is booked in one
+transaction under that cell's lock, so a cell whose event cannot be booked holds up nobody else, whatever is wrong with
+it: the log keeps its reason, shows as a break, and is tried again at the next final block. Every handler is harmless
+when repeated, since entries are named by what caused them.
 """
 
 import logging
@@ -20,7 +21,7 @@ from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.receipts import receipt_entry_id
-from settlement import holding
+from settlement import arrivals, holding
 from settlement.bindings import decode_event, error_name
 from settlement.escrows import book_issue, book_maturity, book_payment
 from settlement.models import (
@@ -77,8 +78,12 @@ def _close_seen(block: ChainBlock) -> None:
 
 
 def _apply_all(logs: Iterable[ChainLog]) -> None:
-    ordered = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.recorded_at, row.log_index))
-    for cell_id, group in groupby(ordered, key=lambda row: row.cell_id):
+    left = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.recorded_at, row.log_index))
+    try:
+        left = arrivals.book_together(left)
+    except Exception:  # one of them is odd: each is looked at by itself, and what is booked already stays so
+        log.exception("movements are not booked together")
+    for cell_id, group in groupby(left, key=lambda row: row.cell_id):
         with transaction.atomic():
             if cell_id is not None:
                 ledger.lock_cells([cell_id])

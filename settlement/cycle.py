@@ -17,16 +17,25 @@ from settlement.signer import signer_for
 from settlement.transactor import Mine
 
 State = ChainInstruction.State
+OPEN_STATES = (State.DRAFT, State.BATCHED, State.INCLUDED)
 POLL_SECONDS = 0.2  # where another process mines a block a second
+BLOCKS_A_ROUND = 3  # the demonstration chain calls a block final two blocks later: what a round sends is final with it
 
 
 def unfinished() -> int:
     """Instructions neither final nor failed, and final events not yet booked. A call that the chain will only take
     later (a cure or challenge period runs), or that waits for people, does not count: nothing can be done now."""
     waiting = HeldCall.objects.filter(instruction__state=State.DRAFT).values("instruction")
-    open_states = [State.DRAFT, State.BATCHED, State.INCLUDED]
-    instructions = ChainInstruction.objects.filter(state__in=open_states).exclude(id__in=waiting)
+    instructions = ChainInstruction.objects.filter(state__in=OPEN_STATES).exclude(id__in=waiting)
     return instructions.count() + ChainLog.objects.filter(block__canonical=True, applied=False).count()
+
+
+def _nothing_to_do(chain: Chain) -> bool:
+    """Whether the ledger waits for nothing, not even for time, and the chain holds nothing that was not booked."""
+    read = watcher.tip()
+    if read is None or read.number != chain.head() or demo_chain.has_work(chain):
+        return False
+    return not (ChainInstruction.objects.filter(state__in=OPEN_STATES).exists() or unfinished())
 
 
 def settle_all(
@@ -36,12 +45,19 @@ def settle_all(
     chain: Chain | None = None,
     after_block: Callable[[], object] = lambda: None,
 ) -> int:
-    """Run rounds until nothing is unfinished and everything sent before the call is final; how many it took.
+    """Run rounds until nothing is unfinished and everything sent before the call is final; how many it took. Where
+    there is nothing to do, one block lets books and chain be compared once more.
 
-    Refuses `not_settled` after `max_rounds`. Each round mines one block by `mine`, or waits for the miner's, and calls
-    `after_block` when what is newly final has been booked and reconciled.
+    Refuses `not_settled` after `max_rounds`. Each round mines by `mine` the block that takes what was sent and the
+    empty ones that make it final, or waits for the miner's, and calls `after_block` when what is newly final has been
+    booked and reconciled.
     """
     chain = chain or default_chain()
+    if mine is not None and _nothing_to_do(chain):
+        mine(chain)
+        watcher.step(chain)
+        after_block()
+        return 1
     signers = {role: signer_for(role) for role in ("poster", "operator")}
     chain_id, due = int(chain.call("eth_chainId"), 16), chain.head() + 1
     HeldCall.objects.filter(given_up=False, instruction__state=State.DRAFT).update(next_try_at=Now())
@@ -52,7 +68,8 @@ def settle_all(
         if mine is None:
             time.sleep(POLL_SECONDS)
         else:
-            mine(chain)
+            for _ in range(BLOCKS_A_ROUND):
+                mine(chain)
         progress = watcher.step(chain)
         after_block()
         if progress.finalized >= due and not unfinished():

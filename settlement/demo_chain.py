@@ -25,26 +25,28 @@ class Miner:
 
     def step(self) -> bool:
         """Mine a block if there is a reason to. Whether there was."""
-        if not (self._has_work() or self._is_behind_the_clock()):
+        if not (has_work(self.chain) or self._is_behind_the_clock()):
             return False
         mine(self.chain)
         self._mined_at = time.monotonic()
         return True
-
-    def _has_work(self) -> bool:
-        if int(self.chain.call("txpool_status")["pending"], 16):
-            return True
-        latest, final = (self.chain.block(tag) for tag in ("latest", "finalized"))
-        assert latest is not None, "every chain has a latest block"
-        first = int(final["number"], 16) + 1 if final else 0
-        open_blocks = [self.chain.block(number) for number in range(first, int(latest["number"], 16) + 1)]
-        return any(block["transactions"] for block in open_blocks if block)
 
     def _is_behind_the_clock(self) -> bool:
         if time.monotonic() - self._mined_at < QUIET_BLOCK_SECONDS:
             return False
         latest = self.chain.block("latest")
         return latest is not None and clock.now().timestamp() > int(latest["timestamp"], 16) + 1
+
+
+def has_work(chain: Chain) -> bool:
+    """Whether a transaction waits for its block, or for its block to be final."""
+    if int(chain.call("txpool_status")["pending"], 16):
+        return True
+    latest, final = (chain.block(tag) for tag in ("latest", "finalized"))
+    assert latest is not None, "every chain has a latest block"
+    first = int(final["number"], 16) + 1 if final else 0
+    open_blocks = [chain.block(number) for number in range(first, int(latest["number"], 16) + 1)]
+    return any(block["transactions"] for block in open_blocks if block)
 
 
 def mine(chain: Chain) -> None:

@@ -18,6 +18,7 @@ from intermediary import collateral, ledger
 from intermediary.allocation import RETENTION_ACCOUNT, split
 from intermediary.config import replay
 from intermediary.models import (
+    Account,
     AccountKind,
     Asset,
     Cell,
@@ -63,9 +64,11 @@ def isolation_i4_one_unit_of_capital_stands_in_one_place() -> None:
     all relationships together was there to be set aside: the float is what remains, never below zero."""
     asset = ledger.settlement_asset().code
     coming = _on_their_way(asset)
+    accounts = Account.objects.filter(asset_id=asset, kind__in=RETENTION_ACCOUNT.values())
+    held = {(account.cell_id, account.kind): account.balance_base_units for account in accounts}
     for layer in Layer.objects.filter(funded=True, kind__in=list(RETENTION_ACCOUNT)):
         account = RETENTION_ACCOUNT[Layer.Kind(layer.kind)]
-        stands = ledger.balance(layer.cell_id, account, asset) + coming[layer.cell_id, account.value]
+        stands = held.get((layer.cell_id, account.value), 0) + coming[layer.cell_id, account.value]
         assert stands == layer.size_base_units - layer.loss_base_units, (
             f"{layer.kind} of {layer.cell_id} holds {stands}"
         )

@@ -1,6 +1,7 @@
 """Runs the checks of the project: `make test` (all), `make lint` (what needs no server), `make deep` (more of each).
 
-Every check runs even when an earlier one failed. The last line counts them all, each lint or contract check as
+Every check runs even when an earlier one failed. Those of the contracts run beside the others and are told of at the
+end. The last line counts them all, each lint or contract check as
 one and each test as one: "431 passed, 0 failed". The exit status is 0 only if nothing failed.
 """
 
@@ -8,14 +9,16 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from intermediary.config.supervisor.progress import CHECKOUT, StepFailed, run_step, say
+from intermediary.config.supervisor.progress import CHECKOUT, StepFailed, Ticker, run_step, say
 from scripts.install import CONTRACTS, VAR, find_chromium, node_binary
 
 PYTHON = sys.executable
-LOG = VAR / "log" / "checks.log"
+LOGS = VAR / "log"
 REPORT = VAR / "pytest.xml"
 # A worker a core, each with its own servers (300 MB); the idle one takes over from the back of the other's list.
 SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
@@ -55,16 +58,32 @@ def contract_checks(profile: str) -> list[Check]:
     ]
 
 
-def run_checks(checks: list[Check]) -> tuple[int, int]:
-    """How many passed and failed; the story of a failure is printed where it happens."""
+def run_checks(checks: list[Check], log: Path, tell: Callable[[str], object] = say) -> tuple[int, int]:
+    """How many passed and failed; the story of a failure is told where it happens."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
     passed = 0
     for check in checks:
         try:
-            run_step(check.title, check.command, directory=check.directory, environment=check.environment, log=LOG)
+            run_step(
+                check.title,
+                check.command,
+                directory=check.directory,
+                environment=check.environment,
+                log=log,
+                tell=tell,
+            )
             passed += 1
         except StepFailed:
             continue
     return passed, len(checks) - passed
+
+
+PROFILES = {"test": "default", "deep": "deep"}  # of forge
+SUITES: dict[str, tuple[str, dict[str, str]]] = {  # marks and environment
+    "test": ("not deep", {}),
+    "deep": ("deep or not deep", {"HYPOTHESIS_PROFILE": "deep", "BULKHEAD_DEEP": "1"}),
+}
 
 
 def run_pytest(marks: str, environment: dict[str, str]) -> tuple[int, int]:
@@ -94,17 +113,21 @@ def run_pytest(marks: str, environment: dict[str, str]) -> tuple[int, int]:
 
 def main() -> int:
     what = sys.argv[1] if len(sys.argv) > 1 else "test"
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    LOG.unlink(missing_ok=True)
-    results = []
-    if what in ("test", "lint"):
-        results.append(run_checks(LINT))
-    if what == "test":
-        results.append(run_checks(contract_checks("default")))
-        results.append(run_pytest("not deep", {}))
-    if what == "deep":
-        results.append(run_checks(contract_checks("deep")))
-        results.append(run_pytest("deep or not deep", {"HYPOTHESIS_PROFILE": "deep", "BULKHEAD_DEEP": "1"}))
+    if what == "lint":
+        return _end([run_checks(LINT, LOGS / "checks.log")])
+    later: list[str] = []  # what is told when nothing else speaks any more
+    with ThreadPoolExecutor(1) as aside:
+        contracts = aside.submit(run_checks, contract_checks(PROFILES[what]), LOGS / "contracts.log", later.append)
+        results = [run_checks(LINT, LOGS / "checks.log"), run_pytest(*SUITES[what])]
+        if not contracts.done():
+            with Ticker("Contracts"):
+                contracts.result()
+    for line in later:
+        say(line)
+    return _end([*results, contracts.result()])
+
+
+def _end(results: list[tuple[int, int]]) -> int:
     passed, failed = (sum(column) for column in zip(*results, strict=True))
     say(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,19 +73,21 @@ def say(text: str) -> None:
 class Ticker:
     """Says every so often that a step is still at work; on a terminal the line is rewritten."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, title: str, *, silent: bool = False) -> None:
+        self.title, self._silent = title, silent
         self._started = time.monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> "Ticker":
-        self._thread.start()
+        if not self._silent:
+            self._thread.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._done.set()
-        self._thread.join()
+        if not self._silent:
+            self._thread.join()
 
     @property
     def seconds(self) -> float:
@@ -113,24 +115,29 @@ def run_step(
     must_succeed: bool = True,
     show_output: bool = False,
     reasons_only: bool = False,
+    tell: Callable[[str], object] = say,
 ) -> bool:
     """Run one command under a title; True when it succeeded. Raises StepFailed otherwise, if it must succeed or the
     disk is full, which no other way of doing it can help.
 
     `environment` is added to this process's own; with `show_output` the command's lines are shown as they come;
-    with `reasons_only` a failure is told without stack frames, for people who did not write the code.
+    with `reasons_only` a failure is told without stack frames, for people who did not write the code. With another
+    `tell` than the console, for a step that runs beside others, the result is all that is said.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab", buffering=0) as output, Ticker(title) as ticker:  # in order with what the command writes
+    with (
+        log.open("ab", buffering=0) as output,
+        Ticker(title, silent=tell is not say) as ticker,
+    ):  # in order with what the command writes
         begin = output.tell()
         with contextlib.suppress(OSError):  # a full disk: the command itself will say it better
             output.write(f"\n== {title}: {' '.join(map(str, command))}\n".encode())
         status = _run(command, directory, {**os.environ, **(environment or {})}, output, show=show_output)
     if status == 0:
-        say(f"  ✓ {title} ({ticker.seconds:.1f} s)")
+        tell(f"  ✓ {title} ({ticker.seconds:.1f} s)")
         return True
     if must_succeed or full_place(log.parent, told=_written(log, begin)):
-        tell_failure(title, log, begin, reasons_only=reasons_only)
+        tell_failure(title, log, begin, reasons_only=reasons_only, tell=tell)
         raise StepFailed(title)
     return False
 
@@ -165,15 +172,17 @@ def _run(
         return 127
 
 
-def tell_failure(title: str, log: Path, begin: int = 0, *, reasons_only: bool = False) -> None:
+def tell_failure(
+    title: str, log: Path, begin: int = 0, *, reasons_only: bool = False, tell: Callable[[str], object] = say
+) -> None:
     """Print the end of what was written to `log` since byte `begin`, and what a person can do about it."""
     lines = _written(log, begin)
     if place := full_place(log.parent, told=lines):
-        say(f"  ✗ {title} failed: {full_disk_story(place)}")
+        tell(f"  ✗ {title} failed: {full_disk_story(place)}")
         return
-    say(f"  ✗ {title} failed. The end of {log}:")
+    tell(f"  ✗ {title} failed. The end of {log}:")
     for line in telling_lines(lines) if reasons_only else lines[-FAILURE_LINES:]:
-        say(f"      {line}")
+        tell(f"      {line}")
 
 
 def _written(log: Path, begin: int) -> list[str]:

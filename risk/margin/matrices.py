@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from risk.margin.addons import LiquidityModel
 from risk.margin.instruments import Instrument
+from risk.margin.kernels import slices
 from risk.margin.revaluation import InstrumentTable, profit_matrix, resolve
 from risk.margin.ruleset import Ruleset
 from risk.margin.scenarios import ScenarioSet
@@ -26,8 +27,8 @@ Singles = NDArray[np.float32]
 class RiskMatrices:
     """Profit matrices (I instruments by shocks), USD per unit held, and the market data of the add-ons.
 
-    `profit` scenarios, `profit_single` the same in float32 for the bulk; `jump` grid; `stress` the ruleset's list;
-    `forecast` -5/-10/-20%. `adv_usd` and `daily_vol` (U,) in the order of the table's coins.
+    `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `jump` grid; `stress` the
+    ruleset's list; `forecast` -5/-10/-20%. `adv_usd` and `daily_vol` (U,) in the order of the table's coins.
     """
 
     snapshot_id: str
@@ -37,6 +38,7 @@ class RiskMatrices:
     stress_shocks: ShockSet
     profit: Floats
     profit_single: Singles
+    profit_slices: Singles
     jump: Floats
     stress: Floats
     forecast: Floats
@@ -48,11 +50,15 @@ class RiskMatrices:
     def build(
         cls, snapshot: MarketSnapshot, ruleset: Ruleset, scenarios: ScenarioSet, instruments: Sequence[Instrument]
     ) -> "RiskMatrices":
-        """Price everything. Raises ValueError when the scenarios and the snapshot know different coins."""
+        """Price everything. Raises ValueError when the scenarios and the snapshot know different coins, or when a price
+        under a scenario is no number: the compiled kernels do not look."""
         table = resolve(instruments, snapshot)
         coins = table.coins
         stressed = stress_shocks(snapshot, ruleset.stress)
         profit = profit_matrix(table, scenarios.shocks)
+        if not np.isfinite(profit).all():
+            names = [item.id for item, row in zip(instruments, profit, strict=True) if not np.isfinite(row).all()]
+            raise ValueError(f"no price under every scenario: {', '.join(names)}")
         return cls(
             snapshot_id=snapshot.id,
             ruleset=ruleset,
@@ -61,6 +67,7 @@ class RiskMatrices:
             stress_shocks=stressed,
             profit=profit,
             profit_single=profit.astype(np.float32),
+            profit_slices=slices(profit),
             jump=profit_matrix(table, jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves)),
             stress=profit_matrix(table, stressed),
             forecast=profit_matrix(table, forecast_shocks(coins)),

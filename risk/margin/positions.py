@@ -64,13 +64,21 @@ class Positions:
         return np.repeat(np.arange(self.accounts), np.diff(self.indptr))
 
     def slice(self, start: int, stop: int) -> Self:
-        """Accounts start..stop-1."""
+        """Accounts start..stop-1, or as many of them as there are."""
+        stop = min(stop, self.accounts)
         first, last = self.indptr[start], self.indptr[stop]
         return type(self)(
             indptr=self.indptr[start : stop + 1] - first,
             indices=self.indices[first:last],
             quantity=self.quantity[first:last],
         )
+
+    def take(self, accounts: Integers) -> Self:
+        """These accounts, in this order."""
+        counts = np.diff(self.indptr)[accounts]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        chosen = np.repeat(self.indptr[accounts] - indptr[:-1], counts) + np.arange(indptr[-1])
+        return type(self)(indptr=indptr, indices=self.indices[chosen], quantity=self.quantity[chosen])
 
     def weighted(self, per_unit: Floats) -> Floats:
         """(A,) sum of quantity times `per_unit` (I,) of the instrument."""

@@ -8,7 +8,7 @@ further, and the scenario losses themselves. Losses are positive USD floats; mon
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,14 @@ from numpy.typing import NDArray
 from intermediary.money import amount_from_float, requirement_from_float
 from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import DOLLAR, ScenarioOutcome
-from risk.margin.kernels import grouped_losses, sparse_losses
+from risk.margin.kernels import grouped_losses
 from risk.margin.matrices import RiskMatrices
+from risk.margin.measures import losses_in_double, shortfall, tail_measures
 from risk.margin.positions import Positions
-from risk.margin.tails import fit_pareto, tail_count, worst_losses
 
 __all__ = ["Positions", "RequirementBatch", "RequirementLine", "RiskMatrices", "requirements"]
 
 Floats = NDArray[np.float64]
-
-BLOCK_ACCOUNTS = 500  # losses of a block, 4 MB in float32, stay in cache between the product and the partition
-HEDGED_SHARE = 1e-3  # below this share of gross notional float32 cancellation would show in the requirement
 
 
 class RequirementLine(NamedTuple):
@@ -86,7 +83,7 @@ class RequirementBatch:
     def scenario_losses(self, account: int) -> Floats:
         """(S,) losses of positions and collateral together, the severity of the loss model."""
         row = self.held.slice(account, account + 1)
-        losses: Floats = _losses(row, self.matrices.profit)[0]
+        losses: Floats = losses_in_double(row, self.matrices.profit)[0]
         return losses
 
     def outcomes(self, account: int, decimals: int = 6) -> tuple[ScenarioOutcome, ...]:
@@ -143,13 +140,15 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
         collateral.check(len(matrices.table.instruments))
     held = positions.with_held(collateral)
     gross = _gross(positions, matrices)
-    es_99, evt, es_995_alone = _tails(positions, matrices, gross)
-    es_995 = es_995_alone if collateral is None else _tails(held, matrices, gross)[2]
+    alone = tail_measures(positions, matrices, gross)
+    es_99, evt, es_995 = alone.es_99, alone.evt_var_997, alone.es_995
+    if collateral is not None:
+        es_995 = shortfall(held, matrices, gross, matrices.ruleset.admission_quantile)
     base = np.maximum(es_99, evt)
     delta = _net_delta(positions, matrices)
     liquidity = matrices.liquidity.charge(delta, matrices.adv_usd, matrices.daily_vol).sum(axis=1)
     jump = _jump(positions, matrices)
-    stress_loss = _losses(positions, matrices.stress)
+    stress_loss = losses_in_double(positions, matrices.stress)
     stress_cost = _stress_cost(delta, matrices)
     value = np.zeros(positions.accounts) if collateral is None else collateral.weighted(_values(matrices))
     total = ((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + liquidity
@@ -170,43 +169,8 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
         stress_cost=stress_cost,
         stress_collateral=_stress_collateral(collateral, value, matrices),
         worst_stress=np.argmax(stress_loss + stress_cost, axis=1),
-        forecast_loss=_losses(positions, matrices.forecast),
+        forecast_loss=losses_in_double(positions, matrices.forecast),
     )
-
-
-def _tails(positions: Positions, matrices: RiskMatrices, gross: Floats) -> tuple[Floats, Floats, Floats]:
-    """(A,) ES 99%, Pareto VaR 99.7% and ES 99.5%, none below zero: float32 blocks, then float64 for hedged books."""
-    results = np.zeros((3, positions.accounts))
-    for start in range(0, positions.accounts, BLOCK_ACCOUNTS):
-        stop = min(start + BLOCK_ACCOUNTS, positions.accounts)
-        block = positions.slice(start, stop)
-        losses = np.empty((stop - start, matrices.profit.shape[1]), dtype=np.float32)
-        sparse_losses(losses, block.indptr, block.indices, block.quantity, matrices.profit_single)
-        results[:, start:stop] = _measure(losses, matrices)
-    for account in np.flatnonzero((results[0] < HEDGED_SHARE * gross) & (gross > 0.0)).tolist():
-        results[:, account] = _measure(_losses(positions.slice(account, account + 1), matrices.profit), matrices)[:, 0]
-    return results[0], results[1], results[2]
-
-
-def _measure(losses: NDArray[np.floating[Any]], matrices: RiskMatrices) -> Floats:
-    rules = matrices.ruleset
-    size = losses.shape[1]
-    worst = worst_losses(losses, rules.evt_exceedances + 1)
-    tail = fit_pareto(worst, size, rules.evt_shape_max)
-    rows = [
-        worst[:, -tail_count(size, rules.es_quantile) :].mean(axis=1),
-        tail.value_at_risk(rules.evt_quantile),
-        worst[:, -tail_count(size, rules.admission_quantile) :].mean(axis=1),
-    ]
-    measures: Floats = np.maximum(np.stack(rows), 0.0)
-    return measures
-
-
-def _losses(positions: Positions, profit: Floats) -> Floats:
-    """(A, shocks) losses in float64."""
-    losses = np.empty((positions.accounts, profit.shape[1]))
-    sparse_losses(losses, positions.indptr, positions.indices, positions.quantity, profit)
-    return losses
 
 
 def _gross(positions: Positions, matrices: RiskMatrices) -> Floats:
@@ -257,7 +221,7 @@ def _stress_collateral(collateral: Positions | None, value: Floats, matrices: Ri
     count = len(matrices.ruleset.stress)
     if collateral is None:
         return np.zeros((value.size, count))
-    stressed = value[:, None] - _losses(collateral, matrices.stress)
+    stressed = value[:, None] - losses_in_double(collateral, matrices.stress)
     slip = np.array([item.slippage_bps / 10_000.0 for item in matrices.ruleset.stress])
     coins = np.array([item.kind != "cash" for item in matrices.table.instruments])
     units = np.where(coins, _values(matrices), 0.0)[:, None] + np.where(coins[:, None], matrices.stress, 0.0)

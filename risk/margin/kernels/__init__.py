@@ -9,5 +9,17 @@ tests hold the two together. A kernel and what it calls stand in one file, becau
 from risk.margin.kernels.compiling import compiled
 from risk.margin.kernels.options import black76, option_values
 from risk.margin.kernels.products import grouped_losses, sparse_losses
+from risk.margin.kernels.worst import LANES, room, slices, worst_of_books, worst_of_losses
 
-__all__ = ["black76", "compiled", "grouped_losses", "option_values", "sparse_losses"]
+__all__ = [
+    "LANES",
+    "black76",
+    "compiled",
+    "grouped_losses",
+    "option_values",
+    "room",
+    "slices",
+    "sparse_losses",
+    "worst_of_books",
+    "worst_of_losses",
+]

@@ -12,7 +12,6 @@ Data lives in a temporary directory without fsync and goes with the session, eve
 import contextlib
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,14 +24,12 @@ from django.db import connections
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
+from intermediary.config import schema
 from intermediary.config.services import Services, services
 from intermediary.config.settings import DATABASE_ROLES, database_from_url
 from intermediary.config.supervisor import database_roles
 from intermediary.config.supervisor.anvil import rpc
-from intermediary.config.supervisor.postgres import client_binary
-from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.config.supervisor.state import StateDirectory
-from intermediary.config.supervisor.world import schema_hash
 
 TEMPLATE = "bulkhead_template"
 
@@ -105,24 +102,14 @@ def chain_url(anvil_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Services, django_db_blocker: DjangoDbBlocker) -> str:
-    """The name of a database that the owner migrated; nobody connects to it, so that it can be copied.
-
-    Django needs ten seconds to migrate; what the same migrations made before is restored from a dump in one.
-    """
+    """The name of a database with today's schema; nobody connects to it, so that it can be copied."""
     database_roles.create_database(postgres.postgres_admin_url, TEMPLATE)
-    admin_url = postgres.admin_url_of(TEMPLATE)
-    dump = CHECKOUT / "var" / f"test-schema-{schema_hash()[:16]}.sql"
-    if dump.exists():
-        _client("psql", "-q", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-f", dump, admin_url)
-        return TEMPLATE
-    with django_db_blocker.unblock(), _connected_as("owner", _addresses(postgres, TEMPLATE)):
-        call_command("migrate", verbosity=0, interactive=False)
-    dump.parent.mkdir(exist_ok=True)
-    for older in dump.parent.glob("test-schema-*.sql"):
-        older.unlink(missing_ok=True)
-    scratch = dump.with_suffix(f".{os.getpid()}")
-    _client("pg_dump", "-f", scratch, admin_url)
-    scratch.replace(dump)
+
+    def migrate() -> None:
+        with django_db_blocker.unblock(), _connected_as("owner", _addresses(postgres, TEMPLATE)):
+            call_command("migrate", verbosity=0, interactive=False)
+
+    schema.make_current(postgres, TEMPLATE, migrate)
     return TEMPLATE
 
 
@@ -173,11 +160,6 @@ def market_history_dir() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return directory
-
-
-def _client(program: str, *arguments: str | Path) -> None:
-    result = subprocess.run([client_binary(program), *arguments], capture_output=True, text=True)
-    assert result.returncode == 0, f"{program}: {result.stderr}"
 
 
 def _addresses(running: Services, name: str) -> TestDatabase:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 from intermediary import clock
+from intermediary.config import schema
 from intermediary.config.services import Services, services
 from intermediary.config.settings import DATABASE_ROLES, database_from_url
 from intermediary.config.supervisor import database_roles
@@ -56,7 +58,7 @@ def migrated_database(running: Services, name: str, *, clock_from: datetime | No
     database_roles.create_database(running.postgres_admin_url, name)
     urls = database_roles.urls(running.state, running.postgres_admin_url, name)
     with connected(urls, OWNER):
-        call_command("migrate", verbosity=0, interactive=False)
+        schema.make_current(running, name, partial(call_command, "migrate", verbosity=0, interactive=False))
         if clock_from is not None:
             with transaction.atomic(durable=True):
                 clock.start_replay(clock_from)

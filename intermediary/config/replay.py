@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from intermediary import calls, clock, events, trading
 from intermediary.config import clockwork, deliveries, requests
@@ -90,7 +90,10 @@ def deliver_all() -> None:
 def footprint() -> tuple[int, ...]:
     """How much has been written: unchanged after a round of work means that there is nothing left to do."""
     tables = (AuditRecord, JournalEntry, ChainInstruction, Event, CallEvent, DefaultEvent, HouseReceipt)
-    return tuple(table.objects.count() for table in tables)
+    counts = ", ".join(f"(SELECT count(*) FROM {table._meta.db_table})" for table in tables)  # noqa: S608 - our tables
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {counts}")
+        return tuple(cursor.fetchone())
 
 
 def work_through(settle: Callable[[], object], act: Callable[[], object], cast: Cast = DEMO) -> None:

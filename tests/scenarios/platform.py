@@ -26,7 +26,7 @@ def tick_by_workers(snapshot_id: str) -> None:
     deadline = time.monotonic() + TICK_SECONDS_MAX
     while not Tick.objects.filter(snapshot_id=snapshot_id, done_at__isnull=False).exists():
         assert time.monotonic() < deadline, f"no worker finished the tick of snapshot {snapshot_id}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -39,11 +39,12 @@ def step(chain: Chain, cast: Cast, mine: Mine | None) -> None:
     """Everything the wallets want to do now."""
     now = clock.now()
     sent: list[Sent] = []
-    for client in cast.clients:
-        waiting = MarginCall.objects.filter(cell__code=client.code, state__in=MarginCall.OPEN_STATES)
-        for call in waiting.filter(direction=MarginCall.Direction.DELIVERY):
-            if now >= call.at + timedelta(minutes=client.answers_after_minutes):
-                sent += _answer(chain, cast, client, call.id, mine)
+    clients = {client.code: client for client in cast.clients}
+    waiting = MarginCall.objects.filter(cell__code__in=clients, state__in=MarginCall.OPEN_STATES)
+    for call in waiting.filter(direction=MarginCall.Direction.DELIVERY).select_related("cell"):
+        client = clients[call.cell.code]
+        if now >= call.at + timedelta(minutes=client.answers_after_minutes):
+            sent += _answer(chain, cast, client, call.id, mine)
     for one in sent:
         one.wait()
     _pay_for_sold_margin(chain, mine)

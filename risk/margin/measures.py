@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from risk.margin.kernels import LANES, room, sparse_losses, worst_of_books, worst_of_losses
+from risk.margin.kernels import LANES, dense_shorts, room, sparse_losses, worst_of_books, worst_of_losses
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
 from risk.margin.tails import fit_pareto, tail_count, worst_losses
@@ -130,7 +130,7 @@ def dense_losses(books: Positions, matrices: RiskMatrices) -> NDArray[np.float32
     instruments, scenarios = matrices.profit.shape
     rows = max(books.accounts, DENSE_LEAST)
     held = np.zeros((rows, instruments), dtype=np.float32)
-    np.subtract.at(held, (books.owners(), books.indices), books.quantity.astype(np.float32))
+    dense_shorts(held, books.indptr, books.indices, books.quantity)
     losses = room(rows, -(-scenarios // LANES) * LANES)
     np.matmul(held, matrices.profit_single, out=losses[:, :scenarios])
     return losses

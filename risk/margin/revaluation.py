@@ -13,13 +13,13 @@ from scipy.special import ndtr
 
 from intermediary.errors import Refusal
 from risk.margin.instruments import Instrument
-from risk.margin.kernels import option_values
+from risk.margin.kernels import black76, option_values
 from risk.margin.shocks import ShockSet
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-StressedForward = tuple[Floats, Floats]  # (S,) levels at expiry under the shocks, and their logarithms
+StressedForward = tuple[Floats, Floats, Floats]  # (S,) levels at expiry under the shocks, their logarithms, vol ratios
 
 SECONDS_A_YEAR = 365.0 * 86_400.0  # ACT/365 fixed, the convention of crypto options
 DAYS_A_YEAR = 365.0
@@ -151,9 +151,8 @@ def _option_row(out: Floats, table: InstrumentTable, row: int, shocks: ShockSet,
     assert item.strike is not None
     strike, discount = float(item.strike), float(table.discount[row])
     deviation = float(table.vol[row] * np.sqrt(table.years[row]))
-    vol_ratio = np.ascontiguousarray(shocks.vol_ratio[:, table.column[row]])
-    option_values(out, *forward, vol_ratio, deviation, strike, discount, item.is_call)
-    out -= option_price(table.forward[row], strike, deviation, discount, item.is_call)
+    option_values(out, *forward, deviation, strike, discount, item.is_call)
+    out -= black76(float(table.forward[row]), strike, deviation, discount, item.is_call)
 
 
 def _stressed_forward(table: InstrumentTable, row: int, shocks: ShockSet) -> StressedForward:
@@ -161,7 +160,7 @@ def _stressed_forward(table: InstrumentTable, row: int, shocks: ShockSet) -> Str
     carry = np.exp((table.basis_annual[row] + shocks.basis_annual) * table.years[row])
     level = table.mark[row] * shocks.price_ratio[:, table.column[row]] * carry
     with np.errstate(divide="ignore"):  # a coin at zero: minus infinity is what the kernel expects
-        return level, np.log(level)
+        return level, np.log(level), np.ascontiguousarray(shocks.vol_ratio[:, table.column[row]])
 
 
 def option_price(

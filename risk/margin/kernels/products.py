@@ -41,3 +41,11 @@ def grouped_losses(
             if u >= 0:
                 for s in range(out.shape[2]):
                     out[a, u, s] -= quantity[p] * profit[indices[p], s]
+
+
+@compiled("void(float32[:, ::1], int64[::1], int64[::1], float64[::1])")
+def dense_shorts(out: Reals, indptr: Integers, indices: Integers, quantity: Floats) -> None:
+    """Subtract from `out` (A, I) what each account holds: times the profit matrix that is its losses."""
+    for a in range(indptr.size - 1):
+        for p in range(indptr[a], indptr[a + 1]):
+            out[a, indices[p]] -= np.float32(quantity[p])

@@ -8,7 +8,6 @@ names it, and the caller takes it alone through `margining.assess`, which gives 
 themselves (`csa`, `calls.stands`, `vaults.requirements`, the worth of margin) stand elsewhere, once.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,10 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Sum
 
-from intermediary import books, calls, clock, ledger, outbox, vaults
+from intermediary import books, calls, clock, ledger, margin_rows, outbox, vaults
 from intermediary.collateral import value_of_holdings
 from intermediary.csa import Delivery, csa, required_for
-from intermediary.ids import uuid7
+from intermediary.margin_rows import Figures
 from intermediary.models import (
     Account,
     AccountKind,
@@ -88,7 +87,7 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
     lapsed, standing = _calls(ids)
     in_default = _in_default(ids)
     assets = {asset.code: asset for asset in Asset.objects.all()}
-    later = MarginState.objects.filter(cell_id__in=ids, valuation__as_of__gt=valuation.as_of)
+    later = MarginState.objects.filter(cell_id__among=ids, valuation__as_of__gt=valuation.as_of)
     return Part(
         valuation=valuation,
         cells=cells,
@@ -109,21 +108,20 @@ def renew(part: Part, found: Iterable[Requirement]) -> list[UUID]:
     """Store the requirements of the quiet relationships and let their vaults follow; returns the others of the part,
     with whom something must happen or for whom nothing was found."""
     states = [state for requirement in found if (state := _state(part, requirement)) and _is_quiet(part, state)]
-    _store(states)
+    margin_rows.store(part.valuation.id, states)
     outbox.instruct_all([instruction for state in states for instruction in _locks(part, state)])
     return sorted(part.cells.keys() - part.later - {state.cell_id for state in states})
 
 
-def _state(part: Part, found: Requirement) -> MarginState | None:
+def _state(part: Part, found: Requirement) -> Figures | None:
     """The figures of one relationship; None when something that they need is missing: `assess` will refuse."""
     cell_id = found.cell_id
     owed, terms, holdings = part.exposure[cell_id], part.terms.get(cell_id), part.holdings.get(cell_id, {})
     if owed is None or terms is None or not _is_priced(part, holdings, part.vaults.get(cell_id, ())):
         return None
     threshold = part.threshold[cell_id]
-    return MarginState(
+    return Figures(
         cell_id=cell_id,
-        valuation=part.valuation,
         exposure_base_units=owed,
         independent_amount_base_units=found.independent_amount_base_units,
         threshold_base_units=threshold,
@@ -140,7 +138,7 @@ def _is_priced(part: Part, holdings: Mapping[str, int], vaults_: Sequence[Vault]
     return all(not asset.priced_as or asset.priced_as in part.valuation.prices for asset in used)
 
 
-def _is_quiet(part: Part, state: MarginState) -> bool:
+def _is_quiet(part: Part, state: Figures) -> bool:
     """Whether nothing follows from these figures but what the vaults lock."""
     cell = part.cells[state.cell_id]
     if cell.id in part.in_default or cell.state not in (Cell.State.OPEN, Cell.State.NO_NEW_RISK):
@@ -159,7 +157,7 @@ def _keeps_its_rights(part: Part, cell: Cell, *, passed: bool) -> bool:
     return not passed or cell.id in part.troubled
 
 
-def _keeps_its_call(part: Part, state: MarginState) -> bool:
+def _keeps_its_call(part: Part, state: Figures) -> bool:
     terms = part.terms[state.cell_id]
     missing = state.required_base_units - state.held_base_units
     decision = csa(
@@ -174,7 +172,7 @@ def _keeps_its_call(part: Part, state: MarginState) -> bool:
     return _stays(part.calls.get((state.cell_id, MarginCall.Kind.MARGIN)), missing, delivery, terms)
 
 
-def _keeps_its_coverage_call(part: Part, state: MarginState) -> bool:
+def _keeps_its_coverage_call(part: Part, state: Figures) -> bool:
     terms, missing = part.terms[state.cell_id], calls.coverage_missing(state.admission)
     call = part.calls.get((state.cell_id, MarginCall.Kind.COVERAGE))
     return _stays(call, missing, calls.delivery_of(missing, terms), terms)
@@ -188,62 +186,13 @@ def _stays(call: StandingCall | None, missing: int, delivery: int | None, terms:
     return missing > 0 and calls.stands(call.state, call.unmet_base_units, wanted)
 
 
-def _locks(part: Part, state: MarginState) -> list[ChainInstruction]:
+def _locks(part: Part, state: Figures) -> list[ChainInstruction]:
     """New numbers for the vaults that lock too much or too little."""
     present, terms = part.vaults.get(state.cell_id), part.terms[state.cell_id]
     if not present:
         return []
     holdings, assets = part.holdings.get(state.cell_id, {}), part.assets.values()
     return vaults.requirements(present, state.required_base_units, holdings, terms, part.valuation, assets)
-
-
-def _store(states: Sequence[MarginState]) -> None:
-    """The current figures, and their point of the history: the first one of a valuation stays."""
-    if not states:
-        return
-    rows = [{"id": str(uuid7())} | {name: _plain(getattr(state, name)) for name in STORED} for state in states]
-    points = {str(state.cell_id): str(uuid7()) for state in states}
-    with connection.cursor() as cursor:
-        cursor.execute(_STORE, [json.dumps(rows)])
-        cursor.execute(_STORE_POINTS, [list(points.values()), list(points)])
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, UUID) else value
-
-
-STORED = (
-    "cell_id",
-    "valuation_id",
-    "exposure_base_units",
-    "independent_amount_base_units",
-    "threshold_base_units",
-    "required_base_units",
-    "held_base_units",
-    "ruleset_hash",
-    "breakdown",
-    "admission",
-)
-# One parameter: ten thousand placeholders take longer to write than the statement to carry out. JSON keeps ints whole.
-_STORE = """
-    INSERT INTO intermediary_marginstate (id, cell_id, valuation_id, exposure_base_units, independent_amount_base_units,
-        threshold_base_units, required_base_units, held_base_units, ruleset_hash, breakdown, admission)
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS new (id uuid, cell_id uuid, valuation_id uuid,
-        exposure_base_units numeric, independent_amount_base_units numeric, threshold_base_units numeric,
-        required_base_units numeric, held_base_units numeric, ruleset_hash text, breakdown jsonb, admission jsonb)
-    ON CONFLICT (cell_id) DO UPDATE SET
-        valuation_id = excluded.valuation_id, exposure_base_units = excluded.exposure_base_units,
-        independent_amount_base_units = excluded.independent_amount_base_units,
-        threshold_base_units = excluded.threshold_base_units, required_base_units = excluded.required_base_units,
-        held_base_units = excluded.held_base_units, ruleset_hash = excluded.ruleset_hash,
-        breakdown = excluded.breakdown, admission = excluded.admission"""
-_STORE_POINTS = """
-    INSERT INTO intermediary_marginpoint
-        (id, cell_id, valuation_id, required_base_units, held_base_units, exposure_base_units)
-    SELECT new.id, state.cell_id, state.valuation_id, state.required_base_units, state.held_base_units,
-        state.exposure_base_units
-    FROM unnest(%s::uuid[], %s::uuid[]) AS new (id, cell_id) JOIN intermediary_marginstate AS state USING (cell_id)
-    ON CONFLICT (cell_id, valuation_id) DO NOTHING"""
 
 
 def _exposures(cell_ids: Sequence[UUID], valuation: Valuation, assets: Iterable[Asset]) -> dict[UUID, int | None]:
@@ -255,15 +204,17 @@ def _exposures(cell_ids: Sequence[UUID], valuation: Valuation, assets: Iterable[
 def _thresholds(cells: Collection[Cell], troubled: frozenset[UUID]) -> dict[UUID, int]:
     """`margining.threshold_of` of each: the active line's, 0 in trouble and without recourse."""
     entitled = [cell.id for cell in cells if cell.id not in troubled]
-    active = CreditLine.objects.filter(cell_id__in=entitled, state=CreditLine.State.ACTIVE, expires_at__gt=clock.now())
-    lines = dict(active.order_by("id").values_list("cell_id", "threshold_base_units"))
-    without = set(Cell.objects.filter(id__in=lines, party__recourse=Party.Recourse.NONE).values_list("id", flat=True))
+    active = CreditLine.objects.filter(state=CreditLine.State.ACTIVE, expires_at__gt=clock.now())
+    granted = active.filter(cell_id__among=entitled).order_by("id")
+    lines = dict(granted.values_list("cell_id", "threshold_base_units"))
+    recourseless = Cell.objects.filter(id__among=lines, party__recourse=Party.Recourse.NONE)
+    without = set(recourseless.values_list("id", flat=True))
     return {cell.id: 0 if cell.id in without else lines.get(cell.id, 0) for cell in cells}
 
 
 def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[tuple[UUID, str], StandingCall]]:
     """Who has a lapsed call, and each relationship's `calls.current` of each kind."""
-    pending = MarginCall.objects.filter(cell_id__in=cell_ids, state__in=calls.PENDING_STATES).order_by("id")
+    pending = MarginCall.objects.filter(cell_id__among=cell_ids, state__in=calls.PENDING_STATES).order_by("id")
     lapsed: set[UUID] = set()
     standing: dict[tuple[UUID, str], StandingCall] = {}
     for call in pending.annotate(unmet=Sum("increments__unmet_base_units")):
@@ -275,14 +226,14 @@ def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[tuple[UUID, 
 
 
 def _in_default(cell_ids: Sequence[UUID]) -> frozenset[UUID]:
-    live = DefaultCase.objects.filter(cell_id__in=cell_ids).exclude(state__in=["CURED", "CLOSED"])
+    live = DefaultCase.objects.filter(cell_id__among=cell_ids).exclude(state__in=["CURED", "CLOSED"])
     return frozenset(live.values_list("cell_id", flat=True))
 
 
 def _holdings(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     """`collateral.balances` of each."""
     found: dict[UUID, dict[str, int]] = {}
-    rows = Account.objects.filter(cell_id__in=cell_ids, kind=AccountKind.CLIENT_MARGIN).exclude(balance_base_units=0)
+    rows = Account.objects.filter(cell_id__among=cell_ids, kind=AccountKind.CLIENT_MARGIN).exclude(balance_base_units=0)
     for cell_id, asset, amount in rows.values_list("cell_id", "asset_id", "balance_base_units"):
         found.setdefault(cell_id, {})[asset] = amount
     return found

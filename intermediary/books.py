@@ -10,6 +10,7 @@ position. For workers, who see every relationship; pages read rows.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from operator import mul
 from typing import Any, TypeVar
 from uuid import UUID
@@ -54,7 +55,7 @@ def listed(values: Mapping[UUID, V]) -> list[V | None]:
 
 def read(cell_ids: Collection[UUID]) -> dict[UUID, HeldBook]:
     """The books of these relationships as they are in the database now: one small query when none has changed."""
-    found = BookVersion.objects.filter(cell_id__in=list(cell_ids)).values_list("cell_id", "held", "settled")
+    found = BookVersion.objects.filter(cell_id__among=cell_ids).values_list("cell_id", "held", "settled")
     names: dict[UUID, Names] = {cell_id: (held, settled) for cell_id, held, settled in found}
     _settle_again([key for key, now in names.items() if key in _kept and _is_settled_anew(_kept[key].names, now)])
     _read_again([key for key, now in names.items() if key not in _kept or _kept[key].names != now])
@@ -94,6 +95,12 @@ def _exposure(book: HeldBook, prices: Sequence[int | None]) -> int | None:
 
 
 def _marks(valuation_id: UUID) -> list[int | None]:
+    """Marks are written with their valuation, for good; the list has a place for each instrument met so far."""
+    return _read_marks(valuation_id, len(_numbers))
+
+
+@lru_cache(maxsize=2)
+def _read_marks(valuation_id: UUID, _: int) -> list[int | None]:
     marks = Mark.objects.filter(valuation_id=valuation_id).values_list("instrument_id", "price")
     return listed({key: _whole(price) for key, price in marks})
 

@@ -4,16 +4,13 @@ The settlement token is worth a dollar; another token is worth the official pric
 terms do not name is worth nothing.
 """
 
-import math
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
 from uuid import UUID
 
 from intermediary import ledger
 from intermediary.errors import Refusal
 from intermediary.models import Account, AccountKind, Asset, Valuation
-from intermediary.money import multiply_exactly, round_down
 from intermediary.onboarding import current_terms
 from intermediary.terms import Terms
 
@@ -32,8 +29,9 @@ def value_after_haircut(
     amount_base_units: int, asset: Asset, price: Decimal, haircut_bps: int, settlement: Asset | None = None
 ) -> int:
     """Settlement base units that an amount of a token stands for, rounded down. `settlement` spares its query."""
-    scale = Decimal(1).scaleb((settlement or ledger.settlement_asset()).decimals - asset.decimals - 4)
-    return round_down(multiply_exactly(amount_base_units, price, 10_000 - haircut_bps, scale))
+    over, under = _ratio((settlement or ledger.settlement_asset()).decimals - asset.decimals)
+    dollars, parts = price.as_integer_ratio()
+    return amount_base_units * dollars * (10_000 - haircut_bps) * over // (parts * 10_000 * under)
 
 
 def asset_for_value(
@@ -45,8 +43,14 @@ def asset_for_value(
     """
     if haircut_bps >= 10_000 or price <= 0:
         raise Refusal("asset_not_eligible", f"{asset.code} does not count as margin here.", asset=asset.code)
-    units_a_dollar = Fraction(10) ** (asset.decimals - (settlement or ledger.settlement_asset()).decimals)
-    return math.ceil(value_base_units * units_a_dollar / (Fraction(price) * Fraction(10_000 - haircut_bps, 10_000)))
+    over, under = _ratio(asset.decimals - (settlement or ledger.settlement_asset()).decimals)
+    dollars, parts = price.as_integer_ratio()
+    return -(-value_base_units * over * parts * 10_000 // (under * dollars * (10_000 - haircut_bps)))
+
+
+def _ratio(places: int) -> tuple[int, int]:
+    """10**places as a quotient of ints, which divide exactly and faster than decimals or fractions."""
+    return 10 ** max(places, 0), 10 ** max(-places, 0)
 
 
 def asset_within_value(value_base_units: int, asset: Asset, price: Decimal, haircut_bps: int) -> int:

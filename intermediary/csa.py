@@ -10,9 +10,6 @@ Exposure is what the client owes since variation margin was last settled; negati
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
-
-from intermediary.money import round_down, round_up
 
 WARNING_PERCENTS = (150, 125, 110)  # of the requirement, from the first warning to the last before a call
 
@@ -42,9 +39,9 @@ def csa(
     """Delivery Amount, Return Amount, or none. `held` is after haircut; `unit` is the rounding of the agreement."""
     missing = required_for(exposure, independent_amount, threshold) - held
     if missing >= mta and missing > 0:
-        return Delivery(round_up(Decimal(missing), unit))
-    if -missing >= mta and round_down(Decimal(-missing), unit) > 0:
-        return Return(round_down(Decimal(-missing), unit))
+        return Delivery(-(-missing // unit) * unit)
+    if -missing >= mta and -missing // unit > 0:
+        return Return(-missing // unit * unit)
     return None
 
 

@@ -23,10 +23,10 @@ def gains_held_back(
 ) -> dict[UUID, dict[UUID, Decimal]]:
     """Cell -> instrument -> unpaid gain of its lots that face an uncovered loss, above zero. Usually empty, and then a
     handful of queries for any number of cells."""
-    lots = Lot.objects.filter(cell_id__in=cell_ids, opposite__kind=Cell.Kind.CLIENT).exclude(open_quantity=0)
+    lots = Lot.objects.filter(cell_id__among=cell_ids, opposite__kind=Cell.Kind.CLIENT).exclude(open_quantity=0)
     uncovered = _uncovered(list(lots.values_list("opposite_id", flat=True).distinct()), valuation, exposures)
     held: dict[UUID, dict[UUID, Decimal]] = {}
-    for lot in lots.filter(opposite_id__in=uncovered).order_by("id") if uncovered else ():
+    for lot in lots.filter(opposite_id__among=uncovered).order_by("id") if uncovered else ():
         gain = _unpaid_gain(lot, valuation)
         if gain > 0:
             of_cell = held.setdefault(lot.cell_id, {})
@@ -36,10 +36,10 @@ def gains_held_back(
 
 def _uncovered(cell_ids: Sequence[UUID], valuation: Valuation, exposures: Exposures) -> list[UUID]:
     """Those whose debt, in default or not, exceeds their margin at market and their funded layers, or is not known."""
-    cases = DefaultCase.objects.filter(cell_id__in=cell_ids).exclude(state="CURED").order_by("id")
+    cases = DefaultCase.objects.filter(cell_id__among=cell_ids).exclude(state="CURED").order_by("id")
     newest = dict(cases.values_list("cell_id", "state"))
     asked = [cell_id for cell_id in cell_ids if newest.get(cell_id) not in DETERMINED]
-    closing = dict(Cell.objects.filter(closes_out__in=asked).values_list("id", "closes_out_id"))
+    closing = dict(Cell.objects.filter(closes_out_id__among=asked).values_list("id", "closes_out_id"))
     owed: dict[UUID, Decimal | None] = {}
     for cell_id, dollars in exposures([*asked, *closing]).items():
         owing_id = closing.get(cell_id, cell_id)
@@ -57,13 +57,13 @@ def _means(cell_ids: Sequence[UUID], valuation: Valuation) -> dict[UUID, Decimal
     """Margin at market, seized or not, and what is left of the funded layers, dollars."""
     kinds = [AccountKind.CLIENT_MARGIN, AccountKind.HOUSE, AccountKind.IN_TRANSIT]
     assets = {asset.code: asset for asset in Asset.objects.all()}
-    accounts = Account.objects.filter(cell_id__in=cell_ids, kind__in=kinds)
+    accounts = Account.objects.filter(cell_id__among=cell_ids, kind__in=kinds)
     means = dict.fromkeys(cell_ids, Decimal(0))
     for cell_id, code, balance in accounts.values_list("cell_id", "asset_id", "balance_base_units"):
         tokens, price = from_base_units(balance, assets[code].decimals), price_of(assets[code], valuation)
         means[cell_id] = add_exactly(means[cell_id], multiply_exactly(tokens, price))
     decimals = next(asset for asset in assets.values() if asset.is_settlement).decimals
-    for layer in Layer.objects.filter(cell_id__in=cell_ids, funded=True):
+    for layer in Layer.objects.filter(cell_id__among=cell_ids, funded=True):
         left = from_base_units(layer.size_base_units - layer.loss_base_units, decimals)
         means[layer.cell_id] = add_exactly(means[layer.cell_id], left)
     return means

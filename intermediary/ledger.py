@@ -57,7 +57,7 @@ class Draft:
 def lock_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Cell]:
     """Take the locks that every write needs, all cells once and sorted, so that no two writers wait for each other."""
     wanted = sorted(set(cell_ids))
-    return {cell.id: cell for cell in Cell.objects.select_for_update().filter(id__in=wanted).order_by("id")}
+    return {cell.id: cell for cell in Cell.objects.select_for_update().filter(id__among=wanted).order_by("id")}
 
 
 def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence[Line]) -> JournalEntry:
@@ -157,7 +157,7 @@ def _accounts(drafts: Sequence[Draft]) -> dict[Key, Account]:
 
 def _existing(keys: Collection[Key]) -> dict[Key, Account]:
     found = Account.objects.filter(
-        cell_id__in={cell_id for cell_id, _, _ in keys}, kind__in={kind for _, kind, _ in keys}
+        cell_id__among={cell_id for cell_id, _, _ in keys}, kind__in={kind for _, kind, _ in keys}
     )
     return {(account.cell_id, AccountKind(account.kind), account.asset_id): account for account in found}
 

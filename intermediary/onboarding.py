@@ -157,8 +157,9 @@ def current_terms(cell_id: UUID) -> Terms:
 
 def terms_of_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Terms]:
     """The newest signed terms of several relationships, one query; cells without any are left out."""
-    newest = TermsVersion.objects.filter(cell_id__in=list(cell_ids)).order_by("cell_id", "-version").distinct("cell_id")
-    return {row.cell_id: Terms.from_canonical(row.body) for row in newest}
+    signed = TermsVersion.objects.filter(cell_id__among=list(cell_ids))
+    newest = signed.order_by("cell_id", "-version").distinct("cell_id").values_list("cell_id", "body")
+    return {cell_id: Terms.from_canonical(body) for cell_id, body in newest}
 
 
 def _bytes32(hex_digits: str) -> str:

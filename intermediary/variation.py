@@ -174,8 +174,8 @@ def _worn(used: int, elapsed: timedelta, cap: int) -> int:
 def _settling(cells: Collection[Cell], valuation: Valuation) -> list[UUID]:
     """Who is settled at all, and has not been at this valuation."""
     ids = [cell.id for cell in cells if cell.kind == Cell.Kind.CLIENT and cell.state not in ENDED]
-    live = DefaultCase.objects.filter(cell_id__in=ids).exclude(state__in=["CURED", "CLOSED"])
-    paid = VariationPayment.objects.filter(cell_id__in=ids, valuation=valuation)
+    live = DefaultCase.objects.filter(cell_id__among=ids).exclude(state__in=["CURED", "CLOSED"])
+    paid = VariationPayment.objects.filter(cell_id__among=ids, valuation=valuation)
     left_out = {*live.values_list("cell_id", flat=True), *paid.values_list("cell_id", flat=True)}
     return [cell_id for cell_id in ids if cell_id not in left_out]
 
@@ -236,9 +236,9 @@ def _payment(movement: ChainInstruction, valuation: Valuation) -> VariationPayme
 def _payable(dues: Sequence[Due]) -> list[Due]:
     """Without those whose vault cannot pay the whole amount, by what it holds or by the terms' daily cap."""
     debits = {due.movement.cell_id: due.movement for due in dues if due.movement.kind == Kind.DEBIT}
-    margin = Account.objects.filter(cell_id__in=debits, kind=AccountKind.CLIENT_MARGIN, asset__is_settlement=True)
+    margin = Account.objects.filter(cell_id__among=debits, kind=AccountKind.CLIENT_MARGIN, asset__is_settlement=True)
     held = dict(margin.values_list("cell_id", "balance_base_units"))
-    lately = _debits(clock.now()).filter(target__in=[movement.target_id for movement in debits.values()])
+    lately = _debits(clock.now()).filter(target_id__among=[movement.target_id for movement in debits.values()])
     used = dict(lately.values("cell_id").annotate(total=Sum("amount_base_units")).values_list("cell_id", "total"))
     able = {
         cell_id

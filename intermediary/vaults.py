@@ -35,7 +35,7 @@ def vaults_of(cell_id: UUID) -> dict[str, ChainTarget]:
 def read(cell_ids: Iterable[UUID]) -> dict[UUID, list[Vault]]:
     """The vaults of several relationships in the order of their tokens, one query."""
     last = _movements().filter(target=OuterRef("pk")).values("required_base_units")[:1]
-    targets = ChainTarget.objects.filter(cell_id__in=list(cell_ids), kind=ChainTarget.Kind.VAULT)
+    targets = ChainTarget.objects.filter(cell_id__among=list(cell_ids), kind=ChainTarget.Kind.VAULT)
     found: dict[UUID, list[Vault]] = {}
     for target in targets.annotate(in_force=Subquery(last)).select_related("asset").order_by("asset_id"):
         found.setdefault(target.cell_id, []).append(Vault(target, target.asset, int(target.in_force or 0)))

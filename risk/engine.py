@@ -176,7 +176,7 @@ def renew_one(tick: Tick, cell_id: UUID, universe: Universe) -> None:
 
 
 def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
-    return Cell.objects.filter(id__in=cell_ids).values_list("id", "code")
+    return Cell.objects.filter(id__among=cell_ids).values_list("id", "code")
 
 
 def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -288,6 +288,6 @@ def _call_state(cell_id: UUID) -> tuple[UUID, str, int] | None:
 
 def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
     found: dict[UUID, list[Layer]] = {}
-    for layer in Layer.objects.filter(cell_id__in=cell_ids):
+    for layer in Layer.objects.filter(cell_id__among=cell_ids):
         found.setdefault(layer.cell_id, []).append(layer)
     return found

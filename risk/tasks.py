@@ -4,6 +4,7 @@ The numeric stack loads inside the tasks, because workers of other queues read t
 risk queue loads it when it starts, so that the first tick does not wait for it.
 """
 
+import gc
 import logging
 from threading import Thread
 from typing import Any
@@ -64,3 +65,4 @@ def _load() -> None:
         logger.info("scenarios are left to the first tick: %s", error)
     finally:
         connections.close_all()  # this thread's own
+        gc.freeze()  # what is loaded now stays: the collector need not walk through it in the middle of a tick

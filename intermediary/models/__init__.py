@@ -1,5 +1,6 @@
 """The nouns of the intermediary, one a file."""
 
+from intermediary.models import lookups as lookups
 from intermediary.models.admission import TradeCheck
 from intermediary.models.agreement import TermsVersion
 from intermediary.models.approval import Proposal

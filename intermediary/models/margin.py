@@ -18,7 +18,8 @@ class MarginState(Row):
     """
 
     cell = models.OneToOneField(Cell, models.PROTECT, related_name="margin_state")
-    valuation = models.ForeignKey(Valuation, models.PROTECT)
+    # No index: a valuation is never deleted, and every tick would rewrite it for everybody.
+    valuation = models.ForeignKey(Valuation, models.PROTECT, db_index=False)
     exposure_base_units = BaseUnitsField(help_text="positive: the client owes unsettled variation margin")
     independent_amount_base_units = BaseUnitsField()
     threshold_base_units = BaseUnitsField()
@@ -142,8 +143,9 @@ class MarginPoint(Row):
     The numbers of that moment alone: what they were made of is recomputed from the snapshot, book and ruleset (E14).
     """
 
-    cell = models.ForeignKey(Cell, models.PROTECT, related_name="margin_points")
-    valuation = models.ForeignKey(Valuation, models.PROTECT, related_name="+")
+    # The constraint below finds the points of a cell, and a valuation is never deleted.
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="margin_points", db_index=False)
+    valuation = models.ForeignKey(Valuation, models.PROTECT, related_name="+", db_index=False)
     required_base_units = BaseUnitsField()
     held_base_units = BaseUnitsField(help_text="after haircut")
     exposure_base_units = BaseUnitsField(help_text="positive: the client owes unsettled variation margin")

@@ -16,11 +16,10 @@ from typing import Any
 from django.apps import apps
 from django.db import connection, models, transaction
 
-from bonds import servicing
+from bonds import servicing, valuation
 from bonds.models import SliceMark, SlicePart
 from intermediary import calls, clock, closeout, defaults, determination, ledger, margining, recovery, withdrawals
 from intermediary.closeout_schedule import CloseOutRules, DepthQuote
-from intermediary.config.demo.driver import tick_here
 from intermediary.config.replay import deliver_all, store_snapshot
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
@@ -36,6 +35,8 @@ from intermediary.models import (
     Valuation,
     Withdrawal,
 )
+from risk import engine, live_layers
+from risk.models import Tick
 from tests.bonds import world as bonds_world
 from tests.intermediary import default_world
 from tests.intermediary.margin_world import MILLION, Client, client, fund_house, officer, traded
@@ -156,6 +157,7 @@ def _evening(world: World, fate: Fate, bottom: int) -> None:
         )  # fmt: skip
     _take_out(world, ASIDE, MILLION)
     _bar(world, 100, bottom + 5_000)
+    valuation.remark(Tick.objects.all()[0].id)
 
 
 def _bar(world: World, minutes: int, bitcoin: int) -> None:
@@ -167,9 +169,11 @@ def _bar(world: World, minutes: int, bitcoin: int) -> None:
 
 
 def market(minutes: int, bitcoin: int) -> None:
-    """An official valuation so many minutes after the start, and all that a tick renews."""
+    """An official valuation so many minutes after the start, and all that a tick renews but the marks of notes."""
     clock_to(minutes)
-    tick_here(store_snapshot(replace(snapshot({"BTC": str(bitcoin)}), as_of=clock.now())))
+    tick = engine.open_tick(store_snapshot(replace(snapshot({"BTC": str(bitcoin)}), as_of=clock.now())), shards=1)
+    engine.run_shard(tick.id, 0)
+    live_layers.renew(tick.id)
 
 
 def clock_to(minutes: int) -> None:
@@ -227,9 +231,9 @@ def _terminated(who: Client) -> DefaultCase:
 
 
 def _replace_and_determine(case: DefaultCase) -> None:
-    valuation = Valuation.objects.all()[0]
+    last = Valuation.objects.all()[0]
     deep = {held.instrument_id: DepthQuote(Decimal(10**12)) for held in closeout.remaining_positions(case.id)}
-    closeout.replace(case_id=case.id, valuation_id=valuation.id, depth=deep)
+    closeout.replace(case_id=case.id, valuation_id=last.id, depth=deep)
     proposal = determination.propose_determination(maker=officer("maker"), case_id=case.id, reason="all replaced")
     determination.approve_determination(
         checker=officer("checker"), proposal_id=proposal.id, seen_hash=proposal.hash, reason="recomputed"

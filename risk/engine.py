@@ -23,6 +23,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Asset, Cell, Layer
 from intermediary.money import from_base_units
+from risk import partial
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
@@ -43,19 +44,23 @@ CELLS_A_TRANSACTION = 1_000  # the quiet ones commit in parts, so that locks are
 FAULTS_OF_A_CELL = (Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError)
 
 
-def open_tick(snapshot_id: str, shards: int) -> Tick:
-    """Make this snapshot the official valuation and lay out its shards. The same snapshot gives the same tick."""
+def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False) -> Tick:
+    """Make this snapshot the official valuation and lay out its shards. The same snapshot gives the same tick.
+
+    `only_moved`: between full valuations, renew only those whom the underlyings that moved can touch.
+    """
     existing = Tick.objects.filter(snapshot_id=snapshot_id).first()
     if existing is not None:
         return existing
     try:
-        return _open(load_snapshot(snapshot_id), snapshot_id, shards)
+        return _open(load_snapshot(snapshot_id), snapshot_id, shards, only_moved)
     except IntegrityError:  # asked twice, and the other was first
         return Tick.objects.get(snapshot_id=snapshot_id)
 
 
-def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int) -> Tick:
+def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: bool) -> Tick:
     universe = load_universe()
+    coins = partial.moved_since(Tick.objects.first(), snapshot) if only_moved else None
     with transaction.atomic(durable=True):
         valuation = trading.record_valuation(
             as_of=snapshot.as_of,
@@ -64,7 +69,8 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int) -> Tick:
             prices={coin: str(snapshot.mark(coin)) for coin in snapshot.coins},
             marks=official_marks(universe, snapshot),
         )
-        tick = Tick.objects.create(snapshot_id=snapshot_id, valuation=valuation, started_at=datetime.now(UTC))
+        started = datetime.now(UTC)
+        tick = Tick.objects.create(snapshot_id=snapshot_id, valuation=valuation, coins=coins, started_at=started)
         TickShard.objects.bulk_create(TickShard(tick=tick, number=number, of=shards) for number in range(shards))
     return tick
 
@@ -134,6 +140,8 @@ def _alone_on(tick_id: UUID, number: int) -> Iterator[bool]:
 def _run(shard: TickShard) -> None:
     tick_id, number = shard.tick_id, shard.number
     cell_ids = cells_of_shard(number, shard.of)
+    if shard.tick.coins is not None:
+        cell_ids = partial.touched(cell_ids, shard.tick.coins)
     refused = _renew(shard.tick, cell_ids)
     with transaction.atomic(durable=True):
         named = {code: refused[cell_id] for cell_id, code in _codes(refused)}

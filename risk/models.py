@@ -26,10 +26,13 @@ class Snapshot(models.Model):
 
 
 class Tick(Row):
-    """One recomputation of every relationship on one snapshot; done when its last shard is."""
+    """One recomputation on one snapshot: of every relationship, or of those that moved; done when its last shard is."""
 
     snapshot = models.OneToOneField(Snapshot, models.PROTECT, related_name="tick")
     valuation = models.OneToOneField(Valuation, models.PROTECT, related_name="+")
+    coins = models.JSONField(
+        null=True, help_text="underlyings that moved; who holds none of them keeps its figures; null: all are renewed"
+    )
     started_at = models.DateTimeField(help_text="wall clock")
     done_at = models.DateTimeField(null=True, help_text="wall clock")
 

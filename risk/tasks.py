@@ -20,11 +20,11 @@ SHARDS = 2  # one for each worker process of a two-core machine; the results do 
 
 
 @shared_task(name="risk.open_tick")
-def open_tick(snapshot_id: str) -> None:
+def open_tick(snapshot_id: str, only_moved: bool = False) -> None:
     """Value the market officially and hand out the shards of the relationships; repeated, those that are not done."""
     from risk import engine
 
-    tick = engine.open_tick(snapshot_id, SHARDS)
+    tick = engine.open_tick(snapshot_id, SHARDS, only_moved=only_moved)
     for shard in tick.shards.filter(done_at=None):
         run_shard.delay(str(tick.id), shard.number)
 

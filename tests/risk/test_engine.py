@@ -303,6 +303,34 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Client]) -> No
     assert undone(partial(one_by_one, opened)) == kept
 
 
+def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Client]) -> None:
+    """Those it leaves out would have got the same figures; it is a full one when there is no tick to differ from."""
+    last = tick(market(10, "94900"))
+    opened = engine.open_tick(market(11, "94100"), 2, only_moved=True)
+    assert opened.coins == ["BTC"]
+
+    def part() -> None:
+        for number in (0, 1):
+            engine.run_shard(opened.id, number)
+
+    def full() -> None:
+        Tick.objects.filter(id=opened.id).update(coins=None)
+        part()
+
+    renewed, everybody = undone(part), undone(full)
+    states = {code: figures for code, *figures in everybody["MarginState"]}
+    left_out = {code for code, valuation_id, *_ in renewed["MarginState"] if valuation_id == last.valuation_id}
+    assert left_out == {"FLAT", "IDLE"}
+    for code, _, *figures in renewed["MarginState"]:
+        assert figures == states[code][1:], code
+    part()
+    later = snapshot({"BTC": "94100", "SOL": "207"})
+    both = store_snapshot(replace(later, as_of=MOMENT + timedelta(minutes=12), usdc_peg=Decimal("0.999")))
+    assert engine.open_tick(both, 1, only_moved=True).coins is None, "everybody holds dollars"
+    nobody = replace(snapshot({"BTC": "94100"}), as_of=MOMENT + timedelta(minutes=13))
+    assert engine.open_tick(store_snapshot(nobody), 1, only_moved=True).coins is None, "the last one is not done"
+
+
 def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clients: dict[str, Client]) -> None:
     """Who is in which shard is a property of each relationship, not of its place among those that are left."""
     opened = engine.open_tick(market(10, "94900"), 2)

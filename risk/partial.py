@@ -1,0 +1,51 @@
+"""Which relationships a market that moved in part can touch.
+
+Between two full valuations often one underlying moves and the others stand. Then whoever holds nothing of it keeps the
+figures of the last tick: they would come out the same but for the time that has passed. A partial tick is only ever
+the difference to a full or partial one that is done and refused nobody, on the same day, because the scenarios are
+those of the day.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from django.db import connection
+
+from intermediary.models import AccountKind
+from risk.figures import load_snapshot
+from risk.market.snapshot import MarketSnapshot
+from risk.models import Tick
+
+
+def moved_since(last: Tick | None, snapshot: MarketSnapshot) -> list[str] | None:
+    """The underlyings that differ from the last tick's, or None when everybody has to be renewed."""
+    if last is None or last.done_at is None or last.shards.exclude(refused={}).exists():
+        return None
+    before = load_snapshot(last.snapshot_id)
+    if before.as_of.date() != snapshot.as_of.date() or before.underlyings.keys() != snapshot.underlyings.keys():
+        return None
+    if (before.rates, before.usdc_peg) != (snapshot.rates, snapshot.usdc_peg):
+        return None
+    return [coin for coin in snapshot.coins if _differs(before, snapshot, coin)]
+
+
+def _differs(before: MarketSnapshot, now: MarketSnapshot, coin: str) -> bool:
+    """Whether anything but the time of the quote is another."""
+    quote = now.underlyings[coin]
+    return replace(before.underlyings[coin], observed_at=quote.observed_at) != quote
+
+
+def touched(cell_ids: Sequence[UUID], coins: Collection[str]) -> list[UUID]:
+    """Those of the relationships, in their order, that hold positions or margin in one of the underlyings."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLDERS, [list(coins), AccountKind.CLIENT_MARGIN.value, list(coins)])
+        holders = {cell_id for (cell_id,) in cursor.fetchall()}
+    return [cell_id for cell_id in cell_ids if cell_id in holders]
+
+
+_HOLDERS = """
+    SELECT cell_id FROM intermediary_position WHERE quantity <> 0
+        AND instrument_id IN (SELECT id FROM intermediary_instrument WHERE underlying = ANY(%s))
+    UNION SELECT cell_id FROM intermediary_account WHERE kind = %s AND balance_base_units <> 0
+        AND asset_id IN (SELECT code FROM intermediary_asset WHERE priced_as = ANY(%s))"""

@@ -44,12 +44,16 @@ PAIRS_AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Size:
-    """How many relationships (an even number), how many instruments, and how many of these each relationship holds."""
+    """How many relationships (an even number), how many instruments, and how many of these each relationship holds.
+
+    `rare_share` of the relationships hold something of the last underlying, the others nothing.
+    """
 
     relationships: int
     instruments: int
     held: int
     margin_usd: int
+    rare_share: float = 1.0
 
 
 @transaction.atomic
@@ -65,7 +69,7 @@ def build(size: Size, snapshot: MarketSnapshot) -> None:
         post_all([_deposit(cell, size.margin_usd) for cell in cells])
         trades: list[Trade] = []
         for one, other in zip(cells[::2], cells[1::2], strict=True):
-            held = instruments if size.held == len(instruments) else draw.sample(instruments, size.held)
+            held = _held(size, instruments, draw, snapshot.coins[-1])
             trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
         lots = [_lot(cell, trade) for trade in trades for cell in (trade.buyer, trade.seller)]
         for rows in (trades, lots, [_position(lot) for lot in lots]):
@@ -111,6 +115,16 @@ def _instruments(count: int, snapshot: MarketSnapshot) -> Iterator[Instrument]:
             yield Instrument(code=f"{coin}-{number}", kind=kinds.FUTURE, underlying=coin, expiry=expiry)
         else:
             yield Instrument(code=f"{coin}-{number}", kind=kinds.PERPETUAL, underlying=coin)
+
+
+def _held(size: Size, instruments: Sequence[Instrument], draw: random.Random, rare: str) -> list[Instrument]:
+    """What one pair trades."""
+    if size.rare_share == 1.0:
+        return draw.sample(instruments, size.held)
+    common = [item for item in instruments if item.underlying != rare]
+    if draw.random() >= size.rare_share:
+        return draw.sample(common, size.held)
+    return [draw.choice([item for item in instruments if item.underlying == rare]), *draw.sample(common, size.held - 1)]
 
 
 def _quantity(instrument: Instrument, draw: random.Random, snapshot: MarketSnapshot) -> Decimal:

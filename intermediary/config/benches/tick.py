@@ -49,16 +49,16 @@ def run(say: Say) -> dict[str, Figure]:
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
         book.build(BOOK, snapshot)
         book.analyse(urls)
-        _open(snapshot)
+        act_once(snapshot)
         app.conf.broker_url = running.valkey_url
         say("two workers")
-        with _workers(urls, running.valkey_url, running.state.root / "worker.log") as worker:
-            processes = [_postmaster(running.state.root), *_children(worker.pid)]
-            cold = _tick(_later(snapshot, 1))
-            still, still_cpu = _ticks([_later(snapshot, number + 2) for number in range(RUNS)], processes)
-            moving, moving_cpu = _ticks(_moving(snapshot), processes)
+        with workers(urls, running.valkey_url, running.state.root / "worker.log") as worker:
+            processes = [postmaster(running.state.root), *children(worker.pid)]
+            cold = take(later(snapshot, 1))
+            still, still_cpu = ticks([later(snapshot, number + 2) for number in range(RUNS)], processes)
+            moving, moving_cpu = ticks(moving_market(snapshot), processes)
             _refuse_unless_all_paid()
-            peak = max(_peak_mb(pid) for pid in [worker.pid, *_children(worker.pid)])
+            peak = max(peak_mb(pid) for pid in [worker.pid, *children(worker.pid)])
     for name, took in (("cold", [cold]), ("a market that stands still", still), ("a moving market", moving)):
         say(f"{name}: {', '.join(f'{seconds:.2f}' for seconds in took)} s")
     of = (
@@ -78,22 +78,23 @@ def run(say: Say) -> dict[str, Figure]:
     }
 
 
-def _later(snapshot: MarketSnapshot, number: int) -> MarketSnapshot:
+def later(snapshot: MarketSnapshot, number: int) -> MarketSnapshot:
     """The same market a moment later: a valuation of its own at the same marks."""
     return replace(snapshot, as_of=snapshot.as_of + timedelta(microseconds=number))
 
 
-def _moving(snapshot: MarketSnapshot) -> list[MarketSnapshot]:
+def moving_market(snapshot: MarketSnapshot, runs: int = RUNS) -> list[MarketSnapshot]:
     """A walk of every coin, about a percent a step."""
     draw, found = random.Random(11), []
-    for number in range(RUNS):
-        moved = {coin: _moved(item, draw.gauss(0, MOVE)) for coin, item in snapshot.underlyings.items()}
-        snapshot = replace(_later(snapshot, 1_000 + number), underlyings=moved)
+    for number in range(runs):
+        quotes = {coin: moved(item, draw.gauss(0, MOVE)) for coin, item in snapshot.underlyings.items()}
+        snapshot = replace(later(snapshot, 1_000 + number), underlyings=quotes)
         found.append(snapshot)
     return found
 
 
-def _moved(item: Underlying, by: float) -> Underlying:
+def moved(item: Underlying, by: float) -> Underlying:
+    """A quote whose mark has moved by this share."""
     return replace(item, mark=(item.mark * Decimal(1 + by)).quantize(item.mark))
 
 
@@ -104,7 +105,8 @@ def _refuse_unless_all_paid() -> None:
         raise RuntimeError(f"{paid} payments instead of {BOOK.relationships * RUNS}")
 
 
-def _open(snapshot: MarketSnapshot) -> None:
+def act_once(snapshot: MarketSnapshot) -> None:
+    """A first tick in this process: what every relationship's first requirement leads to."""
     opened = engine.open_tick(store_snapshot(snapshot), shards=1)
     engine.run_shard(opened.id, 0)
     refused = opened.shards.get().refused
@@ -112,17 +114,18 @@ def _open(snapshot: MarketSnapshot) -> None:
         raise RuntimeError(f"the book does not stand: {refused}")
 
 
-def _ticks(snapshots: Sequence[MarketSnapshot], processes: Sequence[int]) -> tuple[list[float], float]:
+def ticks(snapshots: Sequence[MarketSnapshot], processes: Sequence[int]) -> tuple[list[float], float]:
     """Seconds of each tick, and the processor seconds of these processes for one."""
     used = -_cpu_s(processes)
-    took = [_tick(snapshot) for snapshot in snapshots]
+    took = [take(snapshot) for snapshot in snapshots]
     return took, (used + _cpu_s(processes)) / len(took)
 
 
-def _tick(snapshot: MarketSnapshot) -> float:
+def take(snapshot: MarketSnapshot, *, only_moved: bool = False) -> float:
+    """Seconds from a stored snapshot to the tick that is done and told."""
     snapshot_id = store_snapshot(snapshot)
     started = time.perf_counter()
-    app.send_task("risk.open_tick", [snapshot_id])
+    app.send_task("risk.open_tick", [snapshot_id, only_moved])
     while not Tick.objects.filter(snapshot_id=snapshot_id, done_at__isnull=False).exists():
         if time.perf_counter() - started > TICK_S:
             raise RuntimeError("the workers did not finish the tick")
@@ -131,7 +134,7 @@ def _tick(snapshot: MarketSnapshot) -> float:
 
 
 @contextmanager
-def _workers(urls: dict[str, str], broker_url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def workers(urls: dict[str, str], broker_url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Two worker processes as the supervisor starts them, ready."""
     environment = os.environ | urls | ONE_THREAD | {"DATABASE_ROLE": "worker", "BROKER_URL": broker_url}
     command = [sys.executable, "-m", "celery", "-A", "intermediary.config.celery", "worker", "-Q", "risk", "-c", "2"]
@@ -154,11 +157,13 @@ def _wait_until_ready(worker: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.1)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that this one started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _postmaster(root: Path) -> int:
+def postmaster(root: Path) -> int:
+    """The embedded server's process, by its state directory."""
     return int(next(root.rglob("postmaster.pid")).read_text().split()[0])
 
 
@@ -172,7 +177,8 @@ def _cpu_s(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
+    """The largest resident size that a process had."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

@@ -1,0 +1,19 @@
+"""Words of a note's page: times of its terms and its pricing measure."""
+
+import pytest
+
+from bonds.measures import PhysicalMeasure, WangTransform
+from bonds.templatetags.notes import length_of_time, measure_words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(90, "90 seconds"), (1_800, "30 minutes"), (3_600, "1 hour"), (172_800, "2 days")]
+)
+def test_a_time_of_the_terms_is_said_in_the_unit_that_says_it_exactly(seconds: int, words: str) -> None:
+    assert length_of_time(seconds) == words
+
+
+def test_every_measure_is_known_in_words_and_an_unknown_one_by_its_name() -> None:
+    assert measure_words(WangTransform().name) == ("Wang transform: load 0.454, Student's t with 5 degrees of freedom")
+    assert measure_words(PhysicalMeasure().name).startswith("Physical")
+    assert measure_words("of tomorrow") == "of tomorrow"

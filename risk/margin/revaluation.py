@@ -6,6 +6,7 @@ are rows like any other. Sign: D > 0 is a gain of the holder of one unit, so the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,12 @@ from scipy.special import ndtr
 
 from intermediary.errors import Refusal
 from risk.margin.instruments import Instrument
-from risk.margin.kernels import black76, option_values
+from risk.margin.kernels import option_gains
 from risk.margin.shocks import ShockSet
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-StressedForward = tuple[Floats, Floats, Floats]  # (S,) levels at expiry under the shocks, their logarithms, vol ratios
 
 SECONDS_A_YEAR = 365.0 * 86_400.0  # ACT/365 fixed, the convention of crypto options
 DAYS_A_YEAR = 365.0
@@ -62,12 +62,13 @@ def resolve(instruments: Sequence[Instrument], snapshot: MarketSnapshot) -> Inst
             vols.append(1.0)
             bases.append(0.0)
             continue
-        marks.append(float(snapshot.mark(item.underlying)))
+        mark, basis = float(snapshot.mark(item.underlying)), float(snapshot.underlyings[item.underlying].basis_annual)
         columns.append(coins.index(item.underlying))
-        vols.append(float(snapshot.underlyings[item.underlying].atm_vol))
-        bases.append(float(snapshot.underlyings[item.underlying].basis_annual))
-    time, mark, vol, basis = (np.array(values, dtype=np.float64) for values in (years, marks, vols, bases))
-    forward = mark * np.exp(basis * time)
+        marks.append(mark)
+        bases.append(basis)
+        vols.append(_vol(item, snapshot, mark * exp(basis * years[-1])))
+    time, level, vol, carry = (np.array(values, dtype=np.float64) for values in (years, marks, vols, bases))
+    forward = level * np.exp(carry * time)
     discount = np.exp([-snapshot.rate(value * DAYS_A_YEAR) * value for value in years])
     inverse = np.array([item.inverse for item in instruments], dtype=bool)
     notional = np.where(inverse, 1.0, forward)
@@ -76,9 +77,9 @@ def resolve(instruments: Sequence[Instrument], snapshot: MarketSnapshot) -> Inst
         coins=coins,
         column=np.array(columns, dtype=np.int64),
         years=time,
-        mark=mark,
+        mark=level,
         vol=vol,
-        basis_annual=basis,
+        basis_annual=carry,
         forward=forward,
         discount=np.asarray(discount, dtype=np.float64),
         notional_usd=notional,
@@ -92,18 +93,17 @@ def profit_matrix(table: InstrumentTable, shocks: ShockSet) -> Floats:
     if shocks.coins != table.coins:
         raise ValueError(f"shocks are for {shocks.coins}, the market has {table.coins}")
     out = np.empty((len(table.instruments), shocks.size))
-    forwards: dict[tuple[int, float], StressedForward] = {}
+    options: dict[tuple[int, float], list[int]] = {}
     for row, item in enumerate(table.instruments):
         if item.kind == "cash":
             # The shock is a level of the peg; what is already below it loses no more.
             out[row] = np.minimum(shocks.peg, table.mark[row]) - table.mark[row]
         elif item.kind == "option":
-            key = (int(table.column[row]), float(table.years[row]))
-            if key not in forwards:
-                forwards[key] = _stressed_forward(table, row, shocks)
-            _option_row(out[row], table, row, shocks, forwards[key])
+            options.setdefault((int(table.column[row]), float(table.years[row])), []).append(row)
         else:
             out[row] = _linear_row(table, row, shocks)
+    for rows in options.values():
+        _option_rows(out, table, rows, shocks)
     return out
 
 
@@ -114,6 +114,13 @@ def _years(item: Instrument, snapshot: MarketSnapshot) -> float:
     if seconds <= 0:
         raise Refusal("instrument.expired", f"{item.id} expired at {item.expiry.isoformat()}", instrument=item.id)
     return seconds / SECONDS_A_YEAR
+
+
+def _vol(item: Instrument, snapshot: MarketSnapshot, forward: float) -> float:
+    """Implied volatility of an option; at the money for all else, which asks for none."""
+    if item.strike is None or item.expiry is None:
+        return float(snapshot.underlyings[item.underlying].atm_vol)
+    return snapshot.vol(item.underlying, float(item.strike), forward, item.expiry)
 
 
 def _delta_share(
@@ -146,21 +153,27 @@ def _linear_row(table: InstrumentTable, row: int, shocks: ShockSet) -> Floats:
     return gain if item.inverse else table.forward[row] * gain
 
 
-def _option_row(out: Floats, table: InstrumentTable, row: int, shocks: ShockSet, forward: StressedForward) -> None:
-    item = table.instruments[row]
-    assert item.strike is not None
-    strike, discount = float(item.strike), float(table.discount[row])
-    deviation = float(table.vol[row] * np.sqrt(table.years[row]))
-    option_values(out, *forward, deviation, strike, discount, item.is_call)
-    out -= black76(float(table.forward[row]), strike, deviation, discount, item.is_call)
-
-
-def _stressed_forward(table: InstrumentTable, row: int, shocks: ShockSet) -> StressedForward:
-    """What the options on one coin for one expiry share."""
-    carry = np.exp((table.basis_annual[row] + shocks.basis_annual) * table.years[row])
-    level = table.mark[row] * shocks.price_ratio[:, table.column[row]] * carry
+def _option_rows(out: Floats, table: InstrumentTable, rows: Sequence[int], shocks: ShockSet) -> None:
+    """Options on one coin for one expiry: what they share is computed once."""
+    first = rows[0]
+    column, years = table.column[first], table.years[first]
+    carry = np.exp((table.basis_annual[first] + shocks.basis_annual) * years)
+    forward = table.mark[first] * shocks.price_ratio[:, column] * carry
     with np.errstate(divide="ignore"):  # a coin at zero: minus infinity is what the kernel expects
-        return level, np.log(level), np.ascontiguousarray(shocks.vol_ratio[:, table.column[row]])
+        log_forward = np.log(forward)
+    deviation = table.vol[first] * np.sqrt(years)
+    items = [table.instruments[row] for row in rows]
+    terms = [(deviation, float(item.strike or 0), table.discount[first]) for item in items]
+    option_gains(
+        out,
+        np.array(rows, dtype=np.int64),
+        table.forward[first],
+        np.array(terms, dtype=np.float64),
+        np.array([item.is_call for item in items]),
+        forward,
+        log_forward,
+        np.ascontiguousarray(shocks.vol_ratio[:, column]),
+    )
 
 
 def option_price(

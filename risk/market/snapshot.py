@@ -19,6 +19,7 @@ from typing import Any
 
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import BadInput, Refusal
+from risk.market.surface import AGE_LIMIT_S, VolSurface
 
 # A mark older than two hourly bars has missed at least one; rates are published once a working day.
 DEFAULT_AGE_LIMITS_S: Mapping[str, int] = MappingProxyType({"mark": 7_200, "rates": 5 * 86_400})
@@ -30,7 +31,8 @@ class Underlying:
 
     `mark` price of one coin; `basis_annual` continuously compounded forward basis; `funding_8h` perpetual funding for
     8 hours (positive: longs pay); `depth_usd` notional that moves the price by 1%; `adv_usd` average daily turnover;
-    `atm_vol` annual at-the-money implied volatility; `observed_at` UTC time of the mark.
+    `atm_vol` annual at-the-money implied volatility; `observed_at` UTC time of the mark; `surface` implied
+    volatilities by strike and expiry, or None where one volatility serves all options.
     """
 
     mark: Decimal
@@ -40,6 +42,7 @@ class Underlying:
     adv_usd: Decimal
     atm_vol: Decimal
     observed_at: datetime
+    surface: VolSurface | None = None
 
     def __post_init__(self) -> None:
         if not (self.mark > 0 and self.adv_usd > 0 and self.depth_usd > 0 and self.atm_vol > 0):
@@ -66,6 +69,9 @@ class MarketSnapshot:
         object.__setattr__(self, "age_limits_s", MappingProxyType(dict(sorted(self.age_limits_s.items()))))
         if not ordered or not self.rates:
             raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
+        for coin, item in ordered.items():
+            if item.surface is not None:
+                _check_surface(coin, item.surface, self.as_of, self.age_limits_s.get("surface", AGE_LIMIT_S))
 
     @property
     def coins(self) -> tuple[str, ...]:
@@ -91,6 +97,13 @@ class MarketSnapshot:
                 weight = (days - left_days) / (right_days - left_days)
                 return float(left) + weight * (float(right) - float(left))
         return float(points[-1][1])
+
+    def vol(self, coin: str, strike: float, forward: float, expiry: datetime) -> float:
+        """Annual implied volatility of an option on `coin`: of its surface where there is one, else at the money."""
+        item = self._underlying(coin)
+        if item.surface is None:
+            return float(item.atm_vol)
+        return item.surface.vol(strike, forward, expiry, self.as_of)
 
     def stale_fields(self, now: datetime) -> tuple[str, ...]:
         """Coins whose mark is older than its age limit at `now`: no new risk and no close-out on those."""
@@ -138,14 +151,32 @@ class MarketSnapshot:
 _DECIMAL_FIELDS = ("mark", "basis_annual", "funding_8h", "depth_usd", "adv_usd", "atm_vol")
 
 
-def _underlying_body(item: Underlying) -> dict[str, str]:
-    body = {field: str(getattr(item, field)) for field in _DECIMAL_FIELDS}
-    return body | {"observed_at": item.observed_at.isoformat()}
+def _underlying_body(item: Underlying) -> dict[str, Any]:
+    """What is absent is left out: a snapshot without surfaces keeps the name it had before there were any."""
+    body: dict[str, Any] = {field: str(getattr(item, field)) for field in _DECIMAL_FIELDS}
+    body["observed_at"] = item.observed_at.isoformat()
+    if item.surface is not None:
+        body["surface"] = item.surface.body()
+    return body
 
 
-def _underlying_from(body: Mapping[str, str]) -> Underlying:
+def _underlying_from(body: Mapping[str, Any]) -> Underlying:
     numbers = {field: Decimal(body[field]) for field in _DECIMAL_FIELDS}
-    return Underlying(observed_at=datetime.fromisoformat(body["observed_at"]), **numbers)
+    surface = VolSurface.from_body(body["surface"]) if "surface" in body else None
+    return Underlying(observed_at=datetime.fromisoformat(body["observed_at"]), surface=surface, **numbers)
+
+
+def _check_surface(coin: str, surface: VolSurface, as_of: datetime, limit_s: int) -> None:
+    """A stale smile is left out by whoever builds the snapshot, knowingly; it never prices in silence."""
+    age = surface.age_s(as_of)
+    if surface.underlying != coin or age > limit_s:
+        raise BadInput(
+            "market.stale_surface" if surface.underlying == coin else "market.wrong_surface",
+            f"the surface of {surface.underlying} is {age:.0f} s old; {coin} takes its own, at most {limit_s} s old",
+            underlying=coin,
+            age_s=age,
+            limit_s=limit_s,
+        )
 
 
 def _require_utc(moment: datetime) -> None:

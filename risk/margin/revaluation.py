@@ -153,7 +153,7 @@ def _linear_row(table: InstrumentTable, row: int, shocks: ShockSet) -> Floats:
     return gain if item.inverse else table.forward[row] * gain
 
 
-def _option_rows(out: Floats, table: InstrumentTable, rows: Sequence[int], shocks: ShockSet) -> None:
+def _option_rows(out: Floats, table: InstrumentTable, rows: list[int], shocks: ShockSet) -> None:
     """Options on one coin for one expiry: what they share is computed once."""
     first = rows[0]
     column, years = table.column[first], table.years[first]
@@ -161,14 +161,13 @@ def _option_rows(out: Floats, table: InstrumentTable, rows: Sequence[int], shock
     forward = table.mark[first] * shocks.price_ratio[:, column] * carry
     with np.errstate(divide="ignore"):  # a coin at zero: minus infinity is what the kernel expects
         log_forward = np.log(forward)
-    deviation = table.vol[first] * np.sqrt(years)
     items = [table.instruments[row] for row in rows]
-    terms = [(deviation, float(item.strike or 0), table.discount[first]) for item in items]
+    strikes = [float(item.strike or 0) for item in items]
     option_gains(
         out,
         np.array(rows, dtype=np.int64),
         table.forward[first],
-        np.array(terms, dtype=np.float64),
+        np.column_stack([table.vol[rows] * np.sqrt(years), strikes, table.discount[rows]]),
         np.array([item.is_call for item in items]),
         forward,
         log_forward,

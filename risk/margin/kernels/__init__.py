@@ -7,7 +7,7 @@ tests hold the two together. A kernel and what it calls stand in one file, becau
 """
 
 from risk.margin.kernels.compiling import compiled
-from risk.margin.kernels.options import black76, option_values
+from risk.margin.kernels.options import black76, option_gains, option_values
 from risk.margin.kernels.products import dense_shorts, grouped_losses, sparse_losses
 from risk.margin.kernels.worst import LANES, room, slices, worst_of_books, worst_of_losses
 
@@ -17,6 +17,7 @@ __all__ = [
     "compiled",
     "dense_shorts",
     "grouped_losses",
+    "option_gains",
     "option_values",
     "room",
     "slices",

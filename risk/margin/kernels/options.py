@@ -139,3 +139,31 @@ def option_values(
         intrinsic = max(sign * (forward[s] - strike), 0.0)
         value = time_value(min(forward[s], strike), log_forward[s] - log_strike, deviation * vol_ratio[s])
         out[s] = discount * (intrinsic + value)
+
+
+@compiled(
+    "void(float64[:, ::1], int64[::1], float64, float64[:, ::1], boolean[::1],"
+    " float64[::1], float64[::1], float64[::1])",
+    fastmath=FUSED,
+)
+def option_gains(
+    out: Floats,
+    rows: NDArray[np.int64],
+    present_forward: float,
+    terms: Floats,
+    is_call: NDArray[np.bool_],
+    forward: Floats,
+    log_forward: Floats,
+    vol_ratio: Floats,
+) -> None:
+    """Fill these `rows` of `out` (I, S) with the gains of n options on one coin for one expiry under S shocks.
+
+    `terms` (n, 3) deviation, strike and discount of each; the other arguments as in `option_values`.
+    """
+    for option in range(rows.size):
+        row = out[rows[option]]
+        deviation, strike, discount = terms[option, 0], terms[option, 1], terms[option, 2]
+        option_values(row, forward, log_forward, vol_ratio, deviation, strike, discount, is_call[option])
+        present = black76(present_forward, strike, deviation, discount, is_call[option])
+        for s in range(row.size):
+            row[s] -= present

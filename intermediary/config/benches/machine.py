@@ -3,7 +3,7 @@
 import ctypes
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -24,15 +24,26 @@ def describe(threads: Mapping[str, str]) -> dict[str, object]:
     }
 
 
+def hold_blas_to_one_thread() -> None:
+    """From here on, in this process: what the environment says counts only before numpy is loaded."""
+    for library in _openblas():
+        library.scipy_openblas_set_num_threads64_(1)
+
+
 def _kernel() -> str:
     """The kernel that OpenBLAS chose for this processor, asked of the library that numpy brings."""
-    import numpy
-
-    for library in Path(numpy.__file__).parent.parent.glob("numpy.libs/*openblas64_*"):
-        corename = ctypes.CDLL(str(library)).scipy_openblas_get_corename64_
+    for library in _openblas():
+        corename = library.scipy_openblas_get_corename64_
         corename.restype = ctypes.c_char_p
         return str(corename().decode())
     return "unknown: numpy uses a BLAS of the system"
+
+
+def _openblas() -> Iterator[ctypes.CDLL]:
+    import numpy
+
+    for path in Path(numpy.__file__).parent.parent.glob("numpy.libs/*openblas64_*"):
+        yield ctypes.CDLL(str(path))
 
 
 def _cpu() -> str:

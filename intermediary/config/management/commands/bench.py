@@ -10,10 +10,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from intermediary.config.benches import machine, tick
+from intermediary.config.benches import machine, risk, scale, tick
 from intermediary.config.supervisor.table import ONE_THREAD
 
-BENCHES = {"tick": tick.run}
+BENCHES = {"risk": risk.run, "scale": scale.run, "tick": tick.run}
 
 
 class Command(BaseCommand):

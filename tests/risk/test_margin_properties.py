@@ -1,0 +1,144 @@
+"""What must hold of margin whatever the book: proportion, liquidity's exponent, every parameter's direction."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from risk.margin.addons import LiquidityModel, close_out_cost
+from risk.margin.matrices import RiskMatrices
+from risk.margin.requirement import RequirementBatch, requirements
+from risk.margin.ruleset import ruleset
+from risk.margin.scenarios import build_scenarios
+from tests.risk.builders import INSTRUMENTS, book, matrices, required, scenarios, snapshot
+
+MODEL = LiquidityModel.of(ruleset("standard"))
+BOOKS: tuple[Mapping[str, float], ...] = (
+    {"BTC-PERP": 2_000.0},
+    {"BTC-PERP": -2_000.0, "BTC-CALL": 300.0},
+    {"ADA-PERP": 2e8, "DOGE-PERP": -5e8},
+    {"BTC": 1_000.0, "BTC-FUT": -990.0, "BTC-PUT": -400.0},
+    {"USDC": 1e7, "ETH-PERP": 3e4, "SOL-PERP": -1e5},
+    {"USDC": 1e7, "XRP-PERP": 100.0},
+)
+
+
+def under(**changes: object) -> RequirementBatch:
+    """The books under the standard ruleset with these parameters changed, all priced anew in the same scenarios."""
+    changed = replace(ruleset("standard"), **changes)  # type: ignore[arg-type]
+    return requirements(RiskMatrices.build(snapshot(), changed, scenarios(), INSTRUMENTS), book(*BOOKS))
+
+
+@given(st.sampled_from(range(len(BOOKS))), st.integers(-6, 6))
+def test_base_margin_is_exactly_in_proportion_to_powers_of_two(number: int, power: int) -> None:
+    """Factors that no arithmetic rounds: nothing in the model but the add-ons may know the size of a book."""
+    factor = 2.0**power
+    one, many = required(BOOKS[number]), required({name: q * factor for name, q in BOOKS[number].items()})
+    for name in ("es_99", "evt_var_997", "base", "jump", "es_995"):
+        assert getattr(many, name)[0] == factor * getattr(one, name)[0]
+
+
+@given(st.floats(1e5, 1e9), st.floats(1.1, 50.0))
+def test_the_least_cost_of_liquidity_grows_with_the_power_five_quarters(notional: float, factor: float) -> None:
+    model = replace(MODEL, spread=0.0)
+    sizes, adv, vol = np.array([notional, notional * factor]), np.full(2, 1e9), np.full(2, 0.04)
+    small, large = model.least_cost(sizes, adv, vol)
+    assert np.log(large / small) / np.log(factor) == pytest.approx(1.25, abs=1e-9)
+
+
+@given(st.floats(1e6, 1e9), st.floats(1.01, 5.0))
+def test_the_participation_cap_makes_liquidity_grow_faster_still(notional: float, factor: float) -> None:
+    adv, vol = np.array([1e7]), np.array([0.04])
+    capped = replace(MODEL, spread=0.0, days_in_mpor=0.0)
+    small, large = (capped.charge(np.array([size]), adv, vol)[0] for size in (notional, notional * factor))
+    assert large >= factor**1.25 * small * (1 - 1e-12)
+
+
+@given(st.floats(1e6, 1e10), st.floats(0.02, 0.5), st.floats(1.0, 20.0))
+def test_selling_more_slowly_costs_more_once_it_outlasts_the_margin_period(
+    notional: float, participation: float, factor: float
+) -> None:
+    """Only then: within the period the risk of waiting is margined already, so a longer run-down saves impact alone."""
+    size, adv, vol = np.array([notional]), np.array([1e8]), np.array([0.04])
+    fast, slow = replace(MODEL, participation=participation), replace(MODEL, participation=participation / factor)
+    assume(fast.days(size, adv)[0] >= MODEL.days_in_mpor)
+    assert slow.charge(size, adv, vol)[0] >= fast.charge(size, adv, vol)[0] * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("name", ["eta", "k", "spread"])
+@given(notional=st.floats(1e4, 1e10), adv=st.floats(1e7, 1e11), factor=st.floats(1.0, 10.0))
+def test_every_coefficient_of_liquidity_adds_to_the_least_cost(
+    name: str, notional: float, adv: float, factor: float
+) -> None:
+    dearer = replace(MODEL, **{name: factor * getattr(MODEL, name)})
+    size, volume, vol = np.array([notional]), np.array([adv]), np.array([0.04])
+    assert dearer.least_cost(size, volume, vol)[0] >= MODEL.least_cost(size, volume, vol)[0] * (1 - 1e-12)
+    if name == "spread":
+        assert close_out_cost(dearer, size, volume, vol)[0] >= close_out_cost(MODEL, size, volume, vol)[0]
+
+
+@given(notional=st.floats(1e4, 1e10), adv=st.floats(1e7, 1e11), vol=st.floats(0.005, 0.2), factor=st.floats(1.0, 10.0))
+def test_a_wilder_or_thinner_market_is_never_cheaper_to_leave(
+    notional: float, adv: float, vol: float, factor: float
+) -> None:
+    size, volume, daily = np.array([notional]), np.array([adv]), np.array([vol])
+    here = MODEL.charge(size, volume, daily)[0] * (1 - 1e-12)
+    assert MODEL.charge(size, volume, daily * factor)[0] >= here
+    assert MODEL.charge(size, volume / factor, daily)[0] >= here
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "low", "high"),
+    [
+        ("es_99", "es_quantile", 0.98, 0.995),
+        ("evt_var_997", "evt_quantile", 0.99, 0.999),
+        ("evt_var_997", "evt_shape_max", 0.0, 0.5),
+        ("es_995", "admission_quantile", 0.99, 0.999),
+        ("jump", "jump_majors_share", 0.2, 1.0),
+        ("jump", "jump_moves", (-0.4, 0.4), (-0.6, -0.4, 0.4, 0.6)),
+        ("jump", "jump_vol_moves", (0.0,), (-0.3, 0.0, 0.6)),
+        ("jump", "jump_peg", 0.95, 0.80),
+        ("liquidity", "liquidity_eta", 0.1, 2.0),
+        ("liquidity", "liquidity_k", 0.5, 4.0),
+        ("liquidity", "liquidity_spread_bps", 1, 50),
+        ("liquidity", "liquidity_days_in_mpor", 1.0, 0.1),
+    ],
+)
+def test_a_stricter_parameter_never_lowers_its_line_or_the_total(
+    line: str, name: str, low: object, high: object
+) -> None:
+    mild, strict = under(**{name: low}), under(**{name: high})
+    slack = 1e-9 * mild.total + 1e-6
+    assert (getattr(strict, line) >= getattr(mild, line) - slack).all()
+    assert (getattr(strict, line) > getattr(mild, line) + slack).any(), "the parameter is of no consequence"
+    assert (strict.total >= mild.total - slack).all()
+
+
+@given(st.floats(1.0, 3.0))
+def test_more_extreme_scenarios_never_need_less_of_a_linear_book(factor: float) -> None:
+    """Every profit stretched by one factor, as by a higher volatility of all coins: base margin stretches with it."""
+    built = matrices()
+    held = book({"BTC-PERP": 10.0}, {"ETH-PERP": -500.0}, {"BTC-PERP": 10.0, "ETH-PERP": -100.0})
+    wilder = replace(
+        built,
+        profit=built.profit * factor,
+        profit_single=(built.profit * factor).astype(np.float32),
+        profit_slices=(built.profit_slices * np.float32(factor)),
+    )
+    before, after = requirements(built, held), requirements(wilder, held)
+    assert after.base == pytest.approx(factor * before.base, rel=1e-5)
+    assert (after.total >= before.total).all()
+
+
+def test_a_longer_margin_period_needs_more_of_a_linear_book() -> None:
+    held = book({"BTC-PERP": 10.0}, {"ETH-PERP": -500.0}, {"BTC-FUT": 10.0, "ETH-PERP": -100.0})
+    margins = []
+    for hours in (24.0, 36.0, 72.0):
+        rules = replace(ruleset("standard"), mpor_hours=hours)
+        drawn = build_scenarios(rules, date(2025, 10, 10), None)
+        margins.append(requirements(RiskMatrices.build(snapshot(), rules, drawn, INSTRUMENTS), held).base)
+    assert (np.diff(margins, axis=0) > 0.0).all()

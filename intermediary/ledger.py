@@ -18,7 +18,7 @@ from intermediary.canonical import hash_of
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Account, AccountKind, Asset, Cell, JournalEntry, Posting
-from intermediary.models.bulk import insert_all
+from intermediary.models.bulk import TIMES, insert_all
 
 Key = tuple[UUID, AccountKind, str]  # cell, kind, asset: one account
 
@@ -57,7 +57,8 @@ class Draft:
 def lock_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Cell]:
     """Take the locks that every write needs, all cells once and sorted, so that no two writers wait for each other."""
     wanted = sorted(set(cell_ids))
-    return {cell.id: cell for cell in Cell.objects.select_for_update().filter(id__among=wanted).order_by("id")}
+    cells = Cell.objects.select_for_update().defer(*TIMES).filter(id__among=wanted)
+    return {cell.id: cell for cell in cells.order_by("id")}
 
 
 def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence[Line]) -> JournalEntry:
@@ -156,7 +157,7 @@ def _accounts(drafts: Sequence[Draft]) -> dict[Key, Account]:
 
 
 def _existing(keys: Collection[Key]) -> dict[Key, Account]:
-    found = Account.objects.filter(
+    found = Account.objects.defer(*TIMES).filter(
         cell_id__among={cell_id for cell_id, _, _ in keys}, kind__in={kind for _, kind, _ in keys}
     )
     return {(account.cell_id, AccountKind(account.kind), account.asset_id): account for account in found}

@@ -17,7 +17,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry, Posting
-from intermediary.models.bulk import insert_all
+from intermediary.models.bulk import TIMES, insert_all
 
 Kind, State = ChainInstruction.Kind, ChainInstruction.State
 # Paid and required every few minutes: final, it concerns the ledger and the pages, and no other part acts on it.
@@ -64,8 +64,8 @@ def instruct_all(instructions: Sequence[ChainInstruction]) -> None:
     assert connection.in_atomic_block, "an instruction belongs to the transaction of its cause"
     if not instructions:
         return
-    targets = ChainTarget.objects.filter(id__in=[instruction.target_id for instruction in instructions])
-    locked = {target.id: target for target in targets.select_for_update().order_by("id")}
+    targets = ChainTarget.objects.filter(id__among=[instruction.target_id for instruction in instructions])
+    locked = {target.id: target for target in targets.defer(*TIMES, "creation").select_for_update().order_by("id")}
     assert len(locked) == len(instructions), "one call a target"
     for instruction in instructions:
         instruction.target = locked[instruction.target_id]

@@ -12,6 +12,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from intermediary.collateral import asset_for_value, price_of, value_after_haircut
 from intermediary.models import Asset, ChainInstruction, ChainTarget, Valuation
+from intermediary.models.bulk import TIMES
 from intermediary.terms import Terms
 
 Kind = ChainInstruction.Kind
@@ -33,12 +34,13 @@ def vaults_of(cell_id: UUID) -> dict[str, ChainTarget]:
 
 
 def read(cell_ids: Iterable[UUID]) -> dict[UUID, list[Vault]]:
-    """The vaults of several relationships in the order of their tokens, one query."""
+    """The vaults of several relationships in the order of their tokens, two queries."""
     last = _movements().filter(target=OuterRef("pk")).values("required_base_units")[:1]
     targets = ChainTarget.objects.filter(cell_id__among=list(cell_ids), kind=ChainTarget.Kind.VAULT)
     found: dict[UUID, list[Vault]] = {}
-    for target in targets.annotate(in_force=Subquery(last)).select_related("asset").order_by("asset_id"):
-        found.setdefault(target.cell_id, []).append(Vault(target, target.asset, int(target.in_force or 0)))
+    assets = Asset.objects.in_bulk()
+    for target in targets.defer(*TIMES, "creation").annotate(in_force=Subquery(last)).order_by("asset_id"):
+        found.setdefault(target.cell_id, []).append(Vault(target, assets[target.asset_id], int(target.in_force or 0)))
     return found
 
 

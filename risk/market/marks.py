@@ -1,0 +1,305 @@
+"""One mark from several sources: a robust median, how sure it is, and who was left out for which reason.
+
+What the guards may do is narrow: they leave out a price that cannot be a price, is too old, or stands alone against
+the rest at the same moment. They never compare with an earlier mark while anything confirms the move, and never bend a
+price: a fall that the deep venues show goes through at once, whatever its size. Leaving a source out makes the mark
+less sure, not surer. Pure: the time is an argument. Standard library only, so that a feed may use it.
+
+**The mark** is the weighted median of USD prices with weights w = sqrt(V k) 2^(-age/half-life), V the turnover of 24
+hours, k the share that counts for the kind of market. The weighted median minimises sum w |p - m|: it is the likeliest
+price when errors are Laplace with scale 1/w, and by the square-root law of impact the price error of a venue falls
+with the root of its turnover. CME CF reference rates weight their medians by volume itself; the root keeps one large
+venue from outvoting several independent ones. Indices of spot give derivatives no vote. Here a quarter of their
+turnover counts, and where spot is a market of its own they have at most a third of the votes together: a perpetual
+under liquidation trades much volume at prices nobody can deliver at (for minutes of 10 October 2025, a third of spot).
+
+**The uncertainty** is sqrt(d^2 + a^2 + c^2 + f^2) sqrt(expected/used), in basis points of the mark: d = sqrt(pi/2) x
+the turnover-weighted mean of |ln(p/m)| over all sources that are young enough, outliers too (a standard deviation, were
+prices normal: how far from the mark a dollar drawn at random trades); a = movement in the time since the votes;
+c of the stablecoins quoted in; f what remains unknown with so few sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from math import ceil, isfinite, log, pi, sqrt
+from statistics import median_high, median_low
+
+from intermediary.errors import BadInput, Refusal
+from risk.market.quality import MarkQuality, MarkState, SourceSeen
+
+BPS = 10_000
+SPOT, PERPETUAL = "spot", "perpetual"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkParameters:
+    """The rules of the guards. A change of any figure is a new version; snapshots name the version that made them."""
+
+    version: str
+    quote_age_limit_s: int = 180  # as Deribit's index
+    peg_age_limit_s: int = 3_600  # a stablecoin moves less than what is quoted in it
+    ahead_limit_s: float = 5.0  # clocks of exchanges run ahead by less than this; beyond it a time is wrong
+    fresh_s: float = 90.0  # a minute bar is up to a minute old when it closes
+    half_life_s: float = 60.0  # of a vote: in a fast market a price of two minutes ago should hardly count
+    perpetual_share: float = 0.25  # of a perpetual's turnover counts
+    perpetual_votes_max: float = 0.5  # of spot's votes, where spot trades `turnover_usd_min` a day
+    sources_good: int = 3
+    absurd_factor: float = 10.0  # venues were apart by a factor of 5 on 10 October 2025; 10 is a misplaced digit
+    outlier_bps: float = 200.0  # apart from the mark by more than this in calm markets is no spread
+    outlier_share_max: float = 0.25  # a minority with more of the votes than this is a market, not an error
+    divided_bps: int = 100
+    turnover_usd_min: float = 1_000_000.0  # a day: below it anybody can move all sources
+    unconfirmed_move_max: float = 0.25  # of a single source against the last mark: a crash looks like an error
+    movement_bps_per_sqrt_minute: float = 10.0  # 4% a day, an ordinary volatility
+    floor_bps: tuple[float, ...] = (250.0, 50.0, 5.0)  # with one, two, three or more sources
+
+
+STANDARD = MarkParameters(version="marks-1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What one source says. `price` in `currency` (a mid of the book or a last trade) at UTC `at`; `turnover` of 24
+    hours in the same currency; `bid` and `ask` where known, to see a book that is crossed."""
+
+    source: str
+    price: Decimal
+    at: datetime
+    turnover: float
+    currency: str = "USD"
+    kind: str = SPOT
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """USD price of one coin; `observed_at` is the time of the youngest quote that voted."""
+
+    price: Decimal
+    observed_at: datetime
+    quality: MarkQuality
+
+
+@dataclass
+class _Vote:
+    """A quote that is young enough and means something, in USD. `turnover_usd` counts the kind and the age."""
+
+    quote: Quote
+    price: Decimal
+    age_s: float
+    weight: float
+    turnover_usd: float
+    peg_bps: float
+
+
+def mark_of(
+    coin: str,
+    quotes: Sequence[Quote],
+    now: datetime,
+    *,
+    expected: int = 0,
+    pegs: Mapping[str, Mark] | None = None,
+    last: Decimal | None = None,
+    parameters: MarkParameters = STANDARD,
+) -> Mark:
+    """The mark of `coin` at `now` (UTC) in USD.
+
+    `expected` is how many sources usually speak (at least those given); `pegs` marks of the stablecoins that quotes are
+    in; `last` the mark before, against which a single source alone is held. Refuses `no_mark` with the reason for each
+    source when none is left, when two contradict each other by a factor, or when a single one jumps. The same arguments
+    in any order of quotes give the same mark.
+    """
+    if len({quote.source for quote in quotes}) != len(quotes):
+        raise BadInput("market.source_twice", f"a source of {coin} speaks twice", underlying=coin)
+    judged = {quote.source: _judge(quote, now, pegs or {}, parameters) for quote in quotes}
+    votes = sorted(
+        (vote for vote in judged.values() if isinstance(vote, _Vote)), key=lambda vote: (vote.price, vote.quote.source)
+    )
+    left_out = {source: reason for source, reason in judged.items() if isinstance(reason, str)}
+    _cap_perpetuals(votes, parameters)
+    votes = _without_absurd(votes, left_out, parameters)
+    if not votes:
+        raise _no_mark(coin, "no source gives a price that can be used", quotes, left_out)
+    used = _without_outliers(votes, left_out, parameters)
+    price = weighted_median([vote.price for vote in used], [vote.weight for vote in used])
+    if len(votes) == 1 and last is not None and abs(log(float(price / last))) > parameters.unconfirmed_move_max:
+        left_out[votes[0].quote.source] = "unconfirmed move"
+        raise _no_mark(coin, f"a single source says {price} after {last}, and nothing confirms it", quotes, left_out)
+    expected = max(expected, len(quotes), len(used))
+    uncertainty_bps = _uncertainty_bps(price, votes, used, expected, parameters)
+    quality = MarkQuality(
+        state=_state(used, uncertainty_bps, parameters),
+        uncertainty_bps=uncertainty_bps,
+        parameters=parameters.version,
+        sources=_seen(quotes, judged, used, left_out, now),
+    )
+    return Mark(price, max(vote.quote.at for vote in used), quality)
+
+
+def weighted_median(values: Sequence[Decimal], weights: Sequence[float]) -> Decimal:
+    """The value at half of the total weight of ascending `values`; the middle of two when the half falls between them.
+
+    `weights` are positive. A share of the weight below one half, wherever it lies, cannot move the result beyond the
+    range of the others.
+    """
+    half = sum(weights) / 2.0
+    reached = 0.0
+    for index, weight in enumerate(weights):
+        reached += weight
+        if abs(reached - half) <= 1e-12 * half and index + 1 < len(values):
+            return (values[index] + values[index + 1]) / 2
+        if reached > half:
+            return values[index]
+    return values[-1]
+
+
+def _judge(quote: Quote, now: datetime, pegs: Mapping[str, Mark], parameters: MarkParameters) -> _Vote | str:
+    """The quote as a vote, or the reason why it is none."""
+    age_s = (now - quote.at).total_seconds()
+    peg = None if quote.currency == "USD" else pegs.get(quote.currency)
+    if not quote.price.is_finite() or quote.price <= 0:
+        return "no price"
+    if _is_crossed(quote):
+        return "crossed book"
+    if age_s < -parameters.ahead_limit_s:
+        return "time in the future"
+    if age_s > parameters.quote_age_limit_s:
+        return "stale"
+    if not isfinite(quote.turnover) or quote.turnover <= 0.0:
+        return "no turnover"
+    if quote.currency != "USD" and peg is None:
+        return f"no price of {quote.currency}"
+    if peg is not None and (now - peg.observed_at).total_seconds() > parameters.peg_age_limit_s:
+        return f"stale price of {quote.currency}"
+    rate = Decimal(1) if peg is None else peg.price
+    decay = 0.5 ** (max(age_s, 0.0) / parameters.half_life_s)
+    counted = quote.turnover * float(rate) * (parameters.perpetual_share if quote.kind == PERPETUAL else 1.0)
+    return _Vote(
+        quote=quote,
+        price=quote.price * rate,
+        age_s=max(age_s, 0.0),
+        weight=sqrt(counted) * decay,
+        turnover_usd=counted * decay,
+        peg_bps=0.0 if peg is None else float(peg.quality.uncertainty_bps),
+    )
+
+
+def _cap_perpetuals(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
+    """Let perpetuals not outvote a spot market; a spot market that is none can be outvoted."""
+    spot = [vote for vote in votes if vote.quote.kind == SPOT]
+    perpetual = [vote for vote in votes if vote.quote.kind == PERPETUAL]
+    if not perpetual or sum(vote.turnover_usd for vote in spot) < parameters.turnover_usd_min:
+        return
+    most = parameters.perpetual_votes_max * sum(vote.weight for vote in spot)
+    scale = min(1.0, most / sum(vote.weight for vote in perpetual))
+    for vote in perpetual:
+        vote.weight *= scale
+
+
+def _is_crossed(quote: Quote) -> bool:
+    if quote.bid is None or quote.ask is None:
+        return False
+    return not (quote.bid.is_finite() and quote.ask.is_finite() and 0 < quote.bid <= quote.ask)
+
+
+def _without_absurd(votes: list[_Vote], left_out: dict[str, str], parameters: MarkParameters) -> list[_Vote]:
+    """Without prices that are a factor away from the middle of all: a unit or a digit is wrong somewhere.
+
+    The middle by heads and the middle by weight must agree within the factor. Where they do not, a deep source stands
+    against several thin ones or two against each other, nobody can tell who is wrong, and none is left.
+    """
+    if not votes:
+        return []
+    prices = [vote.price for vote in votes]
+    middles = (median_low(prices), median_high(prices), weighted_median(prices, [vote.weight for vote in votes]))
+    kept = []
+    for vote in votes:
+        if max(abs(log(float(vote.price / middle))) for middle in middles) > log(parameters.absurd_factor):
+            left_out[vote.quote.source] = "absurd price"
+        else:
+            kept.append(vote)
+    return kept
+
+
+def _without_outliers(votes: list[_Vote], left_out: dict[str, str], parameters: MarkParameters) -> list[_Vote]:
+    """Without those far from the median, if together they are a small minority: then they are errors of venues. A large
+    minority stays in: the market is divided, or moving."""
+    middle = float(weighted_median([vote.price for vote in votes], [vote.weight for vote in votes]))
+    far = [vote for vote in votes if abs(log(float(vote.price) / middle)) * BPS > parameters.outlier_bps]
+    share = sum(vote.weight for vote in far) / sum(vote.weight for vote in votes)
+    if not far or share > parameters.outlier_share_max:
+        return votes
+    for vote in far:
+        left_out[vote.quote.source] = "outlier"
+    return [vote for vote in votes if vote not in far]
+
+
+def _uncertainty_bps(
+    price: Decimal, votes: Sequence[_Vote], used: Sequence[_Vote], expected: int, parameters: MarkParameters
+) -> int:
+    """The formula of this file's head; `votes` hold the outliers, `used` do not. Rounded up."""
+    total = sum(vote.turnover_usd for vote in votes)
+    spread = sum(vote.turnover_usd * abs(log(float(vote.price / price))) for vote in votes) / total
+    weights = sum(vote.weight for vote in used)
+    age_minutes = sum(vote.weight * vote.age_s for vote in used) / weights / 60.0
+    peg_bps = sum(vote.weight * vote.peg_bps for vote in used) / weights
+    floor_bps = parameters.floor_bps[min(len(used), len(parameters.floor_bps)) - 1]
+    terms = (
+        sqrt(pi / 2.0) * spread * BPS,
+        parameters.movement_bps_per_sqrt_minute * sqrt(age_minutes),
+        peg_bps,
+        floor_bps,
+    )
+    return ceil(sqrt(sum(term**2 for term in terms)) * sqrt(expected / len(used)))
+
+
+def _state(used: Sequence[_Vote], uncertainty_bps: int, parameters: MarkParameters) -> MarkState:
+    if len(used) == 1:
+        return MarkState.SINGLE_SOURCE
+    if uncertainty_bps > parameters.divided_bps:
+        return MarkState.DIVIDED
+    if min(vote.age_s for vote in used) > parameters.fresh_s:
+        return MarkState.STALE
+    if len(used) < parameters.sources_good or sum(v.turnover_usd for v in used) < parameters.turnover_usd_min:
+        return MarkState.THIN
+    return MarkState.GOOD
+
+
+def _seen(
+    quotes: Sequence[Quote],
+    judged: Mapping[str, _Vote | str],
+    used: Sequence[_Vote],
+    left_out: Mapping[str, str],
+    now: datetime,
+) -> tuple[SourceSeen, ...]:
+    total = sum(vote.weight for vote in used)
+    rows = []
+    for quote in sorted(quotes, key=lambda quote: quote.source):
+        vote = judged[quote.source]
+        reason = left_out.get(quote.source, "")
+        rows.append(
+            SourceSeen(
+                source=quote.source,
+                price_usd=vote.price if isinstance(vote, _Vote) else None,
+                age_s=int((now - quote.at).total_seconds()),
+                share_bps=round(vote.weight / total * BPS) if isinstance(vote, _Vote) and not reason else 0,
+                left_out=reason,
+            )
+        )
+    return tuple(rows)
+
+
+def _no_mark(coin: str, why: str, quotes: Sequence[Quote], left_out: Mapping[str, str]) -> Refusal:
+    return Refusal(
+        "no_mark",
+        f"There is no mark of {coin}: {why}.",
+        underlying=coin,
+        sources=len(quotes),
+        left_out=dict(sorted(left_out.items())),
+        prices={quote.source: str(quote.price) for quote in sorted(quotes, key=lambda quote: quote.source)},
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -19,6 +19,7 @@ from typing import Any
 
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import BadInput, Refusal
+from risk.market.quality import MarkQuality, MarkState
 from risk.market.surface import AGE_LIMIT_S, VolSurface
 
 # A mark older than two hourly bars has missed at least one; rates are published once a working day.
@@ -53,7 +54,8 @@ class Underlying:
 @dataclass(frozen=True, kw_only=True)
 class MarketSnapshot:
     """All underlyings at `as_of`. `rates` are (days, continuously compounded annual rate) points, ascending;
-    `usdc_peg` is USD per USDC; `source` says whether this is a recording, a reconstruction or live."""
+    `usdc_peg` is USD per USDC; `source` says whether this is a recording, a reconstruction or live. `qualities` says of
+    each mark that was made from several sources how sure it is, and by which; a coin that is absent has one source."""
 
     as_of: datetime
     source: str
@@ -61,12 +63,16 @@ class MarketSnapshot:
     rates: tuple[tuple[int, Decimal], ...]
     usdc_peg: Decimal
     age_limits_s: Mapping[str, int]
+    qualities: Mapping[str, MarkQuality] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_utc(self.as_of)
         ordered = {coin: self.underlyings[coin] for coin in sorted(self.underlyings)}
         object.__setattr__(self, "underlyings", MappingProxyType(ordered))
         object.__setattr__(self, "age_limits_s", MappingProxyType(dict(sorted(self.age_limits_s.items()))))
+        object.__setattr__(self, "qualities", MappingProxyType(dict(sorted(self.qualities.items()))))
+        if not self.qualities.keys() <= ordered.keys():
+            raise BadInput("market.quality_of_nothing", "a quality belongs to a mark of the same snapshot")
         if not ordered or not self.rates:
             raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
         for coin, item in ordered.items():
@@ -112,6 +118,11 @@ class MarketSnapshot:
             coin for coin, item in self.underlyings.items() if (now - item.observed_at).total_seconds() > limit
         )
 
+    @property
+    def doubtful(self) -> Mapping[str, MarkQuality]:
+        """The coins whose mark is known to be less than good, with why and by how much."""
+        return {coin: one for coin, one in self.qualities.items() if one.state is not MarkState.GOOD}
+
     def to_json(self) -> str:
         """The canonical text; `from_json` gives an equal snapshot with the same id."""
         return canonical_json(self._body())
@@ -128,6 +139,7 @@ class MarketSnapshot:
                 rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
                 usdc_peg=Decimal(body["usdc_peg"]),
                 age_limits_s=body["age_limits_s"],
+                qualities={coin: MarkQuality.from_body(item) for coin, item in body.get("qualities", {}).items()},
             )
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise BadInput("market.malformed_snapshot", f"not a market snapshot: {error!r}") from error
@@ -138,7 +150,8 @@ class MarketSnapshot:
         return self.underlyings[coin]
 
     def _body(self) -> dict[str, Any]:
-        return {
+        """What is absent is left out: a snapshot without qualities keeps the name it had before there were any."""
+        body: dict[str, Any] = {
             "as_of": self.as_of.isoformat(),
             "source": self.source,
             "underlyings": {coin: _underlying_body(item) for coin, item in self.underlyings.items()},
@@ -146,6 +159,9 @@ class MarketSnapshot:
             "usdc_peg": str(self.usdc_peg),
             "age_limits_s": dict(self.age_limits_s),
         }
+        if self.qualities:
+            body["qualities"] = {coin: item.body() for coin, item in self.qualities.items()}
+        return body
 
 
 _DECIMAL_FIELDS = ("mark", "basis_annual", "funding_8h", "depth_usd", "adv_usd", "atm_vol")

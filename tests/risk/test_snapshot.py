@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from intermediary.errors import BadInput, Refusal
+from risk.market.quality import MarkQuality, MarkState, SourceSeen
 from risk.market.snapshot import MarketSnapshot
 from tests.risk.builders import MOMENT, snapshot
 
@@ -49,6 +50,30 @@ def test_any_changed_figure_changes_the_id() -> None:
     assert one.id != snapshot({"XRP": "2.688"}).id
     assert one.id != replace(one, usdc_peg=Decimal("0.999")).id
     assert one.id != replace(one, as_of=MOMENT + timedelta(seconds=1)).id
+
+
+def quality(state: MarkState = MarkState.DIVIDED) -> MarkQuality:
+    seen = (SourceSeen("a", Decimal("95000.5"), 3, 10_000), SourceSeen("b", None, 400, 0, "stale"))
+    return MarkQuality(state=state, uncertainty_bps=340, parameters="marks-1", sources=seen)
+
+
+def test_it_carries_how_sure_each_mark_is_and_that_is_part_of_its_id() -> None:
+    one = replace(snapshot(), qualities={"ETH": quality(MarkState.GOOD), "BTC": quality()})
+    again = MarketSnapshot.from_json(one.to_json())
+    assert again == one
+    assert again.id == one.id != snapshot().id
+    assert again.qualities["BTC"].left_out[0].left_out == "stale"
+    assert list(again.doubtful) == ["BTC"]
+
+
+def test_a_snapshot_without_qualities_keeps_the_text_it_had_before_there_were_any() -> None:
+    assert "qualities" not in snapshot().to_json()
+    assert snapshot().doubtful == {}
+
+
+def test_a_quality_of_a_coin_without_mark_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"market\.quality_of_nothing"):
+        replace(snapshot(), qualities={"LUNA": quality()})
 
 
 def test_the_order_of_underlyings_is_not_part_of_the_id() -> None:

@@ -21,7 +21,15 @@ from risk.margin.matrices import RiskMatrices
 from risk.margin.measures import losses_in_double, shortfall, tail_measures
 from risk.margin.positions import Positions
 
-__all__ = ["Positions", "RequirementBatch", "RequirementLine", "RiskMatrices", "requirements"]
+__all__ = [
+    "Positions",
+    "RequirementBatch",
+    "RequirementLine",
+    "RiskMatrices",
+    "net_delta",
+    "requirements",
+    "stressed_books",
+]
 
 Floats = NDArray[np.float64]
 
@@ -145,12 +153,11 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
     if collateral is not None:
         es_995 = shortfall(held, matrices, gross, matrices.ruleset.admission_quantile)
     base = np.maximum(es_99, evt)
-    delta = _net_delta(positions, matrices)
+    delta = net_delta(positions, matrices)
     liquidity = matrices.liquidity.charge(delta, matrices.adv_usd, matrices.daily_vol).sum(axis=1)
     jump = _jump(positions, matrices)
-    stress_loss = losses_in_double(positions, matrices.stress)
-    stress_cost = _stress_cost(delta, matrices)
     value = np.zeros(positions.accounts) if collateral is None else collateral.weighted(_values(matrices))
+    stress_loss, stress_cost, stress_collateral = _stressed(positions, collateral, delta, value, matrices)
     total = ((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + liquidity
     return RequirementBatch(
         matrices=matrices,
@@ -167,10 +174,28 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
         collateral_value=value,
         stress_loss=stress_loss,
         stress_cost=stress_cost,
-        stress_collateral=_stress_collateral(collateral, value, matrices),
+        stress_collateral=stress_collateral,
         worst_stress=np.argmax(stress_loss + stress_cost, axis=1),
         forecast_loss=losses_in_double(positions, matrices.forecast),
     )
+
+
+def stressed_books(
+    matrices: RiskMatrices, positions: Positions, collateral: Positions
+) -> tuple[Floats, Floats, Floats]:
+    """(A, K) each, USD, under the stress list of the matrices: loss of positions, cost of closing them out, value of
+    the margin. What `requirements` gives for the same, without the rest."""
+    for books in (positions, collateral):
+        books.check(len(matrices.table.instruments))
+    value = collateral.weighted(_values(matrices))
+    return _stressed(positions, collateral, net_delta(positions, matrices), value, matrices)
+
+
+def _stressed(
+    positions: Positions, collateral: Positions | None, delta: Floats, value: Floats, matrices: RiskMatrices
+) -> tuple[Floats, Floats, Floats]:
+    loss = losses_in_double(positions, matrices.stress)
+    return loss, _stress_cost(delta, matrices), _stress_collateral(collateral, value, matrices)
 
 
 def _gross(positions: Positions, matrices: RiskMatrices) -> Floats:
@@ -184,7 +209,7 @@ def _values(matrices: RiskMatrices) -> Floats:
     return np.where(holds, matrices.table.mark, 0.0)
 
 
-def _net_delta(positions: Positions, matrices: RiskMatrices) -> Floats:
+def net_delta(positions: Positions, matrices: RiskMatrices) -> Floats:
     """(A, U) USD delta by underlying; cash has none."""
     columns = matrices.table.column[positions.indices]
     keep = columns >= 0

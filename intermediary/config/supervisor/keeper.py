@@ -113,6 +113,8 @@ def _stop(spec: KeeperSpec, service: subprocess.Popen[bytes]) -> bool:
 def _is_whole(saved: str) -> bool:
     if not saved:
         return True
+    if not Path(saved).is_file():  # a device would be read without end
+        return False
     try:
         json.loads(Path(saved).read_bytes())
     except (OSError, ValueError):

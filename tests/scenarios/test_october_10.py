@@ -5,6 +5,7 @@ wallets) run here in order, on the same database, broker and chain, so that a ru
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from django.test import override_settings
 from bonds.models import Tranche
 from intermediary import ledger, margining, withdrawals
 from intermediary.config.celery import app
+from intermediary.config.demo import world
 from intermediary.config.demo.driver import Driver
 from intermediary.ledger import settlement_asset
 from intermediary.models import (
@@ -40,7 +42,10 @@ from tests.scenarios.platform import risk_workers, tick_by_workers
 
 BOTTOM = datetime(2025, 10, 10, 21, 20, tzinfo=UTC)  # the bar that closes at the lowest prices
 DEFAULTER = "R-108"
-RECOVERED = datetime(2025, 10, 11, 14, tzinfo=UTC)
+# The estate pays nine hours earlier than in the demo: nothing but quiet hours lie between.
+ESTATE_PAYS = datetime(2025, 10, 11, 3, tzinfo=UTC)
+RECOVERED = datetime(2025, 10, 11, 5, tzinfo=UTC)
+CAST = replace(world.DEMO, recovery_at=ESTATE_PAYS)
 
 
 @pytest.fixture
@@ -61,6 +66,7 @@ def platform(
         ready = Driver(
             Chain(chain_url),
             open_feed(market_history_dir),
+            CAST,
             tick=tick_by_workers,
             after_block=invariants.check_at_a_block,
         )

@@ -58,18 +58,21 @@ class Svi:
         root: T = (x * x + self.sigma**2) ** 0.5
         return self.a + self.b * (self.rho * x + root)
 
-    def density(self, k: T, share: float = 1.0) -> T:
-        """g(k) = (1 - k w'/(2w))^2 - w'^2/4 (1/w + 1/4) + w''/2 of the smile `share` x w: at least 0 where no butterfly
-        costs less than nothing. Infinite derivatives cannot occur because sigma > 0; w must not be 0 at k."""
+    def jet(self, k: T) -> tuple[T, T, T]:
+        """w, its first and its second derivative at `k`."""
         x = k - self.m
         root: T = (x * x + self.sigma**2) ** 0.5
-        w = share * (self.a + self.b * (self.rho * x + root))
-        slope = share * self.b * (self.rho + x / root)
-        bend = share * self.b * self.sigma**2 / root**3
-        return density(k, w, slope, bend)
+        slope = self.b * (self.rho + x / root)
+        bend = self.b * self.sigma**2 / root**3
+        return self.a + self.b * (self.rho * x + root), slope, bend
+
+    def density(self, k: T, share: float = 1.0) -> T:
+        """g(k) of the smile `share` x w: at least 0 where no butterfly costs less than nothing. w(k) must not be 0."""
+        w, slope, bend = self.jet(k)
+        return density(k, share * w, share * slope, share * bend)
 
 
 def density(k: T, w: T, slope: T, bend: T) -> T:
-    """g of any smile, from w, its first and second derivative at k."""
+    """g = (1 - k w'/(2w))^2 - w'^2/4 (1/w + 1/4) + w''/2 of any smile, from w and its two derivatives at k."""
     body = 1.0 - k * slope / (2.0 * w)
     return body * body - slope * slope / 4.0 * (1.0 / w + 0.25) + bend / 2.0

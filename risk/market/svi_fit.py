@@ -1,0 +1,161 @@
+"""Fits one raw SVI smile to the quotes of one expiry, freely or held free of arbitrage.
+
+Least squares of (fitted - mid volatility) / half the spread in volatility: the error in price over half the spread in
+price, since vega is in both, so every quote counts as much as its vega and its spread allow. Arbitrage is held off by
+penalties on a grid, raised until the check of `arbitrage` passes; a fit that cannot pass is the caller's to refuse.
+Parameters are scaled by the at-the-money deviation, so that one set of starts and bounds serves an hour and a year.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from risk.market.arbitrage import GRID, between, butterfly, calendar
+from risk.market.chain import SmileQuote
+from risk.market.svi import WING_SLOPE_MAX, Svi
+
+Floats = NDArray[np.float64]
+
+QUOTES_MIN = 7  # five parameters, and something left to say whether they are any good
+HALF_SPREAD_FLOOR = 0.001  # a tenth of a volatility point: a locked quote is not known better than that
+STARTS = tuple((rho, roundness) for rho in (-0.4, 0.3) for roundness in (0.5, 2.0))
+LOWER = (1e-4, 1e-3, -0.995, -10.0, 0.02)
+UPPER = (
+    2.0,
+    4.0,
+    0.995,
+    10.0,
+    8.0,
+)  # beyond a roundness of 8 deviations a smile is a parabola, and its wings arbitrary
+PENALTY_GRID: Floats = GRID[::8]
+PENALTIES = (1e2, 1e3, 1e4, 1e5)
+HEADROOM = 1e-3  # penalties are felt this far before a condition fails, so that the gaps of the grid hold too
+EVALUATIONS_MAX = 300  # a smile takes 10 to 60; what still moves after that is judged as it stands
+OUTLIER_HALF_SPREADS, OUTLIER_VOL = 10.0, 0.05
+SIGNIFICANT = 10  # digits that are kept: what is checked, stored and priced is one and the same number
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A smile and its cost: half the sum of squared errors in half-spreads, penalties not counted."""
+
+    svi: Svi
+    cost: float
+    penalty: float
+
+
+def fit_free(quotes: Sequence[SmileQuote], years: float) -> Fit:
+    """The best smile by the quotes alone, whatever it implies. Needs `QUOTES_MIN` quotes."""
+    problem = _Problem(quotes, years, None)
+    return min((problem.solve(problem.start(*start)) for start in STARTS), key=lambda fit: fit.cost)
+
+
+def outliers(quotes: Sequence[SmileQuote], years: float) -> list[SmileQuote]:
+    """Quotes that no smile through the others explains: more than ten half-spreads and five volatility points off the
+    fit that minds large errors least (soft L1)."""
+    problem = _Problem(quotes, years, None)
+    fits = [problem.solve(problem.start(*start), loss="soft_l1") for start in STARTS]
+    errors = min((np.abs(problem.errors(fit.svi)) for fit in fits), key=lambda found: float(found.sum()))
+    far = (errors > OUTLIER_HALF_SPREADS) & (errors * problem.half > OUTLIER_VOL)
+    return [quote for quote, is_far in zip(quotes, far, strict=True) if is_far]
+
+
+def fit_bound(quotes: Sequence[SmileQuote], years: float, before: Svi | None, free: Fit) -> Fit | None:
+    """The smile nearest to the quotes that has no butterfly and lies above `before`, the smile of the expiry before;
+    None where no penalty holds it so. Starts at the free fit."""
+    problem = _Problem(quotes, years, before)
+    start = problem.coordinates(free.svi)
+    for penalty in PENALTIES:
+        fit = problem.solve(start, penalty=penalty)
+        if is_free(fit.svi, before):
+            return fit
+        start = problem.coordinates(fit.svi)
+    return None
+
+
+def is_free(svi: Svi, before: Svi | None) -> bool:
+    """Whether a smile has no butterfly, no calendar against the one before, and none arises between the two."""
+    if not butterfly(svi).holds:
+        return False
+    return before is None or (calendar(before, svi).holds and between(before, svi).holds)
+
+
+class _Problem:
+    """Residuals of one expiry in scaled coordinates (least w / theta, b s / theta, rho, m / s, sigma / s): theta is the
+    at-the-money total variance and s its root."""
+
+    def __init__(self, quotes: Sequence[SmileQuote], years: float, before: Svi | None) -> None:
+        self.k = np.array([quote.k for quote in quotes])
+        self.root_years = np.sqrt(years)
+        self.mid = np.array([quote.mid_vol for quote in quotes])
+        half = np.array([(quote.ask_vol - quote.bid_vol) / 2.0 for quote in quotes])
+        self.half = np.maximum(half, HALF_SPREAD_FLOOR)
+        self.theta = float(self.mid[np.argmin(np.abs(self.k))] ** 2 * years)
+        self.before = before
+        self.floor = None if before is None else before.total_variance(PENALTY_GRID)
+
+    def start(self, rho: float, roundness: float) -> Floats:
+        return np.array([0.5, 0.5 / roundness, rho, 0.0, roundness])
+
+    def coordinates(self, svi: Svi) -> Floats:
+        s = np.sqrt(self.theta)
+        x = np.array([svi.least / self.theta, svi.b * s / self.theta, svi.rho, svi.m / s, svi.sigma / s])
+        inside: Floats = np.clip(x, np.array(LOWER), np.array(UPPER))
+        return inside
+
+    def svi(self, x: Floats) -> Svi:
+        s = float(np.sqrt(self.theta))
+        b, rho, m, sigma = _kept(x[1] * s), _kept(x[2]), _kept(x[3] * s), _kept(x[4] * s)
+        return Svi(_kept(x[0] * self.theta - b * sigma * (1.0 - rho**2) ** 0.5), b, rho, m, sigma)
+
+    def errors(self, svi: Svi) -> Floats:
+        """(Q,) in half-spreads."""
+        vol = np.sqrt(np.maximum(svi.total_variance(self.k), 0.0)) / self.root_years
+        return np.asarray((vol - self.mid) / self.half)
+
+    def solve(self, start: Floats, penalty: float = 0.0, loss: str = "linear") -> Fit:
+        def residuals(x: Floats) -> Floats:
+            svi = _raw(x, self.theta)
+            parts = [self.errors(svi)]
+            if penalty:
+                parts.append(penalty * self._violations(svi))
+            return np.concatenate(parts)
+
+        found = least_squares(
+            residuals,
+            start,
+            bounds=(LOWER, UPPER),
+            loss=loss,
+            x_scale=(1.0, 1.0, 0.5, 1.0, 1.0),
+            max_nfev=EVALUATIONS_MAX,
+        )
+        svi = self.svi(found.x)
+        return Fit(svi, float(np.sum(self.errors(svi) ** 2) / 2.0), penalty)
+
+    def _violations(self, svi: Svi) -> Floats:
+        """By how much g, the wings and the calendar fall short of a little headroom; 0 where they do not."""
+        short = [_short(svi.density(PENALTY_GRID)), _short(np.array([WING_SLOPE_MAX - svi.wing_slope]))]
+        if self.before is not None and self.floor is not None:
+            w = svi.total_variance(PENALTY_GRID)
+            short.append(_short((w - self.floor) / (w + self.floor)))
+            wings = [svi.b * (1 + sign * svi.rho) - self.before.b * (1 + sign * self.before.rho) for sign in (-1, 1)]
+            short.append(_short(np.array(wings)))
+        return np.concatenate(short)
+
+
+def _short(values: Floats) -> Floats:
+    return np.maximum(HEADROOM - values, 0.0)
+
+
+def _raw(x: Floats, theta: float) -> Svi:
+    """Unrounded, so that derivatives by differences see every step."""
+    s = float(np.sqrt(theta))
+    b, rho, sigma = float(x[1]) * s, float(x[2]), float(x[4]) * s
+    return Svi(float(x[0]) * theta - b * sigma * (1.0 - rho**2) ** 0.5, b, rho, float(x[3]) * s, sigma)
+
+
+def _kept(value: float) -> float:
+    return float(f"{float(value):.{SIGNIFICANT}g}")

@@ -10,7 +10,7 @@ from risk.margin.layers import layer_measures
 from risk.models import LayerRisk, Tick, UncoveredRisk
 from tests.intermediary import default_world
 from tests.intermediary.margin_world import MILLION, Client, client, fund_house
-from tests.risk.test_engine import BOOKS, fund_float, give_notice, grant_line, listed, market, settled_at, tick
+from tests.risk.tick_world import BOOKS, fund_float, give_notice, grant_line, listed, market, settled_at, tick
 
 pytestmark = pytest.mark.django_db
 

@@ -1,0 +1,83 @@
+"""What a worker keeps or leaves out between ticks changes nobody's figures."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+
+import pytest
+
+from intermediary import books, trading
+from intermediary.config.replay import store_snapshot
+from intermediary.models import (
+    Instrument,
+)
+from risk import engine
+from risk.models import Tick, TickShard
+from tests.intermediary.margin_world import Client
+from tests.risk.builders import MOMENT, snapshot
+from tests.risk.tick_world import market, mixed_world, one_by_one, tick, undone
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def clients() -> dict[str, Client]:
+    """The mixed world."""
+    return mixed_world()
+
+
+def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Client]) -> None:
+    """A book that changed between two ticks, a relationship in another shard, a worker that has just started."""
+    tick(market(10, "94900"))
+    marks = {"BTC-PERP": Decimal("94900"), "ETH-PERP": Decimal("4016")}
+    for code, contract, quantity in (
+        ("AMPLE", "BTC-PERP", "-7.5"),
+        ("IDLE", "ETH-PERP", "3"),
+        ("FLAT", "ETH-PERP", "1"),
+    ):
+        key = Instrument.objects.get(code=contract).id
+        trading.book_leg(
+            cell_id=clients[code].cell.id, instrument_id=key, quantity=Decimal(quantity), price=marks[contract]
+        )
+    opened = engine.open_tick(market(11, "94100"), 3)
+
+    def in_shards(of: int, *, restarted: bool) -> None:
+        TickShard.objects.filter(tick=opened).update(of=of)
+        for number in range(of):
+            if restarted:
+                books.forget()
+            engine.run_shard(opened.id, number)
+
+    kept = undone(partial(in_shards, 3, restarted=False))
+    assert undone(partial(in_shards, 2, restarted=False)) == kept
+    assert undone(partial(in_shards, 3, restarted=True)) == kept
+    assert undone(partial(one_by_one, opened)) == kept
+
+
+def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Client]) -> None:
+    """Those it leaves out would have got the same figures; it is a full one when there is no tick to differ from."""
+    last = tick(market(10, "94900"))
+    opened = engine.open_tick(market(11, "94100"), 2, only_moved=True)
+    assert opened.coins == ["BTC"]
+
+    def part() -> None:
+        for number in (0, 1):
+            engine.run_shard(opened.id, number)
+
+    def full() -> None:
+        Tick.objects.filter(id=opened.id).update(coins=None)
+        part()
+
+    renewed, everybody = undone(part), undone(full)
+    states = {code: figures for code, *figures in everybody["MarginState"]}
+    left_out = {code for code, valuation_id, *_ in renewed["MarginState"] if valuation_id == last.valuation_id}
+    assert left_out == {"FLAT", "IDLE"}
+    for code, _, *figures in renewed["MarginState"]:
+        assert figures == states[code][1:], code
+    part()
+    later = snapshot({"BTC": "94100", "SOL": "207"})
+    both = store_snapshot(replace(later, as_of=MOMENT + timedelta(minutes=12), usdc_peg=Decimal("0.999")))
+    assert engine.open_tick(both, 1, only_moved=True).coins is None, "everybody holds dollars"
+    nobody = replace(snapshot({"BTC": "94100"}), as_of=MOMENT + timedelta(minutes=13))
+    assert engine.open_tick(store_snapshot(nobody), 1, only_moved=True).coins is None, "the last one is not done"

@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from bonds.coupons import DAYS_A_YEAR
-from bonds.curves import DiscountCurve, OutstandingCurve, evaluation_date, years_between
-from bonds.schedule import CouponPeriod, coupon_schedule, from_ql, to_ql
+from bonds.curves import OutstandingCurve
+from bonds.schedule import CouponPeriod, coupon_schedule
 from intermediary.errors import Refusal
+from risk.market.curve import DiscountCurve, years_between
+from risk.market.quantlib import evaluation_date, from_ql, to_ql
 
 FloatArray = NDArray[np.float64]
 PAR = 100.0

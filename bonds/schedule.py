@@ -13,6 +13,7 @@ from itertools import pairwise
 import QuantLib as ql
 
 from bonds.coupons import DAYS_A_YEAR
+from risk.market.quantlib import business_calendar, from_ql, to_ql
 
 SHORT_STUB_DAYS = 14  # below it a record date could fall before the notes are allotted
 
@@ -34,22 +35,6 @@ class CouponPeriod:
     def year_fraction(self) -> float:
         """ACT/360."""
         return self.days / DAYS_A_YEAR
-
-
-def to_ql(day: date) -> ql.Date:
-    return ql.Date(day.day, day.month, day.year)
-
-
-def from_ql(day: ql.Date) -> date:
-    return date(day.year(), day.month(), day.dayOfMonth())
-
-
-def business_calendar() -> ql.Calendar:
-    return ql.UnitedStates(ql.UnitedStates.GovernmentBond)
-
-
-def is_business_day(day: date) -> bool:
-    return bool(business_calendar().isBusinessDay(to_ql(day)))
 
 
 @lru_cache(maxsize=1024)  # a live price asks for the same few schedules at every tick

@@ -16,7 +16,7 @@ import numpy as np
 from django.db import transaction
 
 from bonds import servicing
-from bonds.curves import DiscountCurve, OutstandingCurve
+from bonds.curves import OutstandingCurve
 from bonds.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, exposures
 from bonds.measures import PhysicalMeasure, PricingMeasure, WangTransform
 from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
@@ -26,6 +26,7 @@ from bonds.tranches import principal_change
 from intermediary import events
 from intermediary.errors import Refusal
 from risk.engine import load_snapshot
+from risk.market.curve import DiscountCurve
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Tick
 

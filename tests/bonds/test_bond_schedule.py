@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonds.schedule import coupon_schedule, is_business_day
+from bonds.schedule import coupon_schedule
+from risk.market.quantlib import is_business_day
 
 
 def test_a_note_that_matures_at_issue_is_refused() -> None:

@@ -12,7 +12,7 @@ import QuantLib as ql
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonds.curves import DiscountCurve, OutstandingCurve, discount_curve, evaluation_date
+from bonds.curves import OutstandingCurve
 from bonds.measures import FloatArray, SliceCurve, WangTransform, expected_outstanding, layer_quadrature
 from bonds.pricing import (
     NoteTerms,
@@ -23,8 +23,9 @@ from bonds.pricing import (
     sensitivities,
     value_note,
 )
-from bonds.schedule import is_business_day
 from intermediary.errors import Refusal
+from risk.market.curve import DiscountCurve, discount_curve
+from risk.market.quantlib import evaluation_date, is_business_day
 
 ISSUE = date(2025, 10, 6)
 PAR_YIELDS = {1: 0.0419, 3: 0.0402, 6: 0.0381, 12: 0.0360, 24: 0.0352, 60: 0.0365}  # US Treasury, 10 October 2025

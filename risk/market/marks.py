@@ -5,11 +5,11 @@ the rest at the same moment. They never compare with an earlier mark while anyth
 price: a fall that the deep venues show goes through at once, whatever its size. Leaving a source out makes the mark
 less sure, not surer. Pure: the time is an argument. Standard library only, so that a feed may use it.
 
-**The mark** is the weighted median of USD prices with weights w = sqrt(V k) 2^(-age/half-life), V the turnover of 24
-hours, k the share that counts for the kind of market. The weighted median minimises sum w |p - m|: it is the likeliest
-price when errors are Laplace with scale 1/w, and by the square-root law of impact the price error of a venue falls
-with the root of its turnover. CME CF reference rates weight their medians by volume itself; the root keeps one large
-venue from outvoting several independent ones. Indices of spot give derivatives no vote. Here a quarter of their
+**The mark** is the weighted median of USD prices with weights w = sqrt(V k) 2^(-age/half-life), V the coins traded in
+24 hours, k the share that counts for the kind of market. The weighted median minimises sum w |p - m|: it is the
+likeliest price when errors are Laplace with scale 1/w, and by the square-root law of impact the price error of a venue
+falls with the root of its turnover. CME CF reference rates weight their medians by volume itself; the root keeps one
+large venue from outvoting several independent ones. Indices of spot give derivatives no vote. Here a quarter of their
 turnover counts, and where spot is a market of its own they have at most a third of the votes together: a perpetual
 under liquidation trades much volume at prices nobody can deliver at (for minutes of 10 October 2025, a third of spot).
 
@@ -24,14 +24,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from math import ceil, isfinite, log, pi, sqrt
+from decimal import Context, Decimal
+from math import ceil, hypot, isfinite, log, pi, sqrt
 from statistics import median_high, median_low
 
 from intermediary.errors import BadInput, Refusal
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
 
 BPS = 10_000
+DIGITS = Context(prec=10)  # of a price in dollars: more than any exchange quotes, and none of a float's dust
+SMALLEST, LARGEST = Decimal("1e-12"), Decimal("1e12")  # no coin costs that little or that much
 SPOT, PERPETUAL = "spot", "perpetual"
 
 
@@ -51,7 +53,7 @@ class MarkParameters:
     absurd_factor: float = 10.0  # venues were apart by a factor of 5 on 10 October 2025; 10 is a misplaced digit
     outlier_bps: float = 200.0  # apart from the mark by more than this in calm markets is no spread
     outlier_share_max: float = 0.25  # a minority with more of the votes than this is a market, not an error
-    divided_bps: int = 100
+    divided_bps: float = 100.0  # between the sources
     turnover_usd_min: float = 1_000_000.0  # a day: below it anybody can move all sources
     unconfirmed_move_max: float = 0.25  # of a single source against the last mark: a crash looks like an error
     movement_bps_per_sqrt_minute: float = 10.0  # 4% a day, an ordinary volatility
@@ -63,13 +65,13 @@ STANDARD = MarkParameters(version="marks-1")
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What one source says. `price` in `currency` (a mid of the book or a last trade) at UTC `at`; `turnover` of 24
-    hours in the same currency; `bid` and `ask` where known, to see a book that is crossed."""
+    """What one source says. `price` in `currency` (a mid of the book or a last trade) at UTC `at`; `volume` in coins of
+    24 hours, not money, so that a price that is wrong buys no votes; `bid` and `ask` where known."""
 
     source: str
     price: Decimal
     at: datetime
-    turnover: float
+    volume: float
     currency: str = "USD"
     kind: str = SPOT
     bid: Decimal | None = None
@@ -87,13 +89,13 @@ class Mark:
 
 @dataclass
 class _Vote:
-    """A quote that is young enough and means something, in USD. `turnover_usd` counts the kind and the age."""
+    """A quote that is young enough and means something, in USD. `volume` counts the kind and the age."""
 
     quote: Quote
     price: Decimal
     age_s: float
     weight: float
-    turnover_usd: float
+    volume: float
     peg_bps: float
 
 
@@ -102,20 +104,21 @@ def mark_of(
     quotes: Sequence[Quote],
     now: datetime,
     *,
-    expected: int = 0,
+    silent: Mapping[str, str] | None = None,
     pegs: Mapping[str, Mark] | None = None,
     last: Decimal | None = None,
     parameters: MarkParameters = STANDARD,
 ) -> Mark:
     """The mark of `coin` at `now` (UTC) in USD.
 
-    `expected` is how many sources usually speak (at least those given); `pegs` marks of the stablecoins that quotes are
-    in; `last` the mark before, against which a single source alone is held. Refuses `no_mark` with the reason for each
-    source when none is left, when two contradict each other by a factor, or when a single one jumps. The same arguments
-    in any order of quotes give the same mark.
+    `silent` are the sources that should have spoken, with why they did not; `pegs` marks of the stablecoins that quotes
+    are in; `last` the mark before, against which a single source alone is held. Refuses `no_mark` with the reason for
+    each source when none is left, when two contradict each other by a factor, or when a single one jumps. The same
+    arguments in any order of quotes give the same mark.
     """
     if len({quote.source for quote in quotes}) != len(quotes):
         raise BadInput("market.source_twice", f"a source of {coin} speaks twice", underlying=coin)
+    silent = silent or {}
     judged = {quote.source: _judge(quote, now, pegs or {}, parameters) for quote in quotes}
     votes = sorted(
         (vote for vote in judged.values() if isinstance(vote, _Vote)), key=lambda vote: (vote.price, vote.quote.source)
@@ -124,21 +127,34 @@ def mark_of(
     _cap_perpetuals(votes, parameters)
     votes = _without_absurd(votes, left_out, parameters)
     if not votes:
-        raise _no_mark(coin, "no source gives a price that can be used", quotes, left_out)
+        raise _no_mark(coin, "no source gives a price that can be used", quotes, left_out | dict(silent))
     used = _without_outliers(votes, left_out, parameters)
     price = weighted_median([vote.price for vote in used], [vote.weight for vote in used])
     if len(votes) == 1 and last is not None and abs(log(float(price / last))) > parameters.unconfirmed_move_max:
         left_out[votes[0].quote.source] = "unconfirmed move"
         raise _no_mark(coin, f"a single source says {price} after {last}, and nothing confirms it", quotes, left_out)
-    expected = max(expected, len(quotes), len(used))
-    uncertainty_bps = _uncertainty_bps(price, votes, used, expected, parameters)
+    spread_bps = _spread_bps(price, votes)
     quality = MarkQuality(
-        state=_state(used, uncertainty_bps, parameters),
-        uncertainty_bps=uncertainty_bps,
+        state=_state(used, spread_bps, parameters),
+        uncertainty_bps=_uncertainty_bps(spread_bps, used, len(quotes) + len(silent), parameters),
         parameters=parameters.version,
-        sources=_seen(quotes, judged, used, left_out, now),
+        sources=_seen(quotes, judged, used, left_out | dict(silent), now),
     )
     return Mark(price, max(vote.quote.at for vote in used), quality)
+
+
+def aged(mark: Mark, now: datetime, left_out: Mapping[str, str], parameters: MarkParameters = STANDARD) -> MarkQuality:
+    """The quality at `now` of a mark that could not be renewed, for the reasons in `left_out`: it ages openly."""
+    minutes = max((now - mark.observed_at).total_seconds(), 0.0) / 60.0
+    moved_bps = parameters.movement_bps_per_sqrt_minute * sqrt(minutes)
+    before = mark.quality
+    kept = before.state in (MarkState.SINGLE_SOURCE, MarkState.DIVIDED)
+    return MarkQuality(
+        state=before.state if kept else MarkState.STALE,
+        uncertainty_bps=ceil(sqrt(before.uncertainty_bps**2 + moved_bps**2)),
+        parameters=parameters.version,
+        sources=tuple(SourceSeen(source, None, None, 0, reason) for source, reason in sorted(left_out.items())),
+    )
 
 
 def weighted_median(values: Sequence[Decimal], weights: Sequence[float]) -> Decimal:
@@ -152,7 +168,7 @@ def weighted_median(values: Sequence[Decimal], weights: Sequence[float]) -> Deci
     for index, weight in enumerate(weights):
         reached += weight
         if abs(reached - half) <= 1e-12 * half and index + 1 < len(values):
-            return (values[index] + values[index + 1]) / 2
+            return _rounded((values[index] + values[index + 1]) / 2)
         if reached > half:
             return values[index]
     return values[-1]
@@ -162,7 +178,7 @@ def _judge(quote: Quote, now: datetime, pegs: Mapping[str, Mark], parameters: Ma
     """The quote as a vote, or the reason why it is none."""
     age_s = (now - quote.at).total_seconds()
     peg = None if quote.currency == "USD" else pegs.get(quote.currency)
-    if not quote.price.is_finite() or quote.price <= 0:
+    if not quote.price.is_finite() or not SMALLEST < quote.price < LARGEST:
         return "no price"
     if _is_crossed(quote):
         return "crossed book"
@@ -170,35 +186,44 @@ def _judge(quote: Quote, now: datetime, pegs: Mapping[str, Mark], parameters: Ma
         return "time in the future"
     if age_s > parameters.quote_age_limit_s:
         return "stale"
-    if not isfinite(quote.turnover) or quote.turnover <= 0.0:
-        return "no turnover"
+    if not isfinite(quote.volume) or quote.volume <= 0.0:
+        return "no volume"
     if quote.currency != "USD" and peg is None:
         return f"no price of {quote.currency}"
     if peg is not None and (now - peg.observed_at).total_seconds() > parameters.peg_age_limit_s:
         return f"stale price of {quote.currency}"
     rate = Decimal(1) if peg is None else peg.price
     decay = 0.5 ** (max(age_s, 0.0) / parameters.half_life_s)
-    counted = quote.turnover * float(rate) * (parameters.perpetual_share if quote.kind == PERPETUAL else 1.0)
+    counted = quote.volume * (parameters.perpetual_share if quote.kind == PERPETUAL else 1.0)
     return _Vote(
         quote=quote,
-        price=quote.price * rate,
+        price=_rounded(quote.price * rate),
         age_s=max(age_s, 0.0),
         weight=sqrt(counted) * decay,
-        turnover_usd=counted * decay,
+        volume=counted * decay,
         peg_bps=0.0 if peg is None else float(peg.quality.uncertainty_bps),
     )
+
+
+def _turnover_usd(votes: Sequence[_Vote]) -> float:
+    """What the votes count for in money of a day, all at their middle price."""
+    return sum(vote.volume for vote in votes) * float(median_low([vote.price for vote in votes] or [Decimal(0)]))
 
 
 def _cap_perpetuals(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
     """Let perpetuals not outvote a spot market; a spot market that is none can be outvoted."""
     spot = [vote for vote in votes if vote.quote.kind == SPOT]
     perpetual = [vote for vote in votes if vote.quote.kind == PERPETUAL]
-    if not perpetual or sum(vote.turnover_usd for vote in spot) < parameters.turnover_usd_min:
+    if not perpetual or _turnover_usd(spot) < parameters.turnover_usd_min:
         return
     most = parameters.perpetual_votes_max * sum(vote.weight for vote in spot)
     scale = min(1.0, most / sum(vote.weight for vote in perpetual))
     for vote in perpetual:
         vote.weight *= scale
+
+
+def _rounded(price: Decimal) -> Decimal:
+    return price.normalize(DIGITS) + Decimal(0)
 
 
 def _is_crossed(quote: Quote) -> bool:
@@ -239,33 +264,31 @@ def _without_outliers(votes: list[_Vote], left_out: dict[str, str], parameters: 
     return [vote for vote in votes if vote not in far]
 
 
-def _uncertainty_bps(
-    price: Decimal, votes: Sequence[_Vote], used: Sequence[_Vote], expected: int, parameters: MarkParameters
-) -> int:
-    """The formula of this file's head; `votes` hold the outliers, `used` do not. Rounded up."""
-    total = sum(vote.turnover_usd for vote in votes)
-    spread = sum(vote.turnover_usd * abs(log(float(vote.price / price))) for vote in votes) / total
+def _spread_bps(price: Decimal, votes: Sequence[_Vote]) -> float:
+    """How far from the mark a coin drawn at random trades, outliers too, as a standard deviation of a normal."""
+    total = sum(vote.volume for vote in votes)
+    mean = sum(vote.volume * abs(log(float(vote.price / price))) for vote in votes) / total
+    return sqrt(pi / 2.0) * mean * BPS
+
+
+def _uncertainty_bps(spread_bps: float, used: Sequence[_Vote], expected: int, parameters: MarkParameters) -> int:
+    """The formula of this file's head, rounded up."""
     weights = sum(vote.weight for vote in used)
     age_minutes = sum(vote.weight * vote.age_s for vote in used) / weights / 60.0
+    moved_bps = parameters.movement_bps_per_sqrt_minute * sqrt(age_minutes)
     peg_bps = sum(vote.weight * vote.peg_bps for vote in used) / weights
     floor_bps = parameters.floor_bps[min(len(used), len(parameters.floor_bps)) - 1]
-    terms = (
-        sqrt(pi / 2.0) * spread * BPS,
-        parameters.movement_bps_per_sqrt_minute * sqrt(age_minutes),
-        peg_bps,
-        floor_bps,
-    )
-    return ceil(sqrt(sum(term**2 for term in terms)) * sqrt(expected / len(used)))
+    return ceil(hypot(spread_bps, moved_bps, peg_bps, floor_bps) * sqrt(expected / len(used)))
 
 
-def _state(used: Sequence[_Vote], uncertainty_bps: int, parameters: MarkParameters) -> MarkState:
+def _state(used: Sequence[_Vote], spread_bps: float, parameters: MarkParameters) -> MarkState:
     if len(used) == 1:
         return MarkState.SINGLE_SOURCE
-    if uncertainty_bps > parameters.divided_bps:
+    if spread_bps > parameters.divided_bps:
         return MarkState.DIVIDED
     if min(vote.age_s for vote in used) > parameters.fresh_s:
         return MarkState.STALE
-    if len(used) < parameters.sources_good or sum(v.turnover_usd for v in used) < parameters.turnover_usd_min:
+    if len(used) < parameters.sources_good or _turnover_usd(used) < parameters.turnover_usd_min:
         return MarkState.THIN
     return MarkState.GOOD
 
@@ -278,8 +301,9 @@ def _seen(
     now: datetime,
 ) -> tuple[SourceSeen, ...]:
     total = sum(vote.weight for vote in used)
-    rows = []
-    for quote in sorted(quotes, key=lambda quote: quote.source):
+    heard = {quote.source for quote in quotes}
+    rows = [SourceSeen(source, None, None, 0, reason) for source, reason in left_out.items() if source not in heard]
+    for quote in quotes:
         vote = judged[quote.source]
         reason = left_out.get(quote.source, "")
         rows.append(
@@ -291,7 +315,7 @@ def _seen(
                 left_out=reason,
             )
         )
-    return tuple(rows)
+    return tuple(sorted(rows, key=lambda row: row.source))
 
 
 def _no_mark(coin: str, why: str, quotes: Sequence[Quote], left_out: Mapping[str, str]) -> Refusal:

@@ -61,19 +61,22 @@ def marked_minutes(path: Path, coin: str) -> Iterator[MarkedMinute]:
     while moment <= last_bar:
         now = moment + MINUTE
         for source, (currency, close, volume) in bars.get(moment, {}).items():
-            traded[source] += volume * (CONTRACT_USD if source == COIN_MARGINED else close)
+            traded[source] += volume * (CONTRACT_USD / close if source == COIN_MARGINED else 1.0)
             latest[source] = _quote(source, currency, close, now)
         scale = DAY_S / (now - began).total_seconds()
-        quotes = [_with_turnover(quote, traded[quote.source] * scale) for quote in latest.values()]
-        found = _marked(coin, quotes, now, len(sources), before)
+        quotes = [_with_volume(quote, traded[quote.source] * scale) for quote in latest.values()]
+        silent = dict.fromkeys(sources - latest.keys(), "has not traded yet")
+        found = _marked(coin, quotes, now, silent, before)
         before = found.mark.price if found.mark else before
         yield found
         moment = now
 
 
-def _marked(coin: str, quotes: list[Quote], now: datetime, expected: int, before: Decimal | None) -> MarkedMinute:
+def _marked(
+    coin: str, quotes: list[Quote], now: datetime, silent: Mapping[str, str], before: Decimal | None
+) -> MarkedMinute:
     try:
-        return MarkedMinute(now, mark_of(coin, quotes, now, expected=expected, pegs=_pegs(now), last=before))
+        return MarkedMinute(now, mark_of(coin, quotes, now, silent=silent, pegs=_pegs(now), last=before))
     except Refusal as refusal:
         return MarkedMinute(now, None, refusal.message)
 
@@ -101,12 +104,12 @@ def _split(symbol: str) -> tuple[str, str]:
 
 def _quote(source: str, currency: str, close: float, now: datetime) -> Quote:
     kind = PERPETUAL if source == COIN_MARGINED else SPOT
-    return Quote(source=source, price=Decimal(repr(close)), at=now, turnover=0.0, currency=currency, kind=kind)
+    return Quote(source=source, price=Decimal(repr(close)), at=now, volume=0.0, currency=currency, kind=kind)
 
 
-def _with_turnover(quote: Quote, turnover: float) -> Quote:
+def _with_volume(quote: Quote, volume: float) -> Quote:
     return Quote(
-        source=quote.source, price=quote.price, at=quote.at, turnover=turnover, currency=quote.currency, kind=quote.kind
+        source=quote.source, price=quote.price, at=quote.at, volume=volume, currency=quote.currency, kind=quote.kind
     )
 
 

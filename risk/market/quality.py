@@ -26,11 +26,11 @@ class MarkState(StrEnum):
 @dataclass(frozen=True)
 class SourceSeen:
     """One source's price. `share_bps` is its share of the votes in the median, 0 when it was left out for the reason
-    in `left_out`; `price_usd` is empty when it gave no price that means anything."""
+    in `left_out`; `price_usd` is empty when it gave no price that means anything, `age_s` when it gave none at all."""
 
     source: str
     price_usd: Decimal | None
-    age_s: int
+    age_s: int | None
     share_bps: int
     left_out: str = ""
 
@@ -81,7 +81,7 @@ class MarkQuality:
             uncertainty_bps=int(body["uncertainty_bps"]),
             parameters=body["parameters"],
             sources=tuple(
-                SourceSeen(source, None if price is None else Decimal(price), int(age_s), int(share_bps), left_out)
+                SourceSeen(source, None if price is None else Decimal(price), age_s, int(share_bps), left_out)
                 for source, price, age_s, share_bps, left_out in body["sources"]
             ),
         )

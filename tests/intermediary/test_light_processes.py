@@ -1,11 +1,12 @@
-"""Only risk and bonds workers load array code: it costs seconds and hundreds of megabytes a process."""
+"""Only risk and bonds workers load array code, and only who asks exchanges loads their library: it costs seconds and
+hundreds of megabytes a process."""
 
 import subprocess
 import sys
 
 import pytest
 
-HEAVY = ("numpy", "scipy", "numba", "QuantLib", "pyarrow")
+HEAVY = ("numpy", "scipy", "numba", "QuantLib", "pyarrow", "ccxt")
 LOADED = f"import sys; print([name for name in {HEAVY!r} if name in sys.modules])"
 PROCESSES = {
     "web": "import intermediary.config.asgi, intermediary.config.urls",

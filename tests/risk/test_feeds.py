@@ -1,4 +1,4 @@
-"""Both feeds obey one contract: the recording and the reconstruction run the same tests."""
+"""Every feed keeps one contract (`feed_contract`): the recording and the reconstruction run the same tests here."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from risk.market.feeds import Feed, open_feed
 from risk.market.feeds.base import CRASH_END, CRASH_START, schedule
 from risk.market.feeds.replay import RECORDING_FILE, ReplayFeed
 from risk.market.parameters import COINS, load_parameters
+from tests.risk.market.feed_contract import assert_contract
 
 START = datetime(2025, 10, 10, 18, tzinfo=UTC)
 END = datetime(2025, 10, 11, 6, tzinfo=UTC)
@@ -60,23 +61,15 @@ def test_all_ten_coins_are_marked_at_their_own_close(feed: Feed) -> None:
         assert all(item.observed_at == snapshot.as_of for item in snapshot.underlyings.values())
 
 
-def test_the_next_snapshot_is_strictly_later_and_the_end_is_none(feed: Feed) -> None:
+def test_feeds_keep_the_contract(feed: Feed) -> None:
+    assert feed.first < START < feed.last
+    assert_contract(feed, START, END)
+
+
+def test_the_snapshot_after_an_hour_is_that_of_the_next(feed: Feed) -> None:
     first = feed.next_after(START)
     assert first is not None
     assert first.as_of == START + timedelta(hours=1)
-    just_before = feed.next_after(START - timedelta(seconds=1))
-    assert just_before is not None
-    assert just_before.as_of == START
-    assert feed.next_after(feed.last) is None
-    assert feed.first < START < feed.last
-
-
-def test_walking_and_iterating_give_the_same_snapshots(feed: Feed) -> None:
-    walked, moment = [], START - timedelta(seconds=1)
-    while (snapshot := feed.next_after(moment)) is not None and snapshot.as_of <= END:
-        walked.append(snapshot.id)
-        moment = snapshot.as_of
-    assert walked == [snapshot.id for snapshot in feed.bars(START, END)]
 
 
 def test_a_second_opening_gives_the_same_ids(feed: Feed) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import exp, log, sqrt
 from typing import Protocol
 
 from risk.market.parameters import COINS, CoinParameters, load_parameters
+from risk.market.quality import MarkQuality
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying
 
 CRASH_START = datetime(2025, 10, 10, 20, tzinfo=UTC)
@@ -80,10 +81,13 @@ class CoinBar:
 
 @dataclass(frozen=True)
 class Bar:
-    """All coins at one scheduled time."""
+    """All coins at one time. `qualities` of marks that were made from several sources; `usdc_peg` USD per USDC where it
+    was observed."""
 
     as_of: datetime
     coins: Mapping[str, CoinBar]
+    qualities: Mapping[str, MarkQuality] = field(default_factory=dict)
+    usdc_peg: Decimal = Decimal(1)
 
 
 @dataclass
@@ -148,23 +152,47 @@ class SeriesFeed:
 
 
 def snapshots_of(bars: Sequence[Bar], source: str) -> Iterator[MarketSnapshot]:
-    """Snapshots of ascending bars. A coin without a bar keeps its last mark and that mark's time, so it ages openly.
-    The first snapshot is that of the first bar by which every coin has been seen."""
-    parameters = load_parameters()
-    basis = next(rate for days, rate in parameters.rates if days == TENOR_OF_BASIS_DAYS)
-    states = {coin: _CoinState(p.vol_now**2, p.vol_now**2) for coin, p in parameters.coins.items()}
+    """Snapshots of ascending bars; the first is that of the first bar by which every coin has been seen."""
+    maker = SnapshotMaker(source)
     for bar in bars:
+        maker.advance(bar)
+        if maker.coins_seen == COINS:
+            yield maker.snapshot(bar)
+
+
+class SnapshotMaker:
+    """Follows the path of prices bar by bar. A coin without a bar keeps its last mark and that mark's time, so it ages
+    openly; a coin that was never seen is not in the market."""
+
+    def __init__(self, source: str) -> None:
+        parameters = load_parameters()
+        self._source = source
+        self._parameters = parameters
+        self._basis = next(rate for days, rate in parameters.rates if days == TENOR_OF_BASIS_DAYS)
+        self._states = {coin: _CoinState(p.vol_now**2, p.vol_now**2) for coin, p in parameters.coins.items()}
+
+    @property
+    def coins_seen(self) -> tuple[str, ...]:
+        """The coins that have had a bar, in alphabetical order."""
+        return tuple(coin for coin in COINS if self._states[coin].bar is not None)
+
+    def advance(self, bar: Bar) -> None:
+        """Fold in the next bar, later than the last."""
         for coin, coin_bar in bar.coins.items():
-            states[coin].advance(coin_bar)
-        if all(state.bar is not None for state in states.values()):
-            yield MarketSnapshot(
-                as_of=bar.as_of,
-                source=source,
-                underlyings={coin: _underlying(states[coin], parameters.coins[coin], basis) for coin in COINS},
-                rates=parameters.rates,
-                usdc_peg=Decimal(1),
-                age_limits_s=DEFAULT_AGE_LIMITS_S,
-            )
+            self._states[coin].advance(coin_bar)
+
+    def snapshot(self, bar: Bar) -> MarketSnapshot:
+        """The market at `bar`, which was the last to be folded in; at least one coin has been seen."""
+        seen = self.coins_seen
+        return MarketSnapshot(
+            as_of=bar.as_of,
+            source=self._source,
+            underlyings={c: _underlying(self._states[c], self._parameters.coins[c], self._basis) for c in seen},
+            rates=self._parameters.rates,
+            usdc_peg=bar.usdc_peg,
+            age_limits_s=DEFAULT_AGE_LIMITS_S,
+            qualities={coin: quality for coin, quality in bar.qualities.items() if coin in seen},
+        )
 
 
 def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal) -> Underlying:

@@ -18,7 +18,8 @@ DEEP, THIN = 100e6, 0.5e6
 
 
 def quote(source: str, price: str, turnover: float = DEEP, age_s: float = 1.0, **changes: object) -> Quote:
-    made = Quote(source=source, price=Decimal(price), at=NOW - timedelta(seconds=age_s), turnover=turnover)
+    """A quote of a source with this turnover in USD a day, of a coin that costs about 100."""
+    made = Quote(source=source, price=Decimal(price), at=NOW - timedelta(seconds=age_s), volume=turnover / 100.0)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -75,14 +76,15 @@ def test_one_source_may_not_speak_twice() -> None:
     [
         (quote("bad", "-1"), "no price"),
         (quote("bad", "Infinity"), "no price"),
+        (quote("bad", "1e-400"), "no price"),
         (quote("bad", "100000"), "absurd price"),
         (quote("bad", "0.1"), "absurd price"),
         (quote("bad", "100", age_s=181), "stale"),
         (quote("bad", "100", age_s=-6), "time in the future"),
         (quote("bad", "100", bid=Decimal(101), ask=Decimal(99)), "crossed book"),
         (quote("bad", "100", bid=Decimal("NaN"), ask=Decimal(99)), "crossed book"),
-        (quote("bad", "100", turnover=0.0), "no turnover"),
-        (quote("bad", "100", turnover=float("nan")), "no turnover"),
+        (quote("bad", "100", turnover=0.0), "no volume"),
+        (quote("bad", "100", turnover=float("nan")), "no volume"),
         (quote("bad", "100", currency="USDT"), "no price of USDT"),
     ],
 )
@@ -133,7 +135,7 @@ def test_a_perpetual_of_the_same_turnover_is_outvoted_by_spot() -> None:
 
 def test_a_deeper_perpetual_does_not_outvote_spot_but_outvotes_a_spot_market_that_is_none() -> None:
     perpetual = quote("perpetual", "10", turnover=1e9, kind=PERPETUAL)
-    assert mark(quote("spot", "20", turnover=10e6), perpetual).price == Decimal(20)
+    assert mark(quote("spot", "20", turnover=50e6), perpetual).price == Decimal(20)
     assert mark(quote("spot", "20", turnover=1e5), perpetual).price == Decimal(10)
 
 
@@ -154,7 +156,7 @@ def test_one_source_is_said_to_be_one_and_far_less_sure() -> None:
 
 def test_two_sources_are_thin_and_so_is_a_coin_that_hardly_trades() -> None:
     assert mark(*CALM[:2]).quality.state is MarkState.THIN
-    assert mark(*(replace(one, turnover=1e5) for one in CALM)).quality.state is MarkState.THIN
+    assert mark(*(replace(one, volume=1e3) for one in CALM)).quality.state is MarkState.THIN
 
 
 def test_quotes_of_two_minutes_ago_are_stale_and_of_three_gone() -> None:

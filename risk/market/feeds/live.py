@@ -1,0 +1,289 @@
+"""The market as it is now: several exchanges are asked at once, and their quotes become guarded marks.
+
+One exchange that is slow, down or wrong costs certainty and nothing else: it is waited for no longer than the deadline,
+left alone for a while (twice as long after each failure), and named in the quality of every mark. Fewer than two
+exchanges are no market: then there is no snapshot but a refusal. A coin that no guard lets through keeps its last mark,
+which ages openly. Snapshots are made when they are asked for; those of the last hours are kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import inf, isfinite
+from typing import Any
+
+from intermediary.errors import Refusal
+from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
+from risk.market.feeds.base import Bar, CoinBar, SnapshotMaker
+from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
+from risk.market.parameters import COINS
+from risk.market.quality import MarkQuality
+from risk.market.snapshot import MarketSnapshot
+
+logger = logging.getLogger(__name__)
+
+SETTLEMENT_COIN = "USDC"
+STABLECOINS = (SETTLEMENT_COIN, "USDT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveLimits:
+    """How long, how often and how few."""
+
+    timeout_s: float = 5.0  # one request: an exchange answers within one second, under load within a few
+    deadline_s: float = 15.0  # all of them: ten coins one by one within the rate limit take a few seconds
+    step_s: float = 5.0  # no more often than this, however often a snapshot is asked for: rate limits are a courtesy
+    backoff_s: float = 5.0  # after the first failure; doubled after each further one
+    backoff_max_s: float = 300.0  # a repaired exchange is back within five minutes
+    exchanges_min: int = 2  # one alone cannot be told from an error
+    snapshots_kept: int = 2_000  # about 20 MB; who wants older ones stores them
+
+
+class LiveFeed:
+    """A feed (`base.Feed`) of the present. `now` is the platform's clock, UTC; `mirror` a base URL asked instead of the
+    exchanges. Not for several threads; `close` lets its own go."""
+
+    source = "live"
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        *,
+        venues: Sequence[Venue] = VENUES,
+        limits: LiveLimits = LiveLimits(),
+        parameters: MarkParameters = STANDARD,
+        mirror: str = "",
+    ) -> None:
+        self._now = now
+        self._limits = limits
+        self._parameters = parameters
+        self._lines = [
+            _Line(venue, client_of(venue.name, timeout_s=limits.timeout_s, mirror=mirror)) for venue in venues
+        ]
+        self._pool = ThreadPoolExecutor(max_workers=len(venues), thread_name_prefix="exchange")
+        self._maker = SnapshotMaker(self.source)
+        self._marks: dict[str, Mark] = {}
+        self._snapshots: list[MarketSnapshot] = []
+
+    @property
+    def first(self) -> datetime:
+        """Time of the earliest snapshot kept; asks the exchanges when there is none yet."""
+        return self._known()[0].as_of
+
+    @property
+    def last(self) -> datetime:
+        """Time of the latest snapshot so far; asks the exchanges when there is none yet."""
+        return self._known()[-1].as_of
+
+    def bars(self, start: datetime, end: datetime) -> Iterator[MarketSnapshot]:
+        """Every snapshot kept with start <= as_of <= end, ascending; asks nobody."""
+        times = [snapshot.as_of for snapshot in self._snapshots]
+        yield from self._snapshots[bisect_left(times, start) : bisect_right(times, end)]
+
+    def next_after(self, moment: datetime) -> MarketSnapshot | None:
+        """The first snapshot later than `moment`: one that was made already, else the market now; None while now is
+        not later, or less than a step after the last. Refuses `market.too_few_sources` and, of USDC, `no_mark`."""
+        index = bisect_right([snapshot.as_of for snapshot in self._snapshots], moment)
+        if index < len(self._snapshots):
+            return self._snapshots[index]
+        earliest = moment
+        if self._snapshots:
+            earliest = max(moment, self._snapshots[-1].as_of + timedelta(seconds=self._limits.step_s))
+        if self._now() <= earliest:
+            return None
+        return self._look()
+
+    def close(self) -> None:
+        """Let the threads go; what they are waiting for times out by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _known(self) -> list[MarketSnapshot]:
+        if not self._snapshots:
+            self._look()
+        return self._snapshots
+
+    def _look(self) -> MarketSnapshot:
+        """Ask everybody, mark every coin, keep the snapshot."""
+        silent = self._ask()
+        if len(self._lines) - len(silent) < self._limits.exchanges_min:
+            raise Refusal(
+                "market.too_few_sources",
+                f"{len(self._lines) - len(silent)} of {len(self._lines)} exchanges answer.",
+                needed=self._limits.exchanges_min,
+                silent=silent,
+            )
+        now = self._now()
+        pegs = {coin: mark for coin in STABLECOINS if (mark := self._peg(coin, now)) is not None}
+        bar = self._bar(now, pegs)
+        self._maker.advance(bar)
+        if not self._maker.coins_seen:
+            raise Refusal("no_mark", "No coin has a mark.", silent=silent)
+        snapshot = self._maker.snapshot(bar)
+        self._snapshots.append(snapshot)
+        del self._snapshots[: -self._limits.snapshots_kept]
+        return snapshot
+
+    def _ask(self) -> dict[str, str]:
+        """Ask every exchange that is not being left alone; returns those that gave nothing, with the reason."""
+        for line in self._lines:
+            if line.pending is None and time.monotonic() >= line.retry_at:
+                line.pending = self._pool.submit(_hear, line.client, line.venue)
+        wait([line.pending for line in self._lines if line.pending is not None], timeout=self._limits.deadline_s)
+        for line in self._lines:
+            line.collect(self._limits)
+            if line.silent:
+                logger.warning("exchange %s: %s", line.venue.name, line.silent)
+        return {line.venue.name: line.silent for line in self._lines if line.silent}
+
+    def _bar(self, now: datetime, pegs: Mapping[str, Mark]) -> Bar:
+        coins: dict[str, CoinBar] = {}
+        qualities: dict[str, MarkQuality] = {}
+        for coin in COINS:
+            last = self._marks.get(coin)
+            try:
+                mark = self._mark(coin, now, pegs)
+            except Refusal as refusal:
+                logger.warning("%s: %s", refusal.code, refusal.message)
+                if last is not None:
+                    qualities[coin] = aged(last, now, refusal.data.get("left_out", {}), self._parameters)
+                continue
+            ends = (float(mark.price), float(last.price if last else mark.price))
+            coins[coin] = CoinBar(mark.price, max(ends), min(ends), mark.observed_at)
+            qualities[coin] = mark.quality
+            self._marks[coin] = mark
+        return Bar(as_of=now, coins=coins, qualities=qualities, usdc_peg=pegs[SETTLEMENT_COIN].price)
+
+    def _mark(self, coin: str, now: datetime, pegs: Mapping[str, Mark]) -> Mark:
+        """The mark of one coin from what was heard; an exchange that is silent counts as missing if it lists the coin,
+        or if nobody knows."""
+        moment = time.monotonic()
+        heard = [quote for line in self._lines if not line.silent for quote in line.quotes(coin, now, moment)]
+        missing = {line.venue.name: line.silent for line in self._lines if line.silent and line.may_list(coin)}
+        last = self._marks.get(coin)
+        return mark_of(
+            coin,
+            heard,
+            now,
+            silent=missing,
+            pegs=pegs,
+            last=None if last is None else last.price,
+            parameters=self._parameters,
+        )
+
+    def _peg(self, coin: str, now: datetime) -> Mark | None:
+        """USD price of a stablecoin: now, or the last one while it is young enough. There is no market without one of
+        the coin that everything is settled in."""
+        try:
+            self._marks[coin] = self._mark(coin, now, {})
+        except Refusal:
+            last = self._marks.get(coin)
+            old = last is None or (now - last.observed_at).total_seconds() > self._parameters.peg_age_limit_s
+            if old and coin == SETTLEMENT_COIN:
+                raise
+            if old:
+                return None
+        return self._marks[coin]
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Tickers by coin, and when they were heard by this machine's monotonic clock."""
+
+    tickers: Mapping[str, Mapping[str, Any]]
+    at: float
+
+
+@dataclass
+class _Line:
+    """One exchange: its client, what it is being asked, and how long it is left alone."""
+
+    venue: Venue
+    client: Any
+    pending: Future[_Heard] | None = None
+    heard: _Heard | None = None
+    failures: int = 0
+    retry_at: float = -inf
+    silent: str = ""  # why it gave nothing this time
+    trouble: str = ""  # its last failure, for the time in which it is left alone
+
+    def collect(self, limits: LiveLimits) -> None:
+        """Take the answer if there is one. A question that is still open stays so, and no second one is asked."""
+        self.silent, self.heard = "", None
+        if self.pending is None:
+            self.silent = f"left alone after {self.failures} failures ({self.trouble})"
+        elif not self.pending.done():
+            self._failed(f"no answer within {limits.deadline_s:g} s", limits)
+        else:
+            answered, self.pending = self.pending, None
+            try:
+                self.heard = answered.result()
+                self.failures = 0
+            except TROUBLE as error:
+                self._failed(reason_of(error), limits)
+
+    def quotes(self, coin: str, now: datetime, moment: float) -> Iterator[Quote]:
+        """The quote of `coin`, if there is one; `now` and `moment` are the same instant by both clocks."""
+        ticker = self.heard.tickers.get(coin) if self.heard is not None else None
+        if self.heard is not None and ticker is not None:
+            yield _quote(self.venue, ticker, now - timedelta(seconds=moment - self.heard.at))
+
+    def may_list(self, coin: str) -> bool:
+        """Whether the exchange lists the coin, or has not yet said what it lists."""
+        return not self.client.markets or f"{coin}/{self.venue.currency}" in self.client.markets
+
+    def _failed(self, reason: str, limits: LiveLimits) -> None:
+        self.silent = self.trouble = reason
+        self.failures += 1
+        self.retry_at = time.monotonic() + min(limits.backoff_s * 2 ** (self.failures - 1), limits.backoff_max_s)
+
+
+def _hear(client: Any, venue: Venue) -> _Heard:
+    """All tickers of one exchange, in its own thread. Raises one of TROUBLE."""
+    client.load_markets()
+    symbols = {}
+    for coin in (*COINS, *STABLECOINS):
+        market = client.markets.get(f"{coin}/{venue.currency}")
+        if market is not None and market["active"] is not False:
+            symbols[market["symbol"]] = coin
+    if venue.by_coin:
+        found = {symbol: client.fetch_ticker(symbol) for symbol in symbols}
+    else:
+        found = client.fetch_tickers(list(symbols))
+    tickers = {symbols[symbol]: ticker for symbol, ticker in found.items() if symbol in symbols}
+    if not tickers:
+        raise ValueError("the answer holds no ticker")
+    return _Heard(tickers, time.monotonic())
+
+
+def _quote(venue: Venue, ticker: Mapping[str, Any], heard_at: datetime) -> Quote:
+    """A ticker as a quote: the middle of the book where there is one, else the last trade. An exchange that gives no
+    time gave the book as it answered; a last trade without a time is no price."""
+    bid, ask, last = (_decimal(ticker.get(field)) for field in ("bid", "ask", "last"))
+    stamp = ticker.get("timestamp")
+    booked = bid is not None and ask is not None
+    price = (bid + ask) / 2 if bid is not None and ask is not None else last
+    if price is None or (stamp is None and not booked):
+        price = Decimal("NaN")
+    return Quote(
+        source=venue.name,
+        price=price,
+        at=heard_at if stamp is None else datetime.fromtimestamp(stamp / 1000.0, UTC),
+        volume=float(ticker.get("baseVolume") or 0.0),
+        currency=venue.currency,
+        bid=bid,
+        ask=ask,
+    )
+
+
+def _decimal(value: Any) -> Decimal | None:
+    """A float as the decimal it prints as; None for what is absent or zero, which exchanges send for an empty book."""
+    if value is None or not isfinite(value) or value == 0:
+        return None
+    return Decimal(repr(float(value)))

@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
-from risk.models import LayerRisk, RequirementRecord, Snapshot, Tick, TickShard, UncoveredRisk
+from risk.models import LayerRisk, RequirementRecord, Snapshot, StressReport, Tick, TickShard, UncoveredRisk
 
 
 @admin.register(Snapshot)
@@ -46,3 +46,10 @@ class UncoveredRiskAdmin(ReadOnlyAdmin):
     columns = ("cell", "probability", "expected_base_units", "layers_base_units", "tick")
     search_fields = ("cell__code",)
     ordering = ("-probability",)
+
+
+@admin.register(StressReport)
+class StressReportAdmin(ReadOnlyAdmin):
+    columns = ("cell", "tick", "at")
+    search_fields = ("cell__code",)
+    ordering = ("cell__code",)

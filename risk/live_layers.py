@@ -30,7 +30,7 @@ def renew(tick_id: UUID) -> None:
     One transaction, so that readers see the measures of one market; a tick older than the one measured is ignored.
     """
     tick = Tick.objects.get(id=tick_id)
-    cell_ids = _performing()
+    cell_ids = performing()
     lines = {line.cell_id: line for line in CreditLine.objects.filter(state=CreditLine.State.ACTIVE)}
     layers = _layers(cell_ids)
     models = _models(tick, cell_ids, lines)
@@ -55,7 +55,7 @@ def loss_model(found: Assessment, line: CreditLine, ruleset_name: str, exposure_
     )
 
 
-def _performing() -> list[UUID]:
+def performing() -> list[UUID]:
     """Open relationships without a live default, with signed terms to compute by."""
     live = DefaultCase.objects.exclude(state__in=[DefaultCase.State.CURED, DefaultCase.State.CLOSED])
     cells = Cell.objects.filter(kind=Cell.Kind.CLIENT, state__in=[Cell.State.OPEN, Cell.State.NO_NEW_RISK])

@@ -1,4 +1,5 @@
-"""What the risk engine remembers: snapshots, ticks and their shards, requirements that caused an action, live layers.
+"""What the risk engine remembers: snapshots, ticks and their shards, requirements that caused an action, live layers,
+the last stress report.
 
 The current requirement of a relationship stands in the intermediary's MarginState; any earlier one is recomputed from
 (snapshot, book version, ruleset), so only those that caused something are kept here (architecture E14).
@@ -95,3 +96,14 @@ class UncoveredRisk(Row):
     class Meta:
         verbose_name = "UNCOVERED risk"
         verbose_name_plural = "live UNCOVERED risk"
+
+
+class StressReport(Row):
+    """The last stress report of one relationship, or, in the house's own cell, of the intermediary; officers only.
+
+    What the body holds is `risk.stress_reports`'s to say. An earlier one is recomputed from snapshot, book and ruleset.
+    """
+
+    cell = models.OneToOneField(Cell, models.PROTECT, related_name="stress_report")
+    tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
+    body = models.JSONField()

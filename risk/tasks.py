@@ -1,4 +1,4 @@
-"""Wake-ups of the risk engine: open a tick, run a shard, renew the live risk of layers. Rows decide what is left.
+"""Wake-ups of the risk engine: open a tick, run a shard, renew live risk and stress. Rows decide what is left.
 
 The numeric stack loads inside the tasks, because workers of other queues read this file too. A worker that serves the
 risk queue loads it when it starts, so that the first tick does not wait for it.
@@ -43,6 +43,14 @@ def renew_layers(tick_id: str) -> None:
     from risk import live_layers
 
     live_layers.renew(UUID(tick_id))
+
+
+@shared_task(name="risk.renew_stress")
+def renew_stress(tick_id: str) -> None:
+    """Renew the stress reports of every relationship and of the intermediary."""
+    from risk import stress_reports
+
+    stress_reports.renew(UUID(tick_id))
 
 
 @worker_process_init.connect

@@ -110,6 +110,7 @@ def _mark_layers_and_notes(control: Replay, memory: Memory) -> None:
     if tick is not None and str(tick.id) not in memory.marked:
         memory.marked.add(str(tick.id))
         app.send_task("risk.renew_layers", [str(tick.id)])
+        app.send_task("risk.renew_stress", [str(tick.id)])
         app.send_task("bonds.remark", [str(tick.id)])
 
 

@@ -1,0 +1,110 @@
+"""Reads of the stress reports for pages. Loads no numeric library.
+
+Bodies are JSON written by `risk.stress_reports`: amounts in settlement base units, moves as fractions of the price.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from intermediary.models import Cell
+from risk.models import StressReport
+
+Crossings = Mapping[str, Sequence[float] | None]
+LEVELS = ("requirement", "call", "margin", "first_loss", "tail", "senior")
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A first crossing: the axis (`coin` empty: all coins together), the move in percent, its size in daily sigmas."""
+
+    coin: str
+    percent: float
+    sigmas: float
+
+
+@dataclass(frozen=True)
+class RelationshipStress:
+    """One relationship's report."""
+
+    cell: Cell
+    body: Mapping[str, Any]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The scenarios, each with who bears it."""
+        return list(self.body["rows"])
+
+    @property
+    def worst(self) -> dict[str, Any]:
+        """The scenario that leaves most after margin; of equals the one that costs most."""
+        return max(self.rows, key=lambda row: (row["net_loss"], row["gross"]))
+
+    @property
+    def nearest(self) -> dict[str, Distance | None]:
+        """Of each level the crossing fewest daily sigmas away, over all axes and both sides; None: out of reach."""
+        return {level: self._nearest(level) for level in LEVELS}
+
+    def _nearest(self, level: str) -> Distance | None:
+        found = [
+            Distance(axis["coin"], 100.0 * axis["crossings"][level][0], axis["crossings"][level][1])
+            for axis in self.body["distances"]
+            if axis["crossings"][level] is not None
+        ]
+        return min(found, key=lambda one: one.sigmas, default=None)
+
+    @property
+    def axes(self) -> list[dict[str, Any]]:
+        """Every axis and side with the crossing of each level."""
+        return [
+            {
+                "coin": axis["coin"],
+                "side": axis["side"],
+                "crossings": [
+                    Distance(axis["coin"], 100.0 * at[0], at[1]) if (at := axis["crossings"][level]) else None
+                    for level in LEVELS
+                ],
+            }
+            for axis in self.body["distances"]
+        ]
+
+
+@dataclass(frozen=True)
+class BookStress:
+    """The last reports: the intermediary's and every relationship's that was measured with it, most pressing first."""
+
+    as_of: datetime
+    source: str
+    snapshot_id: str
+    house: Mapping[str, Any]
+    relationships: tuple[RelationshipStress, ...]
+
+    @property
+    def float_after(self) -> list[dict[str, Any]]:
+        """The intermediary's scenarios with what the liquidity float has left once it has prefinanced the defaults."""
+        return [row | {"float_left": self.house["float"] - row["prefinance"]} for row in self.house["rows"]]
+
+
+def book_stress() -> BookStress | None:
+    """The reports of the market measured last; None before the first. Who was not measured in it no longer performs."""
+    reports = StressReport.objects.select_related("cell__party", "tick__valuation").order_by("-tick_id")
+    newest = reports.filter(cell__kind=Cell.Kind.HOUSE).first()
+    if newest is None:
+        return None
+    rows = reports.filter(tick_id=newest.tick_id).exclude(cell_id=newest.cell_id)
+    found = [RelationshipStress(row.cell, row.body) for row in rows]
+    valuation = newest.tick.valuation
+    return BookStress(
+        as_of=valuation.as_of,
+        source=valuation.source,
+        snapshot_id=newest.tick.snapshot_id,
+        house=newest.body,
+        relationships=tuple(sorted(found, key=_urgency)),
+    )
+
+
+def _urgency(one: RelationshipStress) -> tuple[int, float, str]:
+    """What would be uncovered first, then whoever is nearest to a call."""
+    call = one.nearest["call"]
+    return -one.worst["uncovered"], call.sigmas if call else float("inf"), one.cell.code

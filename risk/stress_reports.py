@@ -1,0 +1,213 @@
+"""Stress reports: every relationship and the intermediary under the published scenarios, and how far each is from its
+next call and from exhausting each layer, in the market of one tick.
+
+A report is replaced when a newer market is measured. Everybody is put under the published list, whatever ruleset
+decides on admission. Only who performs is measured: the loss of a defaulter is a fact to be determined. Bodies are
+JSON: amounts in settlement base units, maps in whole dollars, moves as fractions (`Body` and `HouseBody` say more).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from django.db import transaction
+
+from intermediary import events, ledger, onboarding
+from intermediary.models import AccountKind, Cell, Layer, MarginState
+from intermediary.terms import Terms
+from risk.book import Book, Universe, load_book, load_universe
+from risk.figures import load_snapshot, matrices_for, resources_of
+from risk.live_layers import UNIT, performing
+from risk.margin.admission import Resources
+from risk.margin.matrices import RiskMatrices
+from risk.margin.positions import Positions
+from risk.margin.stress import StressScenario, published_scenarios
+from risk.market.parameters import load_parameters
+from risk.models import StressReport, Tick
+from risk.stress.bearing import Borne, bear_books, total, two_largest, under_scenarios
+from risk.stress.distance import Means, ReverseStress
+from risk.stress.heat import MOVES, VOL_RATIOS, StressMap, stress_map
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One relationship as it stands: its row of the margin states, its terms, and what is behind it."""
+
+    cell_id: UUID
+    state: MarginState
+    terms: Terms
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One relationship measured: its own body, and what the sums over the book need."""
+
+    standing: Standing
+    body: Body
+    borne: list[Borne]
+    net: np.ndarray[Any, np.dtype[np.float64]]
+    beyond: np.ndarray[Any, np.dtype[np.float64]]
+
+
+def renew(tick_id: UUID) -> None:
+    """Measure everybody in the market of this tick. One transaction, so that readers see reports of one market; a tick
+    older than the one measured, or than one that is done, is ignored."""
+    tick = Tick.objects.get(id=tick_id)
+    if Tick.objects.filter(id__gt=tick.id, done_at__isnull=False).exists():
+        return
+    measured = measure(tick)
+    with transaction.atomic(durable=True):
+        newest = Tick.objects.select_for_update().filter(id__in=StressReport.objects.values("tick")).first()
+        if newest is not None and newest.id > tick.id:
+            return
+        bodies = {one.standing.cell_id: one.body for one in measured}
+        house = Cell.objects.filter(kind=Cell.Kind.HOUSE).values_list("id", flat=True).first()
+        if house is not None:
+            bodies[house] = house_body(measured, published_scenarios())
+        StressReport.objects.bulk_create(
+            [StressReport(cell_id=cell_id, tick=tick, body=body) for cell_id, body in bodies.items()],
+            update_conflicts=True,
+            unique_fields=["cell"],
+            update_fields=["tick", "body"],
+        )
+        events.notify(events.PAGES_CHANNEL, f"tick:{tick.id}")
+
+
+def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> list[Measured]:
+    """Every performing relationship that has a requirement, by code, under the published or these scenarios."""
+    wanted = scenarios if scenarios is not None else published_scenarios()
+    standings = standing_relationships()
+    universe, book = load_universe(), load_book([one.cell_id for one in standings])
+    by_ruleset: dict[str, list[Standing]] = {}
+    for one in standings:
+        by_ruleset.setdefault(one.terms.ruleset, []).append(one)
+    found = []
+    for name, members in by_ruleset.items():
+        matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
+        found += _measure(under_scenarios(matrices, load_snapshot(tick.snapshot_id), wanted), members, book, universe)
+    order = {one.cell_id: place for place, one in enumerate(standings)}
+    return sorted(found, key=lambda one: order[one.standing.cell_id])
+
+
+def standing_relationships() -> list[Standing]:
+    """Who performs and has a requirement, by code."""
+    cell_ids = performing()
+    states = MarginState.objects.filter(cell_id__in=cell_ids).select_related("cell").order_by("cell__code")
+    terms, layers = onboarding.terms_of_cells(cell_ids), _layers(cell_ids)
+    return [
+        Standing(
+            cell_id=state.cell_id,
+            state=state,
+            terms=terms[state.cell_id],
+            resources=resources_of(layers.get(state.cell_id, []), state.exposure_base_units),
+        )
+        for state in states
+    ]
+
+
+def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
+    found: dict[UUID, list[Layer]] = {}
+    for layer in Layer.objects.filter(cell_id__in=cell_ids):
+        found.setdefault(layer.cell_id, []).append(layer)
+    return found
+
+
+def rows_of(cell_ids: Sequence[UUID], book: Book, universe: Universe) -> tuple[Positions, Positions]:
+    """Positions and margin of these relationships as rows of the matrices, in their order."""
+
+    def rows(held: Mapping[UUID, Mapping[Any, Any]], row_of: Mapping[Any, int]) -> Positions:
+        return Positions.from_rows(
+            [sorted((row_of[key], float(units)) for key, units in held.get(cell, {}).items()) for cell in cell_ids]
+        )
+
+    return rows(book.positions, universe.row_of_instrument), rows(book.collateral, universe.row_of_asset)
+
+
+def _measure(matrices: RiskMatrices, members: Sequence[Standing], book: Book, universe: Universe) -> list[Measured]:
+    """Those under one ruleset; `matrices` hold the wanted scenarios."""
+    positions, margin = rows_of([one.cell_id for one in members], book, universe)
+    resources = [one.resources for one in members]
+    borne = bear_books(matrices, positions, margin, resources)
+    exposure, layers = (np.array([getattr(one, name) / UNIT for one in resources]) for name in ("exposure", "layers"))
+    heat = stress_map(matrices, positions, margin, exposure, layers)
+    reverse = ReverseStress(matrices, load_parameters().vol_response)
+    found = []
+    for row, one in enumerate(members):
+        distances = reverse.distances(
+            positions.slice(row, row + 1), margin.slice(row, row + 1), means_of(one, universe)
+        )
+        body = {
+            "rows": [_row(item, part) for item, part in zip(matrices.ruleset.stress, borne[row], strict=True)],
+            "distances": [asdict(axis) for axis in distances],
+            "heat": _heat(heat, row),
+            "layers": {name: getattr(one.resources, name) for name in ("first_loss", "tail", "senior_retention")},
+        }
+        found.append(Measured(one, body, borne[row], heat.net[row], heat.beyond[row]))
+    return found
+
+
+def means_of(one: Standing, universe: Universe) -> Means:
+    """What the distances are measured against, in dollars."""
+    counted = np.zeros(len(universe.instruments))
+    for asset, row in universe.row_of_asset.items():
+        counted[row] = 1.0 - one.terms.haircut_of(asset) / 10_000.0
+    state, behind = one.state, one.resources
+    return Means(
+        exposure=state.exposure_base_units / UNIT,
+        independent=state.independent_amount_base_units / UNIT,
+        unsecured=state.threshold_base_units / UNIT,
+        held_now=state.held_base_units / UNIT,
+        smallest_call=one.terms.minimum_transfer_base_units / UNIT,
+        layers=(behind.first_loss / UNIT, behind.tail / UNIT, behind.senior_retention / UNIT),
+        counted=counted,
+    )
+
+
+def house_body(measured: Sequence[Measured], scenarios: Sequence[StressScenario]) -> Body:
+    """The intermediary: sums over relationships that bear alone, the two largest at once, and the float."""
+    rows = []
+    for number, scenario in enumerate(scenarios):
+        parts = [one.borne[number] for one in measured]
+        short = sum(1 for part in parts if part.net_loss)
+        rows.append(_row(scenario, total(parts)) | {"short": short})
+    largest = two_largest([one.borne for one in measured])
+    if largest is not None:
+        codes = [measured[account].standing.state.cell.code for account in largest.accounts]
+        in_title = scenarios[largest.scenario].title
+        rows.append(
+            {"name": "two_largest", "title": f"The two largest default at once: {in_title}", "codes": codes}
+            | asdict(largest.borne)
+            | {"net_loss": largest.borne.net_loss, "short": len(codes)}
+        )
+    funded = [one.standing.resources for one in measured]
+    return {
+        "rows": rows,
+        "float": ledger.total([AccountKind.FLOAT], ledger.settlement_asset().code),
+        "retentions": sum(one.first_loss + one.senior_retention for one in funded),
+        "tail": sum(one.tail for one in funded),
+        "relationships": len(measured),
+        "heat": _heat(StressMap(*(_summed([getattr(one, name) for one in measured]) for name in ("net", "beyond"))), 0),
+    }
+
+
+def _summed(maps: Sequence[np.ndarray[Any, np.dtype[np.float64]]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    found: np.ndarray[Any, np.dtype[np.float64]] = np.zeros((1, len(VOL_RATIOS), len(MOVES)))
+    return found + sum(maps, start=np.zeros(()))
+
+
+def _row(scenario: StressScenario, part: Borne) -> Body:
+    return {"name": scenario.name, "title": scenario.title, "net_loss": part.net_loss} | asdict(part)
+
+
+def _heat(found: StressMap, row: int) -> Body:
+    return {
+        "moves": list(MOVES),
+        "vols": list(VOL_RATIOS),
+        "net": np.round(found.net[row]).astype(int).tolist(),
+        "beyond": np.round(found.beyond[row]).astype(int).tolist(),
+    }

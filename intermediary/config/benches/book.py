@@ -56,27 +56,42 @@ class Size:
     rare_share: float = 1.0
 
 
-@transaction.atomic
-def build(size: Size, snapshot: MarketSnapshot) -> None:
-    """Write the book into an empty world; every instrument nets to zero."""
+def build(size: Size, snapshot: MarketSnapshot, urls: Mapping[str, str]) -> None:
+    """Write the book into an empty world, whose addresses by role `urls` are; every instrument nets to zero."""
     draw = random.Random(7)
     usdc = Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
     instruments = Instrument.objects.bulk_create(_instruments(size.instruments, snapshot))
     marks = engine.official_marks(load_universe(), snapshot)
-    for start in range(0, size.relationships, 2 * PAIRS_AT_ONCE):
-        codes = [f"B-{number}" for number in range(start, min(start + 2 * PAIRS_AT_ONCE, size.relationships))]
-        cells = _relationships(codes, usdc)
-        post_all([_deposit(cell, size.margin_usd) for cell in cells])
-        trades: list[Trade] = []
-        for one, other in zip(cells[::2], cells[1::2], strict=True):
-            held = _held(size, instruments, draw, snapshot.coins[-1])
-            trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
-        lots = [_lot(cell, trade) for trade in trades for cell in (trade.buyer, trade.seller)]
-        for rows in (trades, lots, [_position(lot) for lot in lots]):
-            insert_all(rows)
+    pairs = 2 * PAIRS_AT_ONCE
+    for start in range(0, size.relationships, pairs):
+        codes = [f"B-{number}" for number in range(start, min(start + pairs, size.relationships))]
+        with transaction.atomic(durable=True):
+            _write(size, codes, usdc, instruments, marks, snapshot, draw)
+        if start in (0, pairs) or start + pairs >= size.relationships:
+            _analyse(urls)  # at first, or what the database checks of each row is planned for empty tables
 
 
-def analyse(urls: Mapping[str, str]) -> None:
+def _write(
+    size: Size,
+    codes: Sequence[str],
+    usdc: Asset,
+    instruments: Sequence[Instrument],
+    marks: Mapping[UUID, Decimal],
+    snapshot: MarketSnapshot,
+    draw: random.Random,
+) -> None:
+    cells = _relationships(codes, usdc)
+    post_all([_deposit(cell, size.margin_usd) for cell in cells])
+    trades: list[Trade] = []
+    for one, other in zip(cells[::2], cells[1::2], strict=True):
+        held = _held(size, instruments, draw, snapshot.coins[-1])
+        trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
+    lots = [_lot(cell, trade) for trade in trades for cell in (trade.buyer, trade.seller)]
+    for rows in (trades, lots, [_position(lot) for lot in lots]):
+        insert_all(rows)
+
+
+def _analyse(urls: Mapping[str, str]) -> None:
     """What autovacuum does within a minute of such a book: without statistics every plan is a guess."""
     with psycopg.connect(urls[DATABASE_ROLES["owner"]], autocommit=True) as owner:
         owner.execute("ANALYZE")

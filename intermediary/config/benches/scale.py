@@ -17,6 +17,7 @@ from intermediary.config.benches import Figure, book, tick
 from intermediary.config.celery import app
 from intermediary.config.demo import world
 from intermediary.config.scratch import migrated_database, scratch_services
+from intermediary.config.services import Services
 from risk.market.feeds import open_feed
 from risk.market.snapshot import MarketSnapshot
 
@@ -40,7 +41,9 @@ class Times:
 
 def run(say: Say) -> dict[str, Figure]:
     """Both worlds, one after the other."""
-    small, large = measured(SMALL, say), measured(LARGE, say)
+    with scratch_services("valkey") as running:
+        app.conf.broker_url = running.valkey_url
+        small, large = measured(running, SMALL, say), measured(running, LARGE, say)
     book_of = f"{LARGE.held} positions each of {LARGE.instruments} instruments x 2000 scenarios, 2 workers"
     everybody = f"{LARGE.relationships} relationships, {book_of}"
     return {
@@ -62,15 +65,13 @@ def run(say: Say) -> dict[str, Figure]:
     }
 
 
-def measured(size: book.Size, say: Say) -> Times:
+def measured(running: Services, size: book.Size, say: Say) -> Times:
     """A world of this size in all three markets."""
-    with scratch_services("valkey") as running, migrated_database(running, "bench_scale") as urls:
+    with migrated_database(running, f"bench_{size.relationships}") as urls:
         say(f"a book of {size.relationships} relationships with {size.held} positions each")
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
-        book.build(size, snapshot)
-        book.analyse(urls)
+        book.build(size, snapshot, urls)
         tick.act_once(snapshot)
-        app.conf.broker_url = running.valkey_url
         with tick.workers(urls, running.valkey_url, running.state.root / "worker.log") as worker:
             processes = [tick.postmaster(running.state.root), *tick.children(worker.pid)]
             for number in (1, 2):  # both workers have read the books of both shards, most likely

@@ -47,8 +47,7 @@ def run(say: Say) -> dict[str, Figure]:
     with scratch_services("valkey") as running, migrated_database(running, "bench_tick") as urls:
         say(f"a book of {BOOK.relationships} relationships with {BOOK.held} positions each")
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
-        book.build(BOOK, snapshot)
-        book.analyse(urls)
+        book.build(BOOK, snapshot, urls)
         act_once(snapshot)
         app.conf.broker_url = running.valkey_url
         say("two workers")

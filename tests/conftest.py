@@ -3,19 +3,22 @@
     postgres_admin_url, valkey_url, anvil_url   the servers of this session, empty at first
     db (or @pytest.mark.django_db)    a migrated database; what the test writes is rolled back
     committing_db                     a copy of the migrated database for this test alone, for tests that commit,
-                                      use several connections or start processes
+                                      use several connections or start processes; of a built world where the test is
+                                      marked with @pytest.mark.world(build=…), whose result is `built_world`
     chain_url                         anvil, put back after the test to the block it had before
 
 Data lives in a temporary directory without fsync and goes with the session, even when that is killed.
 """
 
 import contextlib
+import copy
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -32,6 +35,7 @@ from intermediary.config.supervisor.anvil import rpc
 from intermediary.config.supervisor.state import StateDirectory
 
 TEMPLATE = "bulkhead_template"
+Worlds = Callable[[Callable[[], Any]], tuple[str, Any]]  # how a world is built -> name of its database, and the result
 
 # Machines are shared: an example that takes long is no fault of the code. Tests that name a number of examples keep it.
 hypothesis_settings.register_profile("default", deadline=None)
@@ -125,12 +129,43 @@ def django_db_setup(
         django_db_blocker.restore()
 
 
+@pytest.fixture(scope="session")
+def worlds(postgres: Services, migrated_template: str, django_db_blocker: DjangoDbBlocker) -> Worlds:
+    """A database for each world that tests ask for, built by the first of them, and what building it gave."""
+    built: dict[Callable[[], Any], tuple[str, Any]] = {}
+
+    def world_of(build: Callable[[], Any]) -> tuple[str, Any]:
+        if build not in built:
+            database = _copy(postgres, migrated_template)
+            with django_db_blocker.unblock(), _connected_as("worker", database):
+                built[build] = database.name, build()
+        return built[build]
+
+    return world_of
+
+
+@pytest.fixture
+def built_world(request: pytest.FixtureRequest, worlds: Worlds) -> Any:
+    """What the `build` of this test's mark returned; the test's own copy."""
+    return copy.deepcopy(worlds(_marked_world(request))[1])
+
+
+def _marked_world(request: pytest.FixtureRequest) -> Any:
+    mark = request.node.get_closest_marker("world")
+    return mark.kwargs["build"] if mark else None
+
+
 @pytest.fixture
 def committing_db(
-    postgres: Services, migrated_template: str, django_db_blocker: DjangoDbBlocker
+    request: pytest.FixtureRequest,
+    postgres: Services,
+    migrated_template: str,
+    worlds: Worlds,
+    django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[TestDatabase]:
     """A database of this test's own; the default connection is a worker's, other roles connect by `url_of`."""
-    database = _copy(postgres, migrated_template)
+    build = _marked_world(request)
+    database = _copy(postgres, worlds(build)[0] if build else migrated_template)
     with django_db_blocker.unblock(), _connected_as("worker", database):
         yield database
     database_roles.drop_database(postgres.postgres_admin_url, database.name)

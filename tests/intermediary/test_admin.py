@@ -26,12 +26,12 @@ from tests.intermediary.faces_world import START
 from tests.people import as_owner, person
 
 Roles = Callable[[str], AbstractContextManager[None]]
-pytestmark = pytest.mark.usefixtures("committing_db")
+pytestmark = [pytest.mark.usefixtures("committing_db"), pytest.mark.world(build=office_world.build)]
 
 
 @pytest.fixture
-def world(committing_db: Any) -> dict[str, Cell]:
-    return office_world.build()
+def world(committing_db: Any, built_world: dict[str, Cell]) -> dict[str, Cell]:
+    return built_world
 
 
 @pytest.fixture
@@ -132,6 +132,7 @@ def test_a_live_page_renews_only_its_part(maker: Client) -> None:
     assert "<html" not in part
 
 
+@pytest.mark.world(build=None)
 def test_pages_answer_in_an_empty_world(as_role: Roles) -> None:
     officer = person("officer.maker", is_staff=True)
     with as_owner():

@@ -10,11 +10,12 @@ from pytest_django.fixtures import Settings
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import office_world
 
+pytestmark = pytest.mark.world(build=office_world.build)
+
 
 @pytest.fixture
 def maker(committing_db: TestDatabase, as_role: RoleSwitch, settings: Settings) -> Iterator[Client]:
     """An officer in the officers' world, under the web's own login."""
-    office_world.build()
     settings.DATABASE_ROLE = "web"
     with as_role("web"):
         client = Client(headers={"accept": "text/html"})

@@ -30,13 +30,17 @@ TENANT_TABLES = (
 )  # fmt: skip
 
 
+pytestmark = pytest.mark.world(build=faces_world.build)
+
+
 @pytest.fixture
-def world(committing_db: TestDatabase, as_role: RoleSwitch, settings: Settings) -> Iterator[dict[str, Cell]]:
-    """The world of the faces, then the web's own login for the rest of the test."""
-    cells = faces_world.build()
+def world(
+    committing_db: TestDatabase, built_world: dict[str, Cell], as_role: RoleSwitch, settings: Settings
+) -> Iterator[dict[str, Cell]]:
+    """The world of the faces, under the web's own login."""
     settings.DATABASE_ROLE = "web"
     with as_role("web"):
-        yield cells
+        yield built_world
 
 
 def signed_in(username: str) -> Client:

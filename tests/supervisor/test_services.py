@@ -92,7 +92,7 @@ def test_a_service_dies_with_its_killed_keeper_and_is_started_again(state: State
         assert wait_until(lambda: not first.running["anvil"].alive(), seconds=5.0)
         again = embedded.revive(anvil.EmbeddedAnvil(), state)
         assert again.alive()
-        assert again.port == first.running["anvil"].port
+        assert anvil.block_number(again.port) == 0
 
 
 def test_a_chain_that_was_stopped_keeps_its_blocks_and_a_killed_one_is_known_as_lost(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
-"""Calibration: recorded history in, the committed figures of `data/parameters.json` out.
+"""Calibration: recorded history in, the committed figures of `data/parameters.json` and `data/surfaces.json` out.
 
-Run `python -m risk.market.calibrate HISTORY_DIR 2025-10-09 OUTPUT.json`. The last day included is the one named, so
-that a replay of the next day holds no hindsight. The result is facts about the recording; it copies no price.
+`manage.py calibrate` prints or writes both. The last day included is the one named, so that a replay of the next day
+holds no hindsight. Smiles come from one option chain and carry its date: a snapshot of an earlier day refuses them. The
+results are facts about the recording; they copy no price. The version of each is the hash of its content.
 """
 
 import csv
 import gzip
-import json
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from scipy import stats
 
 from risk.market.copula import degrees_of_freedom, rank_correlation
 from risk.market.history import DailyHistory, load_history
-from risk.market.parameters import COINS
+from risk.market.parameters import COINS, version_of
+from risk.market.published_rates import rates_of
+from risk.market.surface_report import run as fit_chain
 from risk.market.volatility import LONG_HISTORY_DAYS, ewma_filter, volatility_floors
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,7 @@ EXCEEDANCES_MIN = 20  # below it neither threshold nor scale can be told from no
 POOL_WEIGHT = 200.0  # exceedance-equivalents of the pooled shape: a coin with 10 exceedances says little about its own
 DEPTH_SHARE_OF_ADV = 0.005  # assumption: 1% of price movement takes half a percent of a day's turnover
 DAYS_A_YEAR = 365.25
+RATE_DAYS = (1, 30, 91, 182, 365, 730)  # notes run for three years at most; nearer rates carry futures and options
 
 
 def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
             "lower": tails["lower"][index],
         }
     correlation, dof = _copula(residuals)
-    return {
+    body = {
         "calibrated_to": last_day.isoformat(),
         "coins": coins,
         "correlation": [[_digits(value) for value in row] for row in correlation],
@@ -65,6 +67,20 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
         "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied),
         "rates": _rates(history_dir, last_day),
     }
+    return {"version": version_of(body)} | body
+
+
+def calibrate_surfaces(chain: Path) -> dict[str, Any]:
+    """The surface of every underlying in an option chain, with the anchors it is spoken of by, as a JSON-ready body."""
+    report, _ = fit_chain(chain)
+    kept = ("surface", "anchors", "inside_share", "rmse_vol_points")
+    body = {
+        "chain_sha256": report["file"]["sha256"],
+        "underlyings": {
+            coin: {name: fitted[name] for name in kept} for coin, fitted in sorted(report["underlyings"].items())
+        },
+    }
+    return {"version": version_of(body)} | body
 
 
 def _tails(residuals: Floats) -> list[dict[str, float]]:
@@ -126,23 +142,9 @@ def _vol_response(history: DailyHistory, btc: Floats, implied: dict[date, float]
 
 
 def _rates(history_dir: Path, last_day: date) -> list[list[Any]]:
-    """SOFR and Treasury points of the last published day, continuously compounded."""
-    overnight = _last_row(history_dir / "sofr_and_bills_daily_202108_202608.csv.gz", "DATE", last_day, "SOFR")
-    points: list[list[Any]] = [[1, f"{overnight / 100.0 * 365.0 / 360.0:.6f}"]]
-    for column, days in (("DGS1MO", 30), ("DGS3MO", 91), ("DGS6MO", 182), ("DGS1", 365), ("DGS2", 730)):
-        par = _last_row(history_dir / "ust_par_curve_daily_2005_2026.csv.gz", "date", last_day, column) / 100.0
-        points.append([days, f"{2.0 * np.log1p(par / 2.0):.6f}"])
-    return points
-
-
-def _last_row(path: Path, key: str, last_day: date, column: str) -> float:
-    with gzip.open(path, "rt") as stream:
-        values = [
-            (row[key], float(row[column]))
-            for row in csv.DictReader(stream)
-            if row[key] <= last_day.isoformat() and row[column]
-        ]
-    return max(values)[1]
+    """Zero rates of the curve of SOFR and Treasury yields on the last day, continuously compounded."""
+    points = rates_of(history_dir, last_day).curve(last_day).points(RATE_DAYS)
+    return [[days, str(rate)] for days, rate in points]
 
 
 def _digits(value: float) -> float:
@@ -151,13 +153,3 @@ def _digits(value: float) -> float:
 
 def _whole(value: float) -> str:
     return f"{value:.0f}"
-
-
-def main(arguments: list[str]) -> None:
-    """Write the parameters of `arguments` = [history directory, last day, output file]."""
-    history_dir, last_day, output = Path(arguments[0]), date.fromisoformat(arguments[1]), Path(arguments[2])
-    output.write_text(json.dumps(calibrate(history_dir, last_day), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

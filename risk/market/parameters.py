@@ -1,8 +1,8 @@
 """Calibrated parameters of the market: figures computed from recorded history, committed with their date.
 
 They let everything run where no history is recorded, and they are the floors and averages where it is. The file
-`data/parameters.json` is written by `risk.market.calibrate` and read here. Pure standard library: the feed and the web
-read depth and turnover without loading any array code.
+`data/parameters.json` and `data/surfaces.json` are written by `manage.py calibrate` and read here. Pure standard
+library: the feed and the web read depth and turnover without loading any array code.
 """
 
 import json
@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from risk.market.surface import VolSurface
+
 COINS = ("ADA", "AVAX", "BNB", "BTC", "DOGE", "ETH", "HYPE", "LINK", "SOL", "XRP")
 MAJORS = ("BTC", "ETH")
 PARAMETERS_FILE = Path(__file__).parent / "data" / "parameters.json"
+SURFACES_FILE = Path(__file__).parent / "data" / "surfaces.json"
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ class VolResponse:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All calibrated figures. `correlation` is of the copula, rows and columns in COINS order; `dof` its degrees of
-    freedom; `rates` (days, continuously compounded annual rate)."""
+    """All calibrated figures. `version` is the hash of the content; `correlation` is of the copula, rows and columns in
+    COINS order; `dof` its degrees of freedom; `rates` (days, continuously compounded annual rate)."""
 
+    version: str
     calibrated_to: date
     coins: Mapping[str, CoinParameters]
     correlation: tuple[tuple[float, ...], ...]
@@ -70,15 +75,51 @@ class Parameters:
     rates: tuple[tuple[int, Decimal], ...]
 
 
+@dataclass(frozen=True)
+class Anchor:
+    """A surface at one tenor: at-the-money volatility and, in volatility too, `skew` its slope in ln(K/F) there,
+    25-delta risk reversal (call less put) and butterfly; `extrapolated` beyond the expiries that were quoted."""
+
+    days: int
+    atm_vol: float
+    skew: float
+    risk_reversal_25: float
+    butterfly_25: float
+    extrapolated: bool
+
+
+@dataclass(frozen=True)
+class CalibratedSurface:
+    """A fitted surface and its anchors, ascending in tenor."""
+
+    surface: VolSurface
+    anchors: tuple[Anchor, ...]
+
+
 @cache
 def load_parameters() -> Parameters:
     """The committed parameters."""
     return parameters_from(json.loads(PARAMETERS_FILE.read_text()))
 
 
+@cache
+def load_surfaces() -> Mapping[str, CalibratedSurface]:
+    """The committed surfaces by underlying."""
+    body = json.loads(SURFACES_FILE.read_text())
+    return MappingProxyType(
+        {
+            coin: CalibratedSurface(
+                VolSurface.from_body(item["surface"]), tuple(Anchor(**anchor) for anchor in item["anchors"])
+            )
+            for coin, item in body["underlyings"].items()
+        }
+    )
+
+
 def parameters_from(body: Mapping[str, Any]) -> Parameters:
     """Parameters of a decoded JSON body; raises KeyError or ValueError when a figure is missing or malformed."""
     return Parameters(
+        version=version_of(body),
         calibrated_to=date.fromisoformat(body["calibrated_to"]),
         coins=MappingProxyType({coin: _coin(body["coins"][coin]) for coin in COINS}),
         correlation=tuple(tuple(row) for row in body["correlation"]),
@@ -86,6 +127,12 @@ def parameters_from(body: Mapping[str, Any]) -> Parameters:
         vol_response=VolResponse(**body["vol_response"]),
         rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
     )
+
+
+def version_of(body: Mapping[str, Any]) -> str:
+    """SHA-256 of calibrated content as JSON with sorted keys, its own version left out: 64 hex digits."""
+    content = {name: value for name, value in body.items() if name != "version"}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _coin(body: Mapping[str, Any]) -> CoinParameters:

@@ -1,11 +1,15 @@
-"""What the public pages say about the chain; the composition root alone may ask `settlement`."""
+"""What the public pages say about chain and market; the composition root alone may ask `settlement` and `risk`."""
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 
 from intermediary.errors import Refusal
+from risk.market.quality import MarkQuality, MarkState
+from risk.models import Snapshot
 from settlement.models import ChainBlock, Deployment, ReconciliationRun
 
 RULEBOOK_CACHE_S = 60  # the rulebook on chain changes with a month's notice; a page must not cost a call each time
@@ -62,6 +66,35 @@ def chain_facts() -> ChainFacts:
         run=ReconciliationRun.objects.order_by("-block_number", "-id").first(),
         contracts=[Contract(*row) for row in rows.values_list("name", "asset_id", "address")],
     )
+
+
+@dataclass(frozen=True)
+class DoubtfulMark:
+    """A mark that is less than good: by how much, why, and on whose word it stands."""
+
+    coin: str
+    price: Decimal
+    quality: MarkQuality
+
+    @property
+    def off_by(self) -> Decimal:
+        """The uncertainty as a fraction of the price."""
+        return Decimal(self.quality.uncertainty_bps) / 10_000
+
+
+def doubtful_marks(snapshot_id: str) -> list[DoubtfulMark]:
+    """Of one snapshot, the least certain first; none where marks come from one recorded source, which judges nothing.
+
+    Reads these figures alone: a page must not build a whole market, surfaces and all, on every request.
+    """
+    body = Snapshot.objects.filter(id=snapshot_id).values_list("body", flat=True).first()
+    market = json.loads(body) if body else {}
+    found = [
+        DoubtfulMark(coin, Decimal(market["underlyings"][coin]["mark"]), MarkQuality.from_body(item))
+        for coin, item in market.get("qualities", {}).items()
+        if item["state"] != MarkState.GOOD
+    ]
+    return sorted(found, key=lambda mark: (-mark.quality.uncertainty_bps, mark.coin))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("register/", public.register, name="register"),
     path("rulebook/", public.rulebook, {"on_chain": status.rulebook_on_chain}, name="rulebook"),
     path("glossary/", public.glossary, name="glossary"),
-    path("status/", public.status, {"chain_facts": status.chain_facts}, name="status"),
+    path(
+        "status/",
+        public.status,
+        {"chain_facts": status.chain_facts, "doubtful_marks": status.doubtful_marks},
+        name="status",
+    ),
     path("sign-in/", signing_in.SignIn.as_view(), name="sign_in"),
     path("sign-in/demo/", signing_in.demo_sign_in, name="demo_sign_in"),
     path("sign-out/", signing_in.sign_out, name="sign_out"),

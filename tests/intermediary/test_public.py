@@ -2,14 +2,20 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from intermediary.models import Valuation
+from risk.market.quality import MarkQuality, MarkState, SourceSeen
+from risk.models import Snapshot
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
+from tests.risk.builders import snapshot
 
 PAGES = ("/", "/register/", "/rulebook/", "/glossary/", "/status/", "/sign-in/")
 
@@ -90,6 +96,33 @@ def test_a_wrong_password_says_the_same_as_a_wrong_name(web_with_world: Client) 
         for name in ("client.basis", "nobody")
     ]
     assert all("do not go together" in body for body in answers)
+
+
+def test_the_status_page_says_which_marks_are_in_doubt_and_why(
+    committing_db: TestDatabase, request: pytest.FixtureRequest
+) -> None:
+    seen = (SourceSeen("coinbase", None, 300, 0, "stale"), SourceSeen("kraken", Decimal(95_000), 2, 10_000))
+    good = (SourceSeen("kraken", Decimal(4_016), 2, 10_000),)
+    market = replace(
+        snapshot(),
+        qualities={
+            "BTC": MarkQuality(MarkState.SINGLE_SOURCE, 354, "marks-1", seen),
+            "ETH": MarkQuality(MarkState.GOOD, 6, "marks-1", good),
+        },
+    )
+    Snapshot.objects.create(id=market.id, as_of=market.as_of, source="live", body=market.to_json())
+    Valuation.objects.create(as_of=market.as_of, source="live", snapshot_id=market.id, prices={"BTC": "95000"})
+    web: Client = request.getfixturevalue("web")
+    table = web.get("/status/").content.decode().split('id="doubtful"')[1].split("</table>")[0]
+    assert "Single source" in table
+    assert "coinbase: stale" in table
+    assert 'title="3.54 %"' in table
+    assert "BTC" in table
+    assert "ETH" not in table
+
+
+def test_the_status_page_doubts_nothing_where_one_recorded_source_marks(web_with_world: Client) -> None:
+    assert b"Marks in doubt" not in web_with_world.get("/status/").content
 
 
 def test_the_rulebook_page_shows_the_hash_of_the_file(web: Client, settings: Settings, tmp_path: Path) -> None:

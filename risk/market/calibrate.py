@@ -30,7 +30,7 @@ EXCEEDANCES_MIN = 20  # below it neither threshold nor scale can be told from no
 POOL_WEIGHT = 200.0  # exceedance-equivalents of the pooled shape: a coin with 10 exceedances says little about its own
 DEPTH_SHARE_OF_ADV = 0.005  # assumption: 1% of price movement takes half a percent of a day's turnover
 DAYS_A_YEAR = 365.25
-RATE_DAYS = (1, 30, 91, 182, 365, 730)  # notes run for three years at most; nearer rates carry futures and options
+RATE_DAYS = (1, 30, 91, 182, 365, 730, 1096, 1826)  # a note's final maturity lies some years off; futures lie nearer
 
 
 def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
@@ -142,9 +142,10 @@ def _vol_response(history: DailyHistory, btc: Floats, implied: dict[date, float]
 
 
 def _rates(history_dir: Path, last_day: date) -> list[list[Any]]:
-    """Zero rates of the curve of SOFR and Treasury yields on the last day, continuously compounded."""
-    points = rates_of(history_dir, last_day).curve(last_day).points(RATE_DAYS)
-    return [[days, str(rate)] for days, rate in points]
+    """Zero rates of the curve of SOFR and Treasury yields on the last day, as far as it reaches."""
+    curve = rates_of(history_dir, last_day).curve(last_day)
+    reach = (curve.dates[-1] - curve.as_of).days
+    return [[days, str(rate)] for days, rate in curve.points([days for days in RATE_DAYS if days <= reach])]
 
 
 def _digits(value: float) -> float:

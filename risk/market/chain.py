@@ -149,22 +149,32 @@ def _quote(row: Mapping[str, str]) -> Quote:
         raise ValueError(f"option type {row['option_type']}")
     return Quote(
         underlying=row["currency"],
-        expiry=datetime.fromisoformat(row["expiry_datetime"]).astimezone(UTC),
+        expiry=_moment(row["expiry_datetime"]),
         strike=strike,
         is_call=row["option_type"] == "call",
         bid=float(row["bid_price"] or nan),
         ask=float(row["ask_price"] or nan),
         forward=forward,
-        quoted_at=datetime.fromisoformat(row["timestamp"]).astimezone(UTC),
+        quoted_at=_moment(row["timestamp"]),
     )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} names no zone")
+    return moment.astimezone(UTC)
 
 
 def _clean(underlying: str, expiry: datetime, as_of: datetime, quotes: list[Quote]) -> ExpiryQuotes:
     forward = median(quote.forward for quote in quotes)
     years = (expiry - as_of).total_seconds() / SECONDS_A_YEAR
     left_out: Counter[str] = Counter()
+    latest = {(item.strike, item.is_call): item for item in sorted(quotes, key=lambda item: item.quoted_at)}
+    if len(latest) < len(quotes):
+        left_out["superseded"] = len(quotes) - len(latest)
     believed = []
-    for quote in sorted(quotes, key=lambda item: (item.strike, item.is_call)):
+    for _, quote in sorted(latest.items()):
         reason = _fault(quote, as_of)
         if reason is None:
             believed.append(quote)

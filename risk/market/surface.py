@@ -126,8 +126,8 @@ class VolSurface:
             "underlying": self.underlying,
             "as_of": self.as_of.isoformat(),
             "smiles": [
-                {"expiry": smile.expiry.isoformat(), "forward": repr(smile.forward)}
-                | {name: repr(getattr(smile.svi, name)) for name in PARAMETERS}
+                {"expiry": smile.expiry.isoformat(), "forward": repr(float(smile.forward))}
+                | {name: repr(float(getattr(smile.svi, name))) for name in PARAMETERS}
                 for smile in self.smiles
             ],
         }

@@ -1,5 +1,6 @@
 """A chain is read whole, every quote left out is counted under its reason, and a wrong file is refused."""
 
+from dataclasses import replace
 from datetime import timedelta
 from math import inf, isnan, nan, sqrt
 from pathlib import Path
@@ -37,6 +38,13 @@ def test_a_file_with_many_unreadable_rows_is_refused(tmp_path: Path) -> None:
         read_chain(path)
 
 
+def test_a_time_without_zone_cannot_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "chain.csv", chain(ONE))
+    path.write_text(path.read_text().replace("+00:00", ""))
+    with pytest.raises(BadInput, match=r"chain\.malformed"):
+        read_chain(path)
+
+
 def test_an_empty_chain_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"chain\.malformed"):
         read_chain(write(tmp_path / "chain.csv", []))
@@ -62,6 +70,15 @@ def test_an_empty_chain_is_refused(tmp_path: Path) -> None:
 def test_a_quote_that_cannot_be_believed_is_left_out_for_its_reason(fields: dict[str, object], reason: str) -> None:
     assert left_out() == {}
     assert left_out(**fields) == {reason: 1}
+
+
+def test_of_two_quotes_of_one_option_the_later_counts() -> None:
+    quotes = chain(ONE)
+    early = [replace(quotes[OTM_CALL], bid=0.2, ask=0.21, quoted_at=NOW - timedelta(seconds=40))]
+    (expiry,) = cleaned([*quotes, *early])
+    (plain,) = cleaned(quotes)
+    assert expiry.left_out["superseded"] == 1
+    assert expiry.quotes == plain.quotes
 
 
 def test_one_spike_of_the_future_does_not_move_the_forward() -> None:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from intermediary.errors import BadInput, Refusal
 from risk.margin.instruments import Instrument
+from risk.margin.requirement import Positions, RiskMatrices, requirements
 from risk.margin.revaluation import resolve
+from risk.margin.ruleset import ruleset
 from risk.market.snapshot import MarketSnapshot
 from risk.market.surface import SECONDS_A_YEAR, Smile, VolSurface
 from risk.market.svi import Svi
-from tests.risk.builders import EXPIRY, MOMENT, snapshot
+from tests.risk.builders import EXPIRY, MOMENT, scenarios, snapshot
 
 NEAR = Smile(MOMENT + timedelta(days=10), 95_000.0, Svi(0.002, 0.03, -0.2, 0.01, 0.06))
 FAR = Smile(MOMENT + timedelta(days=40), 95_400.0, Svi(0.012, 0.06, -0.3, 0.02, 0.15))
@@ -142,6 +144,21 @@ def test_options_take_the_volatility_of_the_surface_and_all_else_does_not() -> N
     assert list(smiling.vol[:3]) == pytest.approx(expected, rel=1e-12)
     assert list(smiling.vol[3:]) == list(flat.vol[3:])
     assert list(smiling.forward) == list(flat.forward)
+
+
+def test_a_smile_asks_more_margin_of_whoever_is_short_the_wing() -> None:
+    """Sold far puts are worth more under a smile and lose more in every fall; at the money little changes."""
+    rules, drawn = ruleset("standard"), scenarios("standard")
+    far = Instrument(id="P", kind="option", underlying="BTC", expiry=EXPIRY, strike=Decimal(60_000), is_call=False)
+    short = Positions.from_rows([[(0, -1.0)]])
+    level = SURFACE.vol_at(0.0, EXPIRY, MOMENT)
+    calm = snapshot()
+    coins = dict(calm.underlyings) | {"BTC": replace(calm.underlyings["BTC"], atm_vol=Decimal(f"{level:.6f}"))}
+    flat = RiskMatrices.build(replace(calm, underlyings=coins), rules, drawn, [far])
+    smiling = RiskMatrices.build(with_surface(SURFACE), rules, drawn, [far])
+    assert smiling.table.vol[0] > 1.2 * flat.table.vol[0]
+    im_flat, im_smiling = (float(requirements(each, short).total[0]) for each in (flat, smiling))
+    assert im_smiling > 1.02 * im_flat
 
 
 def test_years_are_those_of_the_revaluation() -> None:

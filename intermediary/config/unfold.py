@@ -118,6 +118,7 @@ SETTLEMENT = _group(
 )
 MARKET = _group(
     "Market and risk",
+    {"title": "Backtest", "icon": "query_stats", "link": _at("backtest")},
     _table("intermediary", "valuation", "Official valuations", "monitoring"),
     _table("risk", "snapshot", "Snapshots", "photo_camera"),
     _table("risk", "tick", "Ticks", "timer"),

@@ -46,7 +46,16 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
 
     def extra_urls(self) -> list[URLPattern]:
         """Pages beside the tables. Imported here: models are loaded by now."""
-        from intermediary.config.office import approvals, cases, lines, outcome, recoveries, replay_controls, stuck
+        from intermediary.config.office import (
+            approvals,
+            backtest,
+            cases,
+            lines,
+            outcome,
+            recoveries,
+            replay_controls,
+            stuck,
+        )
 
         pages: tuple[tuple[str, View, str], ...] = (
             ("approvals/", approvals.inbox, "approvals"),
@@ -63,6 +72,8 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             ("stuck/", stuck.stuck, "stuck"),
             ("stuck/call/<uuid:instruction_id>/", stuck.propose, "propose_chain_call"),
             ("stuck/event/<uuid:delivery_id>/", stuck.again, "deliver_again"),
+            ("backtest/", backtest.backtest, "backtest"),
+            ("backtest/report.json", backtest.download, "backtest_json"),
             ("replay/", replay_controls.controls, "replay"),
             ("replay/start-over/", replay_controls.start_over, "start_over"),
             ("requests/<uuid:request_id>/", outcome.outcome, "request"),

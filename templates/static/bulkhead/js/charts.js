@@ -1,9 +1,13 @@
 // Charts drawn by echarts from the JSON that stands in the page:
-//   <figure class="chart" data-chart id="..."><script type="application/json">{...}</script>
+//   <figure class="drawing" data-chart id="..."><script type="application/json">{...}</script>
 //     <div class="chart-canvas" data-keep></div><figcaption>...</figcaption></figure>
 // {kind: "lines", unit, series: [{name, tone, points: [[iso time or number, value]], step, area, dash}],
-//    marks: [{at, label}], limits: [{value, label, tone}], x: "time" | "value", xName}
-// {kind: "bars", unit, categories, series: [{name, tone, values}], stacked}
+//    marks: [{at, label}], limits: [{value, label, tone}], x: "time" | "value", xName,
+//    dots: [{name, tone, filled, points}]}
+// {kind: "bars", unit, categories, series: [{name, tone, values}], stacked, lying}
+// {kind: "heat", unit, columns, rows, values, beyond, xName, yName, words}: amounts by row and column; where `beyond` has
+//    one, the cell is red and says so
+// {kind: "ranges", unit, range_name, categories, ranges: [[low, high]], dots: [{value, tone}]}, one row a category
 // {kind: "links", nodes: [{name, tone, size}], links: [{source, target, value, label}]}
 // `tone` is ink, quiet, accent, ok, wait, bad, layer-1..3; colours follow the theme.
 
@@ -26,7 +30,7 @@ function common(data) {
       animation: false,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
       grid: { left: 8, right: 16, top: data.series?.length > 1 ? 40 : 16, bottom: 8, containLabel: true },
-      legend: { show: data.series?.length > 1, top: 0, left: 0, icon: "roundRect", itemWidth: 12, itemHeight: 4, type: "scroll", textStyle: { color: css("ink-2") }, data: data.series?.filter((one) => !one.quiet).map((one) => one.name) },
+      legend: { show: data.series?.length > 1, top: 0, left: 0, icon: "roundRect", itemWidth: 12, itemHeight: 4, type: "scroll", textStyle: { color: css("ink-2") }, data: [...(data.series ?? []).filter((one) => !one.quiet), ...(data.dots ?? [])].map((one) => one.name) },
       // Rich text: an HTML tooltip would need inline styles, which the content policy refuses.
       tooltip: { trigger: "axis", renderMode: "richText", backgroundColor: css("surface"), borderColor: css("line-2"), textStyle: { color: css("ink"), fontSize: 12 }, valueFormatter: (value) => (value === null || value === undefined ? "–" : `${value.toLocaleString("en", { maximumFractionDigits: 2 })} ${data.unit ?? ""}`) },
     },
@@ -43,11 +47,11 @@ function lines(data) {
     ...option,
     xAxis: { type: data.x ?? "time", name: data.xName, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("ink-3") }, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: data.x === "value" ? compact : undefined } },
     yAxis: { type: "value", scale: data.scale ?? true, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
-    series: data.series.map((one, i) => ({
+    series: [...data.series.map((one, i) => ({
       type: "line", name: one.name, data: one.points, showSymbol: one.points.length < 3, symbolSize: 5, step: one.step ? "end" : false, silent: Boolean(one.quiet), z: one.quiet ? 1 : 3,
       lineStyle: { width: one.quiet ? 1 : 2, type: one.dash ? "dashed" : "solid", color: tone(one.tone) }, itemStyle: { color: tone(one.tone) }, areaStyle: one.area ? { color: tone(one.tone), opacity: 0.1 } : undefined,
       markLine: i === 0 && marks.length ? { symbol: "none", silent: true, data: marks } : undefined,
-    })),
+    })), ...(data.dots ?? []).map((one) => ({ type: "scatter", name: one.name, data: one.points, symbolSize: one.filled ? 9 : 7, z: 4, itemStyle: { color: one.filled ? tone(one.tone) : "transparent", borderColor: tone(one.tone), borderWidth: 1.5 } }))],
   };
 }
 
@@ -56,11 +60,64 @@ const inLines = (name) => (name.length > 14 ? name.replace(/^([^-]+-[^-]+)-/, "$
 
 function bars(data) {
   const { axis, option } = common(data);
+  const sized = { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact, hideOverlap: true } };
+  if (data.lying) {
+    const room = window.innerWidth < 600 ? 112 : 232;
+    return {
+      ...option,
+      tooltip: { ...option.tooltip, axisPointer: { type: "shadow" } },
+      xAxis: sized,
+      yAxis: { type: "category", inverse: true, data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: room, overflow: "truncate" } },
+      series: data.series.map((one) => ({ type: "bar", name: one.name, data: one.values, stack: data.stacked ? "all" : undefined, barMaxWidth: 18, itemStyle: { color: tone(one.tone) } })),
+    };
+  }
   return {
     ...option,
     xAxis: { type: "category", data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: 96, overflow: "break", lineHeight: 15, formatter: inLines } },
-    yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
+    yAxis: sized,
     series: data.series.map((one) => ({ type: "bar", name: one.name, data: one.values, stack: data.stacked ? "all" : undefined, barMaxWidth: 36, itemStyle: { color: tone(one.tone) } })),
+  };
+}
+
+function ranges(data) {
+  const { axis, option } = common(data);
+  const rows = data.categories.map((name, i) => i);
+  return {
+    ...option,
+    legend: { show: false },
+    tooltip: { ...option.tooltip, trigger: "axis", valueFormatter: undefined, formatter: ([first]) => `${first.name}: ${data.dots[first.dataIndex].value} ${data.unit}\n${data.range_name}: ${data.ranges[first.dataIndex].join(" to ")}` },
+    grid: { left: 148, right: 16, top: 8, bottom: 28 },
+    xAxis: { type: "value", ...axis, axisLine: { show: false } },
+    yAxis: { type: "category", inverse: true, data: data.categories, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, fontSize: 11 } },
+    series: [
+      { type: "bar", stack: "band", silent: true, data: data.ranges.map(([low]) => low), itemStyle: { color: "transparent" }, barWidth: "60%" },
+      { type: "bar", stack: "band", silent: true, data: data.ranges.map(([low, high]) => high - low), itemStyle: { color: tone("quiet"), opacity: 0.55 } },
+      { type: "scatter", symbolSize: 8, data: rows.map((i) => ({ value: [data.dots[i].value, i], itemStyle: { color: tone(data.dots[i].tone) } })) },
+    ],
+  };
+}
+
+// Amber deepens with the loss; red is what no layer takes. The cell says its number, so that nothing hangs on the colour.
+function heat(data) {
+  const { axis, option } = common(data);
+  const narrow = window.innerWidth < 600;
+  const highest = Math.max(1, ...data.values.flat());
+  const cells = data.values.flatMap((row, y) => row.map((value, x) => {
+    const beyond = data.beyond[y][x];
+    return {
+      value: [x, y, value], beyond,
+      itemStyle: { color: value > 0 ? tone(beyond > 0 ? "bad" : "wait") : css("raised"), opacity: value > 0 ? 0.25 + 0.6 * Math.sqrt(value / highest) : 1, borderColor: css("surface"), borderWidth: 2 },
+    };
+  }));
+  const named = { nameLocation: "middle", nameTextStyle: { color: css("ink-3") }, splitLine: { show: false } };
+  return {
+    ...option,
+    grid: { left: 28, right: 8, top: 8, bottom: 24, containLabel: true },
+    legend: { show: false },
+    tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (cell) => `${data.columns[cell.value[0]]}, ${data.yName} ${data.rows[cell.value[1]]}\n${compact(cell.value[2])} ${data.unit} ${data.words[0]}\n${compact(cell.data.beyond)} ${data.unit} ${data.words[1]}` },
+    xAxis: { type: "category", data: data.columns, ...axis, ...named, name: data.xName, nameGap: 30, axisLabel: { ...axis.axisLabel, interval: 0, fontSize: narrow ? 9 : 12, rotate: narrow ? 90 : 0 } },
+    yAxis: { type: "category", data: data.rows, ...axis, ...named, name: data.yName, nameGap: 44 },
+    series: [{ type: "heatmap", data: cells, label: { show: !narrow, color: css("ink"), fontSize: 11, formatter: (cell) => (cell.value[2] > 0 ? (cell.value[2] / 1e6).toLocaleString("en", { maximumFractionDigits: 1 }) : "") }, emphasis: { itemStyle: { borderColor: css("ink") } } }],
   };
 }
 
@@ -80,7 +137,7 @@ function links(data) {
   };
 }
 
-const KINDS = { lines, bars, links };
+const KINDS = { lines, bars, ranges, heat, links };
 
 // The axis of time has the viewer's own zone, as every time on the page.
 function sayZone(caption) {

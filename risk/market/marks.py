@@ -10,7 +10,7 @@ less sure, not surer. Pure: the time is an argument. Standard library only, so t
 likeliest price when errors are Laplace with scale 1/w, and by the square-root law of impact the price error of a venue
 falls with the root of its turnover. CME CF reference rates weight their medians by volume itself; the root keeps one
 large venue from outvoting several independent ones. Indices of spot give derivatives no vote. Here a quarter of their
-turnover counts, and where spot is a market of its own they have at most a third of the votes together: a perpetual
+turnover counts, and where spot is a market of its own they have at most a fifth of the votes together: a perpetual
 under liquidation trades much volume at prices nobody can deliver at (for minutes of 10 October 2025, a third of spot).
 
 **The uncertainty** is sqrt(d^2 + a^2 + c^2 + f^2) sqrt(expected/used), in basis points of the mark: d = sqrt(pi/2) x
@@ -48,7 +48,9 @@ class MarkParameters:
     fresh_s: float = 90.0  # a minute bar is up to a minute old when it closes
     half_life_s: float = 60.0  # of a vote: in a fast market a price of two minutes ago should hardly count
     perpetual_share: float = 0.25  # of a perpetual's turnover counts
-    perpetual_votes_max: float = 0.5  # of spot's votes, where spot trades `turnover_usd_min` a day
+    # Of spot's votes, where spot trades `turnover_usd_min` a day. With a perpetual on its side a second spot venue then
+    # needs a third of the first one's volume to carry the median.
+    perpetual_votes_max: float = 0.25
     sources_good: int = 3
     absurd_factor: float = 10.0  # venues were apart by a factor of 5 on 10 October 2025; 10 is a misplaced digit
     outlier_bps: float = 200.0  # apart from the mark by more than this in calm markets is no spread
@@ -253,11 +255,11 @@ def _without_absurd(votes: list[_Vote], left_out: dict[str, str], parameters: Ma
 
 def _without_outliers(votes: list[_Vote], left_out: dict[str, str], parameters: MarkParameters) -> list[_Vote]:
     """Without those far from the median, if together they are a small minority: then they are errors of venues. A large
-    minority stays in: the market is divided, or moving."""
+    minority stays in: the market is divided, or moving. So does everybody where no two would be left to agree."""
     middle = float(weighted_median([vote.price for vote in votes], [vote.weight for vote in votes]))
     far = [vote for vote in votes if abs(log(float(vote.price) / middle)) * BPS > parameters.outlier_bps]
     share = sum(vote.weight for vote in far) / sum(vote.weight for vote in votes)
-    if not far or share > parameters.outlier_share_max:
+    if not far or share > parameters.outlier_share_max or len(votes) - len(far) < 2:
         return votes
     for vote in far:
         left_out[vote.quote.source] = "outlier"

@@ -120,6 +120,21 @@ def test_a_crash_on_the_deep_venues_goes_through_at_once_whatever_its_size() -> 
     assert reasons(found) == {"late": "outlier"}
 
 
+def test_of_two_sources_far_apart_none_is_left_out() -> None:
+    found = mark(quote("a", "20"), quote("b", "14", turnover=THIN))
+    assert found.price == Decimal(20)
+    assert found.quality.left_out == ()
+
+
+def test_a_second_spot_venue_needs_a_third_of_the_first_to_carry_the_median_with_a_perpetual_at_its_side() -> None:
+    def with_second(share: float) -> Decimal:
+        second = quote("second", "10.1", turnover=share * DEEP)
+        return mark(quote("deep", "20"), second, quote("perpetual", "10", turnover=100 * DEEP, kind=PERPETUAL)).price
+
+    assert with_second(0.30) == Decimal(20)
+    assert with_second(0.40) == Decimal("10.1")
+
+
 def test_two_large_camps_leave_nobody_out_and_say_how_far_they_are_apart() -> None:
     found = mark(quote("a", "20", turnover=60e6), quote("b", "10", turnover=50e6), quote("c", "20.1", turnover=THIN))
     assert found.price == Decimal(20)

@@ -66,14 +66,16 @@ def test_a_venue_that_still_prints_the_price_of_minutes_ago_does_not_hold_the_ma
     assert [(seen.source, seen.left_out) for seen in falling.quality.left_out] == [("gemini", "outlier")]
 
 
-@pytest.mark.parametrize("coin", ["AVAX", "DOT", "ATOM", "FIL", "UNI"])
-def test_while_venues_diverge_the_mark_stays_with_spot_and_is_never_called_good(recording: Path, coin: str) -> None:
+@pytest.mark.parametrize("coin", ["AVAX", "DOT", "ATOM", "FIL", "UNI", "WIF"])
+def test_while_venues_diverge_the_mark_stays_with_deep_spot_and_is_never_called_good(
+    recording: Path, coin: str
+) -> None:
     moment = DIVERGED_FROM
     while moment <= DIVERGED_TO:
         minute = marked(recording, coin)[moment]
         assert minute.mark is not None
-        spot = [seen.price_usd for seen in minute.mark.quality.used if seen.source != COIN_MARGINED and seen.price_usd]
-        assert min(spot) <= minute.mark.price <= max(spot)
+        deep = next(seen for seen in minute.mark.quality.sources if seen.source == "coinbase")
+        assert float(minute.mark.price) == pytest.approx(float(deep.price_usd or 0), rel=2e-3)
         if moment < datetime(2025, 10, 10, 21, 35, tzinfo=UTC):  # then the perpetuals come back
             assert minute.mark.quality.state is MarkState.DIVIDED
             assert minute.mark.quality.uncertainty_bps > 100
@@ -99,5 +101,5 @@ def test_the_report_prints_sources_and_doubt(recording: Path) -> None:
     out = StringIO()
     call_command("marks_replay", "AVAX", start="21:21", end="21:21", file=recording, stdout=out)
     assert out.getvalue().startswith("21:21  17.64")
-    assert "binance-delivery 6.61 (33%)" in out.getvalue()
+    assert "binance-delivery 6.61 (20%)" in out.getvalue()
     assert "divided" in out.getvalue()

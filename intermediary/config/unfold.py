@@ -78,6 +78,7 @@ DESK = _group(
     },
     {"title": "Defaults", "icon": "gavel", "link": _at("defaults"), "waiting": "live_defaults"},
     {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "waiting": "unbooked_receipts"},
+    {"title": "Stress", "icon": "thunderstorm", "link": _at("stress")},
     {"title": "Stuck", "icon": "error", "link": _at("stuck"), "waiting": "stuck"},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},
     collapsible=False,
@@ -123,6 +124,7 @@ MARKET = _group(
     _table("risk", "snapshot", "Snapshots", "photo_camera"),
     _table("risk", "tick", "Ticks", "timer"),
     _table("risk", "layerrisk", "Live risk of layers", "ssid_chart"),
+    _table("risk", "stressreport", "Stress reports", "thunderstorm"),
     _table("risk", "requirementrecord", "Kept requirements", "bookmark"),
     _table("intermediary", "instrument", "Instruments", "sell"),
 )

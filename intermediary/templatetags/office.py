@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from intermediary.models import Layer
 from intermediary.money import from_base_units
-from intermediary.templatetags.display import NOTHING, money
+from intermediary.templatetags.display import NOTHING, money, number, short_money
 
 register = template.Library()
 FILL = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
@@ -97,3 +97,22 @@ def tree(value: Any) -> Any:
 def left_of(layer: Any) -> SafeString:
     """What a layer can still pay."""
     return money(layer.size_base_units - layer.loss_base_units)
+
+
+@register.simple_tag
+def distance(crossing: Any) -> SafeString:
+    """A first crossing (`risk.stress_queries.Distance`): the move, what moves, and how many daily sigmas that is."""
+    if crossing is None:
+        return format_html(
+            '<span class="quiet" title="no fall of 99% and no rise to four times the price">{}</span>', "never"
+        )
+    if crossing.percent == 0.0:
+        return format_html('<data class="num loss" value="0">{}</data>', "now")
+    move = number(crossing.percent, 1, "%", sign=True)
+    return format_html('{}<br><span class="quiet small">{} {} σ</span>', move, crossing.coin, f"{crossing.sigmas:.1f}")
+
+
+@register.simple_tag
+def total_of(*amounts_base_units: int) -> SafeString:
+    """The sum of settlement amounts, in millions."""
+    return short_money(sum(amounts_base_units))

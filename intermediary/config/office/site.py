@@ -54,6 +54,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             outcome,
             recoveries,
             replay_controls,
+            stress,
             stuck,
         )
 
@@ -69,6 +70,8 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             ("defaults/call/<uuid:call_id>/notice/", cases.propose_notice, "propose_notice"),
             ("recovery/", recoveries.recovery, "recovery"),
             ("recovery/<uuid:receipt_id>/book/", recoveries.book, "book_recovery"),
+            ("stress/", stress.stress, "stress"),
+            ("stress/<slug:code>/", stress.relationship_stress, "stress_of"),
             ("stuck/", stuck.stuck, "stuck"),
             ("stuck/call/<uuid:instruction_id>/", stuck.propose, "propose_chain_call"),
             ("stuck/event/<uuid:delivery_id>/", stuck.again, "deliver_again"),

@@ -62,7 +62,7 @@ function bars(data) {
   const { axis, option } = common(data);
   const sized = { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact, hideOverlap: true } };
   if (data.lying) {
-    const room = window.innerWidth < 600 ? 112 : 232;
+    const room = window.innerWidth < 600 ? 112 : 248;
     return {
       ...option,
       tooltip: { ...option.tooltip, axisPointer: { type: "shadow" } },
@@ -112,11 +112,11 @@ function heat(data) {
   const named = { nameLocation: "middle", nameTextStyle: { color: css("ink-3") }, splitLine: { show: false } };
   return {
     ...option,
-    grid: { left: 28, right: 8, top: 8, bottom: 24, containLabel: true },
+    grid: { left: 32, right: 8, top: 8, bottom: 24, containLabel: true },
     legend: { show: false },
     tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (cell) => `${data.columns[cell.value[0]]}, ${data.yName} ${data.rows[cell.value[1]]}\n${compact(cell.value[2])} ${data.unit} ${data.words[0]}\n${compact(cell.data.beyond)} ${data.unit} ${data.words[1]}` },
-    xAxis: { type: "category", data: data.columns, ...axis, ...named, name: data.xName, nameGap: 30, axisLabel: { ...axis.axisLabel, interval: 0, fontSize: narrow ? 9 : 12, rotate: narrow ? 90 : 0 } },
-    yAxis: { type: "category", data: data.rows, ...axis, ...named, name: data.yName, nameGap: 44 },
+    xAxis: { type: "category", data: data.columns, ...axis, ...named, name: data.xName, nameGap: 30, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, fontSize: narrow ? 9 : 11, rotate: narrow ? 90 : 0 } },
+    yAxis: { type: "category", data: data.rows, ...axis, ...named, name: data.yName, nameGap: 56 },
     series: [{ type: "heatmap", data: cells, label: { show: !narrow, color: css("ink"), fontSize: 11, formatter: (cell) => (cell.value[2] > 0 ? (cell.value[2] / 1e6).toLocaleString("en", { maximumFractionDigits: 1 }) : "") }, emphasis: { itemStyle: { borderColor: css("ink") } } }],
   };
 }

@@ -1,0 +1,74 @@
+"""The officers' stress pages, drawn from real reports."""
+
+import json
+import re
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from intermediary.config.officers import make_officer
+from intermediary.models import Layer
+from risk import stress_reports
+from risk.margin.stress import published_scenarios
+from tests.people import as_owner, person
+from tests.risk.test_live_layers import world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def officer() -> Client:
+    client, user = Client(), person("officer.stress")
+    with as_owner():
+        client.force_login(make_officer(user))
+    return client
+
+
+def text(officer: Client, name: str, *args: str, **headers: str) -> str:
+    answer = asked(officer, name, *args, **headers)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def asked(officer: Client, name: str, *args: str, **headers: str) -> HttpResponse:
+    """As the owner: the worker's login, which the rest of the test needs, reads no sessions."""
+    with as_owner():
+        return officer.get(reverse(f"admin:{name}", args=args), headers=headers)  # type: ignore[return-value]
+
+
+def test_before_the_first_report_the_page_says_so(officer: Client) -> None:
+    assert "No report yet" in text(officer, "stress")
+    assert asked(officer, "stress_of", "AMPLE").status_code == 404
+
+
+def test_the_book_and_each_relationship_are_shown(officer: Client) -> None:
+    clients, opened = world("LINE", "SHORT", "AMPLE")
+    Layer.objects.filter(cell=clients["LINE"].cell).update(funded=True)
+    stress_reports.renew(opened.id)
+    book = text(officer, "stress")
+    for scenario in published_scenarios():
+        assert scenario.title in book
+    assert "The two largest default at once" in book
+    assert reverse("admin:stress_of", args=["SHORT"]) in book
+    assert '<data class="num loss" value="0">now</data>' in book  # it is short already
+    one = text(officer, "stress_of", "LINE")
+    assert "Reverse stress" in one
+    charts = [
+        json.loads(body) for body in re.findall(r'<script type="application/json">(.*?)</script>', one, re.DOTALL)
+    ]
+    assert [chart["kind"] for chart in charts] == ["heat", "bars"]
+    assert len(charts[0]["values"]) == len(charts[0]["rows"])
+    assert all(len(row) == len(charts[0]["columns"]) for row in charts[0]["values"])
+    assert len(book.encode()) < 150_000
+    assert len(one.encode()) < 150_000
+
+
+def test_the_pages_renew_themselves_with_the_market(officer: Client) -> None:
+    _, opened = world("AMPLE")
+    stress_reports.renew(opened.id)
+    for name, args in (("stress", ()), ("stress_of", ("AMPLE",))):
+        part = text(officer, name, *args, **{"HX-Request": "true"})
+        assert part.lstrip().startswith('<div id="live"')
+        assert "sse:tick" in part

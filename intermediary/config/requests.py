@@ -76,6 +76,16 @@ def _cancel_trade(request: CommandRequest) -> dict[str, Any]:
     return {"trade_id": str(trade.id), "state": trade.state}
 
 
+def _what_if(request: CommandRequest) -> dict[str, Any]:
+    """Nothing changes; the answer is the outcome. Here the numeric stack is loaded already."""
+    from risk import what_if
+
+    assert request.cell_id is not None
+    cell = access.cell_for(request.user, request.cell_id)
+    trades = [what_if.Considered(one["instrument"], Decimal(one["quantity"])) for one in request.body["trades"]]
+    return what_if.what_if(cell.id, trades)
+
+
 def _withdraw(request: CommandRequest) -> dict[str, Any]:
     assert request.cell_id is not None
     made = withdrawals.request_withdrawal(
@@ -230,6 +240,7 @@ COMMANDS: dict[str, Command] = {
     "submit_trade": _submit_trade,
     "affirm_trade": _affirm_trade,
     "cancel_trade": _cancel_trade,
+    "what_if": _what_if,
     "withdraw": _withdraw,
     "agree_call": _agree_call,
     "pledge_call": _pledge_call,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 
 from bonds.models import Series
-from intermediary.models import Cell, DefaultCase, MarginCall, Proposal, Trade
+from intermediary.models import Cell, CommandRequest, DefaultCase, MarginCall, Proposal, Trade
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -116,14 +116,18 @@ def _public() -> list[Screen]:
 
 def _client(code: str) -> list[Screen]:
     pages = (
-        "overview", "positions", "trades", "new_trade", "calls", "collateral", "deposit", "wallets", "withdraw",
-        "credit", "isolation", "terms", "statements",
+        "overview", "positions", "trades", "new_trade", "what_if", "calls", "collateral", "deposit", "wallets",
+        "withdraw", "credit", "isolation", "terms", "statements",
     )  # fmt: skip
     login, cell = LOGIN_OF[code], Cell.objects.get(code=code)
     found = [
         Screen(f"client-{name.replace('_', '-')}", reverse(f"portal:{name}", args=[code]), login) for name in pages
     ]
     found.append(Screen("client-withdraw-review", reverse("portal:withdraw", args=[code]), login, _fill_in_an_amount))
+    asked = CommandRequest.objects.filter(command="what_if", cell=cell).first()
+    if asked is not None:
+        path = f"{reverse('portal:what_if', args=[code])}?request={asked.id}"
+        found.append(Screen("client-what-if-answer", path, login))
     found.append(Screen("client-deposit-review", reverse("portal:deposit", args=[code]), login, _fill_in_an_amount))
     trade = Trade.objects.filter(buyer=cell).first() or Trade.objects.filter(seller=cell).first()
     if trade is not None:
@@ -164,9 +168,10 @@ def _investor() -> list[Screen]:
 
 
 def _officer() -> list[Screen]:
-    pages = ("index", "approvals", "lines", "defaults", "recovery", "replay", "start_over")
+    pages = ("index", "approvals", "lines", "defaults", "recovery", "stress", "replay", "start_over")
     found = [Screen(f"officer-{name.replace('_', '-')}", reverse(f"admin:{name}"), OFFICER) for name in pages]
     found.append(Screen("officer-propose", reverse("admin:propose_line", args=[CLIENT]), OFFICER))
+    found.append(Screen("officer-stress-of", reverse("admin:stress_of", args=[DEFAULTER]), OFFICER))
     proposal = Proposal.objects.filter(kind=Proposal.Kind.CREDIT_LINE).order_by("-at").first()
     if proposal is not None:
         found.append(Screen("officer-proposal", reverse("admin:proposal", args=[proposal.id]), OFFICER))

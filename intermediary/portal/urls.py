@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from intermediary.portal import acts, deposits, views
+from intermediary.portal import acts, deposits, views, what_if
 
 app_name = "portal"
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     path("<slug:code>/trades/", views.trades, name="trades"),
     path("<slug:code>/trades/new/", acts.new_trade, name="new_trade"),
     path("<slug:code>/trades/<uuid:trade_id>/", acts.answer_trade, name="answer_trade"),
+    path("<slug:code>/what-if/", what_if.what_if, name="what_if"),
     path("<slug:code>/margin-calls/", views.calls, name="calls"),
     path("<slug:code>/margin-calls/<uuid:call_id>/", acts.answer_call, name="answer_call"),
     path("<slug:code>/collateral/", views.collateral, name="collateral"),

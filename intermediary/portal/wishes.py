@@ -18,6 +18,7 @@ TITLES = {
     "agree_call": "Agree a margin call",
     "pledge_call": "Pledge margin",
     "prove_wallet": "Prove a wallet",
+    "what_if": "What if",
 }
 
 

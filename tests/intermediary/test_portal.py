@@ -20,7 +20,7 @@ from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
 
 PAGES = (
-    "", "positions/", "trades/", "trades/new/", "margin-calls/", "collateral/", "deposit/", "wallets/",
+    "", "positions/", "trades/", "trades/new/", "what-if/", "margin-calls/", "collateral/", "deposit/", "wallets/",
     "withdraw/", "credit/", "isolation/", "terms/", "statements/", "statements.csv",
 )  # fmt: skip
 TENANT_TABLES = (

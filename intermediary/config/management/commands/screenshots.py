@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
-from intermediary.config import screens
+from intermediary.config import requests, screens
 from intermediary.config.demo.driver import Driver
 from intermediary.config.demo.processes import platform_processes
 from intermediary.config.scratch import OWNER, connected, migrated_database, scratch_services
 from intermediary.config.services import Services
-from intermediary.models import DefaultCase
+from intermediary.models import Cell, CommandRequest, DefaultCase
+from risk import stress_reports
 from risk.market.feeds import open_feed
+from risk.models import Tick
 from scripts.install import find_chromium
 from settlement.chain import Chain
 
@@ -57,6 +60,8 @@ class Command(BaseCommand):
         with platform_processes(("web",), running.state, running.environment, databases) as address:
             for snapshot in driver.bars(IN_THE_CRASH):
                 self._say(f"bar {snapshot.as_of:%H:%M}")
+            stress_reports.renew(Tick.objects.values_list("id", flat=True)[0])
+            _ask_what_if()
             self._shoot(address, screens.crash_screens())
             for snapshot in driver.bars():
                 self._say(f"bar {snapshot.as_of:%H:%M}")
@@ -78,3 +83,12 @@ class Command(BaseCommand):
     def _say(self, line: str) -> None:
         self.stdout.write(f"{time.monotonic() - self.begun:6.0f} s  {line}")
         self.stdout.flush()
+
+
+def _ask_what_if() -> None:
+    """A question of the client whose pages are shown, answered here."""
+    cell = Cell.objects.get(code=screens.CLIENT)
+    user = User.objects.get(username=screens.LOGIN_OF[screens.CLIENT])
+    trades = [{"instrument": "BTC-PERP", "quantity": "-25"}, {"instrument": "ETH-PERP", "quantity": "400"}]
+    CommandRequest.objects.create(command="what_if", cell=cell, user=user, body={"trades": trades})
+    requests.run_pending()

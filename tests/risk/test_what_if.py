@@ -1,0 +1,90 @@
+"""What if: figures before and after by the tick's own code, the gate's own verdict, and nothing written."""
+
+from decimal import Decimal
+
+import pytest
+
+from intermediary.errors import BadInput, Refusal
+from intermediary.models import Lot, MarginState, Position, TradeCheck
+from intermediary.ports import PlannedTrade
+from risk import engine, what_if
+from risk.gate import EngineGate
+from tests.intermediary.margin_world import Client, bitcoin
+from tests.risk.test_gate import MARK, before_any_market, novated, sides
+
+pytestmark = pytest.mark.django_db
+__all__ = ["before_any_market", "sides"]  # fixtures
+
+
+def considered(quantity: str, instrument: str = "BTC-PERP") -> what_if.Considered:
+    return what_if.Considered(instrument, Decimal(quantity))
+
+
+def test_what_is_forecast_is_what_the_trade_then_brings(sides: tuple[Client, Client]) -> None:
+    """Novated at the mark, the requirement is to the base unit what the question had answered."""
+    buyer = sides[0].cell
+    answer = what_if.what_if(buyer.id, [considered("40")])
+    assert answer["before"]["required_base_units"] == 0
+    assert answer["verdict"]["passed"]
+    novated(sides, 40, MARK)
+    engine.renew_requirements([buyer.id])
+    state = MarginState.objects.get(cell=buyer)
+    for name in ("independent_amount_base_units", "required_base_units", "held_base_units", "breakdown", "admission"):
+        assert answer["after"][name] == getattr(state, name), name
+    again = what_if.what_if(buyer.id, [considered("-40")])
+    assert again["before"] == answer["after"]
+    assert again["after"]["required_base_units"] == 0
+
+
+def test_the_verdict_is_the_gates(sides: tuple[Client, Client]) -> None:
+    buyer = sides[0].cell
+    for quantity in ("10", "400", "2000"):
+        answer = what_if.what_if(buyer.id, [considered(quantity)])
+        planned = [PlannedTrade(bitcoin().id, Decimal(quantity), Decimal(MARK))]
+        assert answer["verdict"] == EngineGate().check_trades({buyer.id: planned})[buyer.id].numbers()
+        assert answer["trades"] == [{"instrument": "BTC-PERP", "quantity": quantity, "price": str(MARK)}]
+    assert not answer["verdict"]["passed"]
+
+
+def test_several_trades_are_weighed_together(sides: tuple[Client, Client]) -> None:
+    buyer = sides[0].cell
+    whole = what_if.what_if(buyer.id, [considered("30")])
+    parts = what_if.what_if(buyer.id, [considered("50"), considered("-20")])
+    assert whole["after"] == parts["after"]
+
+
+def test_nothing_is_written(sides: tuple[Client, Client]) -> None:
+    what_if.what_if(sides[0].cell.id, [considered("40")])
+    for model in (Position, Lot, TradeCheck, MarginState):
+        assert not model.objects.exists(), model
+
+
+def test_lines_of_both_sides_add_up(sides: tuple[Client, Client]) -> None:
+    answer = what_if.what_if(sides[0].cell.id, [considered("40")])
+    for side in ("before", "after"):
+        breakdown = answer[side]["breakdown"]
+        assert sum(amount for _, amount in breakdown["lines"]) == pytest.approx(breakdown["total"], abs=0.03)
+        assert round(answer[side]["independent_amount_base_units"] / 10**6, 2) == pytest.approx(
+            breakdown["total"], abs=0.01
+        )
+
+
+@pytest.mark.parametrize(
+    ("trades", "code"),
+    [
+        ([], "what_if_empty"),
+        ([considered("1")] * 21, "what_if_too_many"),
+        ([considered("1", "SHELLS")], "instrument_unknown"),
+        ([considered("1E+12")], "trade_too_large"),
+    ],
+)
+def test_a_bad_question_is_refused_by_name(
+    sides: tuple[Client, Client], trades: list[what_if.Considered], code: str
+) -> None:
+    with pytest.raises(BadInput, match=code):
+        what_if.what_if(sides[0].cell.id, trades)
+
+
+def test_there_is_no_answer_before_the_first_market(before_any_market: tuple[Client, Client]) -> None:
+    with pytest.raises(Refusal, match="no_official_valuation"):
+        what_if.what_if(before_any_market[0].cell.id, [considered("1")])

@@ -17,6 +17,7 @@ from risk.market.surface import SECONDS_A_YEAR, VolSurface
 from risk.market.svi import WING_SLOPE_MAX, Svi, density
 
 Floats = NDArray[np.float64]
+Jet = tuple[Floats, Floats, Floats]  # total variance, its first and second derivative, one value a grid point
 
 # Log-moneyness from -3 to 3 (strikes from a twentieth to twenty times the forward), dense around the forward.
 GRID: Floats = 0.02 * np.sinh(np.linspace(-5.704, 5.704, 2001))
@@ -56,12 +57,17 @@ def calendar(early: Svi, late: Svi, grid: Floats = GRID) -> Worst:
 
 def between(early: Svi, late: Svi, grid: Floats = GRID) -> Worst:
     """The least g of the smiles interpolated between two expiries."""
-    near, far = early.jet(grid), late.jet(grid)
+    mixed = (density(grid, *jet) for jet in mixtures(early.jet(grid), late.jet(grid)))
+    return min((_least(values, grid) for values in mixed), key=lambda worst: worst.value)
+
+
+def mixtures(early: Jet, late: Jet) -> list[Jet]:
+    """Total variance and its derivatives at the times between two expiries that are looked at."""
     found = []
     for share in BETWEEN:
-        w, slope, bend = ((1.0 - share) * first + share * second for first, second in zip(near, far, strict=True))
-        found.append(_least(density(grid, w, slope, bend), grid))
-    return min(found, key=lambda worst: worst.value)
+        w, slope, bend = ((1.0 - share) * first + share * second for first, second in zip(early, late, strict=True))
+        found.append((w, slope, bend))
+    return found
 
 
 def free_until_years(surface: VolSurface, grid: Floats = GRID) -> float:

@@ -1,8 +1,9 @@
 """From the quotes of an option chain to surfaces that hold no arbitrage.
 
 Each expiry is fitted freely. One whose free smile contradicts others (total variance falling by more than a tenth
-inside what both quote) is refused: no smile in between would be near either. The rest are fitted from the nearest on,
-each free of butterflies and above the one before; where the free fit is not, the bound one takes its place and says so.
+inside what both quote) is refused: no smile in between would be near either. The rest are fitted from the farthest
+back, each free of butterflies and below the one after; where the free fit is not, the bound one takes its place and
+says so. In this order it is the unquoted wings of near expiries that yield to quotes of far ones, which reach further.
 An expiry whose smile then misses most quotes is refused. Every refusal has a code and its numbers; `surface_report`
 tells them.
 """
@@ -42,11 +43,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fitted(Candidate):
-    """One expiry with its smile: the fit taken, which conditions had to be enforced, and the smile before."""
+    """One expiry with its smile: the fit taken, which conditions had to be enforced, and the smile after."""
 
     fit: Fit
     enforced: tuple[str, ...]
-    before: Svi | None
+    after: Svi | None
 
     @property
     def svi(self) -> Svi:
@@ -104,10 +105,10 @@ def fit_surface(expiries: Sequence[ExpiryQuotes]) -> SurfaceFit:
             candidates.append(Candidate(item, used, fit_free(used, item.years)))
     refused += _drop_conflicts(candidates)
     fitted: list[Fitted] = []
-    for candidate in candidates:
-        result = _bind(candidate, fitted[-1].svi if fitted else None)
+    for candidate in reversed(candidates):
+        result = _bind(candidate, fitted[0].svi if fitted else None)
         if isinstance(result, Fitted):
-            fitted.append(result)
+            fitted.insert(0, result)
         else:
             refused.append((candidate.quotes, result))
     if not fitted:
@@ -195,32 +196,32 @@ def _calendar_refusal(worst: Worst, other: str, conflicts: int) -> Refusal:
     )
 
 
-def _bind(candidate: Candidate, before: Svi | None) -> Fitted | Refusal:
+def _bind(candidate: Candidate, after: Svi | None) -> Fitted | Refusal:
     """The free fit where it holds, else the bound one; a refusal where neither can be near the quotes."""
     item, free = candidate.quotes, candidate.free
     enforced: list[str] = []
     bound: Fit | None = free
-    if not is_free(free.svi, before):
+    if not is_free(free.svi, after):
         if not arbitrage.butterfly(free.svi).holds:
             enforced.append("butterfly")
-        if before is not None and not arbitrage.calendar(before, free.svi).holds:
+        if after is not None and not arbitrage.calendar(free.svi, after).holds:
             enforced.append("calendar")
-        bound = fit_bound(candidate.used, item.years, before, free)
+        bound = fit_bound(candidate.used, item.years, after, free)
     if bound is None:
-        return _refusal(item, free, before, enforced, 0.0)
+        return _refusal(item, free, after, enforced, 0.0)
     if bound is not free and not enforced:
         enforced.append("between")
-    fitted = Fitted(item, candidate.used, free, bound, tuple(enforced), before)
+    fitted = Fitted(item, candidate.used, free, bound, tuple(enforced), after)
     share = float(fitted.inside().mean())
-    return fitted if share >= INSIDE_SHARE_MIN else _refusal(item, free, before, enforced, share)
+    return fitted if share >= INSIDE_SHARE_MIN else _refusal(item, free, after, enforced, share)
 
 
-def _refusal(item: ExpiryQuotes, free: Fit, before: Svi | None, enforced: list[str], inside_share: float) -> Refusal:
+def _refusal(item: ExpiryQuotes, free: Fit, after: Svi | None, enforced: list[str], inside_share: float) -> Refusal:
     numbers: dict[str, Any] = {"inside_share": inside_share, "quotes": len(item.quotes)}
-    if "butterfly" in enforced or before is None:
+    if "butterfly" in enforced or after is None:
         worst = arbitrage.butterfly(free.svi)
     else:
-        worst = arbitrage.calendar(before, free.svi)
+        worst = arbitrage.calendar(free.svi, after)
     if not enforced:
         return Refusal("surface.poor_fit", f"{inside_share:.0%} of quotes hold the fitted smile", **numbers)
     return Refusal(

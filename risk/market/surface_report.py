@@ -86,7 +86,7 @@ def _expiry_report(item: Fitted) -> dict[str, Any]:
             "half_spread_vol_points": _points((worst.ask_vol - worst.bid_vol) / 2.0),
         },
         "butterfly": _worst(arbitrage.butterfly(item.svi)),
-        "calendar": None if item.before is None else _worst(arbitrage.calendar(item.before, item.svi)),
+        "calendar": None if item.after is None else _worst(arbitrage.calendar(item.svi, item.after)),
         "enforced": list(item.enforced),
         "cost": round(item.fit.cost, 4),
         "cost_free": round(item.free.cost, 4),

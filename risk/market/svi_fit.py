@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from risk.market.arbitrage import GRID, between, butterfly, calendar
+from risk.market.arbitrage import GRID, between, butterfly, calendar, mixtures
 from risk.market.chain import SmileQuote
-from risk.market.svi import WING_SLOPE_MAX, Svi
+from risk.market.svi import WING_SLOPE_MAX, Svi, density
 
 Floats = NDArray[np.float64]
 
@@ -63,39 +63,45 @@ def outliers(quotes: Sequence[SmileQuote], years: float) -> list[SmileQuote]:
     return [quote for quote, is_far in zip(quotes, far, strict=True) if is_far]
 
 
-def fit_bound(quotes: Sequence[SmileQuote], years: float, before: Svi | None, free: Fit) -> Fit | None:
-    """The smile nearest to the quotes that has no butterfly and lies above `before`, the smile of the expiry before;
-    None where no penalty holds it so. Starts at the free fit."""
-    problem = _Problem(quotes, years, before)
-    start = problem.coordinates(free.svi)
+def fit_bound(quotes: Sequence[SmileQuote], years: float, after: Svi | None, free: Fit) -> Fit | None:
+    """The smile nearest to the quotes that has no butterfly and lies below `after`, the smile of the expiry after;
+    None where no penalty holds it so. Several starts: penalties make valleys that the free fit may lie across."""
+    problem = _Problem(quotes, years, after)
+    starts = [problem.coordinates(free.svi), *(problem.start(*start) for start in STARTS)]
+    found = [fit for fit in (_hold(problem, start, after) for start in starts) if fit is not None]
+    return min(found, key=lambda fit: fit.cost, default=None)
+
+
+def _hold(problem: "_Problem", start: Floats, after: Svi | None) -> Fit | None:
+    """From one start, penalties raised until the exact check passes."""
     for penalty in PENALTIES:
         fit = problem.solve(start, penalty=penalty)
-        if is_free(fit.svi, before):
+        if is_free(fit.svi, after):
             return fit
         start = problem.coordinates(fit.svi)
     return None
 
 
-def is_free(svi: Svi, before: Svi | None) -> bool:
-    """Whether a smile has no butterfly, no calendar against the one before, and none arises between the two."""
+def is_free(svi: Svi, after: Svi | None) -> bool:
+    """Whether a smile has no butterfly, no calendar against the one after, and none arises between the two."""
     if not butterfly(svi).holds:
         return False
-    return before is None or (calendar(before, svi).holds and between(before, svi).holds)
+    return after is None or (calendar(svi, after).holds and between(svi, after).holds)
 
 
 class _Problem:
     """Residuals of one expiry in scaled coordinates (least w / theta, b s / theta, rho, m / s, sigma / s): theta is the
     at-the-money total variance and s its root."""
 
-    def __init__(self, quotes: Sequence[SmileQuote], years: float, before: Svi | None) -> None:
+    def __init__(self, quotes: Sequence[SmileQuote], years: float, after: Svi | None) -> None:
         self.k = np.array([quote.k for quote in quotes])
         self.root_years = np.sqrt(years)
         self.mid = np.array([quote.mid_vol for quote in quotes])
         half = np.array([(quote.ask_vol - quote.bid_vol) / 2.0 for quote in quotes])
         self.half = np.maximum(half, HALF_SPREAD_FLOOR)
         self.theta = float(self.mid[np.argmin(np.abs(self.k))] ** 2 * years)
-        self.before = before
-        self.floor = None if before is None else before.total_variance(PENALTY_GRID)
+        self.after = None if after is None else after.jet(PENALTY_GRID)
+        self.slopes = None if after is None else [after.b * (1.0 + sign * after.rho) for sign in (-1.0, 1.0)]
 
     def start(self, rho: float, roundness: float) -> Floats:
         return np.array([0.5, 0.5 / roundness, rho, 0.0, roundness])
@@ -138,11 +144,12 @@ class _Problem:
     def _violations(self, svi: Svi) -> Floats:
         """By how much g, the wings and the calendar fall short of a little headroom; 0 where they do not."""
         short = [_short(svi.density(PENALTY_GRID)), _short(np.array([WING_SLOPE_MAX - svi.wing_slope]))]
-        if self.before is not None and self.floor is not None:
-            w = svi.total_variance(PENALTY_GRID)
-            short.append(_short((w - self.floor) / (w + self.floor)))
-            wings = [svi.b * (1 + sign * svi.rho) - self.before.b * (1 + sign * self.before.rho) for sign in (-1, 1)]
+        if self.after is not None and self.slopes is not None:
+            jet = svi.jet(PENALTY_GRID)
+            short.append(_short((self.after[0] - jet[0]) / (self.after[0] + jet[0])))
+            wings = [late - svi.b * (1.0 + sign * svi.rho) for late, sign in zip(self.slopes, (-1.0, 1.0), strict=True)]
             short.append(_short(np.array(wings)))
+            short += [_short(density(PENALTY_GRID, *mixed)) for mixed in mixtures(jet, self.after)]
         return np.concatenate(short)
 
 

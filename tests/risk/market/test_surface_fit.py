@@ -145,8 +145,8 @@ def test_a_small_calendar_arbitrage_is_held_off_and_said() -> None:
     """Total variance 3% lower a day later: less than spreads, so both keep a smile, and the later lies above."""
     low = replace(SMILES[7], a=SMILES[7].a * 0.97, b=SMILES[7].b * 0.97)
     fit = fit_surface(cleaned(chain({7: SMILES[7], 8: low}, half_spread=0.02)))
-    assert [item.enforced for item in fit.fitted] == [(), ("calendar",)]
-    assert fit.fitted[1].fit.cost >= fit.fitted[1].free.cost
+    assert [item.enforced for item in fit.fitted] == [("calendar",), ()]
+    assert fit.fitted[0].fit.cost >= fit.fitted[0].free.cost
     early, late = (smile.svi for smile in fit.surface.smiles)
     assert arbitrage.calendar(early, late).holds
 
@@ -252,15 +252,15 @@ def test_of_the_recorded_chain_every_expiry_beyond_a_day_is_fitted(recorded: dic
 
 
 def test_the_recorded_chain_is_fitted_this_well_or_better(recorded: dict[str, SurfaceFit]) -> None:
-    """Measured: 98.2% and 97.9% of quotes inside; errors 0.49 and 1.07 volatility points, by spread 0.12 to 0.67."""
-    for coin, error_limit in (("BTC", 0.55), ("ETH", 1.2)):
+    """Measured: 98.7% and 98.2% of quotes inside, errors 0.51 and 0.86 points, at worst 1.6 half-spreads."""
+    for coin, error_limit in (("BTC", 0.56), ("ETH", 0.95)):
         body = report(recorded[coin])
-        assert body["inside_share"] >= 0.975
+        assert body["inside_share"] >= 0.978
         assert body["rmse_vol_points"] <= error_limit
         for row in body["expiries"]:
             assert row["inside_share"] >= 0.9, row["expiry"]
             assert row["weighted_rmse_vol_points"] <= 0.75, row["expiry"]
-            assert abs(row["worst"]["error_vol_points"]) <= 1.1 * row["worst"]["half_spread_vol_points"], row["expiry"]
+            assert abs(row["worst"]["error_vol_points"]) <= 1.75 * row["worst"]["half_spread_vol_points"], row["expiry"]
 
 
 def test_the_recorded_forwards_are_those_of_parity(market_history_dir: Path) -> None:

@@ -17,12 +17,10 @@ from django.db import connection
 from django.db.models import Sum
 
 from intermediary import books, calls, clock, ledger, margin_rows, outbox, vaults
-from intermediary.collateral import value_of_holdings
+from intermediary.collateral import counted, value_of_holdings
 from intermediary.csa import Delivery, csa, required_for
 from intermediary.margin_rows import Figures
 from intermediary.models import (
-    Account,
-    AccountKind,
     Asset,
     Cell,
     ChainInstruction,
@@ -95,7 +93,7 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
         terms=terms_of_cells(ids),
         exposure=_exposures(ids, valuation, assets.values()),
         threshold=_thresholds(cells.values(), lapsed | in_default),
-        holdings=_holdings(ids),
+        holdings=counted(ids),
         vaults=vaults.read(ids),
         calls=standing,
         troubled=lapsed | in_default,
@@ -228,12 +226,3 @@ def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[tuple[UUID, 
 def _in_default(cell_ids: Sequence[UUID]) -> frozenset[UUID]:
     live = DefaultCase.objects.filter(cell_id__among=cell_ids).exclude(state__in=["CURED", "CLOSED"])
     return frozenset(live.values_list("cell_id", flat=True))
-
-
-def _holdings(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
-    """`collateral.balances` of each."""
-    found: dict[UUID, dict[str, int]] = {}
-    rows = Account.objects.filter(cell_id__among=cell_ids, kind=AccountKind.CLIENT_MARGIN).exclude(balance_base_units=0)
-    for cell_id, asset, amount in rows.values_list("cell_id", "asset_id", "balance_base_units"):
-        found.setdefault(cell_id, {})[asset] = amount
-    return found

@@ -4,13 +4,13 @@ The settlement token is worth a dollar; another token is worth the official pric
 terms do not name is worth nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
 from intermediary import ledger
 from intermediary.errors import Refusal
-from intermediary.models import Account, AccountKind, Asset, Valuation
+from intermediary.models import Account, AccountKind, Asset, ChainInstruction, Valuation
 from intermediary.onboarding import current_terms
 from intermediary.terms import Terms
 
@@ -58,10 +58,37 @@ def asset_within_value(value_base_units: int, asset: Asset, price: Decimal, hair
     return -asset_for_value(-value_base_units, asset, price, haircut_bps)
 
 
+def counted(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """Margin that counts, by cell and token, base units: what lies in the vaults, without what is on its way out, and
+    what the intermediary has instructed to them. A payment left the exposure when it was instructed, so it counts here
+    from then on, once; one that the chain refuses is exposure again."""
+    margin: dict[UUID, dict[str, int]] = {}
+    lying = Account.objects.filter(cell_id__among=cell_ids, kind=AccountKind.CLIENT_MARGIN)
+    rows = list(lying.values_list("cell_id", "asset_id", "balance_base_units"))
+    for cell_id, asset, amount in [*rows, *_coming(cell_ids)]:
+        held = margin.setdefault(cell_id, {})
+        held[asset] = held.get(asset, 0) + amount
+    return {cell_id: {asset: amount for asset, amount in held.items() if amount} for cell_id, held in margin.items()}
+
+
+def _coming(cell_ids: Sequence[UUID]) -> Iterable[tuple[UUID, str, int]]:
+    credits = ChainInstruction.objects.filter(
+        state__in=ChainInstruction.UNFINISHED,
+        kind=ChainInstruction.Kind.CREDIT,
+        cell_id__among=cell_ids,
+        arguments__destination=AccountKind.CLIENT_MARGIN,
+    )
+    return credits.values_list("cell_id", "target__asset_id", "amount_base_units")
+
+
 def balances(cell_id: UUID) -> dict[str, int]:
-    """Margin in the cell's vaults by token, base units; what is on its way out has left already."""
-    rows = Account.objects.filter(cell_id=cell_id, kind=AccountKind.CLIENT_MARGIN)
-    return {asset: amount for asset, amount in rows.values_list("asset_id", "balance_base_units") if amount}
+    """`counted` of one cell, by token."""
+    return counted([cell_id]).get(cell_id, {})
+
+
+def coming_base_units(cell_id: UUID, asset: str) -> int:
+    """How much of a token's counted margin is still on its way to the vault."""
+    return sum(amount for _, code, amount in _coming([cell_id]) if code == asset)
 
 
 def held_after_haircut(cell_id: UUID, valuation_id: UUID | None, terms: Terms | None = None) -> int:

@@ -4,7 +4,8 @@ Exposure = sum of (settled value - quantity x mark), exact; positive: the client
 vault to the house, a winner's from the house to its vault, each inside its own cell. A payment is made in whole or not
 at all; an unpaid one stays in exposure and is called as margin. Only whole base units move: the fraction stays in
 `settled_value` of one position, so nothing is ever lost. What is on its way counts once: a debit has left the margin
-already, a credit is not held yet. A gain that faces an uncovered loss waits (intermediary.held_back).
+already, a credit is margin already (`collateral.counted`). A gain that faces an uncovered loss waits
+(`intermediary.held_back`).
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from intermediary import access, audit, clock, events, ledger, outbox, vaults
-from intermediary.collateral import asset_within_value, balances, price_of, value_of_holdings
+from intermediary.collateral import asset_within_value, balances, coming_base_units, price_of, value_of_holdings
 from intermediary.errors import BadInput, Refusal
 from intermediary.ids import derive
 from intermediary.margining import required_now
@@ -80,13 +80,14 @@ def on_instruction_failed(event: Event) -> None:
 def available(cell_id: UUID, asset: str) -> int:
     """The most of a token that may leave now, base units: what is held of it, worth no more than what is free."""
     terms, (required, valuation) = current_terms(cell_id), required_now(cell_id)
-    return _available(balances(cell_id), Asset.objects.get(code=asset), required, valuation, terms)
+    return _available(cell_id, balances(cell_id), Asset.objects.get(code=asset), required, valuation, terms)
 
 
 def _available(
-    holdings: Mapping[str, int], token: Asset, required: int, valuation: Valuation | None, terms: Terms
+    cell_id: UUID, holdings: Mapping[str, int], token: Asset, required: int, valuation: Valuation | None, terms: Terms
 ) -> int:
-    held, haircut_bps = holdings.get(token.code, 0), terms.haircut_of(token.code)
+    lying = holdings.get(token.code, 0) - coming_base_units(cell_id, token.code)
+    held, haircut_bps = max(0, lying), terms.haircut_of(token.code)
     if required == 0 or haircut_bps >= 10_000:
         return held
     free = value_of_holdings(holdings, valuation, terms) - required
@@ -98,7 +99,7 @@ def _holdings_after(
 ) -> Mapping[str, int]:
     """What is left in the vaults; refuses when that is not there or does not cover the requirement."""
     holdings = balances(cell_id)
-    most = _available(holdings, token, required, valuation, terms)
+    most = _available(cell_id, holdings, token, required, valuation, terms)
     if amount > most:
         raise Refusal(
             "exceeds_free_margin",

@@ -9,7 +9,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from intermediary.canonical import hash_of
-from intermediary.models import Account, AccountKind, Asset, Instrument, Position
+from intermediary.collateral import counted
+from intermediary.models import Asset, Instrument, Position
 from intermediary.money import from_base_units
 from risk.margin import instruments as terms
 
@@ -43,15 +44,14 @@ class Book:
 
 
 def load_book(cell_ids: Sequence[UUID]) -> Book:
-    """Open positions and margin of these cells, two queries whatever their number."""
+    """Open positions and margin that counts of these cells, four queries whatever their number."""
     book = Book()
     rows = Position.objects.filter(cell_id__in=cell_ids).exclude(quantity=0)
     for cell_id, instrument_id, quantity in rows.values_list("cell_id", "instrument_id", "quantity"):
         book.positions.setdefault(cell_id, {})[instrument_id] = quantity
     decimals = dict(Asset.objects.values_list("code", "decimals"))
-    accounts = Account.objects.filter(cell_id__in=cell_ids, kind=AccountKind.CLIENT_MARGIN, balance_base_units__gt=0)
-    for cell_id, asset, balance in accounts.values_list("cell_id", "asset_id", "balance_base_units"):
-        book.collateral.setdefault(cell_id, {})[asset] = from_base_units(balance, decimals[asset])
+    for cell_id, held in counted(cell_ids).items():
+        book.collateral[cell_id] = {asset: from_base_units(amount, decimals[asset]) for asset, amount in held.items()}
     return book
 
 

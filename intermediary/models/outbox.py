@@ -64,6 +64,8 @@ class ChainInstruction(Row):
         FINAL = "FINAL", "Final"
         FAILED = "FAILED", "Failed on chain"
 
+    UNFINISHED = (State.DRAFT, State.BATCHED, State.INCLUDED)
+
     target = models.ForeignKey(ChainTarget, models.PROTECT, related_name="instructions")
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="instructions")
     seq = models.PositiveIntegerField()

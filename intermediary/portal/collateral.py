@@ -85,14 +85,6 @@ def margin_value(asset: Asset, amount_base_units: int, price: Decimal, haircut_b
     return round_down(worth / BPS)
 
 
-def arrived_since(held: list[Holding], state: MarginState | None) -> int:
-    """How much more the vaults are worth as margin than the last valuation counted, base units: variation margin is
-    held from the first valuation after it is final. 0 where the next one would count less, or cannot be told."""
-    if state is None or any(one.value_base_units is None for one in held):
-        return 0
-    return max(0, sum(one.value_base_units or 0 for one in held) - state.held_base_units)
-
-
 def to_deliver(due_base_units: int, holding: Holding) -> int | None:
     """Tokens that are worth what is due after haircut, rounded up; None when nothing is, or there is no vault."""
     if due_base_units <= 0 or holding.vault is None or holding.price is None or holding.haircut_bps >= BPS:

@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
 
 from intermediary import access, queries
+from intermediary.collateral import coming_base_units
 from intermediary.models import Asset, Cell, JournalEntry, MarginState
 from intermediary.money import from_base_units
 from intermediary.portal import collateral as vaults
@@ -146,7 +147,7 @@ def collateral(request: HttpRequest, cell: Cell) -> HttpResponse:
     held = vaults.holdings(cell, context["terms"])
     context |= {
         "holdings": held,
-        "arrived": vaults.arrived_since(held, context["state"]),
+        "coming": coming_base_units(cell.id, held[0].asset.code) if held else 0,
         "movements": list(vaults.movements(cell)),
         "withdrawals": vaults.withdrawals(cell),
         "free": vaults.free_base_units(context["state"]),

@@ -42,13 +42,41 @@ def test_the_loser_pays_the_winner_gets_each_in_its_own_cell(pair: tuple[Client,
     assert debit is not None
     assert credit is not None
     assert (debit.kind, credit.kind) == ("DEBIT", "CREDIT")
-    assert (d.held(), w.held()) == (15 * MILLION, 20 * MILLION), "a debit has left, a credit is not held yet"
+    assert (d.held(), w.held()) == (15 * MILLION, 20 * MILLION), "what lies in the vaults"
     assert variation.exposure(d.cell.id, valuation.id) == variation.exposure(w.cell.id, valuation.id) == 0
     finish(debit)
     finish(credit)
     assert (d.held(), w.held()) == (15 * MILLION, 25 * MILLION)
     assert ledger.balance(d.cell.id, AccountKind.FLOAT, "USDC") == 5 * MILLION
     assert ledger.total([AccountKind.FLOAT], "USDC") == 0
+
+
+def test_a_gain_on_its_way_counts_once_and_leaves_no_sooner_than_it_comes(pair: tuple[Client, Client]) -> None:
+    _, w = pair
+    before = assess(w, value(100_000), 20 * MILLION)
+    assert (before.exposure_base_units, before.held_base_units) == (0, 20 * MILLION)
+    valuation = value(95_000)
+    credit = settle(w, valuation.id)
+    assert credit is not None
+    on_its_way = assess(w, valuation, 20 * MILLION)
+    assert (on_its_way.exposure_base_units, on_its_way.held_base_units) == (0, 25 * MILLION)
+    assert withdrawals.available(w.cell.id, "USDC") == 5 * MILLION, "out of what lies in the vault"
+    assess(w, valuation, 0)
+    assert withdrawals.available(w.cell.id, "USDC") == 20 * MILLION, "not what has not come yet"
+    finish(credit)
+    arrived = assess(w, valuation, 20 * MILLION)
+    assert (arrived.exposure_base_units, arrived.held_base_units) == (0, 25 * MILLION)
+
+
+def test_a_gain_that_the_chain_refuses_is_exposure_again_and_no_margin(pair: tuple[Client, Client]) -> None:
+    _, w = pair
+    valuation = value(95_000)
+    credit = settle(w, valuation.id)
+    assert credit is not None
+    assess(w, valuation, 20 * MILLION)
+    fail(credit)
+    again = assess(w, valuation, 20 * MILLION)
+    assert (again.exposure_base_units, again.held_base_units) == (-5 * MILLION, 20 * MILLION)
 
 
 def test_a_payment_happens_once_a_valuation(pair: tuple[Client, Client]) -> None:

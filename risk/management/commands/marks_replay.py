@@ -30,12 +30,14 @@ class Command(BaseCommand):
         from risk.market.marks_replay import MULTIVENUE_FILE, marked_minutes
 
         path = options["file"] or Path(settings.MARKET_HISTORY_DIR) / MULTIVENUE_FILE
+        if not path.is_file():
+            raise CommandError(f"There is no recording of several exchanges at {path}.")
         try:
             for minute in marked_minutes(path, options["coin"]):
                 if options["start"] <= f"{minute.at:%H:%M}" <= options["end"]:
                     self.stdout.write(_line(minute))
-        except (Refusal, FileNotFoundError) as error:
-            raise CommandError(str(error)) from error
+        except Refusal as refusal:
+            raise CommandError(str(refusal)) from refusal
 
 
 def _line(minute: Any) -> str:

@@ -164,9 +164,10 @@ class SnapshotMaker:
     """Follows the path of prices bar by bar. A coin without a bar keeps its last mark and that mark's time, so it ages
     openly; a coin that was never seen is not in the market."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, age_limits_s: Mapping[str, int] = DEFAULT_AGE_LIMITS_S) -> None:
         parameters = load_parameters()
         self._source = source
+        self._age_limits_s = age_limits_s
         self._parameters = parameters
         self._basis = next(rate for days, rate in parameters.rates if days == TENOR_OF_BASIS_DAYS)
         self._states = {coin: _CoinState(p.vol_now**2, p.vol_now**2) for coin, p in parameters.coins.items()}
@@ -190,7 +191,7 @@ class SnapshotMaker:
             underlyings={c: _underlying(self._states[c], self._parameters.coins[c], self._basis) for c in seen},
             rates=self._parameters.rates,
             usdc_peg=bar.usdc_peg,
-            age_limits_s=DEFAULT_AGE_LIMITS_S,
+            age_limits_s=self._age_limits_s,
             qualities={coin: quality for coin, quality in bar.qualities.items() if coin in seen},
         )
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import inf, isfinite
+from types import MappingProxyType
 from typing import Any
 
 from intermediary.errors import Refusal
@@ -25,10 +26,12 @@ from risk.market.feeds.base import Bar, CoinBar, SnapshotMaker
 from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
 from risk.market.parameters import COINS
 from risk.market.quality import MarkQuality
-from risk.market.snapshot import MarketSnapshot
+from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot
 
 logger = logging.getLogger(__name__)
 
+# A live mark is renewed at every look; after a quarter of an hour an exchange left alone was asked again three times.
+AGE_LIMITS_S: Mapping[str, int] = MappingProxyType(dict(DEFAULT_AGE_LIMITS_S) | {"mark": 900})
 SETTLEMENT_COIN = "USDC"
 STABLECOINS = (SETTLEMENT_COIN, "USDT")
 
@@ -68,7 +71,7 @@ class LiveFeed:
             _Line(venue, client_of(venue.name, timeout_s=limits.timeout_s, mirror=mirror)) for venue in venues
         ]
         self._pool = ThreadPoolExecutor(max_workers=len(venues), thread_name_prefix="exchange")
-        self._maker = SnapshotMaker(self.source)
+        self._maker = SnapshotMaker(self.source, AGE_LIMITS_S)
         self._marks: dict[str, Mark] = {}
         self._snapshots: list[MarketSnapshot] = []
 

@@ -205,7 +205,7 @@ def test_a_coin_that_nobody_prices_any_more_keeps_its_mark_and_ages(
 ) -> None:
     before = look(feed, platform)
     world.prices = {(venue, "HYPE"): 0.0 for venue in NAMES}
-    platform.ahead = timedelta(hours=3)
+    platform.ahead = timedelta(minutes=16)
     after = look(feed, platform)
     assert after.mark("HYPE") == before.mark("HYPE")
     assert after.underlyings["HYPE"].observed_at == before.underlyings["HYPE"].observed_at

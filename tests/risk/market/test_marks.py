@@ -1,7 +1,7 @@
 """A mark follows the deep venues, a thin one cannot move it, and what is not known shows as uncertainty."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intermediary.canonical import sha256_hex
 from intermediary.errors import BadInput, Refusal
 from risk.market.marks import PERPETUAL, STANDARD, Mark, Quote, mark_of, weighted_median
 from risk.market.quality import MarkQuality, MarkState
@@ -200,6 +201,11 @@ def test_a_stablecoin_below_par_brings_its_quotes_to_dollars_and_its_own_doubt()
 def test_quality_survives_its_json() -> None:
     quality = mark(*CALM, quote("bad", "NaN"), quote("thin", "40", turnover=THIN)).quality
     assert MarkQuality.from_body(quality.body()) == quality
+
+
+def test_a_changed_figure_of_the_rules_is_a_new_version() -> None:
+    figures = ",".join(f"{item.name}={getattr(STANDARD, item.name)}" for item in fields(STANDARD))
+    assert (STANDARD.version, sha256_hex(figures)[:16]) == ("marks-1", "b93a691bf93941a7")
 
 
 # Properties.

@@ -103,3 +103,8 @@ def test_the_report_prints_sources_and_doubt(recording: Path) -> None:
     assert out.getvalue().startswith("21:21  17.64")
     assert "binance-delivery 6.61 (20%)" in out.getvalue()
     assert "divided" in out.getvalue()
+
+
+def test_a_recording_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no recording"):
+        call_command("marks_replay", "AVAX", file=tmp_path / "none.parquet")

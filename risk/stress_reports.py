@@ -13,24 +13,29 @@ from uuid import UUID
 
 import numpy as np
 from django.db import transaction
+from numpy.typing import NDArray
 
 from intermediary import events, ledger, onboarding
 from intermediary.models import AccountKind, Cell, Layer, MarginState
 from intermediary.terms import Terms
 from risk.book import Book, Universe, load_book, load_universe
-from risk.figures import load_snapshot, matrices_for, resources_of
+from risk.figures import load_snapshot, matrices_for, resources_of, scenarios_for
 from risk.live_layers import UNIT, performing
 from risk.margin.admission import Resources
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
+from risk.margin.requirement import net_delta
+from risk.margin.shocks import ShockSet
 from risk.margin.stress import StressScenario, published_scenarios
 from risk.market.parameters import load_parameters
 from risk.models import StressReport, Tick
 from risk.stress.bearing import Borne, bear_books, total, two_largest, under_scenarios
 from risk.stress.distance import Means, ReverseStress
+from risk.stress.exposure import DAYS, QUANTILES, crowding, future_exposure
 from risk.stress.heat import MOVES, VOL_RATIOS, StressMap, stress_map
 
 Body = dict[str, Any]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,10 @@ class Measured:
     standing: Standing
     body: Body
     borne: list[Borne]
-    net: np.ndarray[Any, np.dtype[np.float64]]
-    beyond: np.ndarray[Any, np.dtype[np.float64]]
+    net: Floats
+    beyond: Floats
+    coins: tuple[str, ...]
+    delta: Floats
 
 
 def renew(tick_id: UUID) -> None:
@@ -88,8 +95,10 @@ def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> li
         by_ruleset.setdefault(one.terms.ruleset, []).append(one)
     found = []
     for name, members in by_ruleset.items():
-        matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
-        found += _measure(under_scenarios(matrices, load_snapshot(tick.snapshot_id), wanted), members, book, universe)
+        snapshot = load_snapshot(tick.snapshot_id)
+        matrices = under_scenarios(matrices_for(tick.snapshot_id, name, universe.instruments), snapshot, wanted)
+        shocks = scenarios_for(name, snapshot.as_of.date()).shocks
+        found += _measure(matrices, shocks, members, book, universe)
     order = {one.cell_id: place for place, one in enumerate(standings)}
     return sorted(found, key=lambda one: order[one.standing.cell_id])
 
@@ -128,13 +137,16 @@ def rows_of(cell_ids: Sequence[UUID], book: Book, universe: Universe) -> tuple[P
     return rows(book.positions, universe.row_of_instrument), rows(book.collateral, universe.row_of_asset)
 
 
-def _measure(matrices: RiskMatrices, members: Sequence[Standing], book: Book, universe: Universe) -> list[Measured]:
-    """Those under one ruleset; `matrices` hold the wanted scenarios."""
+def _measure(
+    matrices: RiskMatrices, shocks: ShockSet, members: Sequence[Standing], book: Book, universe: Universe
+) -> list[Measured]:
+    """Those under one ruleset; `matrices` hold the wanted stress list, `shocks` are the day's scenarios."""
     positions, margin = rows_of([one.cell_id for one in members], book, universe)
     resources = [one.resources for one in members]
     borne = bear_books(matrices, positions, margin, resources)
     exposure, layers = (np.array([getattr(one, name) / UNIT for one in resources]) for name in ("exposure", "layers"))
     heat = stress_map(matrices, positions, margin, exposure, layers)
+    future, delta = future_exposure(matrices, positions, exposure, shocks), net_delta(positions, matrices)
     reverse = ReverseStress(matrices, load_parameters().vol_response)
     found = []
     for row, one in enumerate(members):
@@ -145,9 +157,10 @@ def _measure(matrices: RiskMatrices, members: Sequence[Standing], book: Book, un
             "rows": [_row(item, part) for item, part in zip(matrices.ruleset.stress, borne[row], strict=True)],
             "distances": [asdict(axis) for axis in distances],
             "heat": _heat(heat, row),
+            "exposure": _future(future[row], one),
             "layers": {name: getattr(one.resources, name) for name in ("first_loss", "tail", "senior_retention")},
         }
-        found.append(Measured(one, body, borne[row], heat.net[row], heat.beyond[row]))
+        found.append(Measured(one, body, borne[row], heat.net[row], heat.beyond[row], matrices.table.coins, delta[row]))
     return found
 
 
@@ -191,13 +204,40 @@ def house_body(measured: Sequence[Measured], scenarios: Sequence[StressScenario]
         "retentions": sum(one.first_loss + one.senior_retention for one in funded),
         "tail": sum(one.tail for one in funded),
         "relationships": len(measured),
+        "crowding": _crowding(measured),
         "heat": _heat(StressMap(*(_summed([getattr(one, name) for one in measured]) for name in ("net", "beyond"))), 0),
     }
 
 
-def _summed(maps: Sequence[np.ndarray[Any, np.dtype[np.float64]]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    found: np.ndarray[Any, np.dtype[np.float64]] = np.zeros((1, len(VOL_RATIOS), len(MOVES)))
+def _summed(maps: Sequence[Floats]) -> Floats:
+    found: Floats = np.zeros((1, len(VOL_RATIOS), len(MOVES)))
     return found + sum(maps, start=np.zeros(()))
+
+
+def _crowding(measured: Sequence[Measured]) -> list[Body]:
+    """One-sidedness of each coin over everybody, whole dollars, the largest holders by code."""
+    if not measured:
+        return []
+    found = crowding(measured[0].coins, np.stack([one.delta for one in measured]))
+    codes = [one.standing.state.cell.code for one in measured]
+    return [
+        asdict(one)
+        | {"long": round(one.long), "short": round(one.short), "largest": [codes[row] for row in one.largest]}
+        for one in found
+    ]
+
+
+def _future(quantiles: Floats, one: Standing) -> Body:
+    """The fan of one relationship, whole dollars, and the lines that it must stay under."""
+    held, layers = one.state.held_base_units, one.resources.layers
+    return {
+        "now": round(max(one.resources.exposure, 0) / UNIT),
+        "days": list(DAYS),
+        "quantiles": list(QUANTILES),
+        "owed": np.round(quantiles).astype(int).tolist(),
+        "margin": round(held / UNIT),
+        "limit": round((held + layers) / UNIT),
+    }
 
 
 def _row(scenario: StressScenario, part: Borne) -> Body:

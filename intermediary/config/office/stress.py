@@ -60,6 +60,7 @@ def relationship_stress(request: HttpRequest, code: str) -> HttpResponse:
         layers=sum(one.body["layers"].values()),
         heat=heat_chart(one.body["heat"]),
         bars=bearers_chart(one.rows),
+        fan=fan_chart(one.body["exposure"]),
     )
 
 
@@ -76,6 +77,34 @@ def heat_chart(heat: Mapping[str, Any]) -> dict[str, Any]:
         "xName": "Every coin's price",
         "yName": "Volatility",
         "words": ["after margin", "of it UNCOVERED"],
+    }
+
+
+def fan_chart(exposure: Mapping[str, Any]) -> dict[str, Any]:
+    """Quantiles of what would be owed if nothing were paid for so many days, against what stands behind it."""
+    tones = ("quiet", "accent", "bad")
+    now = [0, exposure["now"]]
+    return {
+        "kind": "lines",
+        "unit": "USDC",
+        "x": "value",
+        "xName": "Days without a payment",
+        "scale": False,
+        "series": [
+            {
+                "name": f"{quantile:.0%} of cases",
+                "tone": tones[place],
+                "points": [
+                    now,
+                    *([day, owed[place]] for day, owed in zip(exposure["days"], exposure["owed"], strict=True)),
+                ],
+            }
+            for place, quantile in enumerate(exposure["quantiles"])
+        ],
+        "limits": [
+            {"value": exposure["margin"], "label": "margin held", "tone": "ok"},
+            {"value": exposure["limit"], "label": "margin and layers", "tone": "ink"},
+        ],
     }
 
 

@@ -53,12 +53,13 @@ def test_the_book_and_each_relationship_are_shown(officer: Client) -> None:
     assert "The two largest default at once" in book
     assert reverse("admin:stress_of", args=["SHORT"]) in book
     assert '<data class="num loss" value="0">now</data>' in book  # it is short already
+    assert "Crowding" in book
     one = text(officer, "stress_of", "LINE")
     assert "Reverse stress" in one
     charts = [
         json.loads(body) for body in re.findall(r'<script type="application/json">(.*?)</script>', one, re.DOTALL)
     ]
-    assert [chart["kind"] for chart in charts] == ["heat", "bars"]
+    assert [chart["kind"] for chart in charts] == ["heat", "bars", "lines"]
     assert len(charts[0]["values"]) == len(charts[0]["rows"])
     assert all(len(row) == len(charts[0]["columns"]) for row in charts[0]["values"])
     assert len(book.encode()) < 150_000

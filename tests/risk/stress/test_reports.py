@@ -129,3 +129,14 @@ def test_the_worst_is_told_before_the_rest() -> None:
     whole, _ = reported(opened)
     assert whole.relationships[0].cell.code == "SHORT"
     assert whole.relationships[-1].cell.code == "IDLE"
+
+
+def test_crowding_is_that_of_everybodys_book() -> None:
+    _, opened = world("AMPLE", "SHORT", "LINE")
+    whole, _ = reported(opened)
+    rows = {row["coin"]: row for row in whole.house["crowding"]}
+    assert set(rows) == {"BTC", "ETH"}
+    assert rows["BTC"]["long"] == ((100 + 120) * 94_900)
+    assert rows["BTC"]["short"] == (90 * 94_900)
+    assert rows["BTC"]["largest"] == ["LINE", "AMPLE"]
+    assert rows["ETH"]["one_sided"] == 1.0

@@ -86,6 +86,14 @@ def _what_if(request: CommandRequest) -> dict[str, Any]:
     return what_if.what_if(cell.id, trades)
 
 
+def _own_stress(request: CommandRequest) -> dict[str, Any]:
+    """Nothing changes; the answer is the outcome."""
+    from risk import own_stress
+
+    access.require_officer(request.user)
+    return own_stress.under(request.body["entered"], request.body["moves"])
+
+
 def _withdraw(request: CommandRequest) -> dict[str, Any]:
     assert request.cell_id is not None
     made = withdrawals.request_withdrawal(
@@ -241,6 +249,7 @@ COMMANDS: dict[str, Command] = {
     "affirm_trade": _affirm_trade,
     "cancel_trade": _cancel_trade,
     "what_if": _what_if,
+    "own_stress": _own_stress,
     "withdraw": _withdraw,
     "agree_call": _agree_call,
     "pledge_call": _pledge_call,

@@ -22,6 +22,7 @@ TITLES = {
     "reject_proposal": "Reject a proposal",
     "receive_recovery": "Book a recovery",
     "deliver_again": "Deliver an event again",
+    "own_stress": "A scenario of your own",
     "propose_chain_call": "Propose what becomes of a call",
     "approve_chain_call": "Decide what becomes of a call",
 }

@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from intermediary.config import requests
 from intermediary.config.officers import make_officer
 from intermediary.models import Layer
 from risk import stress_reports
@@ -73,3 +74,21 @@ def test_the_pages_renew_themselves_with_the_market(officer: Client) -> None:
         part = text(officer, name, *args, **{"HX-Request": "true"})
         assert part.lstrip().startswith('<div id="live"')
         assert "sse:tick" in part
+
+
+def test_an_officers_own_scenario_is_asked_for_and_answered(officer: Client) -> None:
+    world("LINE", "SHORT")
+    assert "Who bears it" not in text(officer, "own_stress")
+    with as_owner():
+        there = officer.post(reverse("admin:own_stress"), {"move": "-30", "coin-ETH": "-50"})["Location"]
+        assert "Being computed" in officer.get(there).content.decode()
+    requests.run_pending()
+    with as_owner():
+        answered = officer.get(there).content.decode()
+        assert "Who bears it" in answered
+        assert 'value="-30"' in answered
+        refused = officer.post(reverse("admin:own_stress"), {"peg": "2"})["Location"]
+    requests.run_pending()
+    with as_owner():
+        assert "stress_peg, entered: 2" in officer.get(refused).content.decode()
+        assert officer.post(reverse("admin:own_stress"), {"move": "9" * 30}).status_code == 422

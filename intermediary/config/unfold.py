@@ -119,6 +119,7 @@ SETTLEMENT = _group(
 )
 MARKET = _group(
     "Market and risk",
+    {"title": "Contagion", "icon": "lan", "link": _at("contagion")},
     {"title": "Backtest", "icon": "query_stats", "link": _at("backtest")},
     _table("intermediary", "valuation", "Official valuations", "monitoring"),
     _table("risk", "snapshot", "Snapshots", "photo_camera"),

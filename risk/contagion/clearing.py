@@ -15,6 +15,7 @@ costs of a default?
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from intermediary.errors import BadInput
 from risk.contagion.network import Claim, Network
@@ -48,10 +49,15 @@ class Clearing:
 
     def lost_by(self, name: str) -> Fraction:
         """What a creditor fails to receive over all its claims."""
-        return sum(
-            (Fraction(one.amount) - self.paid_on(one) for one in self.network.claims if one.creditor == name),
-            Fraction(0),
-        )
+        return self._lost[name]
+
+    @cached_property
+    def _lost(self) -> dict[str, Fraction]:
+        lost = dict.fromkeys(self.network.names, Fraction(0))
+        for claim in self.network.claims:
+            if self.paid[claim.debtor] < self.owed[claim.debtor]:
+                lost[claim.creditor] += Fraction(claim.amount) - self.paid_on(claim)
+        return lost
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,15 @@ class Settlement:
 
     def late_for(self, name: str) -> Fraction:
         """What a creditor is due today and gets later: not paid today, not lost either (zero where more is lost)."""
-        due = sum(
-            (Fraction(one.amount) for one in self.network.claims if one.due and one.creditor == name), Fraction(0)
-        )
-        return max(Fraction(0), due - self.today.received[name] - self.lost_by(name))
+        return max(Fraction(0), self._due[name] - self.today.received[name] - self.lost_by(name))
+
+    @cached_property
+    def _due(self) -> dict[str, Fraction]:
+        due = dict.fromkeys(self.network.names, Fraction(0))
+        for claim in self.network.claims:
+            if claim.due:
+                due[claim.creditor] += Fraction(claim.amount)
+        return due
 
 
 def settle(network: Network) -> Settlement:
@@ -102,21 +113,22 @@ def clear(network: Network, *, movable: bool = False, in_default: Collection[str
     outside, owed = network.outside(movable=movable), network.owed()
     shares = _shares(network, owed)
     keeps = {node.name: (node.keeps_outside, node.keeps_claims) for node in network.nodes}
-    paid, short = dict(owed), []
+    paid, short, known = dict(owed), list[str](), set[str]()
     for _ in range(1, len(network.nodes) + 2):
         received = _received(network.names, shares, paid)
         found = [
             name
             for name in network.names
-            if name not in short and _value(name, outside, received, keeps, name in in_default) < owed[name]
+            if name not in known and _value(name, outside, received, keeps, name in in_default) < owed[name]
         ]
         if not found:
             break
         short += found
+        known |= set(found)
         if len(short) > DEFAULTERS_MAX:
             raise BadInput("contagion.too_many_defaulters", "Too many nodes fail.", limit=DEFAULTERS_MAX)
         paid = owed | _payments(short, owed, shares, outside, keeps)
-    failed = (*short, *(name for name in network.names if name in in_default and name not in short))
+    failed = (*short, *(name for name in network.names if name in in_default and name not in known))
     cost = dict.fromkeys(network.names, Fraction(0))
     for name in failed:
         cost[name] = outside[name] + received[name] - _value(name, outside, received, keeps, True)

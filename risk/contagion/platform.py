@@ -9,7 +9,7 @@ All amounts are settlement base units.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from intermediary.waterfall import LayerBand, allocate
@@ -76,9 +76,10 @@ def facing(code: str) -> str:
 
 @dataclass(frozen=True)
 class Default:
-    """A default played through. `net_loss`: N, what margin does not cover; `layer_losses` in order of payment;
-    `uncovered` by linked lots' owner; `reached` every performing counterparty that loses by it; `pooled` what each
-    of them would lose in one pool, and `pooled_layers` what other relationships' layers would have paid there."""
+    """A default played through. `net_loss`: N, what margin does not cover; `layer_losses` in order of payment; `own`
+    what stays with the intermediary beyond them; `uncovered` by linked lots' owner; `reached` every performing
+    counterparty that loses by it; `pooled` what each of them would lose in one pool, and `pooled_layers` what other
+    relationships' layers would have paid there."""
 
     code: str
     apart: Clearing
@@ -86,6 +87,7 @@ class Default:
     from_margin: Fraction
     net_loss: Fraction
     layer_losses: tuple[tuple[str, Fraction, Fraction], ...]
+    own: Fraction
     uncovered: dict[str, Fraction]
     reached: tuple[str, ...]
     pooled: dict[str, Fraction]
@@ -106,12 +108,15 @@ class Default:
 def default(facts: Facts, code: str, times: int = 1) -> Default:
     """The relationship `code` defaults in its worst published stress, its loss taken `times` over.
 
-    Its opposites gain what its positions lose. Costs are paid before gains, as in the order of loss (D1).
+    Its opposites gain what its positions lose. Costs, and what the house's own hedges gain where they took over lots,
+    are paid before the gains of linked lots: UNCOVERED falls on those first, up to their gain, and what is left of it
+    stays with the intermediary (D1).
     """
     who = next(one for one in facts.relationships if one.code == code)
-    gains, costs = _gains(who, times), who.costs * times
-    total = sum(gains.values()) + costs
-    before, apart = clear(_apart(facts, who, {}, 0)), clear(_apart(facts, who, gains, costs))
+    gains = _gains(who, times)
+    first = who.costs * times + gains.pop(VENUE, 0)
+    total = sum(gains.values()) + first
+    before, apart = clear(_apart(facts, who, {}, 0)), clear(_apart(facts, who, gains, first))
     from_margin = Fraction(min(total, who.margin_stressed))
     net_loss = total - from_margin
     bands: list[LayerBand[int]] = []
@@ -121,7 +126,7 @@ def default(facts: Facts, code: str, times: int = 1) -> Default:
             bands.append(LayerBand(place, top, top + layer.amount))
             top += layer.amount
     paid = dict(allocate(int(net_loss), bands).layer_losses)
-    pool = clear(_pooled(facts, who, gains, costs))
+    pool = clear(_pooled(facts, who, gains, first))
     others = [one.code for one in facts.relationships if one is not who]
     all_layers = sum(layer.amount for one in facts.relationships for layer in one.layers)
     return Default(
@@ -133,6 +138,7 @@ def default(facts: Facts, code: str, times: int = 1) -> Default:
         layer_losses=tuple(
             (layer.kind, Fraction(paid.get(place, 0)), Fraction(layer.amount)) for place, layer in enumerate(who.layers)
         ),
+        own=max(Fraction(0), net_loss - top - sum(gains.values())),
         uncovered={name: lost for name in gains if (lost := apart.lost_by(name) - before.lost_by(name))},
         reached=tuple(name for name in others if apart.lost_by(name) > before.lost_by(name)),
         pooled={name: pool.lost_by(name) for name in others},
@@ -154,17 +160,18 @@ def _gains(who: Relationship, times: int) -> dict[str, int]:
     return gains
 
 
-def _apart(facts: Facts, who: Relationship, gains: Mapping[str, int], costs: int) -> Network:
+def _apart(facts: Facts, who: Relationship, gains: Mapping[str, int], first: int) -> Network:
     """The network as it is: the defaulter's debt, the house facing it with its layers, and everybody else with what
-    they owe today. What others owe the defaulter stays out: it is set off against its own debt."""
+    they owe today. What others owe the defaulter stays out: it is set off against its own debt. `first` is paid before
+    anything else."""
     others = [one for one in facts.relationships if one is not who]
     nodes = [node for one in facts.relationships for node in _sides(one)]
     nodes += _strangers([*gains, *(name for one in others for name in one.owes)], facts)
     held = [Holding(who.code, who.margin_stressed, place=who.vault, source=who.vault)]
     held += [Holding(one.code, one.margin, place=one.vault, source=one.vault) for one in others]
     held += [layer.holding(one.house) for one in facts.relationships for layer in one.layers]
-    from_margin = min(costs, who.margin_stressed)
-    held = _less(_less(held, who.code, from_margin), who.house, costs - from_margin)
+    from_margin = min(first, who.margin_stressed)
+    held = _less(_less(held, who.code, from_margin), who.house, first - from_margin)
     owed = [Claim(who.code, who.house, sum(gains.values()))]
     owed += [Claim(who.house, name, amount, note="gain of its lots") for name, amount in gains.items()]
     for one in others:
@@ -174,7 +181,7 @@ def _apart(facts: Facts, who: Relationship, gains: Mapping[str, int], costs: int
     return Network(tuple(nodes), tuple(held), tuple(claim for claim in owed if claim.amount))
 
 
-def _pooled(facts: Facts, who: Relationship, gains: Mapping[str, int], costs: int) -> Network:
+def _pooled(facts: Facts, who: Relationship, gains: Mapping[str, int], first: int) -> Network:
     """The same book in one house: all margin and layers are its own, and it owes back all margin and the gains."""
     others = [one for one in facts.relationships if one is not who]
     layers = sum(layer.amount for one in facts.relationships for layer in one.layers)
@@ -182,7 +189,7 @@ def _pooled(facts: Facts, who: Relationship, gains: Mapping[str, int], costs: in
     nodes = [Node(POOL, HOUSE), *(Node(one.code, COUNTERPARTY) for one in others), *_strangers(gains, facts)]
     owed = [Claim(POOL, one.code, one.margin, note="margin") for one in others]
     owed += [Claim(POOL, name, amount, note="gain of its lots") for name, amount in gains.items()]
-    return Network(tuple(nodes), (Holding(POOL, max(0, assets - costs)),), tuple(one for one in owed if one.amount))
+    return Network(tuple(nodes), (Holding(POOL, max(0, assets - first)),), tuple(one for one in owed if one.amount))
 
 
 def _sides(one: Relationship) -> tuple[Node, Node]:
@@ -207,11 +214,12 @@ def _less(held: Sequence[Holding], owner: str, amount: int) -> list[Holding]:
 
 def today(facts: Facts) -> Network:
     """What is due today: each counterparty's loss since the last settlement to the house facing it, and from there to
-    its opposites. A counterparty pays from its margin, the house facing it from its layers."""
+    its opposites. A counterparty pays from its margin today; a layer pays only once a loss is determined."""
     names = [name for one in facts.relationships for name in one.owes]
     nodes = [node for one in facts.relationships for node in _sides(one)] + _strangers(names, facts)
     held = [Holding(one.code, one.margin, place=one.vault) for one in facts.relationships]
-    held += [layer.holding(one.house) for one in facts.relationships for layer in one.layers]
+    layers = (layer.holding(one.house) for one in facts.relationships for layer in one.layers)
+    held += [replace(layer, frozen=True) for layer in layers]
     owed = []
     for one in facts.relationships:
         owed.append(Claim(one.code, one.house, sum(one.owes.values())))
@@ -221,8 +229,8 @@ def today(facts: Facts) -> Network:
 
 @dataclass(frozen=True)
 class Freeze:
-    """Places that do not move. `stopped`: value by owner; `late` by counterparty: due today, paid when it thaws;
-    `bridge`: own means that can still move and advance it."""
+    """Places that do not move. `stopped`: value by owner; `late` by counterparty: due today, paid when it
+    thaws (and not late without the freeze); `bridge`: own means that can still move and advance it."""
 
     settlement: Settlement
     stopped: dict[str, Fraction]
@@ -234,7 +242,7 @@ class Freeze:
 def freeze(facts: Facts, places: Iterable[str]) -> Freeze:
     """Nothing that lies in these places moves: who is paid late, who loses, and what can bridge it."""
     stopped_places = set(places)
-    found = settle(today(facts).frozen_at(stopped_places))
+    before, found = settle(today(facts)), settle(today(facts).frozen_at(stopped_places))
     stopped: dict[str, Fraction] = {}
     movable = Fraction(0)
     for one in facts.tokens:
@@ -243,8 +251,8 @@ def freeze(facts: Facts, places: Iterable[str]) -> Freeze:
         elif one.owner == OWN_MEANS:
             movable += one.amount
     codes = [one.code for one in facts.relationships]
-    late = {code: found.late_for(code) for code in codes if found.late_for(code)}
-    lost = {code: found.lost_by(code) for code in codes if found.lost_by(code)}
+    late = {code: more for code in codes if (more := found.late_for(code) - before.late_for(code)) > 0}
+    lost = {code: more for code in codes if (more := found.lost_by(code) - before.lost_by(code)) > 0}
     return Freeze(found, stopped, late, lost, movable)
 
 

@@ -20,6 +20,11 @@ from tests.conftest import TestDatabase
 from tests.intermediary import office_world
 
 OFFICER = "officer.checker"
+FAILURES = (
+    "kind=default&code=R-101&times=4",
+    "kind=venue&at_venue=40000000&pays=30",
+    "kind=freeze&place=Every+vault",
+)
 
 
 @pytest.fixture
@@ -46,12 +51,23 @@ def a_report_made_here(directory: Path) -> None:
 
 @pytest.mark.browser
 def test_the_pages_of_risk_are_drawn_without_an_error(address: str, browser: Browser, tmp_path: Path) -> None:
-    pages = [screens.Screen(name, reverse(f"admin:{name}"), OFFICER) for name in ("backtest",)]
+    pages = [screens.Screen(name, reverse(f"admin:{name}"), OFFICER) for name in ("backtest", "contagion")]
     for picture in screens.shoot(browser, address, pages, tmp_path):
         assert picture.problems == (), picture.file
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     screens.sign_in(page, address, OFFICER)
+    problems = screens.watch(page)
     page.goto(address + reverse("admin:backtest"))
     for drawn in ("#coverage", "#days-chart"):
         expect(page.locator(f"{drawn} canvas")).to_be_visible()
+    for asked in FAILURES:
+        page.goto(f"{address}{reverse('admin:contagion')}?{asked}")
+        expect(page.locator("#network canvas")).to_be_visible()
+    page.goto(address + reverse("admin:contagion"))
+    expect(page.locator("#network canvas")).to_be_visible()
+    page.get_by_label("A token loses its peg").check()
+    page.get_by_label("Worth, of its peg").fill("0.8")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("USDC at 0.8")).to_be_visible()
+    assert problems == []
     page.close()

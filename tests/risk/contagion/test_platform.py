@@ -12,6 +12,7 @@ from risk.contagion.capital import refuse_same_dollar_twice
 from risk.contagion.network import Holding
 from risk.contagion.platform import (
     OWN_MEANS,
+    VENUE,
     Facts,
     LayerLeft,
     Relationship,
@@ -97,6 +98,14 @@ def test_the_networks_capital_is_counted_once() -> None:
         refuse_same_dollar_twice(today(twice).holdings, lies_there)
 
 
+def test_lots_that_the_venue_took_over_leave_uncovered_to_the_linked_first() -> None:
+    """4 owed to W, 6 to the house's own hedge, 3 of capital: 7 are missing; W bears its 4, the intermediary 3."""
+    d = Relationship("D", 0, (LayerLeft("FIRST_LOSS", 3),), owes={"W": 4, VENUE: 6})
+    found = default(Facts((d, Relationship("W", 5))), "D")
+    assert found.uncovered == {"W": 4}
+    assert found.own == 3
+
+
 # Freezes
 
 
@@ -121,7 +130,7 @@ def test_a_frozen_vault_pays_late_and_nobody_loses() -> None:
     assert found.lost == {}
     assert found.stopped == {"A": 100}
     assert found.bridge == 25
-    assert found.settlement.stuck == ("A", "House facing A")
+    assert found.settlement.stuck == ("A", "House facing A", "House facing C")
 
 
 def test_a_frozen_house_stops_the_bridge_and_no_payment_between_clients() -> None:
@@ -185,6 +194,7 @@ def test_clearing_and_waterfall_say_the_same_of_every_default(facts: Facts, code
          if claim.debtor == who.house), Fraction(0),
     )  # fmt: skip
     assert direct == min(gained, max(Fraction(0), found.net_loss - layers))
+    assert direct + found.own == max(Fraction(0), found.net_loss - layers)
     assert sum(paid for _, paid, _ in found.layer_losses) == min(found.net_loss, layers)
 
 

@@ -8,6 +8,7 @@
 // {kind: "heat", unit, columns, rows, values, beyond, xName, yName, words}: amounts by row and column; where `beyond` has
 //    one, the cell is red and says so
 // {kind: "ranges", unit, range_name, categories, ranges: [[low, high]], dots: [{value, tone}]}, one row a category
+// {kind: "network", nodes: [{name, x, y, tone, size, label, quiet}], links: [{source, target, tone, width}]}: placed, directed
 // {kind: "links", nodes: [{name, tone, size}], links: [{source, target, value, label}]}
 // `tone` is ink, quiet, accent, ok, wait, bad, layer-1..3; colours follow the theme.
 
@@ -137,7 +138,24 @@ function links(data) {
   };
 }
 
-const KINDS = { lines, bars, ranges, heat, links };
+function network(data) {
+  const { option } = common(data);
+  const narrow = window.innerWidth < 600;
+  return {
+    ...option, legend: { show: false }, tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (point) => (point.dataType === "edge" ? `${point.data.source} → ${point.data.target}` : point.data.label_text) },
+    series: [{
+      type: "graph", layout: "none", roam: false, preserveAspect: "contain", top: 28, bottom: 36, left: 40, right: 40, edgeSymbol: ["none", "arrow"], edgeSymbolSize: 7,
+      data: data.nodes.map((node) => ({
+        name: node.name, x: node.x, y: node.y, symbolSize: narrow ? node.size * 0.6 : node.size, symbol: node.quiet ? "roundRect" : "circle", label_text: node.label, itemStyle: { color: tone(node.tone) },
+        label: { show: !node.quiet, position: node.y < 0 ? "top" : "bottom", distance: 4, color: css("ink"), fontSize: narrow ? 10 : 12 },
+      })),
+      // What is in the scenario lies on top of what is not.
+      links: [...data.links].sort((one, other) => one.width - other.width).map((link) => ({ source: link.source, target: link.target, lineStyle: { color: tone(link.tone), width: link.width, curveness: 0.08, opacity: link.tone === "quiet" ? 0.6 : 0.9 } })),
+    }],
+  };
+}
+
+const KINDS = { lines, bars, ranges, heat, network, links };
 
 // The axis of time has the viewer's own zone, as every time on the page.
 function sayZone(caption) {

@@ -12,7 +12,7 @@ PROCESSES = {
     "web": "import intermediary.config.asgi, intermediary.config.urls",
     "default worker and beat": "from intermediary.config.celery import app; app.loader.import_default_modules()",
     "feed, wallet, poster, approver, watcher, miner": (
-        "from intermediary.config.management.commands import approver, feed, mine, poster, wallet, watcher"
+        "from intermediary.config.management.commands import approver, feed, mine, poster, reconcile, wallet, watcher"
     ),
 }
 

@@ -109,16 +109,3 @@ def test_processes_settle_a_movement_even_when_the_poster_is_killed(
         until(lambda: ReconciliationRun.objects.filter(block_number__gt=final.block_number).exists(), 30)
     assert held(who) == 3 * MILLION
     assert_reconciled()
-
-
-@pytest.mark.parametrize("command", ["poster", "approver", "watcher", "mine", "reconcile"])
-def test_processes_of_the_chain_load_no_numeric_stack(command: str) -> None:
-    """numpy and its kin cost 9 s and 344 MB a process; only risk and bonds workers may have them."""
-    code = (
-        "import django, importlib, sys; django.setup();"
-        f"importlib.import_module('intermediary.config.management.commands.{command}');"
-        "print([name for name in ('numpy', 'scipy', 'numba', 'QuantLib') if name in sys.modules])"
-    )
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"

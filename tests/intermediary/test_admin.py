@@ -117,7 +117,18 @@ def test_the_group_may_look_at_everything_and_change_nothing(world: dict[str, Ce
 
 
 def test_every_page_of_the_office_answers(maker: Client) -> None:
-    for name in ("index", "approvals", "lines", "defaults", "recovery", "stress", "own_stress", "stuck", "replay", "start_over"):
+    for name in (
+        "index",
+        "approvals",
+        "lines",
+        "defaults",
+        "recovery",
+        "stress",
+        "own_stress",
+        "stuck",
+        "replay",
+        "start_over",
+    ):
         assert "Bulkhead" in page(maker, name)
     proposal = under_staff(lambda: Proposal.objects.filter(state="PROPOSED").get())
     case = under_staff(DefaultCase.objects.get)

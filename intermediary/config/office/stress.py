@@ -90,6 +90,7 @@ def fan_chart(exposure: Mapping[str, Any]) -> dict[str, Any]:
         "x": "value",
         "xName": "Days without a payment",
         "scale": False,
+        "top": _above(max(exposure["limit"], *(owed[-1] for owed in exposure["owed"]))),
         "series": [
             {
                 "name": f"{quantile:.0%} of cases",
@@ -106,6 +107,12 @@ def fan_chart(exposure: Mapping[str, Any]) -> dict[str, Any]:
             {"value": exposure["limit"], "label": "margin and layers", "tone": "ink"},
         ],
     }
+
+
+def _above(amount: int) -> int:
+    """The next round number above, for the end of an axis: two figures that say something."""
+    step = max(1, int(10 ** (len(str(amount)) - 2)))
+    return (amount * 21 // 20 // step + 1) * step
 
 
 def bearers_chart(rows: list[dict[str, Any]]) -> dict[str, Any]:

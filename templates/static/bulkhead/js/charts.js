@@ -2,7 +2,7 @@
 //   <figure class="drawing" data-chart id="..."><script type="application/json">{...}</script>
 //     <div class="chart-canvas" data-keep></div><figcaption>...</figcaption></figure>
 // {kind: "lines", unit, series: [{name, tone, points: [[iso time or number, value]], step, area, dash}],
-//    marks: [{at, label}], limits: [{value, label, tone}], x: "time" | "value", xName,
+//    marks: [{at, label}], limits: [{value, label, tone}], top, x: "time" | "value", xName,
 //    dots: [{name, tone, filled, points}]}
 // {kind: "bars", unit, categories, series: [{name, tone, values}], stacked, lying}
 // {kind: "heat", unit, columns, rows, values, beyond, xName, yName, words}: amounts by row and column; where `beyond` has
@@ -47,7 +47,7 @@ function lines(data) {
   return {
     ...option,
     xAxis: { type: data.x ?? "time", name: data.xName, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("ink-3") }, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: data.x === "value" ? compact : undefined } },
-    yAxis: { type: "value", scale: data.scale ?? true, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
+    yAxis: { type: "value", scale: data.scale ?? true, max: data.top, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
     series: [...data.series.map((one, i) => ({
       type: "line", name: one.name, data: one.points, showSymbol: one.points.length < 3, symbolSize: 5, step: one.step ? "end" : false, silent: Boolean(one.quiet), z: one.quiet ? 1 : 3,
       lineStyle: { width: one.quiet ? 1 : 2, type: one.dash ? "dashed" : "solid", color: tone(one.tone) }, itemStyle: { color: tone(one.tone) }, areaStyle: one.area ? { color: tone(one.tone), opacity: 0.1 } : undefined,
@@ -63,12 +63,13 @@ function bars(data) {
   const { axis, option } = common(data);
   const sized = { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact, hideOverlap: true } };
   if (data.lying) {
-    const room = window.innerWidth < 600 ? 112 : 248;
+    const room = window.innerWidth < 600 ? 124 : 248;
     return {
       ...option,
+      grid: { ...option.grid, left: room, bottom: 28, containLabel: false },
       tooltip: { ...option.tooltip, axisPointer: { type: "shadow" } },
       xAxis: sized,
-      yAxis: { type: "category", inverse: true, data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: room, overflow: "truncate" } },
+      yAxis: { type: "category", inverse: true, data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: room - 24, overflow: "truncate" } },
       series: data.series.map((one) => ({ type: "bar", name: one.name, data: one.values, stack: data.stacked ? "all" : undefined, barMaxWidth: 18, itemStyle: { color: tone(one.tone) } })),
     };
   }

@@ -55,7 +55,8 @@ def future_exposure(
 class Crowding:
     """One coin over all relationships, USD of net delta. `long` and `short` (both positive) added up over whoever is
     on that side; `one_sided` |long - short| / (long + short); `largest` indices of the accounts that hold most of the
-    larger side, and `largest_share` theirs of it."""
+    larger side, and `largest_share` theirs of it; `first_long` and `first_short` the largest share that one account has
+    of its side. While nobody defaults the sides of an intermediated book match: then the shares tell who is crowded."""
 
     coin: str
     long: float
@@ -63,6 +64,8 @@ class Crowding:
     one_sided: float
     largest: tuple[int, ...]
     largest_share: float
+    first_long: float
+    first_short: float
 
 
 def crowding(coins: Sequence[str], delta: Floats) -> list[Crowding]:
@@ -84,6 +87,14 @@ def crowding(coins: Sequence[str], delta: Floats) -> list[Crowding]:
                 one_sided=abs(sides[0] - sides[1]) / sum(sides),
                 largest=tuple(order),
                 largest_share=float(larger[order].sum()) / max(sides),
+                first_long=_first_share(own),
+                first_short=_first_share(-own),
             )
         )
     return sorted(found, key=lambda one: -(one.long + one.short))
+
+
+def _first_share(side: Floats) -> float:
+    """What the largest positive entry has of all positive ones; 0 of none."""
+    whole = float(np.maximum(side, 0.0).sum())
+    return float(side.max()) / whole if whole > 0.0 else 0.0

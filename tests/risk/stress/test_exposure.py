@@ -56,12 +56,15 @@ def test_shares_are_shares_and_sides_are_the_whole(delta: np.ndarray) -> None:
         assert 0.0 <= one.one_sided <= 1.0
         assert 0.0 < one.largest_share <= 1.0 + 1e-12
         assert 1 <= len(one.largest) <= 5
+        for share, side in ((one.first_long, own), (one.first_short, -own)):
+            assert share == pytest.approx(max(side.max(), 0.0) / max(np.maximum(side, 0.0).sum(), 1e-300))
 
 
 def test_the_larger_side_is_whose_holders_are_told() -> None:
     delta = np.array([[10.0, 0.0], [-4.0, -8.0], [2.0, 0.0], [1.0, -1.0]])
     first, second = crowding(("BTC", "ETH"), delta)
     assert (first.coin, first.long, first.short, first.largest) == ("BTC", 13.0, 4.0, (0, 2, 3))
+    assert (first.first_long, first.first_short) == (10 / 13, 1.0)
     assert first.one_sided == pytest.approx(9 / 17)
     assert (second.coin, second.one_sided, second.largest, second.largest_share) == ("ETH", 1.0, (1, 3), 1.0)
     assert crowding(("BTC",), np.zeros((3, 1))) == []

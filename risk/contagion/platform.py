@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from intermediary.waterfall import LayerBand, allocate
+from intermediary.waterfall import LayerBand, allocate, share_pro_rata
 from risk.contagion.clearing import Clearing, Settlement, clear, settle
 from risk.contagion.network import Claim, Holding, Network, Node
 
@@ -38,8 +38,8 @@ class LayerLeft:
 @dataclass(frozen=True)
 class Relationship:
     """One relationship. `loss`, `costs` and `margin_stressed` are those of its worst published stress: what its
-    positions lose on top of today's exposure, what closing them out costs, what its margin is then worth. `owes` is
-    what passes from it today to each opposite; `linked` the open notional with each."""
+    positions lose on top of today's exposure (negative: they gain), what closing them out costs, what its margin is
+    then worth. `owes` is what passes from it today to each opposite; `linked` the open notional with each."""
 
     code: str
     margin: int
@@ -110,12 +110,13 @@ def default(facts: Facts, code: str, times: int = 1) -> Default:
 
     Its opposites gain what its positions lose. Costs, and what the house's own hedges gain where they took over lots,
     are paid before the gains of linked lots: UNCOVERED falls on those first, up to their gain, and what is left of it
-    stays with the intermediary (D1).
+    stays with the intermediary (D1). What others owe the defaulter today is set off against its debt.
     """
     who = next(one for one in facts.relationships if one.code == code)
     gains = _gains(who, times)
     first = who.costs * times + gains.pop(VENUE, 0)
-    total = sum(gains.values()) + first
+    set_off = _owed_to(facts, code)
+    total = max(0, sum(gains.values()) + first - set_off)
     before, apart = clear(_apart(facts, who, {}, 0)), clear(_apart(facts, who, gains, first))
     from_margin = Fraction(min(total, who.margin_stressed))
     net_loss = total - from_margin
@@ -149,30 +150,38 @@ def default(facts: Facts, code: str, times: int = 1) -> Default:
 
 def _gains(who: Relationship, times: int) -> dict[str, int]:
     """What each opposite gains by the defaulter's loss: what is owed today, and its share of the stressed loss by open
-    notional (a real determination takes each lot's own gain). Whole units, the remainder to the last."""
-    gains = {name: amount for name, amount in who.owes.items() if amount}
-    loss, notional = who.loss * times, sum(who.linked.values())
-    left = loss
-    for place, (name, amount) in enumerate(who.linked.items(), 1):
-        share = left if place == len(who.linked) else loss * amount // notional
-        gains[name] = gains.get(name, 0) + share
-        left -= share
-    return gains
+    notional (a real determination takes each lot's own gain). A stress in which its positions gain makes what it owes
+    smaller. A loss that no known lot faces is the venue's."""
+    owes = {name: amount for name, amount in who.owes.items() if amount}
+    loss, owed = who.loss * times, sum(owes.values())
+    if loss < 0:
+        left = share_pro_rata(max(0, owed + loss), list(owes.values()))
+        return {name: amount for name, amount in zip(owes, left, strict=True) if amount}
+    weights = {name: amount for name, amount in who.linked.items() if amount} or {VENUE: 1}
+    for name, amount in zip(weights, share_pro_rata(loss, list(weights.values())), strict=True):
+        owes[name] = owes.get(name, 0) + amount
+    return {name: amount for name, amount in owes.items() if amount}
+
+
+def _owed_to(facts: Facts, code: str) -> int:
+    return sum(one.owes.get(code, 0) for one in facts.relationships)
 
 
 def _apart(facts: Facts, who: Relationship, gains: Mapping[str, int], first: int) -> Network:
     """The network as it is: the defaulter's debt, the house facing it with its layers, and everybody else with what
-    they owe today. What others owe the defaulter stays out: it is set off against its own debt. `first` is paid before
-    anything else."""
+    they owe today. `first` is paid before anything else; what others owe the defaulter comes in before its margin."""
     others = [one for one in facts.relationships if one is not who]
     nodes = [node for one in facts.relationships for node in _sides(one)]
     nodes += _strangers([*gains, *(name for one in others for name in one.owes)], facts)
     held = [Holding(who.code, who.margin_stressed, place=who.vault, source=who.vault)]
     held += [Holding(one.code, one.margin, place=one.vault, source=one.vault) for one in others]
     held += [layer.holding(one.house) for one in facts.relationships for layer in one.layers]
+    set_off = _owed_to(facts, who.code)
+    first, came_in = max(0, first - set_off), max(0, set_off - first)
     from_margin = min(first, who.margin_stressed)
     held = _less(_less(held, who.code, from_margin), who.house, first - from_margin)
-    owed = [Claim(who.code, who.house, sum(gains.values()))]
+    held.append(Holding(who.house, came_in))
+    owed = [Claim(who.code, who.house, max(0, sum(gains.values()) - came_in))]
     owed += [Claim(who.house, name, amount, note="gain of its lots") for name, amount in gains.items()]
     for one in others:
         due = {name: amount for name, amount in one.owes.items() if name != who.code}
@@ -182,12 +191,13 @@ def _apart(facts: Facts, who: Relationship, gains: Mapping[str, int], first: int
 
 
 def _pooled(facts: Facts, who: Relationship, gains: Mapping[str, int], first: int) -> Network:
-    """The same book in one house: all margin and layers are its own, and it owes back all margin and the gains."""
+    """The same book in one house: all margin and layers are its own, and it owes back all margin (less what is
+    owed to the defaulter) and the gains."""
     others = [one for one in facts.relationships if one is not who]
     layers = sum(layer.amount for one in facts.relationships for layer in one.layers)
     assets = layers + who.margin_stressed + sum(one.margin for one in others)
     nodes = [Node(POOL, HOUSE), *(Node(one.code, COUNTERPARTY) for one in others), *_strangers(gains, facts)]
-    owed = [Claim(POOL, one.code, one.margin, note="margin") for one in others]
+    owed = [Claim(POOL, one.code, max(0, one.margin - one.owes.get(who.code, 0)), note="margin") for one in others]
     owed += [Claim(POOL, name, amount, note="gain of its lots") for name, amount in gains.items()]
     return Network(tuple(nodes), (Holding(POOL, max(0, assets - first)),), tuple(one for one in owed if one.amount))
 

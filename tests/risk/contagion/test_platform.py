@@ -98,6 +98,21 @@ def test_the_networks_capital_is_counted_once() -> None:
         refuse_same_dollar_twice(today(twice).holdings, lies_there)
 
 
+def test_a_stress_in_which_positions_gain_makes_what_is_owed_smaller() -> None:
+    d = Relationship("D", 0, owes={"W": 6, "M": 3}, linked={"W": 1, "M": 1}, loss=-6)
+    others = (Relationship("W", 5), Relationship("M", 5))
+    assert default(Facts((d, *others)), "D").uncovered == {"W": 2, "M": 1}
+    assert default(Facts((d, *others)), "D", times=2).uncovered == {}
+
+
+def test_what_others_owe_the_defaulter_is_set_off() -> None:
+    """D owes W 10 and costs of 1, is owed 4 by M, and has 3 of margin and 2 of capital: N is 4, and W loses 2."""
+    d = Relationship("D", 3, (LayerLeft("FIRST_LOSS", 2),), owes={"W": 10}, costs=1, margin_stressed=3)
+    found = default(Facts((d, Relationship("W", 5), Relationship("M", 5, owes={"D": 4}))), "D")
+    assert found.net_loss == 4
+    assert found.uncovered == {"W": 2}
+
+
 def test_lots_that_the_venue_took_over_leave_uncovered_to_the_linked_first() -> None:
     """4 owed to W, 6 to the house's own hedge, 3 of capital: 7 are missing; W bears its 4, the intermediary 3."""
     d = Relationship("D", 0, (LayerLeft("FIRST_LOSS", 3),), owes={"W": 4, VENUE: 6})
@@ -175,7 +190,7 @@ def books(draw: st.DrawFn) -> Facts:
                 name, margin, tuple(LayerLeft(kind, draw(sizes)) for kind in ("FIRST_LOSS", "TAIL")),
                 owes={other: draw(sizes) for other in sorted(others)},
                 linked={other: draw(st.integers(1, 9)) for other in sorted(others)},
-                loss=draw(sizes) if others else 0, costs=draw(st.integers(0, 5)),
+                loss=draw(st.integers(-30, 30)) if others else 0, costs=draw(st.integers(0, 5)),
                 margin_stressed=draw(st.integers(0, margin)),
             )
         )  # fmt: skip
@@ -187,7 +202,7 @@ def test_clearing_and_waterfall_say_the_same_of_every_default(facts: Facts, code
     """What linked lots lose by clearing is what the layers leave uncovered, up to what the lots gained."""
     found = default(facts, code, times)
     who = next(one for one in facts.relationships if one.code == code)
-    gained = sum(who.owes.values()) + who.loss * times
+    gained = max(0, sum(who.owes.values()) + who.loss * times)
     layers = sum(layer.amount for layer in who.layers)
     direct = sum(
         (Fraction(claim.amount) - found.apart.paid_on(claim) for claim in found.apart.network.claims

@@ -99,7 +99,8 @@ function ranges(data) {
   };
 }
 
-// Amber deepens with the loss; red is what no layer takes. The cell says its number, so that nothing hangs on the colour.
+// Amber deepens with the loss; red is what no layer takes. The cell says its number, or on a phone a mark where it is red,
+// so that nothing hangs on the colour.
 function heat(data) {
   const { axis, option } = common(data);
   const narrow = window.innerWidth < 600;
@@ -114,12 +115,12 @@ function heat(data) {
   const named = { nameLocation: "middle", nameTextStyle: { color: css("ink-3") }, splitLine: { show: false } };
   return {
     ...option,
-    grid: { left: 32, right: 8, top: 8, bottom: 24, containLabel: true },
+    grid: { left: 32, right: 8, top: 8, bottom: narrow ? 28 : 24, containLabel: true },
     legend: { show: false },
     tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (cell) => `${data.columns[cell.value[0]]}, ${data.yName} ${data.rows[cell.value[1]]}\n${compact(cell.value[2])} ${data.unit} ${data.words[0]}\n${compact(cell.data.beyond)} ${data.unit} ${data.words[1]}` },
-    xAxis: { type: "category", data: data.columns, ...axis, ...named, name: data.xName, nameGap: 30, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, fontSize: narrow ? 9 : 11, rotate: narrow ? 90 : 0 } },
+    xAxis: { type: "category", data: data.columns, ...axis, ...named, name: data.xName, nameGap: narrow ? 48 : 30, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, fontSize: narrow ? 9 : 11, rotate: narrow ? 90 : 0 } },
     yAxis: { type: "category", data: data.rows, ...axis, ...named, name: data.yName, nameGap: 56 },
-    series: [{ type: "heatmap", data: cells, label: { show: !narrow, color: css("ink"), fontSize: 11, formatter: (cell) => (cell.value[2] > 0 ? (cell.value[2] / 1e6).toLocaleString("en", { maximumFractionDigits: 1 }) : "") }, emphasis: { itemStyle: { borderColor: css("ink") } } }],
+    series: [{ type: "heatmap", data: cells, label: { color: css("ink"), show: true, fontSize: 11, formatter: (cell) => (narrow ? (cell.data.beyond > 0 ? "!" : "") : cell.value[2] > 0 ? (cell.value[2] / 1e6).toLocaleString("en", { maximumFractionDigits: 1 }) : "") }, emphasis: { itemStyle: { borderColor: css("ink") } } }],
   };
 }
 

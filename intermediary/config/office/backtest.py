@@ -19,8 +19,8 @@ from intermediary.config.office.pages import show
 from intermediary.models import MarginState
 
 COUNTS_THAT_COUNT = "held out"  # the years the model had never seen
-EVERY = 3  # a forecast of seven years is drawn from every third day: the eye sees no more, the page stays light
-DIGITS = 4
+BLOCK = 5  # days: a line of seven years takes the highest of each block, so that peaks stay and the page is light
+DIGITS = 2  # of a percentage
 
 
 @lru_cache(maxsize=1)
@@ -113,19 +113,22 @@ def _days_chart(book: str, ruleset_hash: str, stretch: dict[str, Any]) -> dict[s
         "unit": "% of gross notional",
         "scale": False,
         "series": [
-            {"name": "Loss of the day", "tone": "quiet", "quiet": True, "points": _points(days, "loss", at, 0.0)},
-            {"name": "VaR 99%", "tone": "accent", "points": _points(days, "var_99", at[::EVERY])},
-            {"name": "Margin", "tone": "ok", "points": _points(days, "margin", at[::EVERY])},
+            {"name": "Loss", "tone": "quiet", "quiet": True, "points": _points(days, "loss", _peaks(days, "loss", at))},
+            {"name": "VaR 99%", "tone": "accent", "points": _points(days, "var_99", _peaks(days, "var_99", at))},
+            {"name": "Margin", "tone": "ok", "points": _points(days, "margin", _peaks(days, "margin", at))},
         ],
         "dots": _exceptions(days, at),
     }
 
 
-def _points(days: dict[str, Any], name: str, at: list[int], floor: float | None = None) -> list[list[Any]]:
-    values = days[name]
-    return [
-        [days["days"][row], round(100 * values[row], DIGITS - 2)] for row in at if floor is None or values[row] > floor
-    ]
+def _peaks(days: dict[str, Any], name: str, at: list[int]) -> list[int]:
+    """The row of the highest value in each block of days."""
+    blocks = [at[begin : begin + BLOCK] for begin in range(0, len(at), BLOCK)]
+    return [max(block, key=lambda row: float(days[name][row])) for block in blocks]
+
+
+def _points(days: dict[str, Any], name: str, at: list[int]) -> list[list[Any]]:
+    return [[days["days"][row], round(100 * days[name][row], DIGITS)] for row in at]
 
 
 def _exceptions(days: dict[str, Any], at: list[int]) -> list[dict[str, Any]]:

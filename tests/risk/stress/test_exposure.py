@@ -57,7 +57,8 @@ def test_shares_are_shares_and_sides_are_the_whole(delta: np.ndarray) -> None:
         assert 0.0 < one.largest_share <= 1.0 + 1e-12
         assert 1 <= len(one.largest) <= 5
         for share, side in ((one.first_long, own), (one.first_short, -own)):
-            assert share == pytest.approx(max(side.max(), 0.0) / max(np.maximum(side, 0.0).sum(), 1e-300))
+            whole = np.maximum(side, 0.0).sum()
+            assert share == (pytest.approx(side.max() / whole) if whole > 0.0 else 0.0)
 
 
 def test_the_larger_side_is_whose_holders_are_told() -> None:

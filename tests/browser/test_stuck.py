@@ -106,6 +106,7 @@ def event_that_its_consumer_cannot_take() -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.deep
 def test_what_is_stuck_is_read_and_decided_by_two_people(address: str, browser: Browser, tmp_path: Path) -> None:
     page_of = screens.Screen("stuck", reverse("admin:stuck"), MAKER)
     for picture in screens.shoot(browser, address, [page_of], tmp_path):

@@ -55,6 +55,7 @@ def test_surfaces_of_a_chain_are_versioned_by_their_content(tmp_path: Path) -> N
     assert other["version"] != first["version"]
 
 
+@pytest.mark.deep  # what the command writes below holds them too
 def test_kept_surfaces_are_those_of_the_recorded_chain(market_history_dir: Path) -> None:
     """By volatility, not by parameter: near the quotes quite different parameters draw the same smile."""
     computed = calibrate_surfaces(market_history_dir / CHAIN_FILE)

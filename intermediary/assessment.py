@@ -18,7 +18,7 @@ from django.db.models import Sum
 
 from intermediary import books, calls, clock, ledger, margin_rows, outbox, vaults
 from intermediary.collateral import counted, value_of_holdings
-from intermediary.csa import Delivery, csa, required_for
+from intermediary.csa import required_for
 from intermediary.margin_rows import Figures
 from intermediary.models import (
     Asset,
@@ -158,15 +158,7 @@ def _keeps_its_rights(part: Part, cell: Cell, *, passed: bool) -> bool:
 def _keeps_its_call(part: Part, state: Figures) -> bool:
     terms = part.terms[state.cell_id]
     missing = state.required_base_units - state.held_base_units
-    decision = csa(
-        state.exposure_base_units,
-        state.independent_amount_base_units,
-        state.threshold_base_units,
-        state.held_base_units,
-        terms.minimum_transfer_base_units,
-        terms.rounding_unit_base_units,
-    )
-    delivery = decision.amount_base_units if isinstance(decision, Delivery) else None
+    delivery = calls.margin_delivery(state, terms)
     return _stays(part.calls.get((state.cell_id, MarginCall.Kind.MARGIN)), missing, delivery, terms)
 
 

@@ -3,8 +3,8 @@
 A book changes with a trade; the market moves all the time. So a worker keeps the books that it has read, each under the
 names that the database gave it (`BookVersion`), and reads again only those whose name is another now. The names are
 random and written by the change itself, in its transaction, so a kept book is never an old one: not after a change by
-another process, a rollback, a restart, or when a relationship moves to another worker. Memory is some 100 bytes a
-position. For workers, who see every relationship; pages read rows.
+another process, a rollback, a restart, or when a relationship moves to another worker. For workers, who see every
+relationship; pages read rows.
 """
 
 from collections.abc import Collection, Mapping, Sequence

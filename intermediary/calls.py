@@ -21,8 +21,19 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from intermediary import access, audit, clock, events, ledger
+from intermediary.csa import Delivery, csa
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import CallEvent, CallIncrement, Cell, ClockStop, DefaultCase, MarginCall, Valuation
+from intermediary.margin_rows import Figures
+from intermediary.models import (
+    CallEvent,
+    CallIncrement,
+    Cell,
+    ClockStop,
+    DefaultCase,
+    MarginCall,
+    MarginState,
+    Valuation,
+)
 from intermediary.money import from_base_units, round_up
 from intermediary.terms import Terms
 
@@ -84,6 +95,19 @@ def delivery_of(missing_base_units: int, terms: Terms) -> int | None:
     if missing_base_units <= 0 or missing_base_units < terms.minimum_transfer_base_units:
         return None
     return round_up(Decimal(missing_base_units), terms.rounding_unit_base_units)
+
+
+def margin_delivery(figures: MarginState | Figures, terms: Terms) -> int | None:
+    """The Delivery Amount that these figures ask for under the terms; None where none is due."""
+    decision = csa(
+        figures.exposure_base_units,
+        figures.independent_amount_base_units,
+        figures.threshold_base_units,
+        figures.held_base_units,
+        terms.minimum_transfer_base_units,
+        terms.rounding_unit_base_units,
+    )
+    return decision.amount_base_units if isinstance(decision, Delivery) else None
 
 
 def coverage_missing(admission: Mapping[str, Any]) -> int:

@@ -147,15 +147,7 @@ def assess(
 
 def _call_for_what_is_missing(state: MarginState, terms: Terms) -> None:
     """The call for the requirement, and the one for what the admission test is short of."""
-    decision = csa(
-        state.exposure_base_units,
-        state.independent_amount_base_units,
-        state.threshold_base_units,
-        state.held_base_units,
-        terms.minimum_transfer_base_units,
-        terms.rounding_unit_base_units,
-    )
-    delivery = decision.amount_base_units if isinstance(decision, Delivery) else None
+    delivery = calls.margin_delivery(state, terms)
     repair = calls.coverage_missing(state.admission)
     for kind, missing, amount in (
         (MarginCall.Kind.MARGIN, state.required_base_units - state.held_base_units, delivery),

@@ -17,7 +17,6 @@ from settlement.signer import signer_for
 from settlement.transactor import Mine
 
 State = ChainInstruction.State
-OPEN_STATES = (State.DRAFT, State.BATCHED, State.INCLUDED)
 POLL_SECONDS = 0.2  # where another process mines a block a second
 BLOCKS_A_ROUND = 3  # the demonstration chain calls a block final two blocks later: what a round sends is final with it
 
@@ -26,7 +25,7 @@ def unfinished() -> int:
     """Instructions neither final nor failed, and final events not yet booked. A call that the chain will only take
     later (a cure or challenge period runs), or that waits for people, does not count: nothing can be done now."""
     waiting = HeldCall.objects.filter(instruction__state=State.DRAFT).values("instruction")
-    instructions = ChainInstruction.objects.filter(state__in=OPEN_STATES).exclude(id__in=waiting)
+    instructions = ChainInstruction.objects.filter(state__in=ChainInstruction.UNFINISHED).exclude(id__in=waiting)
     return instructions.count() + ChainLog.objects.filter(block__canonical=True, applied=False).count()
 
 
@@ -35,7 +34,7 @@ def _nothing_to_do(chain: Chain) -> bool:
     read = watcher.tip()
     if read is None or read.number != chain.head() or demo_chain.has_work(chain):
         return False
-    return not (ChainInstruction.objects.filter(state__in=OPEN_STATES).exists() or unfinished())
+    return not (ChainInstruction.objects.filter(state__in=ChainInstruction.UNFINISHED).exists() or unfinished())
 
 
 def settle_all(

@@ -32,7 +32,6 @@ from intermediary.models import (
 )
 from settlement.models import ReconciliationBreak
 
-OPEN = [ChainInstruction.State.DRAFT, ChainInstruction.State.BATCHED, ChainInstruction.State.INCLUDED]
 DETERMINED = [DefaultCase.State.ALLOCATED, DefaultCase.State.RECOVERY, DefaultCase.State.CLOSED]
 
 
@@ -150,7 +149,9 @@ def conservation_c6_margin_is_what_lies_in_the_vaults() -> None:
 def _on_their_way(asset: str) -> dict[tuple[UUID, str], int]:
     """(cell, account) -> base units instructed towards that account and not final."""
     found: dict[tuple[UUID, str], int] = defaultdict(int)
-    for row in ChainInstruction.objects.filter(state__in=OPEN, entry__isnull=False, target__asset_id=asset):
+    for row in ChainInstruction.objects.filter(
+        state__in=ChainInstruction.UNFINISHED, entry__isnull=False, target__asset_id=asset
+    ):
         found[row.cell_id, row.arguments["destination"]] += row.amount_base_units
     return found
 

@@ -114,7 +114,8 @@ TARGETS = {
 
 
 class Download:
-    """A run of downloads into one directory. `wait` sleeps, `progress(file, coin, done, of)` is told of every piece."""
+    """A run of downloads into one directory. `wait` sleeps, `progress(file, coin, done, of)` is told of every piece;
+    only a mirror may be asked without `keep_rate_limits`."""
 
     def __init__(
         self,
@@ -122,12 +123,14 @@ class Download:
         now: datetime,
         *,
         mirror: str = "",
+        keep_rate_limits: bool = True,
         wait: Callable[[float], None] = time.sleep,
         progress: Callable[[str, str, int, int], None] = lambda *_: None,
     ) -> None:
         self._directory = directory
         self._now = now
         self._mirror = mirror
+        self._keep_rate_limits = keep_rate_limits
         self._wait = wait
         self._progress = progress
         self._clients: dict[str, Any] = {}
@@ -175,7 +178,7 @@ class Download:
     def _page(self, piece: Series, timeframe: str, since_ms: int, until_ms: int) -> list[Candle]:
         """One request, repeated while the line is bad. Refuses what repeating cannot mend, at once."""
         client = self._clients.get(piece.exchange) or client_of(
-            piece.exchange, timeout_s=TIMEOUT_S, mirror=self._mirror
+            piece.exchange, timeout_s=TIMEOUT_S, mirror=self._mirror, keep_rate_limit=self._keep_rate_limits
         )
         self._clients[piece.exchange] = client
         trouble = ""

@@ -36,12 +36,12 @@ VENUES = (
 )
 
 
-def client_of(name: str, *, timeout_s: float, mirror: str = "") -> Any:
-    """A ccxt client of the exchange that keeps to its rate limit. `mirror` is a base URL that is asked in its place,
-    as <mirror>/<name>/<path>. Refuses a name that ccxt does not know."""
+def client_of(name: str, *, timeout_s: float, mirror: str = "", keep_rate_limit: bool = True) -> Any:
+    """A ccxt client of the exchange. `mirror` is a base URL that is asked in its place, as <mirror>/<name>/<path>; only
+    a mirror may be asked without the exchange's rate limit. Refuses a name that ccxt does not know."""
     if name not in ccxt.exchanges:
         raise BadInput("market.unknown_exchange", f"ccxt knows no exchange {name!r}", exchange=name)
-    client = getattr(ccxt, name)({"enableRateLimit": True, "timeout": int(timeout_s * 1000)})
+    client = getattr(ccxt, name)({"enableRateLimit": keep_rate_limit or not mirror, "timeout": int(timeout_s * 1000)})
     client.has["fetchCurrencies"] = False  # a slow call, and nothing here pays in or out
     if name == "binance":
         client.options["fetchMarkets"]["types"] = ["spot"]  # the rules of its futures are many megabytes

@@ -46,6 +46,7 @@ class LiveLimits:
     backoff_s: float = 5.0  # after the first failure; doubled after each further one
     backoff_max_s: float = 300.0  # a repaired exchange is back within five minutes
     exchanges_min: int = 2  # one alone cannot be told from an error
+    keep_rate_limits: bool = True  # each exchange's own, between requests; only a mirror may be asked without
     snapshots_kept: int = 2_000  # about 20 MB; who wants older ones stores them
 
 
@@ -68,7 +69,16 @@ class LiveFeed:
         self._limits = limits
         self._parameters = parameters
         self._lines = [
-            _Line(venue, client_of(venue.name, timeout_s=limits.timeout_s, mirror=mirror)) for venue in venues
+            _Line(
+                venue,
+                client_of(
+                    venue.name,
+                    timeout_s=limits.timeout_s,
+                    mirror=mirror,
+                    keep_rate_limit=limits.keep_rate_limits,
+                ),
+            )
+            for venue in venues
         ]
         self._pool = ThreadPoolExecutor(max_workers=len(venues), thread_name_prefix="exchange")
         self._maker = SnapshotMaker(self.source, AGE_LIMITS_S)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from io import StringIO
 from math import exp, sin
 from pathlib import Path
@@ -26,7 +27,8 @@ LATER = datetime(2026, 2, 1, tzinfo=UTC)
 FIVE_MINUTES = TARGETS["five-minute"].narrowed(None, START, END)
 
 
-def candles(coin: str, step_s: int) -> list[Candle]:
+@cache
+def candles(coin: str, step_s: int) -> tuple[Candle, ...]:
     """A path of prices, the same on every run."""
     rows = []
     price = float(MARKS[coin])
@@ -34,21 +36,21 @@ def candles(coin: str, step_s: int) -> list[Candle]:
         close = float(f"{float(MARKS[coin]) * exp(0.01 * sin(index / 40)):.8g}")
         rows.append((second * 1000, price, max(price, close), min(price, close), close, 10.0 + index % 7))
         price = close
-    return rows
+    return tuple(rows)
 
 
 @pytest.fixture
 def world() -> Iterator[Exchanges]:
     with exchanges() as running:
         for coin in COINS:
-            running.candles["binanceusdm", f"{coin}USDT"] = candles(coin, 300)
-            running.candles["binance", f"{coin}USDT"] = candles(coin, 3600)
+            running.candles["binanceusdm", f"{coin}USDT"] = list(candles(coin, 300))
+            running.candles["binance", f"{coin}USDT"] = list(candles(coin, 3600))
         running.page_limit = 200
         yield running
 
 
 def download(world: Exchanges, directory: Path, now: datetime = LATER) -> Download:
-    return Download(directory, now, mirror=world.url, wait=lambda _: None)
+    return Download(directory, now, mirror=world.url, keep_rate_limits=False, wait=lambda _: None)
 
 
 def only(*coins: str) -> Target:

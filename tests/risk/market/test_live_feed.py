@@ -18,7 +18,9 @@ from tests.risk.builders import MARKS
 from tests.risk.market.exchange_server import Exchanges, exchanges
 from tests.risk.market.feed_contract import assert_contract
 
-LIMITS = LiveLimits(timeout_s=1.0, deadline_s=4.0, step_s=0.05, backoff_s=0.05, backoff_max_s=0.2)
+LIMITS = LiveLimits(
+    timeout_s=1.0, deadline_s=4.0, step_s=0.01, backoff_s=0.01, backoff_max_s=0.02, keep_rate_limits=False
+)
 NAMES = tuple(venue.name for venue in VENUES)
 
 
@@ -96,6 +98,17 @@ def test_without_a_price_of_usdc_there_is_no_market(world: Exchanges, feed: Live
 def test_an_unknown_exchange_is_refused_by_name() -> None:
     with pytest.raises(BadInput, match=r"market\.unknown_exchange"):
         client_of("mtgox", timeout_s=1.0)
+
+
+def test_an_exchange_is_asked_no_faster_than_it_allows(world: Exchanges) -> None:
+    client = client_of("coinbaseexchange", timeout_s=5.0, mirror=world.url)
+    client.load_markets()
+    began = time.monotonic()
+    for coin in ("BTC", "ETH", "SOL"):
+        client.fetch_ticker(f"{coin}/USD")
+    assert time.monotonic() - began >= 2 * client.rateLimit / 1000 * 0.95
+    assert LiveLimits().keep_rate_limits
+    assert client_of("kraken", timeout_s=1.0, keep_rate_limit=False).enableRateLimit
 
 
 # The market.
@@ -231,11 +244,11 @@ def test_a_broken_exchange_is_left_alone_longer_after_each_failure(
 def test_an_exchange_that_hangs_is_asked_no_second_question(
     world: Exchanges, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    feed = LiveFeed(platform.now, limits=replace(LIMITS, timeout_s=3.0, deadline_s=1.5), mirror=world.url)
+    feed = LiveFeed(platform.now, limits=replace(LIMITS, timeout_s=3.0, deadline_s=1.0), mirror=world.url)
     look(feed, platform)
-    world.faults, world.slow_s = {"bitstamp": "slow"}, 2.5
+    world.faults, world.slow_s = {"bitstamp": "slow"}, 1.6
     assert len(look(feed, platform).qualities["BTC"].used) == 3
-    assert "exchange bitstamp: no answer within 1.5 s" in caplog.text
+    assert "exchange bitstamp: no answer within 1 s" in caplog.text
     look(feed, platform)
     assert world.requests["bitstamp/api/v2/ticker/"] == 2
     feed.close()

@@ -5,26 +5,21 @@ before. The engine reads the newest signed version and nothing else (D5). Signat
 contract wallet (ERC-1271) is asked on chain, which is settlement's to do.
 """
 
-import re
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from eth_account import Account
-from eth_account.messages import encode_typed_data
-from eth_keys.exceptions import BadSignature
 from eth_utils.address import is_address, to_checksum_address
 
 from intermediary import audit, ledger
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import Cell, Party, TermsVersion, Wallet
 from intermediary.terms import Terms
+from intermediary.typed_data import signer_of
 
 _DOMAIN_TYPE = [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}]
-_SIGNATURE = re.compile("(0x)?[0-9a-fA-F]{130}")
 _DOMAIN = {"name": "Bulkhead", "version": "1"}
 
 
@@ -176,10 +171,5 @@ def _checksummed(address: str) -> str:
 
 
 def _refuse_unless_signed(message: dict[str, Any], signature: str, signer: str) -> None:
-    found = None
-    if _SIGNATURE.fullmatch(signature):
-        # Well formed, but perhaps of no key at all.
-        with suppress(ValueError, BadSignature):
-            found = Account.recover_message(encode_typed_data(full_message=message), signature=signature)
-    if found != signer:
+    if signer_of(message, signature) != signer:
         raise Refusal("signature_wrong", "The signature is not of this message by this wallet.", signer=signer)

@@ -15,8 +15,9 @@ from django.db.models.functions import Now
 from intermediary import audit, events
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
+from intermediary.typed_data import digest_of
 from settlement import statements
-from settlement.messages import batch_message, claim_message, digest_of, movement_of
+from settlement.messages import batch_message, claim_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement
 from settlement.packing import next_numbers
 from settlement.signer import Signer

@@ -8,9 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from eth_account.messages import encode_typed_data
-from eth_utils.crypto import keccak
-
 from intermediary.models import ChainInstruction
 
 KIND_CODE = {
@@ -78,12 +75,6 @@ def claim_message(house: str, chain_id: int, vault: str, nonce: int, amount: int
     """The message of a default claim."""
     content = {"vault": vault, "nonce": nonce, "amount": amount, "evidence": evidence}
     return _message(house, chain_id, "Claim", {"Claim": _CLAIM}, content)
-
-
-def digest_of(message: dict[str, Any]) -> bytes:
-    """The 32 bytes that are signed."""
-    signable = encode_typed_data(full_message=message)
-    return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
 
 def _message(house: str, chain_id: int, primary: str, types: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:

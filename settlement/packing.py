@@ -15,8 +15,9 @@ from eth_utils.crypto import keccak
 
 from intermediary import events
 from intermediary.models import ChainInstruction, ChainTarget
+from intermediary.typed_data import digest_of
 from settlement import statements
-from settlement.messages import KIND_CODE, batch_message, digest_of, movement_of, ref_of
+from settlement.messages import KIND_CODE, batch_message, movement_of, ref_of
 from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 
 Kind, State = ChainInstruction.Kind, ChainInstruction.State

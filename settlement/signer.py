@@ -10,15 +10,16 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from django.conf import settings
-from eth_account import Account
-from eth_account.messages import encode_typed_data
-from eth_account.signers.local import LocalAccount
-from eth_typing import Hash32
 
 from intermediary.errors import Refusal
+from intermediary.typed_data import digest_of
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+    from eth_typing import Hash32
 
 ANVIL_MNEMONIC = "test test test test test test test test test test test junk"
 # The first ten are funded by anvil itself; the others never send anything but test transactions.
@@ -69,7 +70,7 @@ class Signer(Protocol):
 class LocalSigner:
     """A key in this process's memory."""
 
-    account: LocalAccount
+    account: "LocalAccount"
 
     @property
     def address(self) -> str:
@@ -77,10 +78,10 @@ class LocalSigner:
 
     def sign_digest(self, digest: bytes) -> bytes:
         assert len(digest) == 32, "a digest has 32 bytes"
-        return bytes(self.account.unsafe_sign_hash(Hash32(digest)).signature)
+        return bytes(self.account.unsafe_sign_hash(cast("Hash32", digest)).signature)
 
     def sign_typed(self, message: dict[str, Any]) -> bytes:
-        return bytes(self.account.sign_message(encode_typed_data(full_message=message)).signature)
+        return self.sign_digest(digest_of(message))
 
     def sign_transaction(self, transaction: dict[str, Any]) -> SignedTransaction:
         signed = self.account.sign_transaction(transaction)
@@ -108,6 +109,8 @@ def keystore_signer(role: str) -> Signer:
     password = os.environ.get(f"SETTLEMENT_{role.upper()}_PASSWORD_FILE", "")
     if not keystore or not password:
         raise Refusal("no_key_configured", f"SETTLEMENT_{role.upper()}_KEYSTORE and _PASSWORD_FILE are not both set.")
+    from eth_account import Account  # see intermediary.typed_data
+
     content = json.loads(Path(keystore).read_text())
     try:
         key = Account.decrypt(content, Path(password).read_text().strip())
@@ -124,5 +127,7 @@ def _from_mnemonic(index: int) -> Signer:
 
 @cache
 def _derived(index: int) -> Signer:
+    from eth_account import Account  # see intermediary.typed_data
+
     Account.enable_unaudited_hdwallet_features()
     return LocalSigner(Account.from_mnemonic(ANVIL_MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}"))

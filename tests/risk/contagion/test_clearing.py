@@ -161,18 +161,17 @@ def test_what_no_balance_sheet_can_be_is_refused_by_name(
 
 amounts = st.integers(0, 20)
 pairs = st.sampled_from([(one, other) for one in NAMES for other in NAMES if one != other])
-shares = st.fractions(0, 1, max_denominator=4)
+# Every share in quarters, thirds or halves; listed, because drawing fractions takes longer than clearing the network.
+shares = st.sampled_from([Fraction(1), *(Fraction(part, of) for of in (4, 3, 2) for part in range(1, of)), Fraction(0)])
+places, counts, answers = st.sampled_from("PQ"), st.integers(0, 8), st.booleans()
 
 
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
     return Network(
         tuple(Node(name, "bank", draw(shares), draw(shares)) for name in NAMES),
-        tuple(Holding(name, draw(amounts), place=draw(st.sampled_from("PQ"))) for name in NAMES),
-        tuple(
-            Claim(*draw(pairs), draw(amounts), due=draw(st.booleans()), frozen=draw(st.booleans()))
-            for _ in range(draw(st.integers(0, 8)))
-        ),
+        tuple(Holding(name, draw(amounts), place=draw(places)) for name in NAMES),
+        tuple(Claim(*draw(pairs), draw(amounts), due=draw(answers), frozen=draw(answers)) for _ in range(draw(counts))),
     )
 
 

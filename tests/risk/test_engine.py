@@ -12,7 +12,7 @@ import pytest
 import redis
 from django.db import connection
 
-from intermediary import calls, trading
+from intermediary import books, calls, trading
 from intermediary.config.celery import app
 from intermediary.errors import Refusal
 from intermediary.models import (
@@ -26,20 +26,23 @@ from intermediary.models import (
 )
 from risk import engine, tasks
 from risk.models import Tick, TickShard
+from tests.conftest import TestDatabase
 from tests.intermediary.builders import client_cell
-from tests.intermediary.margin_world import MILLION, Client, client
+from tests.intermediary.margin_world import MILLION, client
 from tests.risk.tick_world import BOOKS, market, mixed_world, one_by_one, rows, tick, undone
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=mixed_world)
 
 
 @pytest.fixture
-def clients() -> dict[str, Client]:
-    """The mixed world."""
-    return mixed_world()
+def clients(committing_db: TestDatabase, db: None, built_world: dict[str, Cell]) -> dict[str, Cell]:
+    """The mixed world, in a transaction that is the test's own, so that work can be undone within it; this process has
+    read the books, as one that ran the tick before has."""
+    books.read([cell.id for cell in built_world.values()])
+    return built_world
 
 
-def test_many_at_once_get_the_rows_that_each_gets_alone(clients: dict[str, Client]) -> None:
+def test_many_at_once_get_the_rows_that_each_gets_alone(clients: dict[str, Cell]) -> None:
     assert_the_world_holds_every_kind_of_relationship()
     for minute, bitcoin in enumerate(["94900", "94899.99", "97000", "60000"]):
         opened = engine.open_tick(market(10 + minute, bitcoin), 1)
@@ -76,7 +79,7 @@ def assert_the_world_holds_every_kind_of_relationship() -> None:
     assert {payment.amount_base_units > 0 for payment in VariationPayment.objects.all()} == {True, False}
 
 
-def test_a_tick_does_not_depend_on_its_shards_or_on_being_repeated(clients: dict[str, Client]) -> None:
+def test_a_tick_does_not_depend_on_its_shards_or_on_being_repeated(clients: dict[str, Cell]) -> None:
     opened = engine.open_tick(market(10, "94500"), 3)
 
     def in_shards(*numbers: int) -> None:
@@ -93,7 +96,7 @@ def test_a_tick_does_not_depend_on_its_shards_or_on_being_repeated(clients: dict
     assert undone(twice) == alone
 
 
-def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clients: dict[str, Client]) -> None:
+def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clients: dict[str, Cell]) -> None:
     """Who is in which shard is a property of each relationship, not of its place among those that are left."""
     opened = engine.open_tick(market(10, "94900"), 2)
     before = {cell_id: number for number in (0, 1) for cell_id in engine.cells_of_shard(number, 2)}
@@ -109,11 +112,11 @@ def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clie
 
 
 def test_a_quiet_tick_needs_few_queries_for_any_number(
-    clients: dict[str, Client], django_assert_max_num_queries: Any
+    clients: dict[str, Cell], django_assert_max_num_queries: Any
 ) -> None:
     """A market that stands still: everybody's figures are renewed, nothing is done to anybody."""
     before = ChainInstruction.objects.count()
-    quiet = [clients[code].cell.id for code in ("AMPLE", "LINE", "FLAT", "IDLE", "OTHER")]
+    quiet = [clients[code].id for code in ("AMPLE", "LINE", "FLAT", "IDLE", "OTHER")]
     opened = engine.open_tick(market(10, "94900"), 1)
     with django_assert_max_num_queries(40):
         engine.renew_requirements(quiet)
@@ -122,24 +125,24 @@ def test_a_quiet_tick_needs_few_queries_for_any_number(
 
 
 def test_a_moving_tick_needs_few_queries_for_any_number(
-    clients: dict[str, Client], django_assert_max_num_queries: Any
+    clients: dict[str, Cell], django_assert_max_num_queries: Any
 ) -> None:
     """Everybody pays or is paid and vaults follow, but no call moves."""
-    paying = [clients[code].cell.id for code in ("AMPLE", "OPTIONS", "CAPPED", "OTHER")]
+    paying = [clients[code].id for code in ("AMPLE", "OPTIONS", "CAPPED", "OTHER")]
     opened = engine.open_tick(market(10, "95400"), 1)
     with django_assert_max_num_queries(60):
         engine.renew_requirements(paying)
     assert VariationPayment.objects.filter(valuation=opened.valuation, cell_id__in=paying).count() == len(paying)
 
 
-def test_a_bad_relationship_is_named_and_the_others_are_renewed(clients: dict[str, Client]) -> None:
+def test_a_bad_relationship_is_named_and_the_others_are_renewed(clients: dict[str, Cell]) -> None:
     """No terms, a position without a mark, and terms under a ruleset that does not exist: that one fails its whole
     part, which is then taken cell by cell."""
     client_cell("UNSIGNED")
     strange = client("STRANGE", ruleset="of-tomorrow")
     opened = engine.open_tick(market(10, "94900"), 1)
     late = Instrument.objects.create(code="XRP-PERP", kind=Instrument.Kind.PERPETUAL, underlying="XRP")
-    trading.book_leg(cell_id=clients["FLAT"].cell.id, instrument_id=late.id, quantity=Decimal(1), price=Decimal(2))
+    trading.book_leg(cell_id=clients["FLAT"].id, instrument_id=late.id, quantity=Decimal(1), price=Decimal(2))
     engine.run_shard(opened.id, 0)
     shard = TickShard.objects.get(tick=opened)
     assert shard.done_at is not None
@@ -151,11 +154,11 @@ def test_a_bad_relationship_is_named_and_the_others_are_renewed(clients: dict[st
     renewed = set(MarginState.objects.filter(valuation=opened.valuation).values_list("cell__code", flat=True))
     assert renewed == set(BOOKS) - {"FLAT"}
     with pytest.raises(Refusal, match="requirement_not_renewed") as refused:
-        engine.renew_requirements([clients["FLAT"].cell.id, clients["AMPLE"].cell.id, strange.cell.id])
+        engine.renew_requirements([clients["FLAT"].id, clients["AMPLE"].id, strange.cell.id])
     assert set(refused.value.data["cells"]) == {"FLAT", "STRANGE"}
 
 
-def test_an_older_market_changes_nothing(clients: dict[str, Client]) -> None:
+def test_an_older_market_changes_nothing(clients: dict[str, Cell]) -> None:
     opened = engine.open_tick(market(10, "94000"), 1)
     tick(market(15, "94900"))
     before = rows()
@@ -163,7 +166,7 @@ def test_an_older_market_changes_nothing(clients: dict[str, Client]) -> None:
     assert rows() == before
 
 
-def test_a_shard_that_another_session_is_at_is_left_to_it(clients: dict[str, Client], postgres_admin_url: str) -> None:
+def test_a_shard_that_another_session_is_at_is_left_to_it(clients: dict[str, Cell], postgres_admin_url: str) -> None:
     opened = engine.open_tick(market(10, "94900"), 1)
     shard = TickShard.objects.filter(tick=opened)
     with psycopg.connect(clone_url(postgres_admin_url)) as another:
@@ -181,7 +184,7 @@ def clone_url(admin_url: str) -> str:
 
 
 def test_a_tick_that_is_asked_for_again_hands_out_what_is_not_done(
-    clients: dict[str, Client], valkey_url: str, monkeypatch: pytest.MonkeyPatch
+    clients: dict[str, Cell], valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a worker lost, by its time limit or with the broker, is found by asking again; what is done is left."""
     monkeypatch.setattr(app.conf, "broker_url", valkey_url)

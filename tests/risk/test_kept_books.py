@@ -9,25 +9,23 @@ import pytest
 
 from intermediary import books, trading
 from intermediary.config.replay import store_snapshot
-from intermediary.models import (
-    Instrument,
-)
+from intermediary.models import Cell, Instrument
 from risk import engine
 from risk.models import Tick, TickShard
-from tests.intermediary.margin_world import Client
+from tests.conftest import TestDatabase
 from tests.risk.builders import MOMENT, snapshot
 from tests.risk.tick_world import market, mixed_world, one_by_one, tick, undone
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=mixed_world)
 
 
 @pytest.fixture
-def clients() -> dict[str, Client]:
-    """The mixed world."""
-    return mixed_world()
+def clients(committing_db: TestDatabase, db: None, built_world: dict[str, Cell]) -> dict[str, Cell]:
+    """The mixed world, in a transaction that is the test's own, so that work can be undone within it."""
+    return built_world
 
 
-def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Client]) -> None:
+def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Cell]) -> None:
     """A book that changed between two ticks, a relationship in another shard, a worker that has just started."""
     tick(market(10, "94900"))
     marks = {"BTC-PERP": Decimal("94900"), "ETH-PERP": Decimal("4016")}
@@ -37,9 +35,7 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Client]) -> No
         ("FLAT", "ETH-PERP", "1"),
     ):
         key = Instrument.objects.get(code=contract).id
-        trading.book_leg(
-            cell_id=clients[code].cell.id, instrument_id=key, quantity=Decimal(quantity), price=marks[contract]
-        )
+        trading.book_leg(cell_id=clients[code].id, instrument_id=key, quantity=Decimal(quantity), price=marks[contract])
     opened = engine.open_tick(market(11, "94100"), 3)
 
     def in_shards(of: int, *, restarted: bool) -> None:
@@ -55,7 +51,7 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Client]) -> No
     assert undone(partial(one_by_one, opened)) == kept
 
 
-def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Client]) -> None:
+def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Cell]) -> None:
     """Those it leaves out would have got the same figures; it is a full one when there is no tick to differ from."""
     last = tick(market(10, "94900"))
     opened = engine.open_tick(market(11, "94100"), 2, only_moved=True)

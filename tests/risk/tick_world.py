@@ -139,12 +139,29 @@ def grant_line(who: Client) -> None:
     credit.approve_line(checker=officer("checker"), proposal_id=proposal.id, seen_hash=proposal.hash, reason="seen")
 
 
-def mixed_world() -> dict[str, Client]:
-    """The world after two ticks: the first at 95,000, then calls answered in every way and a second at 94,900."""
-    fund_house(100 * MILLION)
-    listed()
-    found = {code: client(code, **changes) for code, (_, _, changes) in BOOKS.items()}
+def mixed_world() -> dict[str, Cell]:
+    """Its relationships after two ticks: at 95,000, then calls answered in every way, and at 94,900."""
+    with transaction.atomic():
+        fund_house(100 * MILLION)
+        listed()
+        found = {code: client(code, **changes) for code, (_, _, changes) in BOOKS.items()}
     first = tick(market(0, "95000"))
+    with transaction.atomic():
+        _take_up(found, first)
+    engine.renew_requirements(Cell.objects.filter(kind="CLIENT").values_list("id", flat=True))
+    with transaction.atomic():
+        default_world.settle()
+        calls.lapse_due(clock.now())
+    with transaction.atomic():
+        give_notice(found["NOTICED"])
+    tick(market(5, "94900"))
+    with transaction.atomic():
+        default_world.settle()
+    return {code: who.cell for code, who in found.items()}
+
+
+def _take_up(found: dict[str, Client], first: Tick) -> None:
+    """Everybody's margin and book at the first tick's marks, trades between two of them, and a line."""
     for code, who in found.items():
         margin, quantities, _ = BOOKS[code]
         if margin:
@@ -155,14 +172,6 @@ def mixed_world() -> dict[str, Client]:
     face_each_other(found["SHORT"], found["CALLED"])
     grant_line(found["LINE"])
     default_world.settle()
-    engine.renew_requirements(Cell.objects.filter(kind="CLIENT").values_list("id", flat=True))
-    default_world.settle()
-    with transaction.atomic():
-        calls.lapse_due(clock.now())
-    give_notice(found["NOTICED"])
-    tick(market(5, "94900"))
-    default_world.settle()
-    return found
 
 
 # What a tick may change. Left out: keys, times of writing, and what the database derives from other columns.

@@ -5,6 +5,8 @@
     committing_db                     a copy of the migrated database for this test alone, for tests that commit,
                                       use several connections or start processes; of a built world where the test is
                                       marked with @pytest.mark.world(build=…), whose result is `built_world`
+    rolled_back_world                 what the `build` of that mark returned, beside its database for a test that does
+                                      not commit: what the test writes is rolled back
     chain_url                         anvil, put back after the test to the block it had before
 
 Data lives in a temporary directory without fsync and goes with the session, even when that is killed.
@@ -23,7 +25,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import connection, connections, transaction
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
@@ -33,6 +35,7 @@ from intermediary.config.settings import DATABASE_ROLES, database_from_url
 from intermediary.config.supervisor import database_roles
 from intermediary.config.supervisor.anvil import rpc
 from intermediary.config.supervisor.state import StateDirectory
+from tests.transactions import around_all
 
 TEMPLATE = "bulkhead_template"
 Worlds = Callable[[Callable[[], Any]], tuple[str, Any]]  # how a world is built -> name of its database, and the result
@@ -172,6 +175,19 @@ def committing_db(
 
 
 @pytest.fixture
+def rolled_back_world(
+    request: pytest.FixtureRequest, postgres: Services, worlds: Worlds, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Any]:
+    """The test's own copy of the built world's handles, in one transaction that ends as `db` ends: checked, undone."""
+    name, result = worlds(_marked_world(request))
+    with django_db_blocker.unblock(), _connected_as("worker", _addresses(postgres, name)), around_all():
+        yield copy.deepcopy(result)
+        if not connection.needs_rollback:
+            connection.check_constraints()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
 def as_role(committing_db: TestDatabase) -> "RoleSwitch":
     """`with as_role("poster"):` runs the block's queries under another role's login."""
     return RoleSwitch(committing_db)
@@ -210,12 +226,12 @@ def _copy(running: Services, template: str) -> TestDatabase:
 @contextlib.contextmanager
 def _connected_as(role: str, database: TestDatabase) -> Iterator[None]:
     """Point the default connection at one role's address, and back."""
-    connection = connections["default"]
-    before = dict(connection.settings_dict)
-    connection.close()
-    connection.settings_dict.update(database_from_url(database.url_of(role)))
+    default = connections["default"]
+    before = dict(default.settings_dict)
+    default.close()
+    default.settings_dict.update(database_from_url(database.url_of(role)))
     try:
         yield
     finally:
-        connection.close()
-        connection.settings_dict.update(before)
+        default.close()
+        default.settings_dict.update(before)

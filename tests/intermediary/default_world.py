@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from intermediary import clock, closeout, defaults, determination, ledger, outbox, trading
 from intermediary.closeout_schedule import CloseOutRules, DepthQuote
@@ -103,6 +104,45 @@ def build(*, cure_minutes: int = 0, grace_minutes: int = 0, rules: CloseOutRules
     for cell in cells.values():
         _fund(cell, AccountKind.FLOAT, 40_000_000)
     return world
+
+
+Defaulted = tuple[World, DefaultCase]
+
+
+@transaction.atomic
+def before_default() -> World:
+    """`build`, for @pytest.mark.world; so are those below."""
+    return build()
+
+
+@transaction.atomic
+def terminated_at_78000() -> Defaulted:
+    """D's book moved to its close-out cell, its margin seized."""
+    world = build()
+    return world, terminated(world, 78_000)
+
+
+@transaction.atomic
+def closed_out_at_78000() -> Defaulted:
+    """Ready to be determined."""
+    world = build()
+    case = terminated(world, 78_000)
+    close_out(world, case)
+    return world, case
+
+
+@transaction.atomic
+def defaulted_at_78000() -> Defaulted:
+    """A loss of 8.5 million is allocated to the layers."""
+    world = build()
+    return world, default_at(world, 78_000)
+
+
+@transaction.atomic
+def defaulted_at_60000() -> Defaulted:
+    """A loss beyond all layers is allocated."""
+    world = build()
+    return world, default_at(world, 60_000)
 
 
 def value(world: World, price: int, *, age: timedelta = timedelta(0)) -> Valuation:

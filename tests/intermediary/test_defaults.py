@@ -23,10 +23,22 @@ from intermediary.models import (
 )
 from tests.intermediary import default_world as world_of
 from tests.intermediary.builders import deposit
-from tests.intermediary.default_world import BTC, USD, World
+from tests.intermediary.default_world import BTC, USD, Defaulted, World
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=world_of.before_default)
 Kind = ChainInstruction.Kind
+
+
+@pytest.fixture
+def world(rolled_back_world: World) -> World:
+    """Before the default."""
+    return rolled_back_world
+
+
+@pytest.fixture
+def defaulted(rolled_back_world: Defaulted) -> Defaulted:
+    """As far as the mark of the test says, with the case."""
+    return rolled_back_world
 
 
 def refused(code: str, call: object) -> Refusal:
@@ -44,6 +56,7 @@ def proposal_on(world: World) -> tuple[MarginCall, Proposal]:
     return call, proposal
 
 
+@pytest.mark.django_db
 def test_w4_no_notice_while_grace_runs() -> None:
     world = world_of.build(grace_minutes=60)
     call = world_of.lapsed_call(world, world_of.value(world, 78_000))
@@ -51,8 +64,7 @@ def test_w4_no_notice_while_grace_runs() -> None:
     assert refusal.data["until"] > clock.now().isoformat()
 
 
-def test_w4_a_notice_proposed_in_time_is_not_given_while_clocks_stand_still() -> None:
-    world = world_of.build()
+def test_w4_a_notice_proposed_in_time_is_not_given_while_clocks_stand_still(world: World) -> None:
     _, proposal = proposal_on(world)
     calls.stop_clocks("chain not seen")
     refused(
@@ -67,16 +79,14 @@ def test_w4_a_notice_proposed_in_time_is_not_given_while_clocks_stand_still() ->
     assert not DefaultCase.objects.exists()
 
 
-def test_only_a_lapsed_call_leads_to_a_notice() -> None:
-    world = world_of.build()
+def test_only_a_lapsed_call_leads_to_a_notice(world: World) -> None:
     refused("no_lapsed_call", lambda: defaults.propose_notice(maker=world.maker, cell_id=world.d.id, reason="r"))
     call = world_of.lapsed_call(world, world_of.value(world, 78_000))
     call.increments.update(unmet_base_units=0)
     refused("no_lapsed_call", lambda: defaults.propose_notice(maker=world.maker, call_id=call.id, reason="r"))
 
 
-def test_a_client_cannot_propose_and_the_maker_cannot_check() -> None:
-    world = world_of.build()
+def test_a_client_cannot_propose_and_the_maker_cannot_check(world: World) -> None:
     call, proposal = proposal_on(world)
     world.maker.is_staff = False
     with pytest.raises(NotAllowed):
@@ -102,8 +112,7 @@ def test_a_client_cannot_propose_and_the_maker_cannot_check() -> None:
     )
 
 
-def test_a_case_without_an_approved_notice_is_refused_by_the_database() -> None:
-    world = world_of.build()
+def test_a_case_without_an_approved_notice_is_refused_by_the_database(world: World) -> None:
     call, proposal = proposal_on(world)
     with pytest.raises(DatabaseError, match="default_was_approved"), transaction.atomic():
         DefaultCase.objects.create(
@@ -112,8 +121,7 @@ def test_a_case_without_an_approved_notice_is_refused_by_the_database() -> None:
         )  # fmt: skip
 
 
-def test_a_notice_reaches_every_vault_of_the_cell_and_stops_its_new_risk_only() -> None:
-    world = world_of.build()
+def test_a_notice_reaches_every_vault_of_the_cell_and_stops_its_new_risk_only(world: World) -> None:
     call = world_of.lapsed_call(world, world_of.value(world, 78_000))
     case = world_of.notice(world, call)
     noticed = ChainInstruction.objects.filter(kind=Kind.NOTICE)
@@ -130,8 +138,7 @@ def test_a_notice_reaches_every_vault_of_the_cell_and_stops_its_new_risk_only() 
     assert Event.objects.filter(kind="default_noticed", payload__case_id=str(case.id)).count() == 1
 
 
-def test_a_notice_given_twice_is_one_case() -> None:
-    world = world_of.build()
+def test_a_notice_given_twice_is_one_case(world: World) -> None:
     _, proposal = proposal_on(world)
     again = defaults.propose_notice(
         maker=world.maker, cell_id=world.d.id, reason="the same once more", rules=world.rules
@@ -150,6 +157,7 @@ def test_a_notice_given_twice_is_one_case() -> None:
     assert ChainInstruction.objects.filter(kind=Kind.NOTICE).count() == 2
 
 
+@pytest.mark.django_db
 def test_early_termination_waits_for_the_chain_and_for_the_time_to_cure() -> None:
     world = world_of.build(cure_minutes=30)
     call = world_of.lapsed_call(world, world_of.value(world, 78_000))
@@ -162,8 +170,7 @@ def test_early_termination_waits_for_the_chain_and_for_the_time_to_cure() -> Non
     assert not defaults.due_steps(clock.now() + timedelta(minutes=29))
 
 
-def test_a_notice_that_two_people_gave_up_neither_holds_the_case_up_nor_claims() -> None:
-    world = world_of.build()
+def test_a_notice_that_two_people_gave_up_neither_holds_the_case_up_nor_claims(world: World) -> None:
     call = world_of.lapsed_call(world, world_of.value(world, 78_000))
     proposal = defaults.propose_notice(maker=world.maker, call_id=call.id, reason="r", rules=world.rules)
     case = defaults.give_notice(checker=world.checker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="r")
@@ -179,8 +186,7 @@ def test_a_notice_that_two_people_gave_up_neither_holds_the_case_up_nor_claims()
     assert [row.target_id for row in ChainInstruction.objects.filter(kind=Kind.SEIZE)] == [on_dollars.target_id]
 
 
-def test_early_termination_waits_for_movements_on_their_way() -> None:
-    world = world_of.build()
+def test_early_termination_waits_for_movements_on_their_way(world: World) -> None:
     valuation = world_of.value(world, 96_000)
     variation.settle(cell_id=world.d.id, valuation_id=valuation.id)
     call = world_of.lapsed_call(world, world_of.value(world, 78_000))
@@ -192,6 +198,7 @@ def test_early_termination_waits_for_movements_on_their_way() -> None:
     refused("movements_in_flight", lambda: defaults.set_early_termination(case_id=case.id))
 
 
+@pytest.mark.django_db
 def test_a_default_is_cured_by_exactly_the_shortfall_and_not_by_less() -> None:
     world = world_of.build(cure_minutes=30)
     case = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
@@ -207,8 +214,7 @@ def test_a_default_is_cured_by_exactly_the_shortfall_and_not_by_less() -> None:
     refused("case_state", lambda: defaults.set_early_termination(case_id=case.id))
 
 
-def test_a_second_default_after_a_cure_is_a_default_like_the_first() -> None:
-    world = world_of.build()
+def test_a_second_default_after_a_cure_is_a_default_like_the_first(world: World) -> None:
     first = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
     deposit(world.d, 9_000_000 * USD)
     assert defaults.cure(case_id=first.id).state == "CURED"
@@ -224,16 +230,15 @@ def test_a_second_default_after_a_cure_is_a_default_like_the_first() -> None:
     assert world_of.determined(world, again).state == "ALLOCATED"
 
 
-def test_a_delivered_shortfall_is_never_terminated() -> None:
-    world = world_of.build()
+def test_a_delivered_shortfall_is_never_terminated(world: World) -> None:
     case = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
     deposit(world.d, 20_000_000 * USD)
     refused("is_cured", lambda: defaults.set_early_termination(case_id=case.id))
 
 
-def test_the_book_moves_to_the_close_out_cell_as_it_was() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
+@pytest.mark.world(build=world_of.terminated_at_78000)
+def test_the_book_moves_to_the_close_out_cell_as_it_was(defaulted: Defaulted) -> None:
+    world, case = defaulted
     close_out = Cell.objects.get(closes_out=world.d)
     assert (close_out.kind, Cell.objects.get(id=world.d.id).state) == ("CLOSE_OUT", "DEFAULTED")
     moved = Position.objects.get(cell=close_out)
@@ -246,9 +251,9 @@ def test_the_book_moves_to_the_close_out_cell_as_it_was() -> None:
     assert case.events.filter(after="ETD_SET").count() == 1
 
 
-def test_all_margin_is_seized_once_and_what_arrives_later_up_to_the_claim() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
+@pytest.mark.world(build=world_of.terminated_at_78000)
+def test_all_margin_is_seized_once_and_what_arrives_later_up_to_the_claim(defaulted: Defaulted) -> None:
+    world, case = defaulted
     assert defaults.set_early_termination(case_id=case.id).id == case.id
     assert world.balance(AccountKind.HOUSE) == 6_000_000 * USD
     assert world.balance(AccountKind.HOUSE, "WBTC") == 50 * BTC
@@ -258,10 +263,11 @@ def test_all_margin_is_seized_once_and_what_arrives_later_up_to_the_claim() -> N
     assert world.balance(AccountKind.CLIENT_MARGIN) == 1_000_000 * USD
 
 
-def test_d1_margin_that_arrives_after_early_termination_is_taken_before_any_loss_is_determined() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
-    world_of.close_out(world, case)
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_d1_margin_that_arrives_after_early_termination_is_taken_before_any_loss_is_determined(
+    defaulted: Defaulted,
+) -> None:
+    world, case = defaulted
     deposit(world.d, 2_000_000 * USD)
     assert refused("margin_unseized", lambda: world_of.proposed(world, case)).data["amounts"] == {
         "USDC": 2_000_000 * USD
@@ -272,10 +278,9 @@ def test_d1_margin_that_arrives_after_early_termination_is_taken_before_any_loss
     assert world_of.determined(world, case).loss_base_units == 6_500_000 * USD
 
 
-def test_d1_margin_that_arrives_after_the_proposal_keeps_it_from_being_approved() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
-    world_of.close_out(world, case)
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_d1_margin_that_arrives_after_the_proposal_keeps_it_from_being_approved(defaulted: Defaulted) -> None:
+    world, case = defaulted
     proposal = world_of.proposed(world, case)
     deposit(world.d, 1)
     refused(
@@ -286,8 +291,7 @@ def test_d1_margin_that_arrives_after_the_proposal_keeps_it_from_being_approved(
     )
 
 
-def test_what_a_seizure_took_beyond_its_instruction_counts_against_the_claim() -> None:
-    world = world_of.build()
+def test_what_a_seizure_took_beyond_its_instruction_counts_against_the_claim(world: World) -> None:
     case = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
     defaults.set_early_termination(case_id=case.id)
     deposit(world.d, 13_000_000 * USD)
@@ -297,10 +301,9 @@ def test_what_a_seizure_took_beyond_its_instruction_counts_against_the_claim() -
     assert seize(case_id=case.id) == [], "the claim of 18 million is taken: the rest is the client's"
 
 
-def test_nothing_is_seized_or_waited_for_once_two_people_gave_a_seizure_up() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
-    world_of.close_out(world, case)
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_nothing_is_seized_or_waited_for_once_two_people_gave_a_seizure_up(defaulted: Defaulted) -> None:
+    world, case = defaulted
     deposit(world.d, 2_000_000 * USD)
     late = seize(case_id=case.id)[0]
     ChainInstruction.objects.filter(id=late.id).update(state="BATCHED")

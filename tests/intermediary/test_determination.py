@@ -26,10 +26,22 @@ from intermediary.models import (
 )
 from tests.intermediary import default_world as world_of
 from tests.intermediary.builders import deposit
-from tests.intermediary.default_world import DEPTH, USD, World
+from tests.intermediary.default_world import DEPTH, USD, Defaulted, World
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=world_of.before_default)
 Kind = ChainInstruction.Kind
+
+
+@pytest.fixture
+def world(rolled_back_world: World) -> World:
+    """Before the default."""
+    return rolled_back_world
+
+
+@pytest.fixture
+def defaulted(rolled_back_world: Defaulted) -> Defaulted:
+    """As far as the mark of the test says, with the case."""
+    return rolled_back_world
 
 
 def closed_out(world: World, price: int) -> DefaultCase:
@@ -39,8 +51,7 @@ def closed_out(world: World, price: int) -> DefaultCase:
     return case
 
 
-def test_nothing_is_determined_before_all_is_replaced_seized_sold_and_paid_for() -> None:
-    world = world_of.build()
+def test_nothing_is_determined_before_all_is_replaced_seized_sold_and_paid_for(world: World) -> None:
     case = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
 
     def refusal() -> str:
@@ -62,8 +73,8 @@ def test_nothing_is_determined_before_all_is_replaced_seized_sold_and_paid_for()
     assert refusal() == "disposal_unpaid"
 
 
-def test_a_half_replaced_book_is_not_determined() -> None:
-    world = world_of.build(rules=CloseOutRules())
+def test_a_half_replaced_book_is_not_determined(world: World) -> None:
+    world.rules = CloseOutRules()
     case = world_of.terminated(world, 78_000)
     assert world.last_valuation is not None
     thin = {world.bitcoin.id: DepthQuote(Decimal(1_000_000))}
@@ -72,9 +83,10 @@ def test_a_half_replaced_book_is_not_determined() -> None:
         world_of.proposed(world, case)
 
 
-def test_the_maker_does_not_check_and_a_client_does_neither() -> None:
-    world = world_of.build()
-    proposal = world_of.proposed(world, closed_out(world, 78_000))
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_the_maker_does_not_check_and_a_client_does_neither(defaulted: Defaulted) -> None:
+    world, case = defaulted
+    proposal = world_of.proposed(world, case)
     decide: dict[str, Any] = {"proposal_id": proposal.id, "seen_hash": proposal.hash, "reason": "r"}
     with pytest.raises(Refusal, match="maker_is_not_checker"):
         determination.approve_determination(checker=world.maker, **decide)
@@ -84,9 +96,9 @@ def test_the_maker_does_not_check_and_a_client_does_neither() -> None:
     assert not LayerLoss.objects.exists()
 
 
-def test_an_outdated_bundle_is_refused() -> None:
-    world = world_of.build()
-    case = closed_out(world, 78_000)
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_an_outdated_bundle_is_refused(defaulted: Defaulted) -> None:
+    world, case = defaulted
     proposal = world_of.proposed(world, case)
     closeout.book_disposal_receipt(case_id=case.id, transaction_hash="0xee", log_index=1, amount_base_units=USD)
     with pytest.raises(Refusal, match="determination_outdated"):
@@ -95,16 +107,16 @@ def test_an_outdated_bundle_is_refused() -> None:
         )
 
 
-def test_the_database_refuses_a_loss_that_nobody_approved() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_the_database_refuses_a_loss_that_nobody_approved(defaulted: Defaulted) -> None:
+    _, case = defaulted
     with pytest.raises(DatabaseError, match="loss_was_approved"), transaction.atomic():
         DefaultCase.objects.filter(id=case.id).update(loss_base_units=1)
 
 
-def test_at_78000_the_layers_take_1_5_and_6_0_and_1_0() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_at_78000_the_layers_take_1_5_and_6_0_and_1_0(defaulted: Defaulted) -> None:
+    world, case = defaulted
     assert case.state == "ALLOCATED"
     assert case.close_out_amount_base_units == 18_170_000 * USD
     assert case.collateral_realised_base_units == 9_841_500 * USD
@@ -127,8 +139,7 @@ def test_at_78000_the_layers_take_1_5_and_6_0_and_1_0() -> None:
     assert ChainInstruction.objects.filter(kind=Kind.RELEASE_NOTICE).count() == 2
 
 
-def test_at_60000_what_no_layer_takes_reaches_w_and_m_only() -> None:
-    world = world_of.build()
+def test_at_60000_what_no_layer_takes_reaches_w_and_m_only(world: World) -> None:
     untouched = rows_of(world.cells["U"])
     case = world_of.default_at(world, 60_000)
     assert case.loss_base_units == 27_116_500 * USD
@@ -148,8 +159,7 @@ def case_valuation(world: World) -> Any:
     return world.last_valuation.id
 
 
-def test_what_no_unpaid_gain_is_left_to_bear_stays_with_the_intermediary() -> None:
-    world = world_of.build()
+def test_what_no_unpaid_gain_is_left_to_bear_stays_with_the_intermediary(world: World) -> None:
     case = closed_out(world, 60_000)
     Position.objects.filter(cell=world.cells["W"]).update(settled_value=-600 * 60_000)  # settled up to the mark
     Position.objects.filter(cell=world.cells["M"]).update(settled_value=-400 * 70_000)  # 4 million are unpaid
@@ -161,8 +171,9 @@ def test_what_no_unpaid_gain_is_left_to_bear_stays_with_the_intermediary() -> No
     assert world.balance(AccountKind.EQUITY) == -12_616_500 * USD
 
 
-def test_a_gain_that_faces_an_uncovered_loss_waits_and_the_rest_of_it_is_paid_after_the_determination() -> None:
-    world = world_of.build()
+def test_a_gain_that_faces_an_uncovered_loss_waits_and_the_rest_of_it_is_paid_after_the_determination(
+    world: World,
+) -> None:
     case = closed_out(world, 60_000)
     w = world.cells["W"]
     assert variation.settle(cell_id=w.id, valuation_id=case_valuation(world)) is None
@@ -172,16 +183,14 @@ def test_a_gain_that_faces_an_uncovered_loss_waits_and_the_rest_of_it_is_paid_af
     assert paid.amount_base_units == (600 * 35_000 - 9_969_900) * USD
 
 
-def test_a_layer_whose_money_is_not_there_covers_nothing() -> None:
-    world = world_of.build()
+def test_a_layer_whose_money_is_not_there_covers_nothing(world: World) -> None:
     Layer.objects.filter(cell=world.d, kind="TAIL").update(funded=False)
     case = world_of.default_at(world, 78_000)
     assert world.losses() == [1_500, 0, 1_000]
     assert case.uncovered_base_units == 6_000_000 * USD
 
 
-def test_a_surplus_goes_back_to_the_client_and_nobody_else_hears_of_it() -> None:
-    world = world_of.build()
+def test_a_surplus_goes_back_to_the_client_and_nobody_else_hears_of_it(world: World) -> None:
     case = world_of.terminated(world, 94_000, independent_dollars=15_000_000)
     world_of.close_out(world, case)
     case = world_of.determined(world, case)
@@ -195,8 +204,7 @@ def test_a_surplus_goes_back_to_the_client_and_nobody_else_hears_of_it() -> None
     assert not LayerLoss.objects.exists()
 
 
-def test_a_gain_at_close_out_is_paid_to_the_defaulter() -> None:
-    world = world_of.build()
+def test_a_gain_at_close_out_is_paid_to_the_defaulter(world: World) -> None:
     case = world_of.terminated(world, 94_000, independent_dollars=15_000_000)
     world_of.value(world, 97_000)
     world_of.close_out(world, case)
@@ -207,8 +215,7 @@ def test_a_gain_at_close_out_is_paid_to_the_defaulter() -> None:
     assert world.balance(AccountKind.CLIENT_MARGIN) == realised + gain - 171_500 * USD
 
 
-def test_what_our_own_delay_added_never_reaches_the_bond() -> None:
-    world = world_of.build()
+def test_what_our_own_delay_added_never_reaches_the_bond(world: World) -> None:
     call_value = world_of.value(world, 85_000, age=timedelta(minutes=12))
     call = world_of.lapsed_call(world, call_value, overdue=timedelta(minutes=11))
     world_of.value(world, 85_000, age=timedelta(minutes=10))
@@ -229,8 +236,7 @@ def test_what_our_own_delay_added_never_reaches_the_bond() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_every_number_of_a_bundle_is_recomputed_from_the_bundle_alone(late: bool) -> None:
-    world = world_of.build()
+def test_every_number_of_a_bundle_is_recomputed_from_the_bundle_alone(world: World, late: bool) -> None:
     overdue = timedelta(minutes=11) if late else timedelta(0)
     call = world_of.lapsed_call(world, world_of.value(world, 85_000, age=timedelta(minutes=12)), overdue=overdue)
     world_of.value(world, 85_000, age=timedelta(minutes=10))
@@ -252,9 +258,9 @@ def test_every_number_of_a_bundle_is_recomputed_from_the_bundle_alone(late: bool
     assert body | loss.outcome(body) != published
 
 
-def test_no_gain_of_the_intermediary_beyond_the_published_costs() -> None:
+def test_no_gain_of_the_intermediary_beyond_the_published_costs(world: World) -> None:
     """X5: over the cell, what came in from margin and layers is what the book lost, and costs left to their payee."""
-    world = world_of.build(rules=CloseOutRules(participation_bps=10_000, cost_bps=7))
+    world.rules = CloseOutRules(participation_bps=10_000, cost_bps=7)
     case = world_of.default_at(world, 78_000)
     bond_pays = Layer.objects.get(cell=world.d, kind="TAIL").loss_base_units  # to the float, by the bond's own call
     gained = world.balance(AccountKind.FLOAT) - 40_000_000 * USD + bond_pays
@@ -264,8 +270,7 @@ def test_no_gain_of_the_intermediary_beyond_the_published_costs() -> None:
     assert world.balance(AccountKind.FEES) == world.balance(AccountKind.INTEREST) == 0
 
 
-def test_every_entry_of_a_default_stays_in_the_cell_of_the_defaulter() -> None:
-    world = world_of.build()
+def test_every_entry_of_a_default_stays_in_the_cell_of_the_defaulter(world: World) -> None:
     before = set(Posting.objects.values_list("id", flat=True))
     world_of.default_at(world, 60_000)
     new = Posting.objects.exclude(id__in=before)
@@ -276,9 +281,9 @@ def test_every_entry_of_a_default_stays_in_the_cell_of_the_defaulter() -> None:
     assert set(sums.values()) == {0}
 
 
-def test_an_approval_repeated_allocates_once() -> None:
-    world = world_of.build()
-    case = closed_out(world, 78_000)
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_an_approval_repeated_allocates_once(defaulted: Defaulted) -> None:
+    world, case = defaulted
     proposal = world_of.proposed(world, case)
     for _ in range(2):
         determination.approve_determination(
@@ -289,9 +294,8 @@ def test_an_approval_repeated_allocates_once() -> None:
     assert Event.objects.filter(kind="loss_determined").count() == 1
 
 
-def test_i1_everything_of_other_cells_is_byte_equal_through_the_whole_default() -> None:
+def test_i1_everything_of_other_cells_is_byte_equal_through_the_whole_default(world: World) -> None:
     """W and M face D's book and stay whole; their margin, positions, lots, calls and instructions do not change."""
-    world = world_of.build()
     world_of.value(world, 78_000)
     before = {name: rows_of(world.cells[name]) for name in ("W", "M", "U")}
     case = world_of.default_at(world, 78_000)
@@ -304,9 +308,9 @@ def test_i1_everything_of_other_cells_is_byte_equal_through_the_whole_default() 
     assert before["W"]["intermediary.position"], "the comparison sees W's book"
 
 
-def test_a_winner_is_paid_its_variation_margin_while_the_loser_is_in_default() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
+@pytest.mark.world(build=world_of.terminated_at_78000)
+def test_a_winner_is_paid_its_variation_margin_while_the_loser_is_in_default(defaulted: Defaulted) -> None:
+    world, case = defaulted
     held = world.balance(AccountKind.CLIENT_MARGIN, cell="W")
     assert variation.settle(cell_id=world.cells["W"].id, valuation_id=case_valuation(world)) is not None
     world_of.settle()
@@ -316,9 +320,8 @@ def test_a_winner_is_paid_its_variation_margin_while_the_loser_is_in_default() -
     assert case.state == "ETD_SET"
 
 
-def test_the_close_out_cell_and_the_venue_are_all_that_is_left_of_the_book() -> None:
-    world = world_of.build()
-    world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_the_close_out_cell_and_the_venue_are_all_that_is_left_of_the_book(defaulted: Defaulted) -> None:
     book = {
         position.cell.code: (int(position.quantity), int(position.settled_value)) for position in Position.objects.all()
     }

@@ -10,10 +10,22 @@ from intermediary import receipts, recovery
 from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.models import AccountKind, ChainInstruction, DefaultCase, Event, LayerLoss, Position, RecoveryReceipt
 from tests.intermediary import default_world as world_of
-from tests.intermediary.default_world import USD, World
+from tests.intermediary.default_world import USD, Defaulted, World
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=world_of.before_default)
 Kind = ChainInstruction.Kind
+
+
+@pytest.fixture
+def world(rolled_back_world: World) -> World:
+    """Before the default."""
+    return rolled_back_world
+
+
+@pytest.fixture
+def defaulted(rolled_back_world: Defaulted) -> Defaulted:
+    """As far as the mark of the test says, with the case."""
+    return rolled_back_world
 
 
 def receive(world: World, case: DefaultCase, dollars: int, log_index: int = 0) -> RecoveryReceipt | None:
@@ -27,9 +39,9 @@ def receive(world: World, case: DefaultCase, dollars: int, log_index: int = 0) -
     return receipt
 
 
-def test_only_an_officer_books_and_only_a_positive_amount() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_only_an_officer_books_and_only_a_positive_amount(defaulted: Defaulted) -> None:
+    world, case = defaulted
     with pytest.raises(BadInput, match="amount_not_positive"):
         receive(world, case, 0)
     world.maker.is_staff = False
@@ -37,16 +49,16 @@ def test_only_an_officer_books_and_only_a_positive_amount() -> None:
         receive(world, case, 1)
 
 
-def test_nothing_is_recovered_before_the_loss_is_allocated() -> None:
-    world = world_of.build()
-    case = world_of.terminated(world, 78_000)
+@pytest.mark.world(build=world_of.terminated_at_78000)
+def test_nothing_is_recovered_before_the_loss_is_allocated(defaulted: Defaulted) -> None:
+    world, case = defaulted
     with pytest.raises(Refusal, match="case_state"):
         receive(world, case, 1)
 
 
-def test_a_recovery_of_3_4_leaves_1_5_and_3_6_and_0() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_a_recovery_of_3_4_leaves_1_5_and_3_6_and_0(defaulted: Defaulted) -> None:
+    world, case = defaulted
     receipt = receive(world, case, 3_400_000)
     assert receipt is not None
     assert (case.state, case.loss_base_units) == ("RECOVERY", 5_100_000 * USD)
@@ -61,9 +73,9 @@ def test_a_recovery_of_3_4_leaves_1_5_and_3_6_and_0() -> None:
     }  # fmt: skip
 
 
-def test_the_same_log_is_one_receipt_for_one_purpose() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_the_same_log_is_one_receipt_for_one_purpose(defaulted: Defaulted) -> None:
+    world, case = defaulted
     first, second = (receive(world, case, 400_000) for _ in range(2))
     assert first is not None
     assert second is not None
@@ -79,9 +91,9 @@ def test_the_same_log_is_one_receipt_for_one_purpose() -> None:
     assert receipts.is_booked("0x" + "d1" * 32, 0)
 
 
-def test_the_order_of_receipts_is_irrelevant() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 60_000)
+@pytest.mark.world(build=world_of.defaulted_at_60000)
+def test_the_order_of_receipts_is_irrelevant(defaulted: Defaulted) -> None:
+    world, case = defaulted
     ends = set()
     for order in itertools.permutations((9_000_000, 11_000_000, 3_333_333)):
         point = transaction.savepoint()
@@ -94,9 +106,9 @@ def test_the_order_of_receipts_is_irrelevant() -> None:
     assert len(ends) == 1
 
 
-def test_uncovered_is_paid_back_first_and_returns_to_variation_margin() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 60_000)
+@pytest.mark.world(build=world_of.defaulted_at_60000)
+def test_uncovered_is_paid_back_first_and_returns_to_variation_margin(defaulted: Defaulted) -> None:
+    world, case = defaulted
     w = Position.objects.get(cell__code="W")
     assert w.settled_value == -600 * 95_000 + 9_969_900
     receive(world, case, 16_616_500)
@@ -108,9 +120,9 @@ def test_uncovered_is_paid_back_first_and_returns_to_variation_margin() -> None:
     assert not ChainInstruction.objects.filter(kind=Kind.RESTORE).exists()
 
 
-def test_beyond_the_debt_the_client_gets_its_money_back() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_beyond_the_debt_the_client_gets_its_money_back(defaulted: Defaulted) -> None:
+    world, case = defaulted
     receive(world, case, 9_000_000)
     assert case.loss_base_units == 0
     assert world.losses() == [0, 0, 0]
@@ -123,9 +135,9 @@ def test_beyond_the_debt_the_client_gets_its_money_back() -> None:
     assert sum(after - before for before, after in changes) == 0, "written up what was written down, no more (C4)"
 
 
-def test_the_database_refuses_a_receipt_that_lowers_n_by_another_amount() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_the_database_refuses_a_receipt_that_lowers_n_by_another_amount(defaulted: Defaulted) -> None:
+    world, case = defaulted
     with pytest.raises(DatabaseError, match="receipt_lowers_n_by_its_amount"), transaction.atomic():
         RecoveryReceipt.objects.create(
             cell=world.d, case=case, amount_base_units=2, source="x", net_loss_before_base_units=10,
@@ -133,9 +145,9 @@ def test_the_database_refuses_a_receipt_that_lowers_n_by_another_amount() -> Non
         )  # fmt: skip
 
 
-def test_a_write_off_takes_two_people_and_closes_the_right_to_be_written_up() -> None:
-    world = world_of.build()
-    case = world_of.default_at(world, 78_000)
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_a_write_off_takes_two_people_and_closes_the_right_to_be_written_up(defaulted: Defaulted) -> None:
+    world, case = defaulted
     stale = recovery.propose_write_off(maker=world.maker, case_id=case.id, reason="estate is empty")
     receive(world, case, 3_400_000)
     with pytest.raises(Refusal, match="write_off_outdated"):

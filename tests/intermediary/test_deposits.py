@@ -29,23 +29,33 @@ SENT, STRAY = "0x" + "ab" * 32, "0x" + "cd" * 32
 USD = 10**6
 
 
+@transaction.atomic
+def with_transfers() -> dict[str, Cell]:
+    """The world of the faces with two arrived transfers."""
+    cells = faces_world.build()
+    party = cells["R-101"].party
+    assert party is not None
+    Wallet.objects.create(party=party, address="0x" + "c" * 40, proof="0x")
+    vault = ChainTarget.objects.get(cell=cells["R-101"], asset_id="USDC")
+    for hash_, sender in ((SENT, "0x" + "C" * 40), (STRAY, "0x" + "e" * 40)):
+        credit_deposit(
+            target=vault, amount_base_units=400_000 * USD, sender=sender, transaction_hash=hash_, log_index=3,
+            block_number=9,
+        )  # fmt: skip
+    return cells
+
+
+pytestmark = pytest.mark.world(build=with_transfers)
+
+
 @pytest.fixture
-def world(committing_db: TestDatabase, as_role: RoleSwitch, settings: Settings) -> Iterator[dict[str, Cell]]:
-    """The world of the faces with two arrived transfers, then the web's own login for the rest of the test."""
-    with transaction.atomic():
-        cells = faces_world.build()
-        party = cells["R-101"].party
-        assert party is not None
-        Wallet.objects.create(party=party, address="0x" + "c" * 40, proof="0x")
-        vault = ChainTarget.objects.get(cell=cells["R-101"], asset_id="USDC")
-        for hash_, sender in ((SENT, "0x" + "C" * 40), (STRAY, "0x" + "e" * 40)):
-            credit_deposit(
-                target=vault, amount_base_units=400_000 * USD, sender=sender, transaction_hash=hash_, log_index=3,
-                block_number=9,
-            )  # fmt: skip
+def world(
+    committing_db: TestDatabase, built_world: dict[str, Cell], as_role: RoleSwitch, settings: Settings
+) -> Iterator[dict[str, Cell]]:
+    """That world under the web's own login."""
     settings.DATABASE_ROLE = "web"
     with as_role("web"):
-        yield cells
+        yield built_world
 
 
 def handed_over(answer: HttpResponseBase, name: str) -> Any:

@@ -18,6 +18,7 @@ from django.db import transaction
 from intermediary import events
 from intermediary.config.live import Audience, Stream, Switchboard
 from intermediary.config.supervisor.processes import choose_port
+from intermediary.models import Cell
 from tests.conftest import TestDatabase
 from tests.intermediary import faces_world
 
@@ -73,8 +74,10 @@ def test_a_lost_database_connection_is_opened_again(committing_db: TestDatabase)
     asyncio.run(scenario())
 
 
-def test_the_web_server_streams_a_clients_own_messages(committing_db: TestDatabase) -> None:
-    cells = faces_world.build()
+@pytest.mark.world(build=faces_world.build)
+def test_the_web_server_streams_a_clients_own_messages(
+    committing_db: TestDatabase, built_world: dict[str, Cell]
+) -> None:
     with web_server(committing_db) as port:
         cookie = signed_in(port, "client.basis")
         stream = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -84,10 +87,10 @@ def test_the_web_server_streams_a_clients_own_messages(committing_db: TestDataba
         assert answer.getheader("Content-Type") == "text/event-stream"
         read_until(answer, "event: tick")
         with transaction.atomic():
-            events.notify(events.PAGES_CHANNEL, f"cell:{cells['R-102'].id}")
-            events.notify(events.PAGES_CHANNEL, f"cell:{cells['R-101'].id}")
-        seen = read_until(answer, str(cells["R-101"].id))
-        assert str(cells["R-102"].id) not in seen
+            events.notify(events.PAGES_CHANNEL, f"cell:{built_world['R-102'].id}")
+            events.notify(events.PAGES_CHANNEL, f"cell:{built_world['R-101'].id}")
+        seen = read_until(answer, str(built_world["R-101"].id))
+        assert str(built_world["R-102"].id) not in seen
         assert open_connections(committing_db) == {"bulkhead-live": 1}, "the stream gave its connection back"
         stream.close()
 

@@ -61,16 +61,23 @@ def desk(committing_db: Any, as_role: Roles) -> Desk:
     return Desk(as_role)
 
 
-@pytest.fixture
-def relationship(committing_db: Any) -> Cell:
-    """A relationship beside a house with float; under a line its stressed loss is 8 million and the threshold."""
-    ports.bind_risk_gate(Limits(stressed_loss=8 * MILLION))
-    with transaction.atomic():
-        margin_world.fund_house(50 * MILLION)
-        cell = margin_world.client("D").cell
-        for name in ("maker", "checker"):
-            enter_officer(margin_world.officer(name))
+@transaction.atomic
+def beside_a_house() -> Cell:
+    """A relationship beside a house with float, and two officers."""
+    margin_world.fund_house(50 * MILLION)
+    cell = margin_world.client("D").cell
+    for name in ("maker", "checker"):
+        enter_officer(margin_world.officer(name))
     return cell
+
+
+@transaction.atomic
+def before_default() -> default_world.World:
+    """The worked example before its default, and its officers."""
+    world = default_world.build()
+    for person in (world.maker, world.checker):
+        enter_officer(person)
+    return world
 
 
 def enter_officer(user: User) -> None:
@@ -78,11 +85,23 @@ def enter_officer(user: User) -> None:
         make_officer(user)
 
 
+with_relationship = pytest.mark.world(build=beside_a_house)
+with_default_ahead = pytest.mark.world(build=before_default)
+
+
+@pytest.fixture
+def relationship(committing_db: Any, built_world: Cell) -> Cell:
+    """Under a line its stressed loss is 8 million and the threshold."""
+    ports.bind_risk_gate(Limits(stressed_loss=8 * MILLION))
+    return built_world
+
+
 def decide(desk: Desk, who: str, proposal: Proposal, decision: str) -> str:
     form = {"decision": decision, "reason": "Numbers seen.", "seen_hash": proposal.hash}
     return desk.post(who, "decide", proposal.id, **form)
 
 
+@with_relationship
 def test_a_line_that_fails_the_test_comes_back_with_its_numbers(desk: Desk, relationship: Cell) -> None:
     shown = desk.post("maker", "propose_line", "D", **FORM | {"senior_base_units": "1,000,000"})
     assert "Refused; nothing was changed." in shown
@@ -90,6 +109,7 @@ def test_a_line_that_fails_the_test_comes_back_with_its_numbers(desk: Desk, rela
     assert not Proposal.objects.exists()
 
 
+@with_relationship
 def test_a_line_is_proposed_by_one_and_approved_by_another(desk: Desk, relationship: Cell) -> None:
     assert "Done." in desk.post("maker", "propose_line", "D", **FORM)
     proposal = Proposal.objects.get()
@@ -101,12 +121,14 @@ def test_a_line_is_proposed_by_one_and_approved_by_another(desk: Desk, relations
     assert (line.state, line.threshold_base_units) == ("ACTIVE", 2 * MILLION)
 
 
+@with_relationship
 def test_a_maker_who_forges_the_form_is_refused_by_the_command(desk: Desk, relationship: Cell) -> None:
     desk.post("maker", "propose_line", "D", **FORM)
     assert "Refused; nothing was changed." in decide(desk, "maker", Proposal.objects.get(), "approve")
     assert Proposal.objects.get().state == Proposal.State.PROPOSED
 
 
+@with_relationship
 def test_a_decision_on_another_hash_is_refused(desk: Desk, relationship: Cell) -> None:
     desk.post("maker", "propose_line", "D", **FORM)
     proposal = Proposal.objects.get()
@@ -115,6 +137,7 @@ def test_a_decision_on_another_hash_is_refused(desk: Desk, relationship: Cell) -
     assert Proposal.objects.get().state == Proposal.State.PROPOSED
 
 
+@with_relationship
 def test_a_rejected_line_stays_rejected(desk: Desk, relationship: Cell) -> None:
     desk.post("maker", "propose_line", "D", **FORM)
     decide(desk, "checker", Proposal.objects.get(), "reject")
@@ -123,15 +146,11 @@ def test_a_rejected_line_stays_rejected(desk: Desk, relationship: Cell) -> None:
 
 
 @pytest.fixture
-def world(committing_db: Any) -> default_world.World:
-    """The worked example before its default."""
-    with transaction.atomic():
-        built = default_world.build()
-        for person in (built.maker, built.checker):
-            enter_officer(person)
-    return built
+def world(committing_db: Any, built_world: default_world.World) -> default_world.World:
+    return built_world
 
 
+@with_default_ahead
 def test_a_default_notice_is_proposed_rejected_proposed_again_and_given(desk: Desk, world: default_world.World) -> None:
     with transaction.atomic():
         call = default_world.lapsed_call(world, default_world.value(world, 78_000))
@@ -141,6 +160,7 @@ def test_a_default_notice_is_proposed_rejected_proposed_again_and_given(desk: De
         assert DefaultCase.objects.count() == cases
 
 
+@with_default_ahead
 def test_a_recovery_that_nobody_saw_arrive_is_not_booked(world: default_world.World) -> None:
     """A staff login writes requests as it likes; what it says about money that arrived is not listened to."""
     with transaction.atomic():
@@ -154,6 +174,7 @@ def test_a_recovery_that_nobody_saw_arrive_is_not_booked(world: default_world.Wo
     assert (case.loss_base_units, RecoveryReceipt.objects.count()) == (8_500_000 * USD, 0)
 
 
+@with_default_ahead
 def test_a_loss_is_determined_and_a_recovery_lowers_it(desk: Desk, world: default_world.World) -> None:
     with transaction.atomic():
         case = default_world.terminated(world, 78_000)

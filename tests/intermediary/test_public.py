@@ -29,11 +29,12 @@ def web(as_role: RoleSwitch, settings: Settings) -> Iterator[Client]:
 
 
 @pytest.fixture
-def web_with_world(committing_db: TestDatabase, request: pytest.FixtureRequest) -> Client:
+def web_with_world(web: Client) -> Client:
     """A visitor of the world of the faces."""
-    faces_world.build()
-    found: Client = request.getfixturevalue("web")
-    return found
+    return web
+
+
+in_world = pytest.mark.world(build=faces_world.build)
 
 
 def test_every_page_answers_on_an_empty_platform(web: Client) -> None:
@@ -42,6 +43,7 @@ def test_every_page_answers_on_an_empty_platform(web: Client) -> None:
     assert b"The market has not opened yet" in web.get("/").content
 
 
+@in_world
 def test_every_page_answers_with_a_world_and_names_no_party(web_with_world: Client) -> None:
     for page in PAGES:
         answer = web_with_world.get(page)
@@ -50,6 +52,7 @@ def test_every_page_answers_with_a_world_and_names_no_party(web_with_world: Clie
             assert name not in answer.content, page
 
 
+@in_world
 def test_the_register_shows_layers_and_the_cost_of_a_default(web_with_world: Client) -> None:
     body = web_with_world.get("/register/").content.decode()
     assert "R-108" in body
@@ -57,6 +60,7 @@ def test_the_register_shows_layers_and_the_cost_of_a_default(web_with_world: Cli
     assert 'title="26,600,000.000000 USDC"' in body, "33 of layers less what they paid"
 
 
+@in_world
 def test_the_register_publishes_how_likely_a_loss_beyond_all_layers_is(web_with_world: Client) -> None:
     body = web_with_world.get("/register/").content.decode()
     assert 'data-live="R-101-chance">0.310</data>' in body
@@ -64,6 +68,7 @@ def test_the_register_publishes_how_likely_a_loss_beyond_all_layers_is(web_with_
     assert "Not based on:" in body
 
 
+@in_world
 def test_pages_carry_no_inline_script_style_or_handler(web_with_world: Client) -> None:
     for page in PAGES:
         body = web_with_world.get(page).content.decode()
@@ -79,6 +84,7 @@ def test_the_content_policy_is_strict(web: Client) -> None:
     assert "unsafe" not in policy
 
 
+@in_world
 def test_demo_log_ins_exist_in_demo_mode_only(web_with_world: Client, settings: Settings) -> None:
     for mode in ("production", "test"):
         settings.MODE = mode
@@ -90,6 +96,7 @@ def test_demo_log_ins_exist_in_demo_mode_only(web_with_world: Client, settings: 
     assert web_with_world.get("/after-sign-in/")["Location"] == "/portal/R-101/"
 
 
+@in_world
 def test_a_wrong_password_says_the_same_as_a_wrong_name(web_with_world: Client) -> None:
     answers = [
         web_with_world.post("/sign-in/", {"username": name, "password": "no"}).content.decode()
@@ -121,6 +128,7 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     assert "ETH" not in table
 
 
+@in_world
 def test_the_status_page_doubts_nothing_where_one_recorded_source_marks(web_with_world: Client) -> None:
     assert b"Marks in doubt" not in web_with_world.get("/status/").content
 

@@ -20,15 +20,37 @@ from tests.intermediary.builders import assets
 State = SliceAct.State
 
 
-@pytest.fixture
-def cells(db: object) -> list[Cell]:
+@transaction.atomic
+def before_issue() -> list[Cell]:
+    """Two relationships whose tails nobody covers yet."""
     assets()
     return [world.covered_cell("R1"), world.covered_cell("R2")]
 
 
+@transaction.atomic
+def on_risk() -> tuple[list[Cell], Series]:
+    """They and a series on their tails, which three investors hold."""
+    cells = before_issue()
+    return cells, world.on_risk(cells, [world.investor(name) for name in "abc"])
+
+
+pytestmark = pytest.mark.world(build=on_risk)
+
+
 @pytest.fixture
-def series(cells: list[Cell]) -> Series:
-    return world.on_risk(cells, [world.investor(name) for name in "abc"])
+def uncovered_cells(rolled_back_world: list[Cell]) -> list[Cell]:
+    """For tests marked with `before_issue`."""
+    return rolled_back_world
+
+
+@pytest.fixture
+def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
+    return rolled_back_world[0]
+
+
+@pytest.fixture
+def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
+    return rolled_back_world[1]
 
 
 def escrow_of(cell: Cell) -> int:
@@ -72,9 +94,10 @@ def test_determined_loss_writes_down_its_own_slice_only(series: Series, cells: l
     assert_books_agree(series)
 
 
-def test_worked_example_factor_falls_to_zero_and_rises_to_forty_per_cent(cells: list[Cell]) -> None:
-    alone = world.on_risk(cells[:1], [world.investor(name) for name in "abc"])
-    case = world.notice(cells[0])
+@pytest.mark.world(build=before_issue)
+def test_worked_example_factor_falls_to_zero_and_rises_to_forty_per_cent(uncovered_cells: list[Cell]) -> None:
+    alone = world.on_risk(uncovered_cells[:1], [world.investor(name) for name in "abc"])
+    case = world.notice(uncovered_cells[0])
     servicing.on_loss_determined(world.determine(case, 17 * MILLION // 2))
     world.settle()
     world.settle_challenges()
@@ -82,7 +105,7 @@ def test_worked_example_factor_falls_to_zero_and_rises_to_forty_per_cent(cells: 
     servicing.on_recovery_received(world.recover(case, 34 * MILLION // 10))
     world.settle()
     assert world.outstanding(alone) == {"R1": 24 * MILLION // 10}
-    assert ledger.balance(cells[0].id, AccountKind.RECOVERY, "USDC") == MILLION
+    assert ledger.balance(uncovered_cells[0].id, AccountKind.RECOVERY, "USDC") == MILLION
     assert_books_agree(alone)
 
 
@@ -152,9 +175,10 @@ def test_default_noticed_after_the_risk_period_never_writes_down(series: Series,
     assert not SliceAct.objects.exists()
 
 
-def test_junior_class_bears_first_and_senior_is_refilled_first(cells: list[Cell]) -> None:
-    series = world.on_risk(cells[:1], [world.investor(name) for name in "ab"], classes=2)
-    case = world.notice(cells[0])
+@pytest.mark.world(build=before_issue)
+def test_junior_class_bears_first_and_senior_is_refilled_first(uncovered_cells: list[Cell]) -> None:
+    series = world.on_risk(uncovered_cells[:1], [world.investor(name) for name in "ab"], classes=2)
+    case = world.notice(uncovered_cells[0])
     servicing.on_loss_determined(world.determine(case, 11 * MILLION // 2))
     world.settle()
     world.settle_challenges()

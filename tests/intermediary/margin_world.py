@@ -6,6 +6,7 @@ explicit numbers.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -70,6 +71,10 @@ class Client:
     cell: Cell
     user: User
     key: LocalAccount
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Client":
+        """A copy of what the database knows; a key cannot be copied and never changes."""
+        return replace(self, cell=deepcopy(self.cell, memo), user=deepcopy(self.user, memo))
 
     def vault(self, asset: str = "USDC") -> ChainTarget:
         return ChainTarget.objects.get(cell=self.cell, kind="VAULT", asset_id=asset)

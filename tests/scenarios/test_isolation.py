@@ -15,7 +15,7 @@ from risk import engine
 from tests.intermediary.margin_world import MILLION, bitcoin, client
 from tests.risk.builders import INSTRUMENTS, required, snapshot
 from tests.scenarios import twin_world
-from tests.scenarios.twin_world import ANSWERS, ASIDE, CALM, DEFAULTS, GAINS, LEAN, MAKER
+from tests.scenarios.twin_world import ANSWERS, ASIDE, CALM, DEFAULTS, GAINS, LEAN, MAKER, World
 
 TABLES = (  # what the comparison is worth: each of these has rows of every relationship
     "Account", "Posting", "MarginState", "MarginPoint", "Position", "Lot", "Layer", "TermsVersion", "ChainInstruction",
@@ -26,10 +26,9 @@ QUANTITIES = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 BOOKS = st.dictionaries(st.sampled_from([item.id for item in INSTRUMENTS]), QUANTITIES, max_size=6)
 
 
-@pytest.mark.django_db
-def test_i1_no_row_of_a_relationship_depends_on_the_fate_of_another() -> None:
-    world = twin_world.build()
-    calm, answers, defaults = (twin_world.play(world, fate) for fate in (CALM, ANSWERS, DEFAULTS))
+@pytest.mark.world(build=twin_world.build)
+def test_i1_no_row_of_a_relationship_depends_on_the_fate_of_another(rolled_back_world: World) -> None:
+    calm, answers, defaults = (twin_world.play(rolled_back_world, fate) for fate in (CALM, ANSWERS, DEFAULTS))
     assert (calm.called, answers.called, defaults.called) == (False, True, True)
     first, tail, senior = defaults.layer_losses
     assert first == 3 * MILLION // 2, "the first loss is used up"
@@ -43,11 +42,14 @@ def test_i1_no_row_of_a_relationship_depends_on_the_fate_of_another() -> None:
         assert defaults.rows[code] == rows
 
 
-@pytest.mark.django_db
-def test_i2_a_further_shortfall_is_borne_by_its_own_cell_and_its_linked_lots_in_proportion_to_unpaid_gain() -> None:
+@pytest.mark.world(build=twin_world.build)
+def test_i2_a_further_shortfall_is_borne_by_its_own_cell_and_its_linked_lots_in_proportion_to_unpaid_gain(
+    rolled_back_world: World,
+) -> None:
     """All layers of the defaulter are used up, so the further shortfall is UNCOVERED to the last unit."""
-    world = twin_world.build()
-    less, more = (twin_world.play(world, replace(DEFAULTS, paid_on_call=paid), bottom=40_000) for paid in (FURTHER, 0))
+    less, more = (
+        twin_world.play(rolled_back_world, replace(DEFAULTS, paid_on_call=paid), bottom=40_000) for paid in (FURTHER, 0)
+    )
     assert less.layer_losses == more.layer_losses
     assert more.loss - less.loss == more.uncovered - less.uncovered == FURTHER
     for code in (LEAN, ASIDE):

@@ -42,6 +42,7 @@ from tests.intermediary import default_world
 from tests.intermediary.margin_world import MILLION, Client, client, fund_house, officer, traded
 from tests.people import as_owner
 from tests.risk.builders import MOMENT, snapshot
+from tests.transactions import around_all
 
 FATED, GAINS, MAKER, LEAN, ASIDE = "R-FATED", "R-GAINS", "R-MAKER", "R-LEAN", "R-ASIDE"
 MARGIN = {FATED: 19, GAINS: 40, MAKER: 40, LEAN: 4, ASIDE: 40}  # half millions
@@ -95,6 +96,11 @@ class World:
 
 def build() -> World:
     """Margined, traded at 95,000, covered by one series of notes, and at rest."""
+    with around_all():
+        return _build()
+
+
+def _build() -> World:
     with as_owner():
         clock.start_replay(MOMENT)
     house = fund_house(200 * MILLION)

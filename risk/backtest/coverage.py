@@ -62,24 +62,12 @@ def kupiec_region_asymptotic(windows: int, probability: float, critical: float =
     return int(inside[0]), int(inside[-1])
 
 
-@compiled("float64(boolean[::1], float64)")
-def conditional_coverage_ratio(hits: NDArray[np.bool_], probability: float) -> float:
-    """Christoffersen's ratio: Kupiec's plus that of independence, from the transitions of `hits` (T,) in time."""
-    n = hits.size
-    x = 0
-    n00 = n01 = n10 = n11 = 0
-    for t in range(n):
-        x += hits[t]
-        if t > 0:
-            if hits[t - 1]:
-                if hits[t]:
-                    n11 += 1
-                else:
-                    n10 += 1
-            elif hits[t]:
-                n01 += 1
-            else:
-                n00 += 1
+@compiled("float64(int64, int64, int64, boolean, boolean, float64)")
+def ratio_of_counts(n: int, x: int, pairs: int, begins: bool, ends: bool, probability: float) -> float:
+    """Christoffersen's ratio of `n` windows with `x` exceptions: `pairs` of them follow one another at once, and the
+    first (last) window is one where the sequence `begins` (`ends`) with it. All transitions follow from these."""
+    n11, n01, n10 = pairs, x - pairs - begins, x - pairs - ends
+    n00 = max(n - 1, 0) - n11 - n01 - n10
     result = -2.0 * (x * np.log(probability) + (n - x) * np.log(1.0 - probability))
     if 0 < x < n:
         result += 2.0 * (x * np.log(x / n) + (n - x) * np.log(1.0 - x / n))
@@ -93,19 +81,31 @@ def conditional_coverage_ratio(hits: NDArray[np.bool_], probability: float) -> f
     return float(max(result, 0.0))
 
 
+@compiled("float64(boolean[::1], float64)")
+def conditional_coverage_ratio(hits: NDArray[np.bool_], probability: float) -> float:
+    """Christoffersen's ratio: Kupiec's plus that of independence, from the transitions of `hits` (T,) in time."""
+    x = pairs = 0
+    for t in range(hits.size):
+        if hits[t]:
+            x += 1
+            pairs += t > 0 and hits[t - 1]
+    begins, ends = hits.size > 0 and hits[0], hits.size > 0 and hits[-1]
+    return ratio_of_counts(hits.size, x, pairs, begins, ends, probability)
+
+
 @compiled("void(float64[::1], int64, float64, int64)")
 def _simulate_ratios(out: Floats, windows: int, probability: float, seed: int) -> None:
     np.random.seed(seed)
-    hits = np.zeros(windows, dtype=np.bool_)
     for path in range(out.size):
-        hits[:] = False
-        t = -1
-        while True:  # waiting times between exceptions are geometric
-            t += np.random.geometric(probability)
-            if t >= windows:
-                break
-            hits[t] = True
-        out[path] = conditional_coverage_ratio(hits, probability)
+        x = pairs = 0
+        begins = ends = False
+        before, t = -1, np.random.geometric(probability) - 1
+        while t < windows:  # waiting times between exceptions are geometric
+            pairs += x > 0 and before == t - 1
+            x += 1
+            begins, ends = begins or t == 0, t == windows - 1
+            before, t = t, t + np.random.geometric(probability)
+        out[path] = ratio_of_counts(windows, x, pairs, begins, ends, probability)
 
 
 @cache

@@ -16,12 +16,13 @@ from risk.backtest.coverage import (
     NULL_PATHS,
     SIZE,
     conditional_coverage_null,
-    conditional_coverage_ratio,
     kupiec_region,
+    ratio_of_counts,
 )
 from risk.margin.kernels import compiled
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 WORLDS = 2_000  # the 99% quantile of the count is then the 20th largest
@@ -33,8 +34,8 @@ class RejectionNull:
     """Rejected series by world (WORLDS,), sorted, for each test; `dates` common dates the dependence is taken from
     (0: too few, series independent, which makes the limit stricter)."""
 
-    kupiec: NDArray[np.int64]
-    christoffersen: NDArray[np.int64]
+    kupiec: Integers
+    christoffersen: Integers
     dates: int
 
     def limits(self, quantile: float = 0.99) -> tuple[int, int]:
@@ -60,47 +61,75 @@ def rejection_null(scaled: Floats, probability: float, seed: int) -> RejectionNu
         kupiec_rejects[book, low : high + 1] = False
         critical[book] = conditional_coverage_null(length, probability)[int(np.ceil((1.0 - SIZE) * NULL_PATHS)) - 1]
     kupiec, conditional = np.zeros(WORLDS, dtype=np.int64), np.zeros(WORLDS, dtype=np.int64)
-    _count(kupiec, conditional, np.ascontiguousarray(tested), ranks, dates, kupiec_rejects, critical, probability, seed)
+    place = np.ascontiguousarray(np.where(tested, np.cumsum(tested, axis=0) - 1, -1))
+    # A date's exceptions are drawn only for the books whose rank on it may be one: a few of all.
+    date, book_of = np.nonzero(ranks >= dates - probability * dates - 1.0)
+    begins = np.searchsorted(date, np.arange(ranks.shape[0] + 1))
+    _count(
+        kupiec,
+        conditional,
+        place,
+        lengths,
+        ranks,
+        dates,
+        begins,
+        book_of.copy(),
+        kupiec_rejects,
+        critical,
+        probability,
+        seed,
+    )
     return RejectionNull(np.sort(kupiec), np.sort(conditional), dates)
 
 
 @compiled(
-    "void(int64[::1], int64[::1], boolean[:, ::1], int64[:, ::1], int64, boolean[:, ::1], float64[::1], float64, int64)"
+    "void(int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[:, ::1], int64, int64[::1], int64[::1],"
+    " boolean[:, ::1], float64[::1], float64, int64)"
 )
 def _count(
-    kupiec: NDArray[np.int64],
-    conditional: NDArray[np.int64],
-    tested: Flags,
-    ranks: NDArray[np.int64],
+    kupiec: Integers,
+    conditional: Integers,
+    place: Integers,
+    lengths: Integers,
+    ranks: Integers,
     dates: int,
+    begins: Integers,
+    book_of: Integers,
     kupiec_rejects: Flags,
     critical: Floats,
     probability: float,
     seed: int,
 ) -> None:
-    """Fill the counts of rejected books, one world an entry."""
+    """Fill the counts of rejected books, one world an entry.
+
+    `place` (T, B) of a window in the book's own sequence of `lengths` (B,), -1 where it is not tested; `book_of` the
+    books that may have an exception on date d, from `begins[d]` to `begins[d + 1]`."""
     np.random.seed(seed)
-    windows, books = tested.shape
-    hits = np.zeros((books, windows), dtype=np.bool_)
-    length = np.zeros(books, dtype=np.int64)
+    windows, books = place.shape
+    exceptions, pairs = np.zeros(books, dtype=np.int64), np.zeros(books, dtype=np.int64)
+    first, last = np.zeros(books, dtype=np.int64), np.zeros(books, dtype=np.int64)
     for world in range(kupiec.size):
-        length[:] = 0
+        exceptions[:] = 0
+        pairs[:] = 0
         for t in range(windows):
             drawn = np.random.randint(0, max(dates, 1))
-            for b in range(books):
-                if not tested[t, b]:
+            for at in range(begins[drawn], begins[drawn + 1]):
+                b = book_of[at]
+                if place[t, b] < 0:
                     continue
-                beyond = dates == 0 or ranks[drawn, b] >= dates - probability * dates - 1.0
-                hit = False
-                if beyond:
-                    uniform = np.random.random()
-                    level = (ranks[drawn, b] + uniform) / dates if dates > 0 else uniform
-                    hit = level > 1.0 - probability
-                hits[b, length[b]] = hit
-                length[b] += 1
+                uniform = np.random.random()
+                level = (ranks[drawn, b] + uniform) / dates if dates > 0 else uniform
+                if level > 1.0 - probability:
+                    if exceptions[b] == 0:
+                        first[b] = place[t, b]
+                    elif last[b] == place[t, b] - 1:
+                        pairs[b] += 1
+                    last[b] = place[t, b]
+                    exceptions[b] += 1
         for b in range(books):
-            if length[b] == 0:
+            if lengths[b] == 0:
                 continue
-            path = hits[b, : length[b]]
-            kupiec[world] += kupiec_rejects[b, path.sum()]
-            conditional[world] += conditional_coverage_ratio(path, probability) > critical[b] + 1e-9
+            n, x = lengths[b], exceptions[b]
+            kupiec[world] += kupiec_rejects[b, x]
+            ratio = ratio_of_counts(n, x, pairs[b], x > 0 and first[b] == 0, x > 0 and last[b] == n - 1, probability)
+            conditional[world] += ratio > critical[b] + 1e-9

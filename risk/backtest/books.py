@@ -43,17 +43,31 @@ def books(symbols: tuple[str, ...]) -> tuple[Book, ...]:
     return tuple(result)
 
 
-def holdings(every: tuple[Book, ...], symbols: tuple[str, ...]) -> Floats:
-    """(B, C) what each book holds: +1 and -1 of a single or a pair, the sign of an archetype in all its coins."""
+SHAPES = ("single", "pair", "basket", "against_first", "maker", "trend")  # rules, in the order of their weights
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """B books as arrays. `signs` (B, C): +1 and -1 of a single or a pair, the sign of an archetype in all its coins;
+    `shape` (B,) the place of its rule in SHAPES; `named` (B,) whether it holds all its coins or nothing."""
+
+    signs: Floats
+    shape: NDArray[np.intp]
+    named: NDArray[np.bool_]
+
+
+def holdings(every: tuple[Book, ...], symbols: tuple[str, ...]) -> Holdings:
+    """What each book holds, the same in all windows."""
     index = {name: position for position, name in enumerate(symbols)}
-    result = np.zeros((len(every), len(symbols)))
+    signs = np.zeros((len(every), len(symbols)))
     for row, book in enumerate(every):
         columns = [index[name] for name in book.symbols]
-        result[row, columns] = book.sign * (np.array([1.0, -1.0]) if book.rule == "pair" else 1.0)
-    return result
+        signs[row, columns] = book.sign * (np.array([1.0, -1.0]) if book.rule == "pair" else 1.0)
+    shape = np.array([SHAPES.index(book.rule) for book in every], dtype=np.intp)
+    return Holdings(signs, shape, np.array([book.kind != "archetype" for book in every]))
 
 
-def weights(every: tuple[Book, ...], held: Floats, deviation: Floats, past: Floats) -> Floats:
+def weights(held: Holdings, deviation: Floats, past: Floats) -> Floats:
     """(B, C) weights for the coming window, `held` from `holdings`; zeros where a book's coins are not all known.
 
     `deviation` (C,) forecast volatility, NaN where a coin is unknown; `past` (n, C) the last returns, oldest first.
@@ -65,19 +79,19 @@ def weights(every: tuple[Book, ...], held: Floats, deviation: Floats, past: Floa
     first = int(np.argmax(known))
     others = known.copy()
     others[first] = False
-    moves = np.nan_to_num(past)
+    moves = np.where(np.isnan(past), 0.0, past)
     several = float(known.sum() > 2)
-    shapes = {
-        "single": np.ones(known.size),
-        "pair": inverse,
-        "basket": several * known,
-        "against_first": several * (others / max(int(others.sum()), 1) - np.eye(known.size)[first]),
-        "maker": several * -moves[-1] * inverse**2,
-        "trend": several * np.sign(moves[-TREND_WINDOWS:].sum(axis=0)) * inverse,
-    }
-    result = held * np.stack([shapes[book.rule] for book in every])
-    named = np.array([book.kind != "archetype" for book in every])
-    result[named & ((held != 0.0) & ~known).any(axis=1)] = 0.0
-    gross = np.abs(result * known).sum(axis=1, keepdims=True)
-    normal: Floats = np.divide(result * known, gross, out=np.zeros_like(result), where=gross > 0.0)
+    shapes = np.zeros((len(SHAPES), known.size))
+    shapes[0] = 1.0
+    shapes[1] = inverse
+    shapes[2] = several * known
+    shapes[3] = several * (others / max(int(others.sum()), 1))
+    shapes[3, first] -= several
+    shapes[4] = several * -moves[-1] * inverse**2
+    shapes[5] = several * np.sign(moves[-TREND_WINDOWS:].sum(axis=0)) * inverse
+    result = held.signs * shapes[held.shape]
+    result[held.named & ((held.signs != 0.0) & ~known).any(axis=1)] = 0.0
+    result *= known
+    gross = np.abs(result).sum(axis=1, keepdims=True)
+    normal: Floats = np.divide(result, gross, out=np.zeros_like(result), where=gross > 0.0)
     return normal

@@ -123,13 +123,14 @@ class _Walker:
         for window in range(TREND_WINDOWS, count):
             moves = np.expm1(self.returns[window])
             known = np.isfinite(self.deviation[window])
-            held, can = self._held(every, window, known, moves)
+            held, can = self._held(window, known, moves)
             loss[window, can] = -(held[can] @ np.nan_to_num(moves))
             if window < begin:
                 continue
             fitted = self._fit(window, window - begin, fitted)
-            held, can = self._held(every, window, self.usable[window], moves)
-            loss[window, can] = -(held[can] @ np.nan_to_num(moves))
+            if not np.array_equal(known, self.usable[window]):
+                held, can = self._held(window, self.usable[window], moves)
+                loss[window, can] = -(held[can] @ np.nan_to_num(moves))
             held = held[can][:, self.usable[window]]
             tail, var[window, can] = self._conditional(held, window)
             es_99[window, can] = tail.expected_shortfall(QUANTILES[0])
@@ -150,14 +151,12 @@ class _Walker:
             margin=margin[:, enough],
         )
 
-    def _held(
-        self, every: tuple[Book, ...], window: int, known: NDArray[np.bool_], moves: Floats
-    ) -> tuple[Floats, NDArray[np.bool_]]:
+    def _held(self, window: int, known: NDArray[np.bool_], moves: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """(B, C) weights, and which books hold something whose move is recorded."""
         deviation = np.where(known, self.deviation[window], np.nan)
         if not known.any():
-            return np.zeros((len(every), known.size)), np.zeros(len(every), dtype=np.bool_)
-        held = weights(every, self.holdings, deviation, self.returns[window - TREND_WINDOWS : window])
+            return np.zeros_like(self.holdings.signs), np.zeros(self.holdings.named.size, dtype=np.bool_)
+        held = weights(self.holdings, deviation, self.returns[window - TREND_WINDOWS : window])
         unrecorded = ((held != 0.0) & np.isnan(moves)).any(axis=1)
         return held, (held != 0.0).any(axis=1) & ~unrecorded
 
@@ -179,7 +178,8 @@ class _Walker:
         coins = np.flatnonzero(self.usable[window])
         rows = recent_rows(self.phases[0], window, self.rules.scenarios_recent)[:, coins]
         losses = -(held @ np.expm1(rows @ self.root[window][np.ix_(coins, coins)].T).T)
-        tail = _tail(losses, self.rules)
+        size = losses.shape[1]
+        tail = _tail(worst_losses(losses, _beyond(size) + 1), size, self.rules)
         return tail, np.stack([tail.value_at_risk(quantile) for quantile in QUANTILES], axis=1)
 
     def _margin(self, held: Floats, window: int, fitted: _Fitted) -> Floats:
@@ -195,11 +195,18 @@ class _Walker:
         recorded = np.vstack([recent, fitted.stressed])[:, coins] @ root.T
         standardised = np.vstack([recorded, drawn])
         losses = -(held @ np.expm1(standardised * np.maximum(deviation, fitted.floors[coins])).T)
-        shortfall = worst_losses(losses, tail_count(losses.shape[1], rules.es_quantile)).mean(axis=1)
-        base: Floats = np.maximum(shortfall, _tail(losses, rules).value_at_risk(rules.evt_quantile))
+        size = losses.shape[1]
+        worst = worst_losses(losses, max(_beyond(size) + 1, tail_count(size, rules.es_quantile)))
+        shortfall = worst[:, -tail_count(size, rules.es_quantile) :].mean(axis=1)
+        base: Floats = np.maximum(shortfall, _tail(worst, size, rules).value_at_risk(rules.evt_quantile))
         return base
 
 
-def _tail(losses: Floats, rules: Ruleset) -> ParetoTail:
-    count = round(TAIL_SHARE * losses.shape[1])
-    return fit_pareto(worst_losses(losses, count + 1), losses.shape[1], rules.evt_shape_max)
+def _beyond(size: int) -> int:
+    """How many of `size` scenarios the Pareto limit is fitted to."""
+    return round(TAIL_SHARE * size)
+
+
+def _tail(worst: Floats, size: int, rules: Ruleset) -> ParetoTail:
+    """Fitted to the last of `worst` (B, n) ascending, of `size` losses a book."""
+    return fit_pareto(worst[:, -_beyond(size) - 1 :], size, rules.evt_shape_max)

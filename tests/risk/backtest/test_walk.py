@@ -102,13 +102,13 @@ def test_weights_are_fractions_of_gross_notional_and_pairs_are_matched_in_volati
     every = books(symbols)
     deviation = np.array([0.02, 0.04, np.nan])
     past = np.array([[0.01, -0.02, 0.0]] * 7)
-    found = weights(every, holdings(every, symbols), deviation, past)
+    found = weights(holdings(every, symbols), deviation, past)
     by_name = {book.name: found[row] for row, book in enumerate(every)}
     assert by_name["AAA long"].tolist() == [1.0, 0.0, 0.0]
     assert by_name["AAA/BBB short"] == pytest.approx([-2 / 3, 1 / 3, 0.0])
     for name in ("CCC long", "BBB/CCC long", "basket long"):
         assert not by_name[name].any(), "a coin that is not known is not held"
-    known = weights(every, holdings(every, symbols), np.array([0.02, 0.04, 0.05]), past)
+    known = weights(holdings(every, symbols), np.array([0.02, 0.04, 0.05]), past)
     assert np.abs(known).sum(axis=1) == pytest.approx(np.ones(len(every)))
 
 
@@ -158,10 +158,8 @@ def test_the_recorded_years_give_the_committed_figures(market_history_dir: Path,
     committed = json.loads((Path(run.__code__.co_filename).parent / "data" / "standard.json").read_text())
     assert all(row["holds"] for row in committed["verdicts"])
     assert committed["ruleset"] == {"name": RULES.name, "version": RULES.version, "hash": RULES.hash}
-    table = pq.read_table(market_history_dir / HOURLY_FILE)
-    oldest = ["BTC", "ETH", "XRP"]
-    subset = table.filter([symbol in oldest for symbol in table["symbol"].to_pylist()])
-    pq.write_table(subset, tmp_path / "oldest.parquet")
+    oldest = pq.read_table(market_history_dir / HOURLY_FILE, filters=[("symbol", "in", ["BTC", "ETH", "XRP"])])
+    pq.write_table(oldest, tmp_path / "oldest.parquet")
     walked = walk(read_prices(tmp_path / "oldest.parquet"), RULES)
     whole = Stretch("all", walked.begin, len(walked.days))
     found = conditional_verdict(walked, {}, whole)

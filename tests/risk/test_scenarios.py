@@ -1,8 +1,7 @@
 """Scenarios are joint, deterministic, without hindsight and never calmer than the full history."""
 
-import os
 from datetime import date
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,11 +15,16 @@ from tests.risk.test_feeds import history_dir
 DAY = date(2025, 10, 10)
 
 
+@cache
+def recorded(day: date) -> ScenarioSet:
+    """The set of a day, from the recorded history."""
+    return build_scenarios(ruleset("standard"), day, load_history(history_dir(), day))
+
+
 @pytest.fixture(scope="module", params=["history", "simulated"])
 def drawn(request: pytest.FixtureRequest) -> ScenarioSet:
     """A set of either source."""
-    history = load_history(history_dir(), DAY) if request.param == "history" else None
-    return build_scenarios(ruleset("standard"), DAY, history)
+    return recorded(DAY) if request.param == "history" else build_scenarios(ruleset("standard"), DAY, None)
 
 
 def test_there_are_two_thousand_finite_joint_shocks(drawn: ScenarioSet) -> None:
@@ -31,8 +35,8 @@ def test_there_are_two_thousand_finite_joint_shocks(drawn: ScenarioSet) -> None:
 
 
 def test_a_second_draw_is_the_same(drawn: ScenarioSet) -> None:
-    history = load_history(Path(os.environ.get("MARKET_HISTORY_DIR", "var/history")), DAY)
-    again = build_scenarios(ruleset("standard"), DAY, history if drawn.source == "history" else None)
+    history = load_history(history_dir(), DAY) if drawn.source == "history" else None
+    again = build_scenarios(ruleset("standard"), DAY, history)
     assert again.id == drawn.id
     assert (again.shocks.price_ratio == drawn.shocks.price_ratio).all()
 
@@ -60,11 +64,8 @@ def test_another_day_or_ruleset_is_another_set(drawn: ScenarioSet) -> None:
 
 def test_the_crash_raises_margin_only_after_it_happened() -> None:
     """The set of 10 October knows nothing of that evening; that of 12 October does."""
-    sets = {}
-    for day in (DAY, date(2025, 10, 12)):
-        sets[day] = build_scenarios(ruleset("standard"), day, load_history(history_dir(), day))
     ada = COINS.index("ADA")
-    assert sets[date(2025, 10, 12)].daily_vol[ada] > sets[DAY].daily_vol[ada]
+    assert recorded(date(2025, 10, 12)).daily_vol[ada] > recorded(DAY).daily_vol[ada]
 
 
 def test_residual_quantiles_rise_through_body_and_tails() -> None:
@@ -77,5 +78,4 @@ def test_residual_quantiles_rise_through_body_and_tails() -> None:
 
 def test_a_day_before_a_coin_traded_is_drawn_and_says_so() -> None:
     day = date(2025, 1, 6)
-    drawn = build_scenarios(ruleset("standard"), day, load_history(history_dir(), day))
-    assert drawn.source == "simulated"
+    assert recorded(day).source == "simulated"

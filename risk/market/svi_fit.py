@@ -6,22 +6,25 @@ penalties on a grid, raised until the check of `arbitrage` passes; a fit that ca
 Parameters are scaled by the at-the-money deviation, so that one set of starts and bounds serves an hour and a year.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf, isclose
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from risk.market.arbitrage import GRID, between, butterfly, calendar, mixtures
+from risk.market.arbitrage import BETWEEN, GRID, between, butterfly, calendar, mixtures
 from risk.market.chain import SmileQuote
 from risk.market.svi import WING_SLOPE_MAX, Svi, density
+from risk.market.svi_slopes import density_slopes, jet_slopes
 
 Floats = NDArray[np.float64]
 
 QUOTES_MIN = 7  # five parameters, and something left to say whether they are any good
 HALF_SPREAD_FLOOR = 0.001  # a tenth of a volatility point: a locked quote is not known better than that
-STARTS = tuple((rho, roundness) for rho in (-0.4, 0.3) for roundness in (0.5, 2.0))
+STARTS = ((-0.4, 0.5), (0.3, 2.0), (-0.4, 2.0), (0.3, 0.5))  # tilt and roundness; opposite corners first
+SAME_WORTH = 1e-4  # two fits nearer than this, as a share or in half-spreads, are one valley reached twice
 LOWER = (1e-4, 1e-3, -0.995, -10.0, 0.02)
 UPPER = (
     2.0,
@@ -50,15 +53,19 @@ class Fit:
 def fit_free(quotes: Sequence[SmileQuote], years: float) -> Fit:
     """The best smile by the quotes alone, whatever it implies. Needs `QUOTES_MIN` quotes."""
     problem = _Problem(quotes, years, None)
-    return min((problem.solve(problem.start(*start)) for start in STARTS), key=lambda fit: fit.cost)
+    found = _best((problem.solve(problem.start(*start)) for start in STARTS), lambda fit: fit.cost)
+    assert found is not None
+    return found
 
 
 def outliers(quotes: Sequence[SmileQuote], years: float) -> list[SmileQuote]:
     """Quotes that no smile through the others explains: more than ten half-spreads and five volatility points off the
     fit that minds large errors least (soft L1)."""
     problem = _Problem(quotes, years, None)
-    fits = [problem.solve(problem.start(*start), loss="soft_l1") for start in STARTS]
-    errors = min((np.abs(problem.errors(fit.svi)) for fit in fits), key=lambda found: float(found.sum()))
+    fits = (problem.solve(problem.start(*start), loss="soft_l1") for start in STARTS)
+    found = _best(fits, lambda fit: float(np.abs(problem.errors(fit.svi)).sum()))
+    assert found is not None
+    errors = np.abs(problem.errors(found.svi))
     far = (errors > OUTLIER_HALF_SPREADS) & (errors * problem.half > OUTLIER_VOL)
     return [quote for quote, is_far in zip(quotes, far, strict=True) if is_far]
 
@@ -68,8 +75,23 @@ def fit_bound(quotes: Sequence[SmileQuote], years: float, after: Svi | None, fre
     None where no penalty holds it so. Several starts: penalties make valleys that the free fit may lie across."""
     problem = _Problem(quotes, years, after)
     starts = [problem.coordinates(free.svi), *(problem.start(*start) for start in STARTS)]
-    found = [fit for fit in (_hold(problem, start, after) for start in starts) if fit is not None]
-    return min(found, key=lambda fit: fit.cost, default=None)
+    return _best((_hold(problem, start, after) for start in starts), lambda fit: fit.cost)
+
+
+def _best(fits: Iterable[Fit | None], worth: Callable[[Fit], float]) -> Fit | None:
+    """The fit of least `worth`, made one by one until two agree on the least: then another start led to the same
+    valley. Ordinary quotes have one; where starts lead to several, all are tried."""
+    best, least = None, inf
+    for fit in fits:
+        if fit is None:
+            continue
+        reached = worth(fit)
+        agreed = best is not None and isclose(reached, least, rel_tol=SAME_WORTH, abs_tol=SAME_WORTH)
+        if reached < least:
+            best, least = fit, reached
+        if agreed:
+            break
+    return best
 
 
 def _hold(problem: "_Problem", start: Floats, after: Svi | None) -> Fit | None:
@@ -123,16 +145,11 @@ class _Problem:
         return np.asarray((vol - self.mid) / self.half)
 
     def solve(self, start: Floats, penalty: float = 0.0, loss: str = "linear") -> Fit:
-        def residuals(x: Floats) -> Floats:
-            svi = _raw(x, self.theta)
-            parts = [self.errors(svi)]
-            if penalty:
-                parts.append(penalty * self._violations(svi))
-            return np.concatenate(parts)
-
         found = least_squares(
-            residuals,
+            self.residuals,
             start,
+            jac=self.slopes_of_residuals,
+            args=(penalty,),
             bounds=(LOWER, UPPER),
             loss=loss,
             x_scale=(1.0, 1.0, 0.5, 1.0, 1.0),
@@ -140,6 +157,35 @@ class _Problem:
         )
         svi = self.svi(found.x)
         return Fit(svi, float(np.sum(self.errors(svi) ** 2) / 2.0), penalty)
+
+    def residuals(self, x: Floats, penalty: float) -> Floats:
+        """Errors in half-spreads, then what is violated times `penalty`."""
+        svi = _raw(x, self.theta)
+        return np.concatenate([self.errors(svi), penalty * self._violations(svi)]) if penalty else self.errors(svi)
+
+    def slopes_of_residuals(self, x: Floats, penalty: float) -> Floats:
+        """(residuals, 5) their derivatives by the scaled coordinates."""
+        svi = _raw(x, self.theta)
+        by_w = 0.5 / np.sqrt(svi.total_variance(self.k)) / self.root_years / self.half
+        parts = [by_w * jet_slopes(svi, self.k)[0]]
+        if penalty:
+            parts.append(penalty * self._slopes_of_violations(svi))
+        s = float(np.sqrt(self.theta))
+        found: Floats = np.concatenate(parts, axis=1).T * np.array([self.theta, s, 1.0, s, s])
+        return found
+
+    def _slopes_of_violations(self, svi: Svi) -> Floats:
+        """(5, violations) by (least, b, rho, m, sigma), in the order of `_violations`."""
+        jet, slopes = svi.jet(PENALTY_GRID), jet_slopes(svi, PENALTY_GRID)
+        rising = [density_slopes(PENALTY_GRID, jet, slopes), _slopes_of_wing(svi, float(np.sign(svi.rho)))]
+        if self.after is not None:
+            later = self.after[0]
+            rising.append(-2.0 * later / (later + jet[0]) ** 2 * slopes[0])
+            rising += [_slopes_of_wing(svi, sign) for sign in (-1.0, 1.0)]
+            for share, mixed in zip(BETWEEN, mixtures(jet, self.after), strict=True):
+                by_w, by_slope, by_bend = ((1.0 - share) * part for part in slopes)
+                rising.append(density_slopes(PENALTY_GRID, mixed, (by_w, by_slope, by_bend)))
+        return np.where(self._violations(svi) > 0.0, -np.concatenate(rising, axis=1), 0.0)
 
     def _violations(self, svi: Svi) -> Floats:
         """By how much g, the wings and the calendar fall short of a little headroom; 0 where they do not."""
@@ -155,6 +201,11 @@ class _Problem:
 
 def _short(values: Floats) -> Floats:
     return np.maximum(HEADROOM - values, 0.0)
+
+
+def _slopes_of_wing(svi: Svi, sign: float) -> Floats:
+    """(5, 1) derivatives of what a bound on the right (+1) or left (-1) wing leaves: of -b (1 + sign rho)."""
+    return np.array([[0.0], [-(1.0 + sign * svi.rho)], [-sign * svi.b], [0.0], [0.0]])
 
 
 def _raw(x: Floats, theta: float) -> Svi:

@@ -23,6 +23,7 @@ from risk.market.surface import Smile, VolSurface
 from risk.market.surface_fit import INSIDE_SHARE_MIN, SurfaceFit, fit_surface, fit_surfaces
 from risk.market.surface_report import report, run
 from risk.market.svi import Svi
+from risk.market.svi_fit import PENALTY_GRID, _Problem
 from tests.risk.market.chains import FORWARD, NOW, SMILES, chain, changed, cleaned, expiry_quotes, write
 
 # Axel Vogt's smile, the standard example of a butterfly arbitrage (Gatheral & Jacquier 2014, example 3.1).
@@ -89,6 +90,26 @@ def test_the_density_is_that_of_prices(b: float, rho: float, m: float, sigma: fl
     d2 = -k / np.sqrt(w) - np.sqrt(w) / 2
     implied = svi.density(k) * np.exp(-d2 * d2 / 2) / np.sqrt(2 * np.pi * w) / strike
     assert (calls[0] - 2 * calls[1] + calls[2]) / bump**2 == pytest.approx(implied, abs=2e-3, rel=2e-3)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 100.0])
+def test_fits_follow_the_slopes_of_their_residuals(penalty: float) -> None:
+    """Against central differences, where all that may be violated is: density, wings, calendar, times between."""
+    (item,) = cleaned(expiry_quotes(365, Svi(0.30, 0.13, -0.20, 0.0, 0.30)))
+    problem = _Problem(item.quotes, item.years, VOGT)
+    step = 1e-6 * np.eye(5)
+    violated = []
+    for x in ([0.5, 0.5, -0.4, 0.1, 0.5], [0.1, 3.0, 0.9, -0.6, 0.1], [0.1, 3.0, -0.9, -0.6, 0.1]):
+        at = np.array(x)
+        by_differences = [
+            (problem.residuals(at + h, penalty) - problem.residuals(at - h, penalty)) / 2e-6 for h in step
+        ]
+        slopes = problem.slopes_of_residuals(at, penalty)
+        assert slopes == pytest.approx(np.array(by_differences).T, rel=1e-5, abs=1e-5)
+        violated.append(problem.residuals(at, penalty)[len(item.quotes) :] > 0)
+    n = PENALTY_GRID.size
+    conditions = np.split(np.any(violated, axis=0), np.cumsum([n, 1, n, 1, 1, n, n]))
+    assert all(part.any() for part in conditions) or not penalty
 
 
 def test_known_smiles_are_found_again() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from intermediary import approvals, audit, events, ledger, outbox
@@ -57,14 +57,14 @@ def approve(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) ->
     return instruction
 
 
-def waiting() -> list[ChainInstruction]:
+def waiting() -> QuerySet[ChainInstruction]:
     """Every instruction that waits for two people, oldest first."""
     live = BatchMovement.objects.filter(instruction=OuterRef("pk"), outcome__in=[Outcome.PENDING, Outcome.SETTLED])
     refused = Q(state=State.BATCHED, kind__in=packing.MOVEMENTS) & ~Exists(live)
     held = Q(id__in=holding.for_a_person().values("instruction"))
     stuck = Q(id__in=BatchMovement.objects.filter(batch__in=holding.stuck_batches()).values("instruction"))
     found = ChainInstruction.objects.filter(refused | held | stuck).select_related("cell", "target__asset", "held")
-    return list(found.order_by("recorded_at", "id"))
+    return found.order_by("recorded_at", "id")
 
 
 def why(instruction: ChainInstruction) -> str:
@@ -76,7 +76,7 @@ def why(instruction: ChainInstruction) -> str:
 
 
 def _refuse_unless_open(instruction: ChainInstruction, act: str) -> None:
-    if instruction not in waiting():
+    if not waiting().contains(instruction):
         raise Refusal("nothing_to_decide", "This instruction does not wait for a decision.", state=instruction.state)
     if act not in (AGAIN, FAIL) or (act == FAIL and instruction.kind in NEVER_FAIL):
         raise Refusal("must_be_tried_again", "The books stand on this: make it possible, then try it again.")

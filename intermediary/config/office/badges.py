@@ -13,7 +13,7 @@ def waiting() -> dict[str, int]:
         "waiting_proposals": Proposal.objects.filter(state=Proposal.State.PROPOSED).count(),
         "open_calls": MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES).count(),
         "live_defaults": DefaultCase.objects.exclude(state__in=OVER).count(),
-        "unbooked_receipts": len(recoveries.unbooked()),
+        "unbooked_receipts": recoveries.unbooked().count(),
         "stuck": stuck.count(),
         "open_breaks": ReconciliationBreak.objects.filter(resolved_block=None).count(),
     }

@@ -36,11 +36,11 @@ class BookingForm(forms.Form):
     source = forms.CharField(min_length=3, max_length=120)
 
 
-def unbooked() -> list[HouseReceipt]:
+def unbooked() -> models.QuerySet[HouseReceipt]:
     """Receipts of the settlement token that no journal entry books."""
     booked = JournalEntry.objects.filter(id=models.OuterRef("entry_key"))
     found = HouseReceipt.objects.filter(~models.Exists(booked), asset__is_settlement=True)
-    return list(found.select_related("asset").order_by("-id")[:UNBOOKED_SHOWN])
+    return found.select_related("asset").order_by("-id")[:UNBOOKED_SHOWN]
 
 
 def recovery(request: HttpRequest) -> HttpResponse:

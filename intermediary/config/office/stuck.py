@@ -55,7 +55,7 @@ class StuckCall:
 
 def count() -> int:
     """How much waits for somebody."""
-    return len(decisions.waiting()) + Delivery.objects.filter(state=Delivery.State.FAILED).count()
+    return decisions.waiting().count() + Delivery.objects.filter(state=Delivery.State.FAILED).count()
 
 
 def stuck(request: HttpRequest) -> HttpResponse:

@@ -27,7 +27,6 @@ from settlement.deployment import address_of
 from settlement.signer import demo_wallet
 from tests.bonds import world
 from tests.bonds.world import MILLION
-from tests.conftest import TestDatabase
 from tests.people import as_owner
 from tests.risk.builders import snapshot as market
 from tests.settlement import world as chain_world
@@ -35,15 +34,9 @@ from tests.settlement import world as chain_world
 INVESTORS = ("north", "south", "east")
 
 
-@pytest.fixture
-def chain(chain_url: str, settings: Settings, committing_db: TestDatabase) -> Chain:
-    settings.CHAIN_RPC_URLS = [chain_url]
-    return chain_world.house_with_contracts(chain_url)
-
-
-@pytest.fixture
-def clients(chain: Chain) -> list[chain_world.Client]:
+def opposite_books(chain: Chain) -> list[chain_world.Client]:
     """Two relationships with margin in their vaults, opposite books, and layers of approved lines."""
+    chain_world.house_with_contracts(chain.url)
     bitcoin = Instrument.objects.create(code="BTC-PERP", kind=Instrument.Kind.PERPETUAL, underlying="BTC")
     found = [chain_world.client(chain, code, index) for index, code in enumerate(("R1", "R2"))]
     for who, quantity in zip(found, (Decimal(400), Decimal(-400)), strict=True):
@@ -63,8 +56,26 @@ def clients(chain: Chain) -> list[chain_world.Client]:
         Position.objects.create(cell=who.cell, instrument=bitcoin, quantity=quantity, settled_value=quantity * mark)
         with transaction.atomic():
             world.with_layers(who.cell)
-    cycle.settle_all()
+    cycle.settle_all(chain=chain)
     return found
+
+
+def world_of_opposite_books() -> tuple[str, list[chain_world.Client]]:
+    return chain_world.on_chain(opposite_books)
+
+
+pytestmark = pytest.mark.world(build=world_of_opposite_books)
+
+
+@pytest.fixture
+def chain(chain_url: str, settings: Settings, request: pytest.FixtureRequest) -> Chain:
+    """See the fixture of the same name in tests.settlement."""
+    return chain_world.chain_of_world(chain_url, settings, request)
+
+
+@pytest.fixture
+def clients(chain: Chain, built_world: tuple[str, list[chain_world.Client]]) -> list[chain_world.Client]:
+    return built_world[1]
 
 
 def tick() -> Tick:

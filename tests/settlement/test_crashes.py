@@ -18,19 +18,10 @@ from settlement.models import (
 from settlement.signer import Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
-from tests.settlement.world import MILLION, Client, assert_reconciled, client, debit, deposit, held
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, deposit, funded_client, held
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=funded_client)
 CHAIN_ID = 31337
-
-
-@pytest.fixture
-def who(chain: Chain) -> Client:
-    """A client with five million in its vault."""
-    made = client(chain, "W", 0)
-    deposit(chain, made, 5 * MILLION)
-    settle_all()
-    return made
 
 
 def signers() -> dict[str, Signer]:

@@ -14,13 +14,26 @@ from settlement.models import Batch, BatchMovement, HeldCall, HouseReceipt, Reco
 from settlement.receipts import book_capital
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
-from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, move, pass_time
+from tests.settlement.world import (
+    MILLION,
+    Client,
+    assert_reconciled,
+    client,
+    deposit,
+    funded_client,
+    give,
+    held,
+    house_alone,
+    move,
+    pass_time,
+)
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
 MARGIN, FLOAT = AccountKind.CLIENT_MARGIN, AccountKind.FLOAT
 
 
+@pytest.mark.world(build=house_alone)
 def test_deposit_is_credited_once_when_final_and_not_before(chain: Chain) -> None:
     who = client(chain, "W", 0)
     watch(chain)
@@ -34,6 +47,7 @@ def test_deposit_is_credited_once_when_final_and_not_before(chain: Chain) -> Non
     assert_reconciled()
 
 
+@pytest.mark.world(build=house_alone)
 def test_deposit_of_an_unknown_sender_lies_in_suspense(chain: Chain) -> None:
     who = client(chain, "W", 0, proved=False)
     deposit(chain, who, 5 * MILLION)
@@ -43,10 +57,8 @@ def test_deposit_of_an_unknown_sender_lies_in_suspense(chain: Chain) -> None:
     assert (found.kind, found.owner) == ("unknown_sender", "onboarding")
 
 
-def test_debit_and_credit_go_vault_to_house_to_vault_and_reconcile(chain: Chain) -> None:
-    loser, winner = client(chain, "W", 0), client(chain, "M", 1)
-    deposit(chain, loser, 5 * MILLION)
-    settle_all()
+def test_debit_and_credit_go_vault_to_house_to_vault_and_reconcile(chain: Chain, who: Client) -> None:
+    loser, winner = who, client(chain, "M", 1)
     taken = move(loser, Kind.DEBIT, MARGIN, FLOAT, 2 * MILLION)
     assert (held(loser), held(loser, AccountKind.IN_TRANSIT)) == (3 * MILLION, 2 * MILLION)
     settle_all()
@@ -62,10 +74,7 @@ def test_debit_and_credit_go_vault_to_house_to_vault_and_reconcile(chain: Chain)
     assert unfinished() == 0
 
 
-def test_many_movements_of_one_vault_keep_their_order_in_one_batch(chain: Chain) -> None:
-    who = client(chain, "W", 0)
-    deposit(chain, who, 5 * MILLION)
-    settle_all()
+def test_many_movements_of_one_vault_keep_their_order_in_one_batch(who: Client) -> None:
     made = [move(who, Kind.DEBIT, MARGIN, FLOAT, amount) for amount in (1, 2, 3)]
     settle_all()
     movements = BatchMovement.objects.filter(instruction__in=made).order_by("instruction__seq")
@@ -74,6 +83,7 @@ def test_many_movements_of_one_vault_keep_their_order_in_one_batch(chain: Chain)
     assert_reconciled()
 
 
+@pytest.mark.world(build=house_alone)
 def test_failed_movement_gives_tokens_back_and_its_number_is_used_again(chain: Chain) -> None:
     who = client(chain, "W", 0, debit_cap=2 * MILLION)
     deposit(chain, who, 5 * MILLION)
@@ -91,18 +101,14 @@ def test_failed_movement_gives_tokens_back_and_its_number_is_used_again(chain: C
     assert_reconciled()
 
 
-def test_withdrawal_reaches_the_payout_address(chain: Chain) -> None:
-    who = client(chain, "W", 0)
-    deposit(chain, who, 5 * MILLION)
-    settle_all()
+def test_withdrawal_reaches_the_payout_address(chain: Chain, who: Client) -> None:
     move(who, Kind.RETURN, MARGIN, AccountKind.OUTSIDE, MILLION)
     settle_all()
     assert read(chain, who.vault.asset.token_address, "DemoUSDC", "balanceOf", who.key.address) == MILLION
     assert_reconciled()
 
 
-def test_capital_in_the_house_funds_a_retention(chain: Chain) -> None:
-    who = client(chain, "W", 0)
+def test_capital_in_the_house_funds_a_retention(chain: Chain, who: Client) -> None:
     house = ChainTarget.objects.get(kind="HOUSE")
     give(chain, house.address, 10 * MILLION)
     settle_all()
@@ -133,10 +139,7 @@ def fund(who: Client, layer: AccountKind, amount: int) -> ChainInstruction:
         )
 
 
-def test_client_that_takes_free_margin_by_itself_is_booked(chain: Chain) -> None:
-    who = client(chain, "W", 0)
-    deposit(chain, who, 5 * MILLION)
-    settle_all()
+def test_client_that_takes_free_margin_by_itself_is_booked(chain: Chain, who: Client) -> None:
     wallet = Transactor(chain, who.key, mine)
     wallet.call(who.vault.address, "MarginVault", "requestWithdraw", MILLION)
     wallet.wait()
@@ -148,8 +151,7 @@ def test_client_that_takes_free_margin_by_itself_is_booked(chain: Chain) -> None
     assert_reconciled()
 
 
-def test_tokens_that_only_the_chain_knows_of_open_a_break_that_closes_when_booked(chain: Chain) -> None:
-    who = client(chain, "W", 0)
+def test_tokens_that_only_the_chain_knows_of_open_a_break_that_closes_when_booked(chain: Chain, who: Client) -> None:
     give(chain, who.targets["RETENTION"].address, 3)
     settle_all()
     found = ReconciliationBreak.objects.get(resolved_block=None)
@@ -179,8 +181,8 @@ def test_house_without_a_batch_for_a_day_gets_a_sign_of_life(chain: Chain) -> No
     assert_reconciled()
 
 
-def test_call_that_waits_holds_up_no_other_cell_of_the_same_house(chain: Chain) -> None:
-    waits, goes = client(chain, "W", 0), client(chain, "M", 1)
+def test_call_that_waits_holds_up_no_other_cell_of_the_same_house(chain: Chain, who: Client) -> None:
+    waits, goes = who, client(chain, "M", 1)
     house = ChainTarget.objects.get(kind="HOUSE")
     give(chain, house.address, MILLION)
     made = [pay_costs(who, house, amount) for who, amount in ((waits, 2 * MILLION), (goes, MILLION))]

@@ -20,19 +20,11 @@ from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, 
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.people import person
-from tests.settlement.world import MILLION, Client, assert_reconciled, client, deposit, give, held, pass_time
+from tests.settlement.world import MILLION, Client, assert_reconciled, deposit, funded_client, give, held, pass_time
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
 Route = tuple[AccountKind, AccountKind]
-
-
-@pytest.fixture
-def who(chain: Chain) -> Client:
-    made = client(chain, "W", 0)
-    deposit(chain, made, 5 * MILLION)
-    settle_all()
-    return made
 
 
 def approved_notice(who: Client) -> Proposal:

@@ -12,9 +12,9 @@ from settlement.deployment import address_of, assert_roles
 from settlement.registration import predict_vaults
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
-from tests.settlement.world import CAP, RULEBOOK, client, terms_of
+from tests.settlement.world import CAP, RULEBOOK, client, house_alone, terms_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=house_alone)
 
 
 def test_deployment_records_contracts_and_house_target(chain: Chain) -> None:

@@ -16,17 +16,15 @@ from settlement.signer import demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
 from tests.settlement.test_default_and_series import approved_notice
-from tests.settlement.world import MILLION, client, deposit, held, pass_time
+from tests.settlement.world import MILLION, Client, client, deposit, funded_client, held, pass_time
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
 PAYLOAD_OF_A_CURE_BY_NOTHING = "0x" + "00" * 32
 
 
-def test_a_seizure_that_was_not_sent_from_here_is_a_break_and_stops_no_deposit(chain: Chain) -> None:
-    seized, other = client(chain, "W", 0), client(chain, "M", 1)
-    deposit(chain, seized, 5 * MILLION)
-    settle_all()
+def test_a_seizure_that_was_not_sent_from_here_is_a_break_and_stops_no_deposit(chain: Chain, who: Client) -> None:
+    seized, other = who, client(chain, "M", 1)
     with transaction.atomic():
         outbox.instruct(
             target=seized.vault,
@@ -50,26 +48,25 @@ def test_a_seizure_that_was_not_sent_from_here_is_a_break_and_stops_no_deposit(c
 
 
 def test_a_log_whose_handler_breaks_is_kept_with_the_reason_and_tried_again(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = client(chain, "W", 0)
     deposit(chain, who, MILLION)
     with monkeypatch.context() as patched:
         patched.setattr("settlement.finality.credit_deposit", odd)
         for _ in range(3):
             mine(chain)
             watch(chain)
-        assert "KeyError" in ChainLog.objects.get(name="Transfer", cell=who.cell).refusal
+        assert "KeyError" in ChainLog.objects.get(name="Transfer", cell=who.cell, applied=False).refusal
+        assert held(who) == 5 * MILLION
     settle_all()
-    assert held(who) == MILLION
+    assert held(who) == 6 * MILLION
 
 
 def odd(**_: object) -> None:
     raise KeyError("nobody thought of this")
 
 
-def test_a_cure_by_nothing_moves_nothing_and_is_done_with(chain: Chain) -> None:
-    who = client(chain, "W", 0)
+def test_a_cure_by_nothing_moves_nothing_and_is_done_with(who: Client) -> None:
     settle_all()
     block = ChainBlock.objects.filter(canonical=True).latest("number")
     row = ChainLog.objects.create(

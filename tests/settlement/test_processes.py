@@ -18,35 +18,13 @@ from settlement.cycle import settle_all
 from settlement.models import Approval, Batch, ReconciliationRun
 from settlement.signer import demo_signer
 from tests.conftest import RoleSwitch, TestDatabase
-from tests.settlement.world import (
-    MILLION,
-    Client,
-    assert_reconciled,
-    client,
-    debit,
-    deposit,
-    held,
-    house_with_contracts,
-)
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
 
+pytestmark = pytest.mark.world(build=funded_client)
 CHAIN_ID = 31337
 
 
-@pytest.fixture
-def committed(committing_db: TestDatabase, chain_url: str, settings: object) -> tuple[Chain, Client]:
-    """The same world, committed, so that other connections see it."""
-    settings.CHAIN_RPC_URLS = [chain_url]  # type: ignore[attr-defined]
-    chain = house_with_contracts(chain_url)
-    who = client(chain, "W", 0)
-    deposit(chain, who, 5 * MILLION)
-    settle_all()
-    return chain, who
-
-
-def test_each_step_works_under_its_own_role_and_no_further(
-    committed: tuple[Chain, Client], as_role: RoleSwitch
-) -> None:
-    chain, who = committed
+def test_each_step_works_under_its_own_role_and_no_further(chain: Chain, who: Client, as_role: RoleSwitch) -> None:
     debit(who, MILLION)
     signers = {role: demo_signer(role) for role in ("poster", "operator")}
     with as_role("poster"):
@@ -93,9 +71,8 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def test_processes_settle_a_movement_even_when_the_poster_is_killed(
-    committed: tuple[Chain, Client], committing_db: TestDatabase
+    chain: Chain, who: Client, committing_db: TestDatabase
 ) -> None:
-    chain, who = committed
     made = debit(who, MILLION)
     with processes(committing_db, chain.url) as running:
         until(lambda: ChainInstruction.objects.get(id=made.id).state == "FINAL", 120)

@@ -20,25 +20,18 @@ from tests.settlement.world import (
     MILLION,
     Client,
     assert_reconciled,
-    client,
     deposit,
+    funded_client,
     give,
     held,
+    house_alone,
     registered,
     terms_of,
     transfer,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
-
-
-@pytest.fixture
-def who(chain: Chain) -> Client:
-    made = client(chain, "W", 0)
-    deposit(chain, made, 5 * MILLION)
-    settle_all()
-    return made
 
 
 def open_places() -> set[str]:
@@ -91,6 +84,7 @@ def pretend_final(
         outbox.mark_final(made.id, transaction_hash="0x" + "00" * 32)
 
 
+@pytest.mark.world(build=house_alone)
 def test_a_deposit_to_the_predicted_address_counts_although_it_came_first(chain: Chain) -> None:
     cell, key = client_cell("W"), demo_wallet(0)
     vault = predict_vaults(chain=chain, terms=terms_of("W", key))["USDC"]

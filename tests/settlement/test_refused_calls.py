@@ -19,18 +19,10 @@ from settlement.watcher import step as watch
 from tests.people import person
 from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.test_default_and_series import approved_notice, instruct
-from tests.settlement.world import MILLION, Client, assert_reconciled, client, debit, deposit, held
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
-
-
-@pytest.fixture
-def who(chain: Chain) -> Client:
-    made = client(chain, "W", 0)
-    deposit(chain, made, 5 * MILLION)
-    settle_all()
-    return made
 
 
 class MoodyChain(Chain):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
 from intermediary import calls, clock, ledger, outbox
 from intermediary.config.demo import keys, wallet
@@ -23,7 +24,7 @@ from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
 from tests.people import member, person
-from tests.settlement.world import MILLION, Client, client, give, transfer
+from tests.settlement.world import MILLION, Client, client, give, house_with_contracts, on_chain, transfer
 
 CODE = "R-1"
 WHO = Member("alice", "Alice", Party.Kind.FUND, "KY", CODE, "answers", reserve_usd=0, answers_after_minutes=5)
@@ -31,9 +32,9 @@ CAST = Cast(clients=(WHO,), contracts=(), bargains=(), investors=())
 RESERVE = 10 * MILLION
 
 
-@pytest.fixture
-def alice(chain: Chain) -> Client:
+def alice_and_her_reserve(chain: Chain) -> Client:
     """A client with signed terms, a person and ten million in its wallet."""
+    house_with_contracts(chain.url)
     made = client(chain, CODE, 0)
     assert made.cell.party is not None
     terms = made.terms
@@ -44,7 +45,20 @@ def alice(chain: Chain) -> Client:
     user = person("client.alice")
     member(user, made.cell.party)
     give(chain, made.key.address, RESERVE)
+    settle_all(chain=chain)
     return made
+
+
+def alices_world() -> tuple[str, Client]:
+    return on_chain(alice_and_her_reserve)
+
+
+pytestmark = pytest.mark.world(build=alices_world)
+
+
+@pytest.fixture
+def alice(who: Client) -> Client:
+    return who
 
 
 @pytest.fixture
@@ -146,13 +160,14 @@ def test_the_market_pays_once_for_what_it_was_sold(alice: Client, chain: Chain, 
     market, asset = keys.market(), ledger.settlement_asset()
     give(chain, market.address, wallet.INITIAL_FUNDS)
     house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE)
-    sold = outbox.instruct(
-        target=house,
-        cell_id=alice.cell.id,
-        kind=ChainInstruction.Kind.DISPOSE,
-        account="market",
-        expected_base_units=str(3 * MILLION),
-    )
+    with transaction.atomic():
+        sold = outbox.instruct(
+            target=house,
+            cell_id=alice.cell.id,
+            kind=ChainInstruction.Kind.DISPOSE,
+            account="market",
+            expected_base_units=str(3 * MILLION),
+        )
     for state in (ChainInstruction.State.BATCHED, ChainInstruction.State.INCLUDED, ChainInstruction.State.FINAL):
         ChainInstruction.objects.filter(id=sold.id).update(state=state)
     send_tokens(chain, market, asset, house.address, 3 * MILLION, None)

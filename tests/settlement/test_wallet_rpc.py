@@ -28,7 +28,9 @@ from settlement.demo_chain import fund_gas, mine
 from settlement.signer import demo_wallet
 from tests.conftest import TestDatabase
 from tests.intermediary.builders import client_cell
-from tests.settlement.world import MILLION, give
+from tests.settlement.world import MILLION, give, house_alone
+
+pytestmark = pytest.mark.world(build=house_alone)
 
 PAGE = "http://127.0.0.1:8000"
 ALICE, BOB = demo_wallet(0), demo_wallet(1)
@@ -212,6 +214,7 @@ def test_a_busy_wallet_says_so_instead_of_waiting(funded: WalletRpc, monkeypatch
     assert found == [-32003]
 
 
+@pytest.mark.world(build=None)
 def test_the_process_answers_the_page_while_it_plays_and_ends_when_asked(
     committing_db: TestDatabase, chain_url: str
 ) -> None:

@@ -1,15 +1,28 @@
-"""A small settlement world on real services: contracts on anvil, cells with vaults, money in them."""
+"""A small settlement world on real services: contracts on anvil, cells with vaults, money in them.
 
-from dataclasses import dataclass
+Deploying and registering take a second, so tests start from a copy: `house_alone`, `funded_client` and whatever else is
+made by `on_chain` build a world for `@pytest.mark.world`, whose result is the chain's state and what was built on it;
+`chain_of_world` puts that state on a test's chain as `committing_db` puts the copy of the database.
+"""
 
+import copy
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import pytest
 from django.db import transaction
+from pytest_django import Settings
 
 from intermediary import ledger, outbox
 from intermediary.canonical import sha256_hex
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, Asset, Cell, ChainInstruction, ChainTarget, Wallet
 from intermediary.terms import Terms
-from settlement.chain import Chain
+from settlement.chain import Chain, default_chain
+from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import deploy, mint_tokens
 from settlement.models import ReconciliationBreak, ReconciliationRun
@@ -22,6 +35,7 @@ Kind = ChainInstruction.Kind
 MILLION = 10**12  # base units of USDC
 RULEBOOK = sha256_hex("the rulebook")
 CAP = 500 * MILLION
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,10 @@ class Client:
     @property
     def vault(self) -> ChainTarget:
         return self.targets["USDC"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Client":
+        """For a test's own copy of a built world: its own rows; keys never change and cannot be copied."""
+        return replace(self, cell=copy.deepcopy(self.cell, memo), targets=copy.deepcopy(self.targets, memo))
 
 
 def terms_of(code: str, key: Signer, debit_cap: int = 100 * MILLION) -> Terms:
@@ -59,6 +77,63 @@ def terms_of(code: str, key: Signer, debit_cap: int = 100 * MILLION) -> Terms:
         debit_cap_base_units=debit_cap,
         max_required_base_units=400 * MILLION,
     )
+
+
+def on_chain(build: Callable[[Chain], T]) -> tuple[str, T]:
+    """What `build` makes on the configured chain, in front of the chain's whole state then; the chain is put back."""
+    chain = default_chain()
+    before = chain.call("evm_snapshot")
+    made = build(chain)
+    state = _state_of(chain)
+    chain.call("evm_revert", before)
+    return state, made
+
+
+def _state_of(chain: Chain) -> str:
+    """The whole chain in the node's own form. Of old blocks it has the state only of those not final yet, at which the
+    books are still to be compared; the node would give its every test's."""
+    dumped = json.loads(gzip.decompress(bytes.fromhex(chain.call("anvil_dumpState", True)[2:])))
+    head = chain.head()
+    open_blocks = {block["hash"] for number in range(head - 2, head + 1) if (block := chain.block(number))}
+    dumped["historical_states"] = [row for row in dumped["historical_states"] if row[0] in open_blocks]
+    return "0x" + gzip.compress(json.dumps(dumped).encode()).hex()
+
+
+def chain_of_world(url: str, settings: Settings, request: pytest.FixtureRequest) -> Chain:
+    """For a fixture: this chain and the test's database, both as the world of its mark was built. The chain's clock
+    goes on from the last block."""
+    settings.CHAIN_RPC_URLS = [url]
+    state, _ = request.getfixturevalue("built_world")  # only now: whoever asks first builds it on this chain
+    request.getfixturevalue("committing_db")
+    chain = Chain(url)
+    chain.call("anvil_loadState", state)
+    latest = chain.block("latest")
+    assert latest is not None
+    chain.call("evm_setTime", int(latest["timestamp"], 16))
+    return chain
+
+
+def house_alone() -> tuple[str, None]:
+    """A world of nothing but the house's contracts, read by the watcher."""
+
+    def build(chain: Chain) -> None:
+        house_with_contracts(chain.url)
+        settle_all(chain=chain)
+
+    return on_chain(build)
+
+
+def funded_client() -> tuple[str, Client]:
+    """A world of the house and client W, whose deposit of five million is final."""
+
+    def build(chain: Chain) -> Client:
+        house_with_contracts(chain.url)
+        who = client(chain, "W", 0)
+        deposit(chain, who, 5 * MILLION)
+        settle_all(chain=chain)
+        return who
+
+    return on_chain(build)
 
 
 def house_with_contracts(url: str, *extra: Asset) -> Chain:

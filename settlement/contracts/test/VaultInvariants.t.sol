@@ -189,11 +189,19 @@ contract VaultInvariants is Test {
         list[0] = address(handler);
     }
 
+    /// All of them after every step of the same runs: a campaign of its own for each would show nothing more.
+    function invariant_all_hold() public view {
+        every_vault_conserves_its_cash();
+        numbers_run_without_gap_and_the_head_folds_every_batch();
+        silence_or_exit_frees_and_a_notice_dies();
+        a_seizure_takes_the_claim_at_most();
+    }
+
     function paid(uint256 i) private pure returns (address) {
         return address(uint160(0x9A400000 + i));
     }
 
-    function invariant_every_vault_conserves_its_cash() public view {
+    function every_vault_conserves_its_cash() private view {
         for (uint256 i; i < 2; ++i) {
             uint256 inside = handler.usdc().balanceOf(address(handler.vaults(i)));
             uint256 out = handler.usdc().balanceOf(paid(i)) + handler.taken(i);
@@ -201,7 +209,7 @@ contract VaultInvariants is Test {
         }
     }
 
-    function invariant_numbers_run_without_gap_and_the_head_folds_every_batch() public view {
+    function numbers_run_without_gap_and_the_head_folds_every_batch() private view {
         for (uint256 i; i < 2; ++i) {
             assertEq(handler.vaults(i).seq(), handler.movements(i), "seq");
         }
@@ -209,7 +217,7 @@ contract VaultInvariants is Test {
         assertTrue(handler.theHouse().head() == handler.head(), "head");
     }
 
-    function invariant_silence_or_exit_frees_and_a_notice_dies() public view {
+    function silence_or_exit_frees_and_a_notice_dies() private view {
         for (uint256 i; i < 2; ++i) {
             MarginVault vault = handler.vaults(i);
             bool silent = time() > uint256(handler.theHouse().lastBeat()) + 7 days;
@@ -219,7 +227,7 @@ contract VaultInvariants is Test {
         }
     }
 
-    function invariant_a_seizure_takes_the_claim_at_most() public view {
+    function a_seizure_takes_the_claim_at_most() private view {
         for (uint256 i; i < 2; ++i) {
             assertTrue(handler.claimSeized(i) <= handler.claimAmount(i), "claim");
         }

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr
 
 from intermediary.canonical import hash_of
 from risk.margin.families import STRESSED_WINDOWS, recent_rows, stressed_rows, surprise_model, surprises
@@ -177,7 +177,7 @@ def _draw(count: int, parameters: Parameters, random: np.random.Generator) -> Fl
     root = np.linalg.cholesky(nearest_correlation(np.array(parameters.correlation)))
     normal = random.standard_normal((count, len(COINS))) @ root.T
     mixing = np.sqrt(random.chisquare(parameters.dof, size=(count, 1)) / parameters.dof)
-    uniform = stats.t.cdf(normal / mixing, parameters.dof)
+    uniform = stdtr(parameters.dof, normal / mixing)
     columns = [residual_quantile(parameters.coins[coin], uniform[:, index]) for index, coin in enumerate(COINS)]
     return np.column_stack(columns)
 

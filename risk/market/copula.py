@@ -3,13 +3,15 @@
 Rank correlation gives the matrix (sin(pi tau / 2)), pseudo-likelihood the degrees of freedom (Demarta and McNeil 2005).
 Standardised returns of all coins share one semi-parametric distribution: empirical between its 5% and 95% quantiles,
 generalised Pareto beyond (McNeil and Frey 2000). Pooling is what lets a coin of three months have a tail at all.
+
+scipy's statistics take half a second to import and are needed only where something is fitted.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 from risk.market.volatility import nearest_correlation
 
@@ -25,6 +27,8 @@ USUAL_DOF = 4.0  # of daily returns of coins, where there are too few days to te
 def rank_correlation(values: Floats) -> Floats:
     """(C, C) sin(pi tau / 2) of Kendall's tau over the rows that each two columns of `values` (T, C) share, made
     positive definite."""
+    from scipy import stats
+
     size = values.shape[1]
     matrix = np.eye(size)
     for row in range(size):
@@ -37,6 +41,8 @@ def rank_correlation(values: Floats) -> Floats:
 
 def degrees_of_freedom(joint: Floats, correlation: Floats) -> float:
     """Of the t-copula of `joint` (T, C), rows without gaps, given its correlation; in [2.1, 30]."""
+    from scipy import optimize, stats
+
     uniform = stats.rankdata(joint, axis=0) / (joint.shape[0] + 1.0)
     found = optimize.minimize_scalar(
         lambda dof: -_likelihood(uniform, correlation, dof), bounds=(2.1, 30.0), method="bounded"
@@ -47,7 +53,7 @@ def degrees_of_freedom(joint: Floats, correlation: Floats) -> float:
 def _likelihood(uniform: Floats, matrix: Floats, dof: float) -> float:
     """Log density of the t-copula at `uniform` (T, C), summed."""
     size = uniform.shape[1]
-    x = stats.t.ppf(uniform, dof)
+    x = special.stdtrit(dof, uniform)
     quadratic = np.einsum("ti,ij,tj->t", x, np.linalg.inv(matrix), x)
     constant = (
         special.gammaln((dof + size) / 2.0)

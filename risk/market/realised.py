@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
+
+from risk.margin.kernels import exponential_average
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -96,7 +97,7 @@ def _average(values: Floats, recorded: NDArray[np.bool_], decay: float) -> Float
     result = np.full(values.size + 1, np.nan)
     if rows.size < SEED_WINDOWS:
         return result
-    mean = lfilter([1.0 - decay], [1.0, -decay], values[rows]) / (1.0 - decay ** np.arange(1, rows.size + 1))
+    mean = exponential_average(values[rows], decay) / (1.0 - decay ** np.arange(1, rows.size + 1))
     seen = np.cumsum(recorded) - 1  # index of the last recorded value at or before each row
     known = seen >= SEED_WINDOWS - 1
     result[1:][known] = mean[seen[known]]

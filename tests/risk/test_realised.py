@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
+from risk.margin.kernels import exponential_average
 from risk.market.copula import SurpriseModel, fit_surprises
 from risk.market.realised import (
     SEED_WINDOWS,
@@ -142,3 +144,9 @@ def test_a_short_coins_floor_is_scaled_by_how_quiet_its_days_were() -> None:
     floors = volatility_floors(returns)
     assert floors[0] == pytest.approx(np.std(returns[:, 0]))
     assert floors[1] == pytest.approx(floors[0], rel=0.15)
+
+
+def test_the_average_is_the_filter_of_scipy() -> None:
+    values = np.square(np.random.default_rng(3).standard_normal(5_000)) * 1e-4
+    for decay in DECAYS:
+        assert np.array_equal(exponential_average(values, decay), lfilter([1.0 - decay], [1.0, -decay], values))

@@ -1,4 +1,4 @@
-"""The loops that dominate a tick, compiled: Black-76, sparse positions times the profit matrix, worst scenarios.
+"""The loops of a tick, compiled: Black-76, sparse positions times the profit matrix, worst scenarios, averages.
 
 Signatures are explicit and the machine code is cached on disk, so a worker never compiles while clients wait.
 Kernels release the interpreter lock and use one thread: parallelism is between workers. They do not look at indices or
@@ -6,6 +6,7 @@ at numbers that are none: callers have. The numpy references live beside their c
 tests hold the two together. A kernel and what it calls stand in one file, because the cache watches that file alone.
 """
 
+from risk.margin.kernels.averages import exponential_average
 from risk.margin.kernels.compiling import compiled
 from risk.margin.kernels.options import black76, option_gains, option_values
 from risk.margin.kernels.products import dense_shorts, grouped_losses, sparse_losses
@@ -16,6 +17,7 @@ __all__ = [
     "black76",
     "compiled",
     "dense_shorts",
+    "exponential_average",
     "grouped_losses",
     "option_gains",
     "option_values",

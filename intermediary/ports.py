@@ -87,6 +87,54 @@ class UncoveredRisk:
     snapshot_id: str
 
 
+class StressReport(Protocol):
+    """The last stress report of one relationship (docs/stress.md), in the market as of `as_of`.
+
+    Amounts are settlement base units, except in `body` where it says whole dollars; moves are percent."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The report as stored: `heat` and `exposure` hold the map and the fan, in whole dollars."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The published scenarios, each with who bears it."""
+
+    @property
+    def worst(self) -> dict[str, Any]:
+        """The scenario that leaves most after margin."""
+
+    @property
+    def nearest(self) -> Mapping[str, Any]:
+        """Of each level the nearest move that passes it, None out of reach."""
+
+    @property
+    def axes(self) -> list[dict[str, Any]]:
+        """Every axis and side with the crossing of each level."""
+
+    @property
+    def as_of(self) -> datetime:
+        """Of the valuation it was measured at."""
+
+    @property
+    def snapshot_id(self) -> str:
+        """Of the market it was measured in."""
+
+
+StressReports = Callable[[UUID], StressReport | None]
+_stress: dict[str, StressReports] = {}
+
+
+def bind_stress_report(read: StressReports) -> None:
+    """Called once by the composition root."""
+    _stress["report"] = read
+
+
+def stress_report(cell_id: UUID) -> StressReport | None:
+    """A relationship's last stress report, for whoever may read it; None before the first."""
+    return _stress["report"](cell_id)
+
+
 UncoveredRisks = Callable[[], Mapping[UUID, UncoveredRisk]]
 _reads: dict[str, UncoveredRisks] = {}
 

@@ -99,7 +99,8 @@ class UncoveredRisk(Row):
 
 
 class StressReport(Row):
-    """The last stress report of one relationship, or, in the house's own cell, of the intermediary; officers only.
+    """The last stress report of one relationship, which its client may read, or, in the house's own cell, of the
+    intermediary.
 
     What the body holds is `risk.stress_reports`'s to say. An earlier one is recomputed from snapshot, book and ruleset.
     """

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from intermediary.models import Cell
 from risk.models import StressReport
@@ -30,6 +31,8 @@ class RelationshipStress:
 
     cell: Cell
     body: Mapping[str, Any]
+    as_of: datetime
+    snapshot_id: str
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -93,7 +96,7 @@ def book_stress() -> BookStress | None:
     if newest is None:
         return None
     rows = reports.filter(tick_id=newest.tick_id).exclude(cell_id=newest.cell_id)
-    found = [RelationshipStress(row.cell, row.body) for row in rows]
+    found = [_of(row) for row in rows]
     valuation = newest.tick.valuation
     return BookStress(
         as_of=valuation.as_of,
@@ -102,6 +105,16 @@ def book_stress() -> BookStress | None:
         house=newest.body,
         relationships=tuple(sorted(found, key=_urgency)),
     )
+
+
+def stress_report(cell_id: UUID) -> RelationshipStress | None:
+    """One relationship's last report, whatever market the others were measured in last; None before its first."""
+    row = StressReport.objects.select_related("cell", "tick__valuation").filter(cell_id=cell_id).first()
+    return _of(row) if row else None
+
+
+def _of(row: StressReport) -> RelationshipStress:
+    return RelationshipStress(row.cell, row.body, row.tick.valuation.as_of, row.tick.snapshot_id)
 
 
 def _urgency(one: RelationshipStress) -> tuple[int, float, str]:

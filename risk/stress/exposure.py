@@ -20,7 +20,7 @@ from risk.margin.shocks import ShockSet
 Floats = NDArray[np.float64]
 
 DAYS = (1.0, 2.0, 5.0, 10.0)
-QUANTILES = (0.50, 0.95, 0.99)
+QUANTILES = (0.50, 0.90, 0.975, 0.99)  # the last two are those that credit lines are judged by
 LARGEST = 5  # relationships whose share of one side of a coin is told
 BLOCK = 256  # relationships whose losses are held at once: 4 MB
 

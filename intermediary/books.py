@@ -70,6 +70,16 @@ def exposures(cell_ids: Collection[UUID], valuation_id: UUID) -> dict[UUID, int 
     return {cell_id: _exposure(book, prices) for cell_id, book in held.items()}
 
 
+def owed(book: HeldBook, valuation_id: UUID) -> int | None:
+    """The same of one book that has been read."""
+    return _exposure(book, _marks(valuation_id))
+
+
+def whole(value: Decimal) -> int:
+    """A value of 18 places as an int of 10**-18."""
+    return int(value.scaleb(PLACES, EXACT))
+
+
 def dollars(exposure: int) -> Decimal:
     """An exposure in dollars, exact."""
     return Decimal(exposure).scaleb(-2 * PLACES, EXACT)
@@ -102,7 +112,7 @@ def _marks(valuation_id: UUID) -> list[int | None]:
 @lru_cache(maxsize=2)
 def _read_marks(valuation_id: UUID, _: int) -> list[int | None]:
     marks = Mark.objects.filter(valuation_id=valuation_id).values_list("instrument_id", "price")
-    return listed({key: _whole(price) for key, price in marks})
+    return listed({key: whole(price) for key, price in marks})
 
 
 def _is_settled_anew(kept: Names, now: Names) -> bool:
@@ -114,7 +124,7 @@ def _settle_again(cell_ids: Sequence[UUID]) -> None:
     for cell_id, held, settled, value in _rows(_SETTLED, cell_ids):
         kept = _kept[cell_id]
         if kept.names[0] == held:
-            _kept[cell_id] = replace(kept, names=(held, settled), settled=_whole(value))
+            _kept[cell_id] = replace(kept, names=(held, settled), settled=whole(value))
 
 
 def _read_again(cell_ids: Sequence[UUID]) -> None:
@@ -122,8 +132,8 @@ def _read_again(cell_ids: Sequence[UUID]) -> None:
         _kept[cell_id] = HeldBook(
             names=(held, settled),
             instruments=tuple(map(number_of, instruments or ())),
-            quantities=tuple(map(_whole, quantities or ())),
-            settled=_whole(value),
+            quantities=tuple(map(whole, quantities or ())),
+            settled=whole(value),
         )
 
 
@@ -135,11 +145,6 @@ def _rows(query: str, cell_ids: Sequence[UUID]) -> list[Any]:
         cursor.execute(query, [list(cell_ids)])
         found: list[Any] = cursor.fetchall()
     return found
-
-
-def _whole(value: Decimal) -> int:
-    """A value of 18 places as an int of 10**-18."""
-    return int(value.scaleb(PLACES, EXACT))
 
 
 _SETTLED = """

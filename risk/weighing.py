@@ -1,0 +1,226 @@
+"""Relationships weighed at commit time: their books, with trades that are only considered, against their means.
+
+Read once and computed once: the verdict of the gate and the figures of a what-if come out of one batch of the tick's
+own code, so they cannot differ. Six queries whatever the number of relationships, in a market that the process keeps.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from intermediary import books, margining, onboarding, variation
+from intermediary.allowance import allowances
+from intermediary.collateral import counted, value_of_holdings
+from intermediary.models import CreditLine, Layer
+from intermediary.money import add_exactly, multiply_exactly, round_up
+from intermediary.ports import AdmissionResult, PlannedTrade
+from intermediary.terms import Terms
+from risk.figures import SETTLEMENT_DECIMALS, Assessment, Rows, compute_batch, resources_of
+from risk.margin.admission import AdmissionDecision, AdmissionRow, Resources
+from risk.official import OfficialMarket, read_again
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """What a verdict depends on beside the market: signed terms, open positions, margin that counts by token (base
+    units), layers, the active line and the unsecured exposure that it allows now (base units)."""
+
+    cell_id: UUID
+    terms: Terms
+    held: books.HeldBook
+    margin: Mapping[str, int]
+    layers: Sequence[Layer]
+    line: CreditLine | None
+    threshold_base_units: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A relationship and the trades that it would make."""
+
+    relationship: Relationship
+    trades: Sequence[PlannedTrade] = ()
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """The figures of one relationship with its trades booked; base units. What a price off the mark costs is owed from
+    the trade on, so it counts in exposure and with it in everything else."""
+
+    relationship: Relationship
+    market: OfficialMarket
+    found: Assessment
+    exposure: int
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What stands behind it beyond its margin."""
+        return resources_of(self.relationship.layers, self.exposure)
+
+    @cached_property
+    def decision(self) -> AdmissionDecision:
+        """The admission test (D2)."""
+        return self.found.admission(self.resources)
+
+    @cached_property
+    def independent(self) -> int:
+        """The independent amount."""
+        return self.found.independent_amount_base_units
+
+    @cached_property
+    def required(self) -> int:
+        """What it would have to hold."""
+        return margining.required_for(self.exposure, self.independent, self.relationship.threshold_base_units)
+
+    @cached_property
+    def held(self) -> int:
+        """What its margin counts for, after haircut."""
+        one, market = self.relationship, self.market
+        return value_of_holdings(one.margin, market.tick.valuation, one.terms, market.assets)
+
+    def verdict(self) -> AdmissionResult:
+        """Whether the trades may be made: stressed loss inside the means, and margin for the new book now."""
+        judged = result_of(self.decision)
+        if self.required <= self.held:
+            return judged
+        missing = {"required_after": self.required, "held": self.held, "missing_margin": self.required - self.held}
+        return AdmissionResult(
+            passed=False,
+            stressed_loss_base_units=judged.stressed_loss_base_units,
+            resources_base_units=judged.resources_base_units,
+            binding_scenario="margin headroom",
+            data=judged.data | {"passed": False} | missing,
+        )
+
+    def as_state(self) -> dict[str, Any]:
+        """The figures under the names that a margin state has."""
+        return {
+            "exposure_base_units": self.exposure,
+            "independent_amount_base_units": self.independent,
+            "threshold_base_units": self.relationship.threshold_base_units,
+            "required_base_units": self.required,
+            "held_base_units": self.held,
+            "breakdown": self.found.breakdown(),
+            "admission": self.decision.as_data(),
+        }
+
+
+def read(cell_ids: Sequence[UUID], now: datetime) -> dict[UUID, Relationship]:
+    """These relationships as they stand, six queries. Refuses `no_terms`."""
+    terms, held, margin = onboarding.terms_of_cells(cell_ids), books.read(cell_ids), counted(cell_ids)
+    lines, layers = allowances(cell_ids, now), _layers(cell_ids)
+    return {
+        cell_id: Relationship(
+            cell_id=cell_id,
+            terms=terms.get(cell_id) or onboarding.current_terms(cell_id),
+            held=held[cell_id],
+            margin=margin.get(cell_id, {}),
+            layers=layers.get(cell_id, []),
+            line=lines[cell_id].line if cell_id in lines else None,
+            threshold_base_units=lines[cell_id].threshold_base_units if cell_id in lines else 0,
+        )
+        for cell_id in cell_ids
+    }
+
+
+def market_of(relationships: Iterable[Relationship], market: OfficialMarket) -> OfficialMarket:
+    """The market, read again where something was listed since and is held already."""
+    if all(market.knows(one.held, one.margin) for one in relationships):
+        return market
+    return read_again(market)
+
+
+def weigh(asked: Sequence[Asked], market: OfficialMarket, under: str | None = None) -> list[Weighed]:
+    """The figures of each in this order, by the ruleset of its terms or `under` another one, one batch a ruleset.
+
+    Refuses `mark_missing` and `instrument_not_valued` for what is held and the market cannot value.
+    """
+    exposures = [_exposure(one, market) for one in asked]
+    found: dict[int, Assessment] = {}
+    for name, members in _by_ruleset(asked, under).items():
+        found |= _computed(members, market, name)
+    return [Weighed(one.relationship, market, found[place], exposures[place]) for place, one in enumerate(asked)]
+
+
+def coins_of(asked: Asked, market: OfficialMarket) -> set[str]:
+    """The underlyings of what is held or would be traded."""
+    universe = market.universe
+    rows = [*market.row_of(asked.relationship.held)]
+    rows += [universe.row_of_instrument[trade.instrument_id] for trade in asked.trades]
+    return {universe.instruments[row].underlying for row in rows}
+
+
+def result_of(decision: AdmissionDecision) -> AdmissionResult:
+    """The engine's decision in the intermediary's words."""
+    data = decision.as_data() | {"stress": [_stress_row(row) for row in decision.rows]}
+    return AdmissionResult(
+        passed=decision.passed,
+        stressed_loss_base_units=decision.binding.net_loss,
+        resources_base_units=decision.resources.layers,
+        binding_scenario=decision.binding.outcome.title,
+        data=data,
+    )
+
+
+def _stress_row(row: AdmissionRow) -> dict[str, Any]:
+    """One scenario as an officer reads it, base units."""
+    outcome = row.outcome
+    return {
+        "title": outcome.title,
+        "loss": outcome.position_loss + outcome.close_out_cost,
+        "margin_value": outcome.collateral_value,
+        "net_loss": row.net_loss,
+        "short_by": row.short_by,
+    }
+
+
+def _exposure(asked: Asked, market: OfficialMarket) -> int:
+    """What is owed once the trades are booked, rounded up: exposure now plus quantity x (price - mark)."""
+    cell_id, valuation_id = asked.relationship.cell_id, market.tick.valuation_id
+    owed = books.owed(asked.relationship.held, valuation_id)
+    dollars = variation.exposure(cell_id, valuation_id) if owed is None else books.dollars(owed)
+    off_mark = (
+        multiply_exactly(trade.quantity, add_exactly(trade.price, market.marks[trade.instrument_id].copy_negate()))
+        for trade in asked.trades
+    )
+    return round_up(multiply_exactly(add_exactly(dollars, *off_mark), 10**SETTLEMENT_DECIMALS))
+
+
+def _computed(members: Mapping[int, Asked], market: OfficialMarket, ruleset_name: str) -> dict[int, Assessment]:
+    """By place. Keys are places, since a relationship may be asked about both with and without trades."""
+    keys = {place: UUID(int=place) for place in members}
+    positions = {keys[place]: _rows(one, market) for place, one in members.items()}
+    margin = {keys[place]: market.margin_rows(one.relationship.margin) for place, one in members.items()}
+    batch = compute_batch(list(keys.values()), positions, margin, market.matrices(ruleset_name))
+    return {
+        place: Assessment(one.relationship.cell_id, batch, index) for index, (place, one) in enumerate(members.items())
+    }
+
+
+def _rows(asked: Asked, market: OfficialMarket) -> Rows:
+    """The book with its trades as rows of the matrices and quantities. A quotient of ints is rounded to the nearest
+    float, as it is in the books of a tick."""
+    held = asked.relationship.held
+    units = dict(zip(market.row_of(held), held.quantities, strict=True))
+    for trade in asked.trades:
+        row = market.universe.row_of_instrument[trade.instrument_id]
+        units[row] = units.get(row, 0) + books.whole(trade.quantity)
+    open_rows = [row for row, quantity in units.items() if quantity]
+    return open_rows, [units[row] / books.ONE for row in open_rows]
+
+
+def _by_ruleset(asked: Sequence[Asked], under: str | None) -> dict[str, dict[int, Asked]]:
+    found: dict[str, dict[int, Asked]] = {}
+    for place, one in enumerate(asked):
+        found.setdefault(under or one.relationship.terms.ruleset, {})[place] = one
+    return found
+
+
+def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
+    found: dict[UUID, list[Layer]] = {}
+    for layer in Layer.objects.filter(cell_id__among=cell_ids).order_by("attach_base_units"):
+        found.setdefault(layer.cell_id, []).append(layer)
+    return found

@@ -15,8 +15,8 @@ from bonds.models import Slice
 from intermediary import onboarding, variation
 from intermediary.models import Account, AccountKind, Asset, Cell, CreditLine, DefaultCase, Valuation
 from intermediary.money import multiply_exactly, round_down, to_base_units
-from risk.book import load_book, load_universe
-from risk.engine import Assessment, compute
+from risk.book import load_book
+from risk.engine import Assessment, compute, universe_of
 from risk.live_layers import loss_model
 from risk.margin.layers import LossModel
 from risk.models import Tick
@@ -72,7 +72,7 @@ def loss_models(
     The model is None for a book that loses in no scenario, such as an empty one.
     """
     lines = {line.cell_id: line for line in CreditLine.objects.filter(cell_id__in=cell_ids).order_by("id")}
-    universe, book = load_universe(), load_book(cell_ids)
+    universe, book = universe_of(tick), load_book(cell_ids)
     for cell_id in cell_ids:
         book.with_changes(cell_id, planned.get(cell_id, ()))
     terms = onboarding.terms_of_cells(cell_ids)

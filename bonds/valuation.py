@@ -6,6 +6,7 @@ it. The par spread of a class, its guidance in an offering, is what its coupon m
 Runs in bonds workers (numpy, QuantLib).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -30,6 +31,7 @@ from risk.market.curve import DiscountCurve
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Tick
 
+logger = logging.getLogger(__name__)
 MEASURE = WangTransform()
 MARKED = (Series.State.MARKETING, Series.State.PRICED, *Series.LIVE)
 BPS = 10_000
@@ -44,11 +46,18 @@ class Market:
 
 
 def remark(tick_id: UUID) -> int:
-    """Mark every class and slice of published series at this tick; harmless when repeated. Returns classes marked."""
+    """Mark every class and slice of published series at this tick; harmless when repeated. Returns classes marked.
+
+    A series that covers a relationship without figures in this market keeps its marks of before.
+    """
     tick = Tick.objects.select_related("valuation").get(id=tick_id)
     marked = 0
     for series in Series.objects.filter(state__in=MARKED):
-        slices, found = _exposures(series, tick)
+        try:
+            slices, found = _exposures(series, tick)
+        except Refusal as refusal:
+            logger.warning("series %s is not marked: %s", series.code, refusal)
+            continue
         with transaction.atomic(durable=True):
             for item in slices:
                 _mark_slice(item, tick, found[item.cell_id])

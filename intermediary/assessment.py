@@ -132,7 +132,7 @@ def _state(part: Part, found: Requirement) -> Figures | None:
 
 
 def _is_priced(part: Part, holdings: Mapping[str, int], vaults_: Sequence[Vault]) -> bool:
-    used = [part.assets[code] for code in holdings] + [vault.asset for vault in vaults_]
+    used = [part.assets[code] for code in holdings] + [vault.asset for vault in vaults_ if vault.required_in_force]
     return all(not asset.priced_as or asset.priced_as in part.valuation.prices for asset in used)
 
 

@@ -47,7 +47,7 @@ from intermediary.models import (
 )
 from intermediary.onboarding import current_terms
 from intermediary.terms import Terms
-from intermediary.variation import exposure_base_units
+from intermediary.variation import exposure_base_units, held_without_a_mark
 
 
 def credit_deposit(
@@ -178,7 +178,8 @@ def required_now(cell_id: UUID) -> tuple[int, Valuation | None]:
     """The requirement in force, and the valuation that it and the price of margin come from.
 
     Nothing is required of a relationship without positions. Refuses while the requirement is not known: a trade waits
-    for its first valuation, or a payment that the chain refused has not become exposure again.
+    for its first valuation, a payment that the chain refused has not become exposure again, or what is held has no
+    official mark any more.
     """
     if VariationPayment.objects.filter(cell_id=cell_id, instruction__state="FAILED", reversed_at=None).exists():
         raise Refusal("requirement_pending", "A payment failed on chain and is not counted as owed again yet.")
@@ -187,6 +188,8 @@ def required_now(cell_id: UUID) -> tuple[int, Valuation | None]:
         return 0, state.valuation if state else Valuation.objects.first()
     if state is None or Lot.objects.filter(cell_id=cell_id, at__gt=state.valuation.as_of).exists():
         raise Refusal("requirement_pending", "A trade waits for its first valuation; its requirement is not known yet.")
+    if unmarked := held_without_a_mark(cell_id):
+        raise Refusal("requirement_pending", "What is held has no official mark now.", instruments=unmarked)
     return state.required_base_units, state.valuation
 
 

@@ -7,7 +7,7 @@ relationship; offsets use lots up first-in first-out. Over all cells every instr
 Quantities have at most 8 decimals and prices at most 10, so that quantity x price is exact in the columns' 18 places.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -143,7 +143,8 @@ def record_valuation(
     """Write one official valuation: prices of underlyings, marks of instruments (rounded to 10 decimals, half even).
 
     The same moment and snapshot again give the valuation that stands; another snapshot for it is refused, as is a
-    moment before the last one and a missing mark of an instrument that somebody holds.
+    moment before the last one. An instrument without a mark holds back who holds it (`variation.exposure` refuses), and
+    nobody else.
     """
     assert connection.in_atomic_block, "a valuation belongs to a transaction"
     last = Valuation.objects.first()
@@ -152,8 +153,6 @@ def record_valuation(
         if stands is not None:
             return stands
         raise Refusal("valuation_not_later", f"The last valuation is of {last.as_of}.", as_of=as_of.isoformat())
-    if missing := _held_without_a_mark(marks):
-        raise Refusal("mark_missing", "An instrument that is held has no mark.", instruments=sorted(map(str, missing)))
     if bad := [str(key) for key, price in marks.items() if not price.is_finite() or price < 0]:
         raise BadInput("mark_not_a_price", "A mark is a finite price, not below zero.", instruments=bad)
     valuation = Valuation.objects.create(
@@ -166,12 +165,6 @@ def record_valuation(
         Mark(valuation=valuation, instrument_id=key, price=price.quantize(PRICE_PLACES)) for key, price in marks.items()
     )
     return valuation
-
-
-def _held_without_a_mark(marks: Collection[UUID]) -> list[UUID]:
-    """Only instruments without a mark are looked for among the positions: usually none."""
-    unmarked = Instrument.objects.exclude(id__in=list(marks)).values_list("id", flat=True)
-    return [key for key in unmarked if Position.objects.filter(instrument_id=key).exclude(quantity=0).exists()]
 
 
 def position_nets() -> dict[str, Decimal]:

@@ -64,11 +64,21 @@ def exposure(cell_id: UUID, valuation_id: UUID) -> Decimal:
     """Dollars that the client owes since the last payment, exact; negative: owed to it. Refuses a missing mark."""
     owed = exposures([cell_id], valuation_id)[cell_id]
     if owed is None:
-        marked = Mark.objects.filter(valuation_id=valuation_id).values("instrument_id")
-        held = Position.objects.filter(cell_id=cell_id).exclude(quantity=0).exclude(instrument_id__in=marked)
-        missing = [str(key) for key in held.values_list("instrument_id", flat=True)]
-        raise Refusal("mark_missing", "An instrument that is held has no mark.", instruments=missing)
+        missing = _unmarked(cell_id, valuation_id)
+        raise Refusal("mark_missing", f"No official mark of {', '.join(missing)}.", instruments=missing)
     return owed
+
+
+def held_without_a_mark(cell_id: UUID) -> list[str]:
+    """Codes of the instruments held that the last valuation gives no mark of: its requirement is not known now."""
+    latest = Valuation.objects.first()
+    return _unmarked(cell_id, latest.id) if latest is not None else []
+
+
+def _unmarked(cell_id: UUID, valuation_id: UUID) -> list[str]:
+    marked = Mark.objects.filter(valuation_id=valuation_id).values("instrument_id")
+    held = Position.objects.filter(cell_id=cell_id).exclude(quantity=0).exclude(instrument_id__in=marked)
+    return list(held.order_by("instrument__code").values_list("instrument__code", flat=True))
 
 
 def exposure_base_units(cell_id: UUID, valuation_id: UUID) -> int:

@@ -101,6 +101,8 @@ def requirements(
     for vault in present:
         asset, number = vault.asset, wanted[vault.asset.code]
         difference = abs(number - vault.required_in_force)
+        if not difference:
+            continue  # also of a token without a price today, of which there is none
         worth = value_after_haircut(difference, asset, price_of(asset, valuation), 0, settlement)
         if worth > terms.rounding_unit_base_units:
             target = vault.target

@@ -3,16 +3,18 @@
 Quantities become floats here, once; the hash of the exact rows names the book version of a result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
 from intermediary.canonical import hash_of
 from intermediary.collateral import counted
+from intermediary.errors import Refusal
 from intermediary.models import Asset, Instrument, Position
 from intermediary.money import from_base_units
 from risk.margin import instruments as terms
+from risk.market.snapshot import MarketSnapshot
 
 KINDS: Mapping[str, terms.Kind] = {
     "SPOT": "spot",
@@ -57,23 +59,60 @@ def load_book(cell_ids: Sequence[UUID]) -> Book:
 
 @dataclass(frozen=True)
 class Universe:
-    """Every instrument that a book can hold, margin assets included, in the order of the matrices."""
+    """Every instrument that a book can hold and one market can value, margin assets included, in the order of the
+    matrices. `unvalued`: instruments by id, and assets by code, that it cannot, and why: who holds one is held back, by
+    name, and nobody else."""
 
     instruments: tuple[terms.Instrument, ...]
     row_of_instrument: Mapping[UUID, int]
     row_of_asset: Mapping[str, int]
+    unvalued: Mapping[UUID | str, str] = field(default_factory=dict)
+
+    def valued(self, cell_ids: Iterable[UUID], book: Book) -> list[UUID]:
+        """Those of the relationships of whose books this market can value everything, in their order."""
+        return [cell_id for cell_id in cell_ids if not self._without_value(cell_id, book)]
+
+    def refuse_unvalued(self, cell_ids: Iterable[UUID], book: Book) -> None:
+        """Refuse `instrument_not_valued` with what of these books the market cannot value, and why."""
+        reasons = sorted({why for cell_id in cell_ids for why in self._without_value(cell_id, book)})
+        if reasons:
+            raise Refusal("instrument_not_valued", "; ".join(reasons) + ".", reasons=reasons)
+
+    def _without_value(self, cell_id: UUID, book: Book) -> list[str]:
+        if not self.unvalued:
+            return []
+        held: list[UUID | str] = [*book.positions.get(cell_id, ()), *book.collateral.get(cell_id, ())]
+        return [self.unvalued[key] for key in held if key in self.unvalued]
 
 
-def load_universe() -> Universe:
-    """All instruments and assets of the database."""
-    listed = list(Instrument.objects.order_by("code"))
-    assets = list(Asset.objects.order_by("code"))
-    resolved = [_instrument(row) for row in listed] + [_margin_asset(row) for row in assets]
-    return Universe(
-        instruments=tuple(resolved),
-        row_of_instrument={row.id: index for index, row in enumerate(listed)},
-        row_of_asset={row.code: len(listed) + index for index, row in enumerate(assets)},
-    )
+def load_universe(market: MarketSnapshot) -> Universe:
+    """All instruments and assets of the database that this market can value."""
+    rows: dict[UUID, int] = {}
+    tokens: dict[str, int] = {}
+    unvalued: dict[UUID | str, str] = {}
+    resolved: list[terms.Instrument] = []
+    for row in Instrument.objects.order_by("code"):
+        if why := _why_not(listed := _instrument(row), market):
+            unvalued[row.id] = why
+        else:
+            rows[row.id] = len(resolved)
+            resolved.append(listed)
+    for asset in Asset.objects.order_by("code"):
+        if why := _why_not(token := _margin_asset(asset), market):
+            unvalued[asset.code] = why
+        else:
+            tokens[asset.code] = len(resolved)
+            resolved.append(token)
+    return Universe(tuple(resolved), rows, tokens, unvalued)
+
+
+def _why_not(item: terms.Instrument, market: MarketSnapshot) -> str:
+    """Why `revaluation.resolve` would refuse this instrument in this market; empty where it would not."""
+    if item.kind != "cash" and item.underlying not in market.underlyings:
+        return f"{item.id} has no mark of {item.underlying}"
+    if item.expiry is not None and item.expiry <= market.as_of:
+        return f"{item.id} expired on {item.expiry:%d %b %Y}"
+    return ""
 
 
 def _instrument(row: Instrument) -> terms.Instrument:

@@ -31,6 +31,7 @@ from risk.figures import Rows, breakdowns, compute_batch, layers_of, load_rows, 
 from risk.figures import compute as compute
 from risk.figures import load_snapshot as load_snapshot
 from risk.figures import resources_of as resources_of
+from risk.figures import universe_of as universe_of
 from risk.margin.revaluation import InstrumentTable, option_price, resolve
 from risk.margin.ruleset import ruleset
 from risk.margin.verdicts import judge, units_up
@@ -59,7 +60,7 @@ def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False) -> Tic
 
 
 def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: bool) -> Tick:
-    universe = load_universe()
+    universe = load_universe(snapshot)
     coins = partial.moved_since(Tick.objects.first(), snapshot) if only_moved else None
     with transaction.atomic(durable=True):
         valuation = trading.record_valuation(
@@ -76,8 +77,8 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: b
 
 
 def official_marks(universe: Universe, snapshot: MarketSnapshot) -> dict[UUID, Decimal]:
-    """The official price of every listed instrument, exact decimals: the market's where there is one, the model's
-    to a millionth of a dollar for futures and options."""
+    """The official price of every instrument that this market can value, exact decimals: the market's where there is
+    one, the model's to a millionth of a dollar for futures and options."""
     table = resolve(universe.instruments, snapshot)
     return {key: _mark(table, row, snapshot) for key, row in universe.row_of_instrument.items()}
 
@@ -99,7 +100,7 @@ def warm_up() -> None:
     tick = Tick.objects.first()
     if tick is None:
         return
-    universe = load_universe()
+    universe = universe_of(tick)
     for name in {terms.ruleset for terms in onboarding.terms_of_cells(cells_of_shard(0, 1)).values()}:
         compute([uuid7()], Book(), universe, tick.snapshot_id, name)  # the empty book of nobody
 
@@ -189,7 +190,7 @@ def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
 
 def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Renew in parts; who was refused, and why."""
-    universe = load_universe()
+    universe = universe_of(tick)
     refused: dict[UUID, str] = {}
     for start in range(0, len(cell_ids), CELLS_A_TRANSACTION):
         refused |= _renew_part(tick, universe, cell_ids[start : start + CELLS_A_TRANSACTION])
@@ -219,13 +220,17 @@ def _renew_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dic
 
 
 def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list[assessment.Requirement]:
-    """The figures of every relationship of the part that has terms, each under its own ruleset."""
+    """The figures of every relationship of the part that has terms, each under its own ruleset; not of one that holds
+    what the market cannot value."""
     positions = load_rows(list(part.terms), universe)
-    margin = {cell_id: _margin_rows(universe, part.assets, held) for cell_id, held in part.holdings.items()}
+    for cell_id in [key for key in positions if part.holdings.get(key, {}).keys() & universe.unvalued.keys()]:
+        del positions[cell_id]
+    margin = {key: _margin_rows(universe, part.assets, part.holdings.get(key, {})) for key in positions}
     layers = _layers(list(part.terms))
     by_ruleset: dict[str, list[UUID]] = {}
     for cell_id, terms in part.terms.items():
-        by_ruleset.setdefault(terms.ruleset, []).append(cell_id)
+        if cell_id in positions:
+            by_ruleset.setdefault(terms.ruleset, []).append(cell_id)
     made = []
     for name, members in by_ruleset.items():
         rules_hash = ruleset(name).hash

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from intermediary import books
 from intermediary.models import Layer
 from intermediary.money import requirement_from_float
-from risk.book import Book, Universe
+from risk.book import Book, Universe, load_universe
 from risk.margin.admission import AdmissionDecision, Resources, assess
 from risk.margin.instruments import Instrument
 from risk.margin.requirement import Positions, RequirementBatch, RiskMatrices, requirements
@@ -29,7 +29,7 @@ from risk.margin.scenarios import ScenarioSet, build_scenarios
 from risk.margin.verdicts import Layers
 from risk.market.history import load_history
 from risk.market.snapshot import MarketSnapshot
-from risk.models import Snapshot
+from risk.models import Snapshot, Tick
 
 SETTLEMENT_DECIMALS = 6
 MOVES = ("-5%", "-10%", "-20%")  # of the forecast
@@ -105,15 +105,20 @@ def scenarios_for(ruleset_name: str, day: date) -> ScenarioSet:
 def matrices_for(snapshot_id: str, ruleset_name: str, instruments: tuple[Instrument, ...]) -> RiskMatrices:
     """Every instrument priced under every shock; a worker keeps the last few."""
     snapshot = load_snapshot(snapshot_id)
-    return RiskMatrices.build(
-        snapshot, ruleset(ruleset_name), scenarios_for(ruleset_name, snapshot.as_of.date()), instruments
-    )
+    scenarios = scenarios_for(ruleset_name, snapshot.as_of.date()).of_coins(snapshot.coins)
+    return RiskMatrices.build(snapshot, ruleset(ruleset_name), scenarios, instruments)
+
+
+def universe_of(tick: Tick) -> Universe:
+    """What can be held and has a value in the market of this tick."""
+    return load_universe(load_snapshot(tick.snapshot_id))
 
 
 def compute(
     cell_ids: Sequence[UUID], book: Book, universe: Universe, snapshot_id: str, ruleset_name: str
 ) -> list[Assessment]:
-    """Requirements of these cells' books in this market, books as exact rows."""
+    """Requirements of these cells' books in this market, books as exact rows. Refuses `instrument_not_valued`."""
+    universe.refuse_unvalued(cell_ids, book)
     positions = {
         cell: _rows(universe.row_of_instrument, book.positions[cell]) for cell in cell_ids if cell in book.positions
     }
@@ -138,13 +143,15 @@ def compute_batch(
 
 def load_rows(cell_ids: Sequence[UUID], universe: Universe) -> dict[UUID, Rows]:
     """Open positions of many cells as rows of the matrices and quantities, in no particular order, from the books that
-    this process keeps."""
+    this process keeps. Who holds what the market cannot value is left out."""
     held = books.read(cell_ids)
     row_of = np.array([-1 if row is None else row for row in books.listed(universe.row_of_instrument)], dtype=np.int64)
     found: dict[UUID, Rows] = {}
     for cell_id, book in held.items():
         instruments, quantities = _arrays(cell_id, book)
-        found[cell_id] = row_of[instruments], quantities
+        rows = row_of[instruments]
+        if not universe.unvalued or (rows >= 0).all():
+            found[cell_id] = rows, quantities
     return found
 
 

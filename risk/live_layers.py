@@ -14,8 +14,8 @@ from django.db import transaction
 from intermediary import events, onboarding
 from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginState
 from intermediary.money import requirement_from_float
-from risk.book import load_book, load_universe
-from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of
+from risk.book import load_book
+from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of, universe_of
 from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, layer_measures, live_loss_model, loss_beyond
 from risk.margin.ruleset import ruleset
 from risk.models import LayerRisk, Tick, UncoveredRisk
@@ -65,13 +65,14 @@ def performing() -> list[UUID]:
 
 def _models(tick: Tick, cell_ids: Sequence[UUID], lines: Mapping[UUID, CreditLine]) -> dict[UUID, LossModel | None]:
     """Each relationship's loss model; without a line at the intensity that a line has by default. None for a book that
-    loses in no scenario and owes no more than its margin, such as an empty one."""
-    universe, book = load_universe(), load_book(cell_ids)
+    loses in no scenario and owes no more than its margin, such as an empty one. Who holds what the market cannot value
+    is left out, and keeps the measures of the market before."""
+    universe, book = universe_of(tick), load_book(cell_ids)
     exposures = dict(MarginState.objects.filter(cell_id__in=cell_ids).values_list("cell_id", "exposure_base_units"))
     rules = {cell_id: terms.ruleset for cell_id, terms in onboarding.terms_of_cells(cell_ids).items()}
     models: dict[UUID, LossModel | None] = {}
     for name in sorted(set(rules.values())):
-        mine = [cell_id for cell_id in cell_ids if rules[cell_id] == name]
+        mine = [cell_id for cell_id in universe.valued(cell_ids, book) if rules[cell_id] == name]
         for found in compute(mine, book, universe, tick.snapshot_id, name):
             line = lines.get(found.cell_id) or CreditLine()
             model = loss_model(found, line, name, exposures.get(found.cell_id, 0))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from risk.book import load_book, load_universe
-from risk.figures import load_snapshot, matrices_for
+from risk.book import load_book
+from risk.figures import load_snapshot, matrices_for, universe_of
 from risk.gate import latest_tick
 from risk.market.parameters import COINS
 from risk.stress.bearing import Borne, bear_books, total, under_scenarios
@@ -18,7 +18,9 @@ def under(entered: Mapping[str, str], moves: Mapping[str, str]) -> dict[str, Any
     units. Refuses what `own_scenario` refuses, and `no_official_valuation`."""
     scenario, tick = own_scenario(entered, moves, COINS), latest_tick()
     standings = standing_relationships()
-    universe, book = load_universe(), load_book([one.cell_id for one in standings])
+    universe, book = universe_of(tick), load_book([one.cell_id for one in standings])
+    valued = set(universe.valued([one.cell_id for one in standings], book))
+    standings = [one for one in standings if one.cell_id in valued]
     by_ruleset: dict[str, list[Standing]] = {}
     for one in standings:
         by_ruleset.setdefault(one.terms.ruleset, []).append(one)

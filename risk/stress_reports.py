@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from intermediary import events, ledger, onboarding
 from intermediary.models import AccountKind, Cell, Layer, MarginState
 from intermediary.terms import Terms
-from risk.book import Book, Universe, load_book, load_universe
-from risk.figures import load_snapshot, matrices_for, resources_of, scenarios_for
+from risk.book import Book, Universe, load_book
+from risk.figures import load_snapshot, matrices_for, resources_of, scenarios_for, universe_of
 from risk.live_layers import UNIT, performing
 from risk.margin.admission import Resources
 from risk.margin.matrices import RiskMatrices
@@ -86,10 +86,13 @@ def renew(tick_id: UUID) -> None:
 
 
 def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> list[Measured]:
-    """Every performing relationship that has a requirement, by code, under the published or these scenarios."""
+    """Every performing relationship that has a requirement, by code, under the published or these scenarios; not one
+    that holds what the market cannot value."""
     wanted = scenarios if scenarios is not None else published_scenarios()
     standings = standing_relationships()
-    universe, book = load_universe(), load_book([one.cell_id for one in standings])
+    universe, book = universe_of(tick), load_book([one.cell_id for one in standings])
+    valued = set(universe.valued([one.cell_id for one in standings], book))
+    standings = [one for one in standings if one.cell_id in valued]
     by_ruleset: dict[str, list[Standing]] = {}
     for one in standings:
         by_ruleset.setdefault(one.terms.ruleset, []).append(one)
@@ -97,7 +100,7 @@ def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> li
     for name, members in by_ruleset.items():
         snapshot = load_snapshot(tick.snapshot_id)
         matrices = under_scenarios(matrices_for(tick.snapshot_id, name, universe.instruments), snapshot, wanted)
-        shocks = scenarios_for(name, snapshot.as_of.date()).shocks
+        shocks = scenarios_for(name, snapshot.as_of.date()).shocks.of_coins(snapshot.coins)
         found += _measure(matrices, shocks, members, book, universe)
     order = {one.cell_id: place for place, one in enumerate(standings)}
     return sorted(found, key=lambda one: order[one.standing.cell_id])

@@ -20,8 +20,8 @@ from scripts.install import CONTRACTS, VAR, find_chromium, node_binary
 PYTHON = sys.executable
 LOGS = VAR / "log"
 REPORT = VAR / "pytest.xml"
-# One worker more than cores, each with its own servers (300 MB): every test waits for servers a quarter of its time. The
-# idle one takes over from the back of another's list.
+# One worker more than cores, each with its own servers (300 MB): every test waits for servers a quarter of its time.
+# The idle one takes over from the back of another's list.
 WORKERS = min((os.cpu_count() or 1) + 1, 4)
 SIDE_BY_SIDE = ["-n", str(WORKERS), "--dist", "worksteal"]
 

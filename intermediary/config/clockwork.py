@@ -75,8 +75,9 @@ def _close_out(case_id: UUID, valuation: Valuation) -> None:
     depth = {
         position.instrument_id: DepthQuote(market.underlyings[position.instrument.underlying].depth_usd)
         for position in positions
+        if position.instrument.underlying in market.underlyings
     }
     closeout.replace(case_id=case_id, valuation_id=valuation.id, depth=depth)
-    tokens = Asset.objects.exclude(priced_as="")
+    tokens = Asset.objects.filter(priced_as__in=market.coins)
     token_depth = {token.code: DepthQuote(market.underlyings[token.priced_as].depth_usd) for token in tokens}
     closeout.dispose_collateral(case_id=case_id, valuation_id=valuation.id, depth=token_depth)

@@ -117,7 +117,7 @@ def _public() -> list[Screen]:
 def _client(code: str) -> list[Screen]:
     pages = (
         "overview", "positions", "trades", "new_trade", "what_if", "calls", "collateral", "deposit", "wallets",
-        "withdraw", "credit", "isolation", "terms", "statements",
+        "withdraw", "credit", "risk", "isolation", "terms", "statements",
     )  # fmt: skip
     login, cell = LOGIN_OF[code], Cell.objects.get(code=code)
     found = [

@@ -120,14 +120,18 @@ def fall_to_call(state: MarginState, terms: Terms | None) -> float | None:
     return None
 
 
-def history_chart(cell: Cell) -> dict[str, Any] | None:
-    """Requirement against held margin; None below two points."""
+def recent_points(cell: Cell) -> list[MarginPoint]:
+    """The margin history of the last hours, oldest first: as much of it as a chart can show."""
     newest = MarginPoint.objects.filter(cell=cell).select_related("valuation").order_by("-valuation__as_of")
     points = list(reversed(newest[:HISTORY_POINTS]))
+    return [point for point in points if point.valuation.as_of >= points[-1].valuation.as_of - HISTORY_SPAN]
+
+
+def history_chart(cell: Cell) -> dict[str, Any] | None:
+    """Requirement against held margin; None below two points."""
+    points = recent_points(cell)
     if len(points) < 2:
         return None
-    since = points[-1].valuation.as_of - HISTORY_SPAN
-    points = [point for point in points if point.valuation.as_of >= since]
 
     def line(name: str, tone: str, amounts: Sequence[int], **more: Any) -> dict[str, Any]:
         values = [

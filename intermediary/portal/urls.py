@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from intermediary.portal import acts, deposits, views, what_if
+from intermediary.portal import acts, deposits, risk, views, what_if
 
 app_name = "portal"
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("<slug:code>/wallets/", deposits.wallets, name="wallets"),
     path("<slug:code>/withdraw/", acts.withdraw, name="withdraw"),
     path("<slug:code>/credit/", views.credit, name="credit"),
+    path("<slug:code>/risk/", risk.risk, name="risk"),
     path("<slug:code>/isolation/", views.isolation, name="isolation"),
     path("<slug:code>/terms/", views.terms, name="terms"),
     path("<slug:code>/statements/", views.statements, name="statements"),

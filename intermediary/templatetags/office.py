@@ -1,4 +1,4 @@
-"""Drawings of the officers' pages. SVG with numbers as attributes, so that no inline style is needed."""
+"""Drawings of bars and distances for officers' and clients' pages. SVG with numbers as attributes, so that no inline style is needed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,37 +9,47 @@ from django.utils.safestring import SafeString
 
 from intermediary.models import Layer
 from intermediary.money import from_base_units
+from intermediary.stack import Stack
 from intermediary.templatetags.display import NOTHING, money, number, short_money
 
 register = template.Library()
-FILL = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
+FILL = {"MARGIN": "f-margin", "FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
 DECIMALS = 6
 TALL = 20
 
 
 @register.simple_tag
-def stress_bar(layers: Iterable[Any], loss_base_units: int | None) -> SafeString:
-    """What would carry a stressed loss: the funded layers in order of payment, and the loss as a line across them.
+def stack_bar(stack: Stack | None) -> SafeString:
+    """What stands behind a relationship in its binding stress, in order of payment, and the loss as a line across it.
 
-    What lies beyond the last layer is drawn red: it would be UNCOVERED.
+    What lies beyond the last part is drawn red: it would be UNCOVERED.
     """
-    if loss_base_units is None:
+    if stack is None:
         return NOTHING
-    widths = [
-        (layer.kind, layer.size_base_units - layer.loss_base_units)
-        for layer in layers
-        if layer.funded and layer.size_base_units > layer.loss_base_units
-    ]
-    resources = sum(width for _, width in widths)
-    end = max(resources, loss_base_units) * 21 // 20 or 1
-    shapes, left = [("f-track", 0.0, 1000.0)], 0
-    for kind, width in widths:
-        shapes.append((FILL[kind], left * 1000 / end, width * 1000 / end))
-        left += width
-    if loss_base_units > resources:
-        shapes.append(("f-bad", resources * 1000 / end, (loss_base_units - resources) * 1000 / end))
-    words = f"stressed loss {_tokens(loss_base_units)} USDC against {_tokens(resources)} USDC of funded layers"
-    return _drawn(shapes, [loss_base_units * 1000 / end], words)
+    end = max(stack.whole_base_units, stack.loss_base_units) * 21 // 20 or 1
+    shapes, gaps, left = [("f-track", 0.0, 1000.0)], [], 0
+    for part in stack.parts:
+        if part.size_base_units:
+            gaps.append(left * 1000 / end)
+            shapes.append((FILL[part.kind], left * 1000 / end, part.size_base_units * 1000 / end))
+            left += part.size_base_units
+    if stack.beyond_base_units:
+        shapes.append(("f-bad", left * 1000 / end, stack.beyond_base_units * 1000 / end))
+    words = f"{stack.scenario}: a loss of {_tokens(stack.loss_base_units)} USDC {reach(stack)}"
+    return _drawn(shapes, [max(0, stack.loss_base_units) * 1000 / end], words, gaps[1:])
+
+
+@register.filter
+def reach(stack: Stack) -> str:
+    """Where the loss of a stack would reach, in words that follow its amount."""
+    last = stack.reached
+    if stack.beyond_base_units:
+        return f"exceeds everything by {_tokens(stack.beyond_base_units)} USDC"
+    if last is None:
+        return "takes nothing"
+    share = f"{last.taken_base_units / last.size_base_units:.0%}"
+    where = "stays inside the margin and takes" if last.kind == "MARGIN" else f"reaches the {last.name.lower()} and takes"
+    return f"{where} {share} of it"
 
 
 @register.simple_tag
@@ -64,14 +74,16 @@ def _tokens(amount_base_units: int) -> str:
     return f"{from_base_units(amount_base_units, DECIMALS):,.0f}"
 
 
-def _drawn(shapes: list[tuple[str, float, float]], lines: list[float], words: str) -> SafeString:
+def _drawn(
+    shapes: list[tuple[str, float, float]], lines: list[float], words: str, gaps: Iterable[float] = ()
+) -> SafeString:
     boxes = format_html_join(
         "", '<rect class="{}" x="{}" y="0" width="{}" height="{}"/>',
         ((fill, f"{left:.2f}", f"{max(width, 0):.2f}", TALL) for fill, left, width in shapes),
     )  # fmt: skip
     strokes = format_html_join(
-        "", '<line x1="{0}" x2="{0}" y1="0" y2="{1}" class="s-ink" vector-effect="non-scaling-stroke"/>',
-        ((f"{at:.2f}", TALL) for at in lines),
+        "", '<line x1="{0}" x2="{0}" y1="0" y2="{1}" class="{2}" vector-effect="non-scaling-stroke"/>',
+        ((f"{at:.2f}", TALL, kind) for places, kind in ((gaps, "s-gap"), (lines, "s-ink")) for at in places),
     )  # fmt: skip
     return format_html(
         '<svg class="bar bar-tall" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="img" aria-label="{}">'

@@ -70,18 +70,20 @@ class LiquidityModel:
         return value
 
     def days(self, notional: Floats, adv: Floats) -> Floats:
-        """The best time, lengthened where it would trade more than the participation cap of ADV."""
-        value: Floats = np.maximum(self.best_days(notional, adv), np.abs(notional) / (self.participation * adv))
+        """The best time, lengthened to what the margin period holds anyway, because waiting is free until then, and
+        where it would trade more than the participation cap of ADV."""
+        best = np.maximum(self.best_days(notional, adv), self.days_in_mpor)
+        value: Floats = np.maximum(best, np.abs(notional) / (self.participation * adv))
         return value
 
     def charge(self, notional: Floats, adv: Floats, vol: Floats) -> Floats:
         """Liquidity margin in USD, elementwise: spread, impact, and the run-down risk beyond what the margin period
-        already holds."""
+        already holds. It is the least of that sum over all run-downs that the period and the cap allow, so every
+        parameter that is stricter makes it larger."""
         size = np.abs(notional)
         days = self.days(size, adv)
-        held = np.minimum(days, self.days_in_mpor)
-        beyond = self.risk(size, vol, days) - self.risk(size, vol, held)
-        # An empty position has T* = 0, where impact is 0/0: it costs nothing.
+        beyond = self.risk(size, vol, days) - self.risk(size, vol, self.days_in_mpor)
+        # An empty position has no days where the period holds none, and impact is 0/0: it costs nothing.
         safe_days = np.where(days > 0.0, days, 1.0)
         value: Floats = self.spread / 2.0 * size + self.impact(size, adv, vol, safe_days) + beyond
         return value

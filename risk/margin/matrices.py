@@ -17,6 +17,7 @@ from risk.margin.revaluation import InstrumentTable, profit_matrix, resolve
 from risk.margin.ruleset import Ruleset
 from risk.margin.scenarios import ScenarioSet
 from risk.margin.shocks import ShockSet, forecast_shocks, jump_shocks, stress_shocks
+from risk.margin.wrong_way import TiltedProfits
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
@@ -27,8 +28,9 @@ Singles = NDArray[np.float32]
 class RiskMatrices:
     """Profit matrices (I instruments by shocks), USD per unit held, and the market data of the add-ons.
 
-    `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `jump` grid; `stress` the
-    ruleset's list; `forecast` -5/-10/-20%. `adv_usd` and `daily_vol` (U,) in the order of the table's coins.
+    `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilted` those in which
+    clients fail, None under a ruleset that adds nothing for them; `jump` grid; `stress` the ruleset's list; `forecast`
+    -5/-10/-20%. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
     """
 
     snapshot_id: str
@@ -39,11 +41,13 @@ class RiskMatrices:
     profit: Floats
     profit_single: Singles
     profit_slices: Singles
+    tilted: TiltedProfits | None
     jump: Floats
     stress: Floats
     forecast: Floats
     adv_usd: Floats
     daily_vol: Floats
+    vol_floor: Floats
     liquidity: LiquidityModel
 
     @classmethod
@@ -68,10 +72,12 @@ class RiskMatrices:
             profit=profit,
             profit_single=profit.astype(np.float32),
             profit_slices=slices(profit),
+            tilted=TiltedProfits.from_scenarios(profit, scenarios.distress, ruleset),
             jump=profit_matrix(table, jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves)),
             stress=profit_matrix(table, stressed),
             forecast=profit_matrix(table, forecast_shocks(coins)),
             adv_usd=np.array([float(snapshot.underlyings[coin].adv_usd) for coin in coins]),
             daily_vol=scenarios.daily_vol,
+            vol_floor=scenarios.vol_floor,
             liquidity=LiquidityModel.of(ruleset),
         )

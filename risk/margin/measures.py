@@ -8,6 +8,7 @@ is small against what they hold, or too large for single precision, are computed
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from risk.margin.positions import Positions
 from risk.margin.tails import fit_pareto, tail_count, worst_losses
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 HEDGED_SHARE = 1e-3  # below this share of gross notional float32 cancellation would show in the requirement
@@ -26,6 +28,17 @@ BATCH_BOOKS = 2_048  # of which the worst losses are kept at once: 2 MB
 DENSE_BLOCK = 512  # rows that BLAS needs to reach its speed; their losses are 4 MB
 DENSE_LEAST = 8  # BLAS adds up a single row in another order than rows among others
 DOUBLE_BLOCK = 256  # losses of a block in double precision, 4 MB
+
+
+class Profits(Protocol):
+    """Profits of every instrument under some scenarios, (I, S), in the three forms that the kernels take."""
+
+    @property
+    def profit(self) -> Floats: ...
+    @property
+    def profit_single(self) -> Singles: ...
+    @property
+    def profit_slices(self) -> Singles: ...
 
 
 @dataclass(frozen=True)
@@ -64,30 +77,56 @@ def shortfall(positions: Positions, matrices: RiskMatrices, gross: Floats, quant
     return found
 
 
+def tilted_shortfall(positions: Positions, matrices: RiskMatrices, gross: Floats, es_99: Floats) -> Floats:
+    """(A,) expected shortfall 99% when the scenarios in which clients fail weigh more, not below zero; zero under a
+    ruleset without that tilt. `es_99` (A,) that of equal weights decides who is hedged: what gains when the market
+    falls is no hedge."""
+    tilted = matrices.tilted
+    if tilted is None:
+        return np.zeros(positions.accounts)
+    count = tail_count(tilted.of, matrices.ruleset.es_quantile)
+
+    def of(worst: Floats) -> Floats:
+        return worst.mean(axis=1)[None, :]
+
+    found: Floats = np.maximum(_measured(positions, tilted, gross, count, of, es_99)[0], 0.0)
+    return found
+
+
 def _mean_of_worst(worst: Floats, size: int, quantile: float) -> Floats:
     mean: Floats = worst[:, -tail_count(size, quantile) :].mean(axis=1)
     return mean
 
 
 def _measured(
-    positions: Positions, matrices: RiskMatrices, gross: Floats, count: int, of: Callable[[Floats], Floats]
+    positions: Positions,
+    matrices: Profits,
+    gross: Floats,
+    count: int,
+    of: Callable[[Floats], Floats],
+    judged: Floats | None = None,
 ) -> Floats:
-    """(M, A) what `of` makes of the `count` worst losses of each book; its first row is the one judged as hedged."""
-    batches = [
-        _measured_batch(
-            positions.slice(start, start + BATCH_BOOKS), matrices, gross[start : start + BATCH_BOOKS], count, of
-        )
-        for start in range(0, positions.accounts, BATCH_BOOKS)
-    ]
+    """(M, A) what `of` makes of the `count` worst losses of each book; by its first row, or by `judged` (A,), a book is
+    judged as hedged."""
+    batches = []
+    for start in range(0, positions.accounts, BATCH_BOOKS):
+        part = slice(start, start + BATCH_BOOKS)
+        known = None if judged is None else judged[part]
+        batches.append(_measured_batch(positions.slice(start, part.stop), matrices, gross[part], count, of, known))
     return np.concatenate(batches, axis=1) if batches else of(np.zeros((0, count)))
 
 
 def _measured_batch(
-    books: Positions, matrices: RiskMatrices, gross: Floats, count: int, of: Callable[[Floats], Floats]
+    books: Positions,
+    matrices: Profits,
+    gross: Floats,
+    count: int,
+    of: Callable[[Floats], Floats],
+    judged: Floats | None,
 ) -> Floats:
     measures = of(_worst_single(books, matrices, count))
     # Not (a >= b) rather than a < b: what single precision cannot hold is no number here.
-    uncertain = ~(measures[0] >= HEDGED_SHARE * gross) & (gross > 0.0)
+    uncertain = ~((measures[0] if judged is None else judged) >= HEDGED_SHARE * gross) & (gross > 0.0)
     again = np.flatnonzero(uncertain | np.isnan(measures[0]))
     for start in range(0, again.size, DOUBLE_BLOCK):
         chosen = again[start : start + DOUBLE_BLOCK]
@@ -102,9 +141,9 @@ def losses_in_double(positions: Positions, profit: Floats) -> Floats:
     return losses
 
 
-def _worst_single(books: Positions, matrices: RiskMatrices, count: int) -> Floats:
+def _worst_single(books: Positions, matrices: Profits, count: int) -> Floats:
     """(A, count) ascending worst losses in single precision."""
-    dense = np.diff(books.indptr) >= DENSE_SHARE * len(matrices.table.instruments)
+    dense = np.diff(books.indptr) >= DENSE_SHARE * matrices.profit.shape[0]
     if not dense.any():
         return _worst_sparse(books, matrices, count)
     worst = np.empty((books.accounts, count))
@@ -119,13 +158,13 @@ def _worst_single(books: Positions, matrices: RiskMatrices, count: int) -> Float
     return worst
 
 
-def _worst_sparse(books: Positions, matrices: RiskMatrices, count: int) -> Floats:
+def _worst_sparse(books: Positions, matrices: Profits, count: int) -> Floats:
     worst = np.empty((books.accounts, count))
     worst_of_books(worst, books.indptr, books.indices, books.quantity, matrices.profit_slices, matrices.profit.shape[1])
     return worst
 
 
-def dense_losses(books: Positions, matrices: RiskMatrices) -> NDArray[np.float32]:
+def dense_losses(books: Positions, matrices: Profits) -> NDArray[np.float32]:
     """(rows, width) losses by BLAS, of which the first A rows and S columns are the books'."""
     instruments, scenarios = matrices.profit.shape
     rows = max(books.accounts, DENSE_LEAST)

@@ -1,7 +1,7 @@
 """The requirement of every account of a shard, with a breakdown that adds up.
 
-total = max(base, jump) + liquidity, base = max(ES 99%, Pareto VaR 99.7%). Beside it stand what admission, early warning
-and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss if the market fell
+total = max(base, jump) + buffer + liquidity + wrong-way, base = max(ES 99%, Pareto VaR 99.7%). Beside it stand what
+admission, early warning and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss if the market fell
 further, and the scenario losses themselves. Losses are positive USD floats; money begins where the caller rounds up.
 """
 
@@ -18,7 +18,7 @@ from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import DOLLAR, ScenarioOutcome
 from risk.margin.kernels import grouped_losses
 from risk.margin.matrices import RiskMatrices
-from risk.margin.measures import losses_in_double, shortfall, tail_measures
+from risk.margin.measures import losses_in_double, shortfall, tail_measures, tilted_shortfall
 from risk.margin.positions import Positions
 
 __all__ = [
@@ -45,8 +45,8 @@ class RequirementLine(NamedTuple):
 class RequirementBatch:
     """Results of A accounts; arrays are (A,) unless said otherwise, USD.
 
-    `es_99`, `evt_var_997`, `base`, `jump`, `liquidity`, `total`; `es_995` of positions and collateral together;
-    `gross_notional`; `net_delta` (A, U); `collateral_value` now, without haircuts; `stress_loss`, `stress_cost`,
+    `es_99`, `evt_var_997`, `base`, `jump`, `buffer`, `liquidity`, `wrong_way`, `total`; `es_995` of
+    positions and collateral together; `gross_notional`; `net_delta` (A, U); `collateral_value` now, without haircuts; `stress_loss`, `stress_cost`,
     `stress_collateral` (A, K) per scenario of the ruleset; `worst_stress` index of the largest loss plus cost;
     `forecast_loss` (A, 3) of positions at -5/-10/-20%.
     """
@@ -57,7 +57,9 @@ class RequirementBatch:
     evt_var_997: Floats
     base: Floats
     jump: Floats
+    buffer: Floats
     liquidity: Floats
+    wrong_way: Floats
     total: Floats
     es_995: Floats
     gross_notional: Floats
@@ -135,7 +137,9 @@ class RequirementBatch:
             ("expected_shortfall_99", self.es_99),
             ("extreme_value_excess", self.base - self.es_99),
             ("jump_excess", np.maximum(self.jump - self.base, 0.0)),
+            ("anti_procyclicality_buffer", self.buffer),
             ("liquidity_and_concentration", self.liquidity),
+            ("wrong_way_risk", self.wrong_way),
         )
 
 
@@ -158,7 +162,10 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
     jump = _jump(positions, matrices)
     value = np.zeros(positions.accounts) if collateral is None else collateral.weighted(_values(matrices))
     stress_loss, stress_cost, stress_collateral = _stressed(positions, collateral, delta, value, matrices)
-    total = ((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + liquidity
+    buffer = _buffer(np.maximum(base, jump), delta, matrices)
+    wrong_way = np.maximum(tilted_shortfall(positions, matrices, gross, es_99) - es_99, 0.0)
+    # In the order of the lines: floats do not add up the same in every order.
+    total = ((((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + buffer) + liquidity) + wrong_way
     return RequirementBatch(
         matrices=matrices,
         held=held,
@@ -166,7 +173,9 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
         evt_var_997=evt,
         base=base,
         jump=jump,
+        buffer=buffer,
         liquidity=liquidity,
+        wrong_way=wrong_way,
         total=total,
         es_995=es_995,
         gross_notional=gross,
@@ -226,6 +235,24 @@ def _jump(positions: Positions, matrices: RiskMatrices) -> Floats:
     cash = np.array([item.kind == "cash" for item in table.instruments])
     fall = np.where(cash, np.maximum(table.mark - rules.jump_peg, 0.0), 0.0)
     return jump_requirement(grid, table.coins, positions.weighted(fall), rules.jump_majors_share)
+
+
+def _buffer(margin: Floats, delta: Floats, matrices: RiskMatrices) -> Floats:
+    """(A,) the part of the ruleset's buffer that is not used up.
+
+    While the coins of a book are as calm as their floor it is `buffer_share` of the margin. As their volatility rises
+    by a factor r the margin rises with it and the buffer takes that up: margin (1 + share)/r, less margin, is left, and
+    nothing from r = 1 + share on. It is rebuilt as volatility falls, with no memory: market and book alone say it.
+    """
+    share = matrices.ruleset.buffer_share
+    if not share:
+        return np.zeros_like(margin)
+    size = np.abs(delta)
+    calm, now = (size * matrices.vol_floor).sum(axis=1), (size * matrices.daily_vol).sum(axis=1)
+    # A book without delta has no coins to be wild.
+    rise = np.where(calm > 0.0, now / np.where(calm > 0.0, calm, 1.0), 1.0)
+    left: Floats = margin * np.maximum((1.0 + share) / rise - 1.0, 0.0)
+    return left
 
 
 def _stress_cost(delta: Floats, matrices: RiskMatrices) -> Floats:

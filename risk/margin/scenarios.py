@@ -7,7 +7,7 @@ a coin that did not trade on a day takes its part from the coins that did, given
 history all are drawn. The set depends on (day, ruleset, history) alone: callers cache by id.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -18,6 +18,7 @@ from intermediary.canonical import hash_of
 from risk.margin.families import STRESSED_WINDOWS, recent_rows, stressed_rows, surprise_model, surprises
 from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
+from risk.margin.wrong_way import market_distress
 from risk.market.history import DailyHistory
 from risk.market.parameters import COINS, CoinParameters, Parameters, load_parameters
 from risk.market.realised import FilteredHistory, filter_history
@@ -30,14 +31,25 @@ BODY_POINTS = np.arange(0.05, 0.96, 0.05)
 
 @dataclass(frozen=True)
 class ScenarioSet:
-    """S joint shocks with where they come from. `daily_vol` (U,) is the volatility they were scaled with; `id` names
-    the set by the day, the ruleset and the source."""
+    """S joint shocks with where they come from. `daily_vol` (U,) is the volatility they were scaled with, never below
+    `vol_floor` (U,) of the full history; `distress` (S,) the market's in each (`wrong_way`), of all coins whichever are
+    asked for; `id` names the set by the day, the ruleset and the source."""
 
     id: str
     as_of: date
     source: str
     shocks: ShockSet
     daily_vol: Floats
+    vol_floor: Floats
+    distress: Floats
+
+    def of_coins(self, coins: tuple[str, ...]) -> "ScenarioSet":
+        """The same days of these coins alone: a market may lack one."""
+        if coins == self.shocks.coins:
+            return self
+        shocks = self.shocks.of_coins(coins)
+        columns = [self.shocks.coins.index(coin) for coin in coins]
+        return replace(self, shocks=shocks, daily_vol=self.daily_vol[columns], vol_floor=self.vol_floor[columns])
 
 
 def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None) -> ScenarioSet:
@@ -65,6 +77,8 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         source=source,
         shocks=_shocks(residuals, daily_vol, ruleset, parameters, random),
         daily_vol=daily_vol,
+        vol_floor=floor,
+        distress=market_distress(residuals),
     )
 
 

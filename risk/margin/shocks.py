@@ -5,7 +5,7 @@ expiry, nothing is reinvested.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -45,6 +45,16 @@ class ShockSet:
     def size(self) -> int:
         """Number of shocks."""
         return int(self.peg.size)
+
+    def of_coins(self, coins: tuple[str, ...]) -> Self:
+        """The same shocks of these coins alone; raises ValueError for a coin that they do not move."""
+        if coins == self.coins:
+            return self
+        if unknown := [coin for coin in coins if coin not in self.coins]:
+            raise ValueError(f"no shock of {', '.join(unknown)}")
+        columns = [self.coins.index(coin) for coin in coins]
+        moved = {name: getattr(self, name)[:, columns] for name in ("price_ratio", "vol_ratio", "premium")}
+        return replace(self, coins=coins, **moved)
 
     @classmethod
     def of_prices(cls, coins: tuple[str, ...], price_ratio: Floats, vol_ratio: Floats | None = None) -> Self:

@@ -12,16 +12,17 @@ from django.http.response import HttpResponseBase
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from intermediary import access
+from intermediary import access, ports
 from intermediary.config.tenancy import assume, become_tenant
 from intermediary.models import Cell, CommandRequest, MarginCall, Trade
 from intermediary.portal import forms
+from risk.models import StressReport, Tick
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
 
 PAGES = (
     "", "positions/", "trades/", "trades/new/", "what-if/", "margin-calls/", "collateral/", "deposit/", "wallets/",
-    "withdraw/", "credit/", "isolation/", "terms/", "statements/", "statements.csv",
+    "withdraw/", "credit/", "risk/", "isolation/", "terms/", "statements/", "statements.csv",
 )  # fmt: skip
 TENANT_TABLES = (
     "cell", "party", "layer", "account", "journalentry", "posting", "chaintarget", "chaininstruction", "lot",
@@ -97,6 +98,18 @@ def test_raw_sql_under_the_portal_role_sees_the_tenants_rows_only(world: dict[st
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT count(*) FILTER (WHERE {key} <> %s) FROM intermediary_{table}", [mine])
                 assert cursor.fetchone() == (0,), table
+
+
+def test_a_stress_report_is_its_own_clients(world: dict[str, Cell], as_role: RoleSwitch) -> None:
+    with as_role("worker"):
+        tick = Tick.objects.first()
+        for code in ("R-101", "R-102"):
+            StressReport.objects.create(cell=world[code], tick=tick, body={"of": code})
+        StressReport.objects.create(cell=Cell.objects.get(kind=Cell.Kind.HOUSE), tick=tick, body={"of": "house"})
+    with as_role("web"), transaction.atomic():
+        as_tenant("client.maker", world["R-102"])
+        assert [row.body["of"] for row in StressReport.objects.all()] == ["R-102"]
+        assert ports.stress_report(world["R-101"].id) is None
 
 
 def test_nobody_signed_in_reads_no_tenant_table(world: dict[str, Cell]) -> None:

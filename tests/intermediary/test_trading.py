@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase as HypothesisTestCase
 
-from intermediary import clock, ports, trading
+from intermediary import clock, ports, trading, variation
 from intermediary.errors import BadInput, NotAllowed, Refusal
-from intermediary.models import Cell, Lot, Position, Trade, TradeCheck
+from intermediary.models import Cell, Lot, Position, Trade, TradeCheck, VariationPayment
 from tests.intermediary.margin_world import HOUR, Limits, agreed, bitcoin, client, officer, traded, value
 from tests.people import member, person
 
@@ -141,11 +141,15 @@ def test_a_valuation_stands_and_time_does_not_run_backwards() -> None:
             trading.record_valuation(as_of=moment, source="test", snapshot_id="other", prices={}, marks={})
 
 
-def test_what_is_held_has_a_mark() -> None:
+def test_a_valuation_without_a_mark_of_what_is_held_stands_and_gives_its_holders_no_figure() -> None:
     w, d = client("W"), client("D")
     traded(d, w, 1, 100)
-    with pytest.raises(Refusal, match="mark_missing"):
-        trading.record_valuation(as_of=clock.now(), source="test", snapshot_id="s", prices={}, marks={})
+    valuation = trading.record_valuation(as_of=clock.now(), source="test", snapshot_id="s", prices={}, marks={})
+    for who in (w, d):
+        with pytest.raises(Refusal, match="mark_missing"):
+            variation.exposure(who.cell.id, valuation.id)
+        variation.settle(cell_id=who.cell.id, valuation_id=valuation.id)
+    assert not VariationPayment.objects.exists()
 
 
 class NetsToZero(HypothesisTestCase):

@@ -34,7 +34,6 @@ from intermediary.models import (
     VariationPayment,
 )
 from risk import engine
-from risk.book import load_universe
 from risk.models import RequirementRecord, Tick
 from tests.intermediary import default_world
 from tests.intermediary.margin_world import MILLION, Client, Limits, client, fund_house, officer
@@ -216,4 +215,4 @@ def undone(work: Callable[[], object]) -> dict[str, list[Any]]:
 
 def one_by_one(opened: Tick) -> None:
     for cell_id in engine.cells_of_shard(0, 1):
-        engine.renew_one(opened, cell_id, load_universe())
+        engine.renew_one(opened, cell_id, engine.universe_of(opened))

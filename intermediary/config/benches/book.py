@@ -61,7 +61,7 @@ def build(size: Size, snapshot: MarketSnapshot, urls: Mapping[str, str]) -> None
     draw = random.Random(7)
     usdc = Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
     instruments = Instrument.objects.bulk_create(_instruments(size.instruments, snapshot))
-    marks = engine.official_marks(load_universe(), snapshot)
+    marks = engine.official_marks(load_universe(snapshot), snapshot)
     pairs = 2 * PAIRS_AT_ONCE
     for start in range(0, size.relationships, pairs):
         codes = [f"B-{number}" for number in range(start, min(start + pairs, size.relationships))]

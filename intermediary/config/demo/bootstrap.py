@@ -303,7 +303,7 @@ class Builder:
     def trades(self) -> None:
         """Submitted by the buyer, affirmed by the seller, novated against the admission test."""
         snapshot = self.first_snapshot
-        marks = engine.official_marks(load_universe(), snapshot)
+        marks = engine.official_marks(load_universe(snapshot), snapshot)
         for bargain in self.cast.bargains:
             instrument = Instrument.objects.get(code=bargain.contract)
             with transaction.atomic(durable=True):

@@ -7,8 +7,8 @@ from uuid import UUID
 from intermediary.config.demo import world
 from intermediary.models import Cell, Instrument
 from intermediary.money import requirement_from_float, round_down, round_up
-from risk.book import Book, load_universe
-from risk.engine import Assessment, compute
+from risk.book import Book
+from risk.engine import Assessment, compute, universe_of
 from risk.gate import latest_tick
 from risk.market.snapshot import MarketSnapshot
 
@@ -29,11 +29,12 @@ def planned(cast: world.Cast, cells: Mapping[str, Cell]) -> dict[UUID, list[tupl
 
 def intended(cast: world.Cast, cells: Mapping[str, Cell]) -> dict[str, Assessment]:
     """The engine's figures for each client's book once every bargain is made."""
-    book, universe = Book(), load_universe()
+    book, tick = Book(), latest_tick()
+    universe = universe_of(tick)
     for cell_id, changes in planned(cast, cells).items():
         book.with_changes(cell_id, changes)
     cell_ids = [cells[client.key].id for client in cast.clients]
-    found = compute(cell_ids, book, universe, latest_tick().snapshot_id, cast.ruleset)
+    found = compute(cell_ids, book, universe, tick.snapshot_id, cast.ruleset)
     return {client.key: found[index] for index, client in enumerate(cast.clients)}
 
 

@@ -13,6 +13,7 @@ from intermediary import ledger, onboarding, ports
 from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, MarginCall, MarginState
 from intermediary.portal.reads import fall_to_call
 from intermediary.queries import PERFORMING
+from intermediary.stack import Stack, stack_of
 from intermediary.terms import Terms
 
 OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
@@ -63,14 +64,14 @@ class BookRow:
         return self.margin.headroom_base_units / self.margin.required_base_units
 
     @property
+    def stack(self) -> Stack | None:
+        """Margin and layers against the loss of the scenario that binds."""
+        return stack_of(self.margin.admission) if self.margin else None
+
+    @property
     def stressed_loss_base_units(self) -> int | None:
         """Loss beyond margin in the worst scenario of the admission test."""
         return self.margin.admission.get("net_loss") if self.margin else None
-
-    @property
-    def stress(self) -> str:
-        """The scenario that binds."""
-        return str(self.margin.admission.get("scenario_title", "")) if self.margin else ""
 
     @property
     def short_by_base_units(self) -> int:

@@ -8,12 +8,14 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from intermediary import onboarding
 from intermediary.config import requests
 from intermediary.config.officers import make_officer
-from intermediary.models import Layer
+from intermediary.models import Layer, MarginState
 from risk import stress_reports
 from risk.margin.stress import published_scenarios
-from tests.people import as_owner, person
+from risk.models import StressReport
+from tests.people import as_owner, member, person
 from tests.risk.test_live_layers import world
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +67,39 @@ def test_the_book_and_each_relationship_are_shown(officer: Client) -> None:
     assert all(len(row) == len(charts[0]["columns"]) for row in charts[0]["values"])
     assert len(book.encode()) < 150_000
     assert len(one.encode()) < 150_000
+
+
+def test_a_client_reads_its_own_report_with_its_limits(client: Client) -> None:
+    clients, opened = world("LINE", "AMPLE")
+    cell = clients["LINE"].cell
+    Layer.objects.filter(cell=cell).update(funded=True)
+    member(user := person("client.line"), cell.party)
+
+    def shown() -> str:
+        with as_owner():
+            client.force_login(user)
+            answer = client.get(reverse("portal:risk", args=["LINE"]))
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    assert "No stress report yet" in shown()
+    stress_reports.renew(opened.id)
+    page = shown()
+    charts = [
+        json.loads(body) for body in re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    ]
+    exposure, fan, heat, bars = charts
+    report = StressReport.objects.get(cell=cell).body["exposure"]
+    assert [len(line["points"]) for line in fan["series"]] == [1 + len(report["days"])] * 4
+    assert [limit["value"] for limit in fan["limits"]] == [report["margin"], report["limit"]]
+    state = MarginState.objects.get(cell=cell)
+    terms = onboarding.current_terms(cell.id)
+    called = state.held_base_units + state.threshold_base_units + terms.minimum_transfer_base_units
+    assert exposure["limits"][0]["value"] == (called - state.independent_amount_base_units) / 10**6
+    assert (heat["kind"], bars["kind"]) == ("heat", "bars")
+    assert "97.5% of cases" in page
+    assert "AMPLE" not in page
+    assert len(page.encode()) < 150_000
 
 
 def test_the_pages_renew_themselves_with_the_market(officer: Client) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
+from risk.margin.shortfall import gauss_legendre
+
 FloatArray = NDArray[np.float64]
 
 
@@ -82,7 +84,7 @@ class SliceCurve:
 
 def layer_quadrature(attach: float, detach: float, count: int = 32) -> tuple[FloatArray, FloatArray]:
     """Gauss-Legendre points x[count] inside [attach, detach] and weights[count] that sum to one."""
-    points, weights = np.polynomial.legendre.leggauss(count)
+    points, weights = gauss_legendre(count)
     return attach + (detach - attach) * (points + 1) / 2, weights / 2
 
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from intermediary import calls, clock, events, ledger, outbox, vaults
+from intermediary.allowance import allowances
 from intermediary.collateral import asset_for_value as asset_for_value
 from intermediary.collateral import balances, price_of, value_after_haircut, value_of_holdings
 from intermediary.collateral import held_after_haircut as held_after_haircut
@@ -31,14 +32,12 @@ from intermediary.models import (
     Cell,
     ChainTarget,
     ClockStop,
-    CreditLine,
     DefaultCase,
     JournalEntry,
     Lot,
     MarginCall,
     MarginPoint,
     MarginState,
-    Party,
     Position,
     TermsVersion,
     Valuation,
@@ -166,12 +165,8 @@ def _call_for_what_is_missing(state: MarginState, terms: Terms) -> None:
 def threshold_of(cell_id: UUID) -> int:
     """Unsecured exposure allowed now: the active line's; 0 without one, after its expiry, without recourse, and from a
     potential event of default (a lapsed call) on."""
-    line = CreditLine.objects.filter(cell_id=cell_id, state=CreditLine.State.ACTIVE, expires_at__gt=clock.now()).first()
-    if line is None or not line.threshold_base_units or _in_trouble(cell_id):
-        return 0
-    if Party.objects.filter(cells=cell_id, recourse=Party.Recourse.NONE).exists():
-        return 0
-    return line.threshold_base_units
+    found = allowances([cell_id], clock.now()).get(cell_id)
+    return found.threshold_base_units if found else 0
 
 
 def required_now(cell_id: UUID) -> tuple[int, Valuation | None]:

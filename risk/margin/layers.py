@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.margin.ruleset import Ruleset
-from risk.margin.shortfall import NODES, LossModel, ScenarioSeverity, shortfall_survival
+from risk.margin.shortfall import NODES, LossModel, ScenarioSeverity, gauss_legendre, shortfall_survival
 
 __all__ = [
     "LayerMeasures",
@@ -79,7 +79,7 @@ def loss_beyond(
     """
     if attach < 0.0:
         raise ValueError(f"a loss beyond margin starts at zero, not at {attach}")
-    point, weight = np.polynomial.legendre.leggauss(tail_nodes)
+    point, weight = gauss_legendre(tail_nodes)
     u = (point + 1.0) / 2.0
     scale = max(abs(attach + model.margin - model.cost), model.s0 * max(model.severity.kink, 0.0)) or 1.0
     survival = shortfall_survival(model, np.append(attach + scale * u / (1.0 - u), attach), years, nodes)
@@ -116,6 +116,6 @@ def live_loss_model(
 def _layer_nodes(attach: float, detach: float, nodes: int) -> tuple[Floats, Floats]:
     if not 0.0 <= attach < detach:
         raise ValueError(f"a layer needs 0 <= attach < detach, not {attach} and {detach}")
-    point, weight = np.polynomial.legendre.leggauss(nodes)
+    point, weight = gauss_legendre(nodes)
     half = (detach - attach) / 2.0
     return attach + half * (point + 1.0), half * weight

@@ -8,6 +8,7 @@ All amounts share one unit, the caller's: USD in the platform, multiples of marg
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,15 @@ Floats = NDArray[np.float64]
 
 NODES = 64  # Gauss-Legendre nodes a panel: doubling them moves no figure by 1e-9 (tested)
 DISTRESS_LIMIT = 9.0  # beyond nine standard deviations the normal density is below 1e-18
+
+
+@cache
+def gauss_legendre(nodes: int) -> tuple[Floats, Floats]:
+    """Points on [-1, 1] and weights that sum to two: to find them takes longer than to use them."""
+    found = np.polynomial.legendre.leggauss(nodes)
+    for part in found:
+        part.flags.writeable = False
+    return found
 
 
 class Severity(Protocol):
@@ -151,7 +161,7 @@ def _distress_nodes(model: LossModel, level: Floats, nodes: int) -> tuple[Floats
     split = np.clip(kink, -DISTRESS_LIMIT, DISTRESS_LIMIT)
     lowest, highest = np.full_like(split, -DISTRESS_LIMIT), np.full_like(split, DISTRESS_LIMIT)
     edges = np.stack([lowest, (lowest + split) / 2.0, split, (split + highest) / 2.0, highest], axis=1)
-    point, weight = np.polynomial.legendre.leggauss(nodes)
+    point, weight = gauss_legendre(nodes)
     half = (edges[:, 1:] - edges[:, :-1]) / 2.0
     middle = (edges[:, 1:] + edges[:, :-1]) / 2.0
     rows = level.size

@@ -1,0 +1,91 @@
+"""What one market cannot value holds back who holds it, by name, and nobody else."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from intermediary import margining
+from intermediary.config.replay import store_snapshot
+from intermediary.errors import Refusal
+from intermediary.models import Cell, Instrument, MarginState, Mark
+from intermediary.ports import PlannedTrade
+from risk import engine, live_layers, own_stress, stress_reports
+from risk.book import load_book
+from risk.gate import EngineGate
+from risk.market.snapshot import MarketSnapshot
+from risk.models import LayerRisk, Tick, TickShard, UncoveredRisk
+from tests.conftest import TestDatabase
+from tests.risk.builders import EXPIRY, MOMENT, snapshot
+from tests.risk.tick_world import BOOKS, mixed_world, tick
+
+pytestmark = pytest.mark.world(build=mixed_world)
+
+HOLD_DATED = {"COINS", "OPTIONS"}  # the future, and the option of the same expiry
+HOLD_ETHER = {"AMPLE"}
+
+
+@pytest.fixture
+def clients(committing_db: TestDatabase, db: None, built_world: dict[str, Cell]) -> dict[str, Cell]:
+    return built_world
+
+
+def without(market: MarketSnapshot, coin: str) -> MarketSnapshot:
+    return replace(market, underlyings={name: item for name, item in market.underlyings.items() if name != coin})
+
+
+def renewed(opened: Tick) -> set[str]:
+    return set(MarginState.objects.filter(valuation=opened.valuation).values_list("cell__code", flat=True))
+
+
+def test_an_expired_contract_holds_back_who_holds_it_and_the_others_go_on(clients: dict[str, Cell]) -> None:
+    opened = tick(store_snapshot(replace(snapshot({"BTC": "94900"}), as_of=EXPIRY + timedelta(minutes=1))))
+    assert opened.done_at is not None
+    refused = TickShard.objects.get(tick=opened).refused
+    assert set(refused) == HOLD_DATED
+    assert refused["COINS"] == "instrument_not_valued: BTC-FUT expired on 09 Nov 2025."
+    assert renewed(opened) == set(BOOKS) - HOLD_DATED
+    assert set(Mark.objects.filter(valuation=opened.valuation).values_list("instrument__code", flat=True)) == {
+        "BTC-PERP", "ETH-PERP",
+    }  # fmt: skip
+    with pytest.raises(Refusal, match="requirement_pending") as pending:
+        margining.required_now(clients["COINS"].id)
+    assert pending.value.data["instruments"] == ["BTC-FUT"]
+    margining.required_now(clients["AMPLE"].id)
+
+
+def test_what_follows_a_tick_goes_on_without_who_is_held_back(clients: dict[str, Cell]) -> None:
+    opened = tick(store_snapshot(replace(snapshot(), as_of=EXPIRY + timedelta(minutes=1))))
+    live_layers.renew(opened.id)
+    measured = set(UncoveredRisk.objects.filter(tick=opened).values_list("cell__code", flat=True))
+    assert measured.isdisjoint(HOLD_DATED)
+    assert {"AMPLE", "LINE"} <= measured
+    assert LayerRisk.objects.filter(tick=opened, cell=clients["LINE"]).exists()
+    codes = {one.standing.state.cell.code for one in stress_reports.measure(opened)}
+    assert codes == {row["code"] for row in own_stress.under({"name": "mine"}, {"BTC": "-10"})["rows"]}
+    assert codes.isdisjoint(HOLD_DATED)
+    ids = [clients["AMPLE"].id, clients["COINS"].id]
+    with pytest.raises(Refusal, match="instrument_not_valued"):
+        engine.compute(ids, load_book(ids), engine.universe_of(opened), opened.snapshot_id, "standard")
+
+
+def test_a_coin_without_a_mark_holds_back_who_holds_it_and_the_others_go_on(clients: dict[str, Cell]) -> None:
+    """Margin in coins of it too, and nobody for an empty vault of them."""
+    opened = tick(store_snapshot(replace(without(snapshot(), "ETH"), as_of=MOMENT + timedelta(minutes=20))))
+    assert set(TickShard.objects.get(tick=opened).refused) == HOLD_ETHER
+    assert renewed(opened) == set(BOOKS) - HOLD_ETHER
+    stripped = tick(store_snapshot(replace(without(snapshot(), "BTC"), as_of=MOMENT + timedelta(minutes=30))))
+    refused = TickShard.objects.get(tick=stripped).refused
+    assert renewed(stripped) == {"FLAT", "IDLE"}, "of the others everybody holds bitcoin"
+    assert "WBTC has no mark of BTC" in refused["COINS"]
+    again = tick(store_snapshot(replace(snapshot(), as_of=MOMENT + timedelta(minutes=40))))
+    assert renewed(again) == set(BOOKS), "and with the mark they are back"
+    assert not TickShard.objects.get(tick=again).refused
+
+
+def test_what_has_no_mark_is_not_traded(clients: dict[str, Cell]) -> None:
+    tick(store_snapshot(replace(snapshot(), as_of=EXPIRY + timedelta(minutes=1))))
+    dead = Instrument.objects.get(code="BTC-FUT")
+    with pytest.raises(Refusal, match="mark_missing"):
+        EngineGate().check_trades({clients["LINE"].id: [PlannedTrade(dead.id, Decimal(1), Decimal(95_000))]})

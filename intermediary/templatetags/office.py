@@ -1,4 +1,4 @@
-"""Drawings of bars and distances for officers' and clients' pages. SVG with numbers as attributes, so that no inline style is needed."""
+"""Bars and distances on officers' and clients' pages. SVG with numbers as attributes: no inline style is needed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -48,7 +48,9 @@ def reach(stack: Stack) -> str:
     if last is None:
         return "takes nothing"
     share = f"{last.taken_base_units / last.size_base_units:.0%}"
-    where = "stays inside the margin and takes" if last.kind == "MARGIN" else f"reaches the {last.name.lower()} and takes"
+    where = (
+        "stays inside the margin and takes" if last.kind == "MARGIN" else f"reaches the {last.name.lower()} and takes"
+    )
     return f"{where} {share} of it"
 
 

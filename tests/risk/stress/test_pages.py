@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -11,7 +12,7 @@ from django.urls import reverse
 from intermediary import onboarding
 from intermediary.config import requests
 from intermediary.config.officers import make_officer
-from intermediary.models import Layer, MarginState
+from intermediary.models import Cell, Layer, MarginState
 from risk import stress_reports
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport
@@ -46,9 +47,11 @@ def test_before_the_first_report_the_page_says_so(officer: Client) -> None:
     assert asked(officer, "stress_of", "AMPLE").status_code == 404
 
 
-def test_the_book_and_each_relationship_are_shown(officer: Client) -> None:
+def test_the_book_and_each_relationship_are_shown(officer: Client, client: Client) -> None:
     clients, opened = world("LINE", "SHORT", "AMPLE")
     Layer.objects.filter(cell=clients["LINE"].cell).update(funded=True)
+    member(user := person("client.line"), clients["LINE"].cell.party)
+    assert "No stress report yet" in as_its_client(client, user)
     stress_reports.renew(opened.id)
     book = text(officer, "stress")
     for scenario in published_scenarios():
@@ -67,38 +70,30 @@ def test_the_book_and_each_relationship_are_shown(officer: Client) -> None:
     assert all(len(row) == len(charts[0]["columns"]) for row in charts[0]["values"])
     assert len(book.encode()) < 150_000
     assert len(one.encode()) < 150_000
+    its_client_reads_it_with_its_limits(clients["LINE"].cell, as_its_client(client, user))
 
 
-def test_a_client_reads_its_own_report_with_its_limits(client: Client) -> None:
-    clients, opened = world("LINE", "AMPLE")
-    cell = clients["LINE"].cell
-    Layer.objects.filter(cell=cell).update(funded=True)
-    member(user := person("client.line"), cell.party)
+def as_its_client(client: Client, user: User) -> str:
+    with as_owner():
+        client.force_login(user)
+        answer = client.get(reverse("portal:risk", args=["LINE"]))
+    assert answer.status_code == 200
+    return str(answer.content.decode())
 
-    def shown() -> str:
-        with as_owner():
-            client.force_login(user)
-            answer = client.get(reverse("portal:risk", args=["LINE"]))
-        assert answer.status_code == 200
-        return answer.content.decode()
 
-    assert "No stress report yet" in shown()
-    stress_reports.renew(opened.id)
-    page = shown()
-    charts = [
-        json.loads(body) for body in re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
-    ]
-    exposure, fan, heat, bars = charts
+def its_client_reads_it_with_its_limits(cell: Cell, page: str) -> None:
+    """The fan under margin and layers, exposure so far under what its terms call at."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    exposure, fan, heat, bars = [json.loads(body) for body in found]
     report = StressReport.objects.get(cell=cell).body["exposure"]
     assert [len(line["points"]) for line in fan["series"]] == [1 + len(report["days"])] * 4
     assert [limit["value"] for limit in fan["limits"]] == [report["margin"], report["limit"]]
-    state = MarginState.objects.get(cell=cell)
-    terms = onboarding.current_terms(cell.id)
+    state, terms = MarginState.objects.get(cell=cell), onboarding.current_terms(cell.id)
     called = state.held_base_units + state.threshold_base_units + terms.minimum_transfer_base_units
     assert exposure["limits"][0]["value"] == (called - state.independent_amount_base_units) / 10**6
     assert (heat["kind"], bars["kind"]) == ("heat", "bars")
     assert "97.5% of cases" in page
-    assert "AMPLE" not in page
+    assert "SHORT" not in page
     assert len(page.encode()) < 150_000
 
 

@@ -1,0 +1,99 @@
+"""A client's own risk: exposure so far and what it may become, what stands against it, every published stress.
+
+Measured by the engine at the last valuation and stored; this page computes no loss. Signs are the engine's: exposure is
+positive when the client owes. Two limits are drawn. Exposure so far has the one that the signed terms set: above it a
+call is issued (exposure + independent amount - threshold, less the margin held, reaches the minimum transfer). What may
+be owed with nothing paid meanwhile has the other: the margin held, then the funded layers, which is all that stands
+behind the relationship.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from intermediary import ports
+from intermediary.models import Cell, MarginState
+from intermediary.money import from_base_units
+from intermediary.portal import reads
+from intermediary.portal.views import context_of, of_cell
+from intermediary.risk_charts import bearers_chart, fan_chart, heat_chart
+from intermediary.stack import stack_of
+from intermediary.terms import Terms
+
+
+@require_safe
+@of_cell
+def risk(request: HttpRequest, cell: Cell) -> HttpResponse:
+    """The page."""
+    context = context_of(cell)
+    state: MarginState | None = context["state"]
+    report = ports.stress_report(cell.id) if cell.state != Cell.State.DEFAULTED else None
+    limit = call_above_base_units(state, context["terms"]) if state else None
+    context |= {
+        "report": report,
+        "call_above": limit,
+        "history": exposure_chart(cell, limit) if state else None,
+        "stack": stack_of(state.admission) if state else None,
+    }
+    if report is not None:
+        exposure = report.body["exposure"]
+        context |= {
+            "fan": fan_chart(exposure),
+            "fan_rows": fan_rows(exposure),
+            "quantiles": [f"{100 * quantile:g}%" for quantile in exposure["quantiles"]],
+            "furthest": fan_rows(exposure)[-1],
+            "limit_usd": exposure["limit"],
+            "heat": heat_chart(report.body["heat"]),
+            "bars": bearers_chart(report.rows),
+        }
+    return render(request, "portal/risk.html", context)
+
+
+def call_above_base_units(state: MarginState, terms: Terms | None) -> int:
+    """Exposure, settlement base units, from which a call is issued at the present independent amount, threshold and
+    margin held (the formula of the signed terms); below the present exposure when the margin is short already."""
+    smallest = max(1, terms.minimum_transfer_base_units) if terms else 1
+    return state.held_base_units + state.threshold_base_units + smallest - state.independent_amount_base_units
+
+
+def exposure_chart(cell: Cell, call_above: int | None) -> dict[str, Any] | None:
+    """Exposure at each valuation with today's limit; None below two points."""
+    points = reads.recent_points(cell)
+    if len(points) < 2:
+        return None
+    amounts = [_dollars(point.exposure_base_units) for point in points]
+    exposure = {
+        "name": "Exposure",
+        "tone": "accent",
+        "points": [[point.valuation.as_of.isoformat(), usd] for point, usd in zip(points, amounts, strict=True)],
+        "step": True,
+        "area": True,
+    }
+    drawn: dict[str, Any] = {"kind": "lines", "unit": "USDC", "scale": False, "series": [exposure]}
+    if call_above is not None and call_above > 0:
+        limit = _dollars(call_above)
+        drawn["limits"] = [{"value": limit, "label": "call above, now", "tone": "ink"}]
+        drawn["top"] = _room(max(limit, *amounts))
+    return drawn
+
+
+def fan_rows(exposure: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fan as a table: by days the quantiles in dollars, and the highest as a share of what stands behind."""
+    limit = exposure["limit"]
+    return [
+        {"days": day, "owed": owed, "worst": owed[-1], "share": owed[-1] / limit if limit else None}
+        for day, owed in zip(exposure["days"], exposure["owed"], strict=True)
+    ]
+
+
+def _dollars(amount_base_units: int) -> float:
+    return float(from_base_units(amount_base_units, reads.DECIMALS))
+
+
+def _room(value: float) -> int:
+    """The end of an axis: a tenth above, in two figures that say something."""
+    step = int(10 ** max(0, len(str(int(value))) - 2))
+    return (int(value * 1.1) // step + 1) * step

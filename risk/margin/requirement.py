@@ -1,8 +1,9 @@
 """The requirement of every account of a shard, with a breakdown that adds up.
 
 total = max(base, jump) + buffer + liquidity + wrong-way, base = max(ES 99%, Pareto VaR 99.7%). Beside it stand what
-admission, early warning and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss if the market fell
-further, and the scenario losses themselves. Losses are positive USD floats; money begins where the caller rounds up.
+admission, early warning and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss
+if the market fell further, and the scenario losses themselves. Losses are positive USD floats; money begins where the
+caller rounds up.
 """
 
 from dataclasses import dataclass
@@ -45,10 +46,10 @@ class RequirementLine(NamedTuple):
 class RequirementBatch:
     """Results of A accounts; arrays are (A,) unless said otherwise, USD.
 
-    `es_99`, `evt_var_997`, `base`, `jump`, `buffer`, `liquidity`, `wrong_way`, `total`; `es_995` of
-    positions and collateral together; `gross_notional`; `net_delta` (A, U); `collateral_value` now, without haircuts; `stress_loss`, `stress_cost`,
-    `stress_collateral` (A, K) per scenario of the ruleset; `worst_stress` index of the largest loss plus cost;
-    `forecast_loss` (A, 3) of positions at -5/-10/-20%.
+    `es_99`, `evt_var_997`, `base`, `jump`, `buffer`, `liquidity`, `wrong_way`, `total`; `es_995` of positions
+    and collateral together; `gross_notional`; `net_delta` (A, U); `collateral_value` now, without haircuts;
+    `stress_loss`, `stress_cost`, `stress_collateral` (A, K) per scenario of the ruleset; `worst_stress` index of the
+    largest loss plus cost; `forecast_loss` (A, 3) of positions at -5/-10/-20%.
     """
 
     matrices: RiskMatrices

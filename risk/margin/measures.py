@@ -87,7 +87,8 @@ def tilted_shortfall(positions: Positions, matrices: RiskMatrices, gross: Floats
     count = tail_count(tilted.of, matrices.ruleset.es_quantile)
 
     def of(worst: Floats) -> Floats:
-        return worst.mean(axis=1)[None, :]
+        mean: Floats = worst.mean(axis=1)
+        return mean[None, :]
 
     found: Floats = np.maximum(_measured(positions, tilted, gross, count, of, es_99)[0], 0.0)
     return found

@@ -50,7 +50,16 @@ def test_the_participation_cap_lengthens_the_run_down() -> None:
     adv = one(1e8)
     large = one(5e8)
     assert MODEL.days(large, adv)[0] == pytest.approx(5e8 / (0.10 * 1e8))
-    assert MODEL.days(one(1e4), adv)[0] == pytest.approx(float(MODEL.best_days(one(1e4), adv)[0]))
+    assert MODEL.days(one(2e7), adv)[0] == pytest.approx(2e7 / (0.10 * 1e8))
+    assert MODEL.days(one(1e6), adv)[0] == MODEL.days_in_mpor
+
+
+def test_waiting_is_free_until_the_margin_period_ends() -> None:
+    """A small position is run down over all of what the period holds: only its spread and its own impact are left."""
+    size, adv, vol = one(1e5), one(1e9), one(0.05)
+    assert MODEL.best_days(size, adv)[0] < MODEL.days_in_mpor == MODEL.days(size, adv)[0]
+    left = MODEL.spread / 2 * 1e5 + float(MODEL.impact(size, adv, vol, one(MODEL.days_in_mpor))[0])
+    assert MODEL.charge(size, adv, vol)[0] == left
 
 
 def test_a_close_out_never_costs_more_than_the_position() -> None:

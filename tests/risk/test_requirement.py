@@ -38,7 +38,7 @@ def test_the_breakdown_adds_up_exactly(accounts: list[dict[str, float]]) -> None
             assert line.amount_usd >= 0.0
             total += line.amount_usd
         assert total == batch.total[account]
-        expected = max(batch.base[account], batch.jump[account]) + batch.liquidity[account]
+        expected = max(batch.base[account], batch.jump[account]) + batch.liquidity[account] + batch.wrong_way[account]
         assert total == pytest.approx(expected, rel=1e-12, abs=1e-9)
 
 

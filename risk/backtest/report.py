@@ -149,10 +149,20 @@ def _digits(value: float) -> float | None:
 
 
 def figures(body: dict[str, Any]) -> dict[str, Any]:
-    """What is kept beside the code: verdicts and each book's figures, rounded; no price, no day of anybody's file."""
-    kept = {name: value for name, value in body.items() if name != "exceptions"}
-    rounded: dict[str, Any] = _rounded(kept)
+    """What is kept beside the code: verdicts and each book's figures, rounded; no price and no return of anybody's
+    file. Of its days only the exceptions are named, each by what it was a multiple of: see `marked`."""
+    rounded: dict[str, Any] = _rounded(body | {"exceptions": marked(body["exceptions"])})
     return rounded
+
+
+def marked(exceptions: list[dict[str, Any]]) -> dict[str, list[list[Any]]]:
+    """By book its exceptions in order: [day, loss over the VaR 99% of that day, loss over the margin of that day]."""
+    found: dict[str, list[list[Any]]] = {}
+    for row in exceptions:
+        loss = row["loss"]
+        shares = [round(loss / row[name], 3) if row[name] else None for name in ("var_99", "margin")]
+        found.setdefault(row["book"], []).append([row["day"], *shares])
+    return found
 
 
 def _rounded(value: Any) -> Any:

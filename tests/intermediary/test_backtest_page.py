@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def test_kinds_add_up_to_the_stretch(body: dict[str, Any]) -> None:
     assert sum(one["green"] for one in kinds) == margin["zones"]["green"]
 
 
+def test_every_exception_that_is_counted_is_named_by_its_day(body: dict[str, Any]) -> None:
+    for stretch in reading.stretches(body):
+        conditional = reading.part(body, "conditional", stretch)
+        for row in reading.books(body, stretch):
+            days = reading.exceptions(body, row.name, conditional)
+            assert len(days) == row.at_99["exceptions"], row.name
+            assert sum(one.beyond_margin for one in days) == row.margin["exceptions"], row.name
+            assert all(one.over_var >= 1 for one in days)
+            if row.margin["exceptions"]:
+                worst = max(one.over_margin for one in days)
+                assert worst == pytest.approx(row.margin["worst_loss_over_margin"], abs=1e-3)
+
+
 @pytest.mark.usefixtures("committing_db")
 @pytest.mark.world(build=office_world.build)
 def test_an_officer_reads_the_verdict_first_and_downloads_the_figures(
@@ -67,5 +81,13 @@ def test_an_officer_reads_the_verdict_first_and_downloads_the_figures(
         assert said in text
     assert len(text) < 150_000
     answer = maker.get(reverse("admin:backtest") + "?stretch=all&book=BTC/ETH+short")
-    assert "BTC/ETH short: every exception" in answer.content.decode()
+    drawn = answer.content.decode()
+    assert "BTC/ETH short: every exception" in drawn
+    (marked,) = [
+        chart
+        for chart in map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', drawn, re.DOTALL))
+        if chart["kind"] == "lines"
+    ]
+    points = [point for dots in marked["dots"] for point in dots["points"]]
+    assert len(points) == len(figures()["exceptions"]["BTC/ETH short"])
     assert json.loads(maker.get(reverse("admin:backtest_json")).content) == figures()

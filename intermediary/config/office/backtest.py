@@ -1,7 +1,8 @@
 """The backtest of the standard ruleset as officers read it: the verdict first, then what was wrong, when, how much.
 
-The figures stand beside the code (risk/backtest/data) and hold no day of anybody's prices. Days are drawn from what
-`manage.py backtest --out` wrote on this machine, when it judged the same ruleset.
+The figures stand beside the code (risk/backtest/data) and hold nobody's prices. Of the days they name the exceptions,
+each as a multiple of the margin of its day, and those are drawn; every day is, where `manage.py backtest --out` wrote a
+report of the same ruleset on this machine.
 """
 
 import json
@@ -45,6 +46,8 @@ def backtest(request: HttpRequest) -> HttpResponse:
     rows = reading.books(body, stretch)
     book = next((row for row in rows if row.name == request.GET.get("book")), rows[0])
     found = reading.verdicts(body, stretch)
+    conditional = reading.part(body, "conditional", stretch)
+    exceptions = reading.exceptions(body, book.name, conditional)
     return show(
         request,
         "backtest",
@@ -55,7 +58,7 @@ def backtest(request: HttpRequest) -> HttpResponse:
         verdicts=found,
         holding=sum(one.holds for one in found),
         failing=[one for one in found if not one.holds],
-        conditional=reading.part(body, "conditional", stretch),
+        conditional=conditional,
         margin=reading.part(body, "margin", stretch),
         kinds=reading.kinds(rows),
         rows=rows,
@@ -64,7 +67,9 @@ def backtest(request: HttpRequest) -> HttpResponse:
         not_tested=reading.NOT_TESTED,
         coverage=_coverage_chart(rows),
         book=book,
-        days=_days_chart(book.name, body["ruleset"]["hash"], reading.part(body, "conditional", stretch)),
+        exceptions=exceptions,
+        days=_days_chart(book.name, body["ruleset"]["hash"], conditional),
+        marked=_marked_chart(exceptions, conditional),
         backtest_directory=settings.VAR_DIR / "backtest",
         other_in_force=_other_in_force(body["ruleset"]["hash"]),
     )
@@ -118,6 +123,28 @@ def _days_chart(book: str, ruleset_hash: str, stretch: dict[str, Any]) -> dict[s
             {"name": "Margin", "tone": "ok", "points": _points(days, "margin", _peaks(days, "margin", at))},
         ],
         "dots": _exceptions(days, at),
+    }
+
+
+def _marked_chart(exceptions: list[reading.ExceptionDay], stretch: dict[str, Any]) -> dict[str, Any] | None:
+    """Every exception as a multiple of the margin of its day, under the line where margin ends; None without any."""
+    if not exceptions:
+        return None
+    ends = (stretch["first"], stretch["last"])
+    return {
+        "kind": "lines",
+        "unit": "times the margin of the day",
+        "scale": False,
+        "series": [{"name": "Margin of the day", "tone": "ok", "points": [[day, 1] for day in ends]}],
+        "dots": [
+            {
+                "name": name,
+                "tone": tone,
+                "filled": beyond,
+                "points": [[one.day, one.over_margin] for one in exceptions if one.beyond_margin == beyond],
+            }
+            for name, tone, beyond in (("Beyond VaR 99%", "wait", False), ("Beyond margin", "bad", True))
+        ],
     }
 
 

@@ -82,6 +82,29 @@ class BookRow:
         return level
 
 
+@dataclass(frozen=True)
+class ExceptionDay:
+    """A loss beyond VaR 99%: the day (ISO, UTC) its 24 hours began, over the VaR and the margin known that morning."""
+
+    day: str
+    over_var: float
+    over_margin: float
+
+    @property
+    def beyond_margin(self) -> bool:
+        """Margin did not hold it."""
+        return self.over_margin > 1
+
+
+def exceptions(body: Json, book: str, stretch: Json) -> list[ExceptionDay]:
+    """Every exception of a book in a stretch (its `conditional` part), oldest first."""
+    return [
+        ExceptionDay(day, over_var, over_margin)
+        for day, over_var, over_margin in body["exceptions"].get(book, [])
+        if stretch["first"] <= day <= stretch["last"]
+    ]
+
+
 def stretches(body: Json) -> list[str]:
     """Names of the stretches the figures hold, in their order."""
     return [part["stretch"] for part in body["conditional"]]

@@ -16,7 +16,9 @@ from intermediary.models import Instrument
 from intermediary.money import add_exactly, multiply_exactly
 from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
 from intermediary.terms import Terms
+from risk.doubt import refuse_doubtful
 from risk.margin.admission import Resources
+from risk.margin.ruleset import ruleset
 from risk.official import OfficialMarket, last_market
 from risk.official import latest_tick as latest_tick
 from risk.weighing import Asked, Weighed, coins_of, market_of, read, result_of, weigh
@@ -67,7 +69,7 @@ def weighed(
 ) -> list[Weighed]:
     """Each relationship with its trades booked, in this order; `and_before`: then each as it stands, all at once.
 
-    Refuses `price_stale`: no figures in a market that is too old for what is held and traded.
+    Refuses `price_stale`: no figures in a market that is too old for what is held and traded; and `mark_doubtful`.
     """
     now = clock.now()
     known = read(list(changes), now)
@@ -75,6 +77,7 @@ def weighed(
     asked = [Asked(known[cell_id], trades) for cell_id, trades in changes.items()]
     for one in asked:
         _refuse_stale(market, one.relationship.terms, coins_of(one, market), now)
+        refuse_doubtful(one, market, ruleset(under or one.relationship.terms.ruleset).doubt_limit_bps)
     standing = [replace(one, trades=()) for one in asked] if and_before else []
     return weigh([*asked, *standing], market, under)
 

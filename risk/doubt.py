@@ -1,0 +1,64 @@
+"""What a mark that is less than good does at commit time: it takes no new risk, and stops nobody from having less.
+
+Doubt is what the guards of the marks found (`risk.market.marks`) and the snapshot carries. It refuses new risk on a
+coin whose mark nobody confirms, that nobody has renewed, or that is less sure than the ruleset allows. Requirements are
+computed on all the same: a mark in doubt is still the best there is, and whoever performs is not called for our doubt.
+A trade that only makes a position smaller is never refused for it. Recordings have one source, which judges nothing.
+"""
+
+from intermediary import books
+from intermediary.errors import Refusal
+from risk.market.quality import MarkQuality, MarkState
+from risk.official import OfficialMarket
+from risk.weighing import Asked, coins_of
+
+UNCONFIRMED = (MarkState.STALE, MarkState.SINGLE_SOURCE)
+
+
+def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> None:
+    """Refuse `mark_doubtful` with the numbers of the least sure mark that new risk would stand on.
+
+    `limit_bps` is the ruleset's `doubt_limit_bps`. Without trades a line is asked for: then everything held is at risk.
+    """
+    coins = _of_new_risk(asked, market) if asked.trades else coins_of(asked, market)
+    known = market.snapshot.qualities
+    doubted = [coin for coin in sorted(coins & known.keys()) if _is_doubted(known[coin], limit_bps)]
+    if not doubted:
+        return
+    coin = max(doubted, key=lambda one: known[one].uncertainty_bps)
+    quality = known[coin]
+    raise Refusal(
+        "mark_doubtful",
+        f"The mark of {coin} is too unsure to take new risk on: {quality.state.value}, give or take "
+        f"{quality.uncertainty_bps / 100:.2f}%.",
+        underlying=coin,
+        state=quality.state.value,
+        uncertainty_bps=quality.uncertainty_bps,
+        limit_bps=limit_bps,
+        sources=[seen.source for seen in quality.used],
+        left_out={seen.source: seen.left_out for seen in quality.left_out},
+    )
+
+
+def _is_doubted(quality: MarkQuality, limit_bps: int) -> bool:
+    return quality.state in UNCONFIRMED or quality.uncertainty_bps > limit_bps
+
+
+def _of_new_risk(asked: Asked, market: OfficialMarket) -> set[str]:
+    """The underlyings of the instruments of which the trades would leave more, or the opposite."""
+    held, universe = asked.relationship.held, market.universe
+    before = dict(zip(held.instruments, held.quantities, strict=True))
+    after = dict(before)
+    for trade in asked.trades:
+        number = books.number_of(trade.instrument_id)
+        after[number] = after.get(number, 0) + books.whole(trade.quantity)
+    return {
+        universe.instruments[universe.row_of_instrument[trade.instrument_id]].underlying
+        for trade in asked.trades
+        if not _is_less(*(book.get(books.number_of(trade.instrument_id), 0) for book in (before, after)))
+    }
+
+
+def _is_less(before: int, after: int) -> bool:
+    """Whether a quantity came nearer to zero without passing it."""
+    return abs(after) < abs(before) and before * after >= 0

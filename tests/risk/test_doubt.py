@@ -1,0 +1,97 @@
+"""A mark that is less than good takes no new risk, lets everybody have less, and leaves requirements as they are."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from intermediary import clock, ports, trading
+from intermediary.config.replay import store_snapshot
+from intermediary.errors import Refusal
+from intermediary.models import Instrument, MarginState
+from intermediary.ports import LayerSizes, PlannedTrade
+from risk import engine
+from risk.gate import EngineGate
+from risk.margin.ruleset import ruleset
+from risk.market.quality import MarkQuality, MarkState, SourceSeen
+from tests.intermediary.margin_world import MILLION, Client, bitcoin, client
+from tests.risk.builders import snapshot
+
+pytestmark = pytest.mark.django_db
+
+MARK = Decimal(95_000)
+LIMIT = ruleset("standard").doubt_limit_bps
+
+
+@pytest.fixture
+def who() -> Client:
+    """Long ten coins, bought in a market that nobody doubts."""
+    bitcoin()
+    ports.bind_risk_gate(EngineGate())
+    found = client("D")
+    found.deposit(20 * MILLION)
+    official(None)
+    trading.book_leg(cell_id=found.cell.id, instrument_id=bitcoin().id, quantity=Decimal(10), price=MARK)
+    return found
+
+
+def quality(state: MarkState, uncertainty_bps: int) -> MarkQuality:
+    kraken = SourceSeen("kraken", MARK, 2, 10_000)
+    return MarkQuality(state, uncertainty_bps, "marks-1", (kraken, SourceSeen("binance", None, None, 0, "timed out")))
+
+
+def official(doubt: MarkQuality | None) -> None:
+    moment, market = clock.now(), snapshot({"BTC": str(MARK)})
+    seen = {coin: replace(item, observed_at=moment) for coin, item in market.underlyings.items()}
+    qualities = {"BTC": doubt} if doubt else {}
+    tick = engine.open_tick(store_snapshot(replace(market, as_of=moment, underlyings=seen, qualities=qualities)), 1)
+    engine.run_shard(tick.id, 0)
+
+
+def check(who: Client, *quantities: int) -> bool:
+    trades = [PlannedTrade(bitcoin().id, Decimal(quantity), MARK) for quantity in quantities]
+    return EngineGate().check_trades({who.cell.id: trades})[who.cell.id].passed
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        quality(MarkState.SINGLE_SOURCE, 250),
+        quality(MarkState.STALE, 40),
+        quality(MarkState.DIVIDED, LIMIT + 1),
+        quality(MarkState.THIN, LIMIT + 1),
+    ],
+)
+def test_no_new_risk_on_a_mark_in_doubt_and_the_numbers_are_said(who: Client, doubt: MarkQuality) -> None:
+    official(doubt)
+    for quantities in ((1,), (-11,), (-21,), (-5, 10)):  # more, and through nothing to the other side
+        with pytest.raises(Refusal, match="mark_doubtful") as refused:
+            check(who, *quantities)
+    assert refused.value.data == {
+        "underlying": "BTC", "state": doubt.state.value, "uncertainty_bps": doubt.uncertainty_bps, "limit_bps": LIMIT,
+        "sources": ["kraken"], "left_out": {"binance": "timed out"},
+    }  # fmt: skip
+    with pytest.raises(Refusal, match="mark_doubtful"):
+        EngineGate().check_line(who.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))
+    assert check(who, -1)
+    assert check(who, -10)
+    assert check(who, -4, -5)
+
+
+@pytest.mark.parametrize("doubt", [quality(MarkState.DIVIDED, LIMIT), quality(MarkState.THIN, 60), None])
+def test_a_mark_within_the_limit_takes_new_risk(who: Client, doubt: MarkQuality | None) -> None:
+    official(doubt)
+    assert check(who, 1)
+
+
+def test_doubt_leaves_the_requirement_as_it_is_and_other_coins_alone(who: Client) -> None:
+    official(None)
+    sure = MarginState.objects.get(cell=who.cell)
+    official(quality(MarkState.SINGLE_SOURCE, 2_000))
+    unsure = MarginState.objects.get(cell=who.cell)
+    assert unsure.valuation != sure.valuation
+    assert unsure.required_base_units == sure.required_base_units > 0
+    ether = Instrument.objects.create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")
+    official(quality(MarkState.SINGLE_SOURCE, 2_000))
+    planned = [PlannedTrade(ether.id, Decimal(1), Decimal(4_016))]
+    assert EngineGate().check_trades({who.cell.id: planned})[who.cell.id].passed

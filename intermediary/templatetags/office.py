@@ -72,6 +72,12 @@ def waterfall_bar(
     return _drawn(shapes, [loss_base_units * 1000 / end], words)
 
 
+@register.simple_tag
+def shares_bar(shares: list[tuple[str, float, float]], words: str) -> SafeString:
+    """Shares of a whole side by side: (tone, where it begins, its width), both of 1,000."""
+    return _drawn(shares, [], words)
+
+
 def _tokens(amount_base_units: int) -> str:
     return f"{from_base_units(amount_base_units, DECIMALS):,.0f}"
 

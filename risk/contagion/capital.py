@@ -61,8 +61,8 @@ def refuse_same_dollar_twice(holdings: Iterable[Holding], balances: Mapping[str,
             )
 
 
-def refuse_circular_capital(capital: Iterable[Claim]) -> None:
-    """Capital that is a claim on another node's capital: raises BadInput `contagion.circular_capital` with the ring.
+def circular_capital(capital: Iterable[Claim]) -> list[str]:
+    """A ring of nodes each of whose capital is a claim on the next, its first name again at the end; empty without one.
 
     `capital`: claims that their creditor counts as its capital (shares, deposits it would pay losses from).
     """
@@ -70,14 +70,18 @@ def refuse_circular_capital(capital: Iterable[Claim]) -> None:
     for claim in capital:
         if claim.amount:
             backed_by[claim.creditor].append(claim.debtor)
-    for start in sorted(backed_by):
-        ring = _ring_from(start, backed_by)
-        if ring:
-            raise BadInput(
-                "contagion.circular_capital",
-                "Their capital is one another: " + " is backed by ".join(ring) + ".",
-                ring=", ".join(ring),
-            )
+    return next((ring for start in sorted(backed_by) if (ring := _ring_from(start, backed_by))), [])
+
+
+def refuse_circular_capital(capital: Iterable[Claim]) -> None:
+    """Capital that is a claim on another node's capital: raises BadInput `contagion.circular_capital` with the ring."""
+    ring = circular_capital(capital)
+    if ring:
+        raise BadInput(
+            "contagion.circular_capital",
+            "Their capital is one another: " + " is backed by ".join(ring) + ".",
+            ring=", ".join(ring),
+        )
 
 
 def _ring_from(start: str, backed_by: Mapping[str, list[str]]) -> list[str]:

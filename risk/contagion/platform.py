@@ -317,3 +317,11 @@ def peg_breaks(facts: Facts, asset: str, price: Fraction) -> dict[str, Fraction]
     before = Network(tuple(Node(name, OUTSIDE) for name in owners), facts.tokens)
     was, now = before.outside(), before.priced({asset: price}).outside()
     return {name: was[name] - now[name] for name in owners if was[name] != now[name]}
+
+
+def capital_claims(facts: Facts) -> tuple[Claim, ...]:
+    """Whose capital leans on whom: each owner on the keeper of its tokens, each keeper on the tokens, and the house's
+    own means on what the venue owes them. The chains end at the tokens, whose issuers are no node."""
+    kept = [Claim(one.place, one.owner, one.amount) for one in facts.tokens]
+    kept += [Claim(one.asset, one.place, one.amount) for one in facts.tokens]
+    return (*kept, *((Claim(VENUE, OWN_MEANS, facts.at_venue),) if facts.at_venue else ()))

@@ -9,10 +9,13 @@ from django.test import Client
 from django.urls import reverse
 
 from intermediary import ledger
+from intermediary.config.office import custody
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, Cell, Layer, Mark, Valuation
 from risk.contagion import platform
+from risk.contagion.capital import circular_capital
+from risk.contagion.network import Claim
 from risk.contagion.platform import VENUE
 from risk.contagion_queries import balances, facts
 from tests.intermediary import office_world
@@ -108,7 +111,44 @@ def test_frozen_vaults_delay_and_a_broken_peg_costs_the_owners(maker: Client) ->
 
 
 @pytest.mark.parametrize(
-    "query", ["kind=default&code=R-999", "kind=peg&asset=USDC&price=1.2", "kind=venue&pays=x", "kind=war"]
+    ("story", "words"),
+    [
+        ("venue", "The venue fails"),
+        ("stuck", "The custodian refuses to move anything"),
+        ("both", "The custodian fails"),
+    ],
+)
+def test_a_story_of_custody_is_replayed_for_every_way(maker: Client, story: str, words: str) -> None:
+    text = asked(maker, f"story={story}&trader=R-102&moved=150&estate=40")
+    assert words in text
+    for name in ("Prefunded at the venue", "Pooled at a custodian", "Segregated, as here"):
+        assert f"{name}: the trader keeps" in text
+
+
+def test_custody_adds_up_and_segregation_loses_the_unpaid_gain_alone(world: dict[str, Cell]) -> None:
+    known = facts()
+    margin = next(one.margin for one in known.relationships if one.code == "R-102")
+    found = custody.played(known, {"story": "venue", "trader": "R-102", "moved": 20, "estate": 40})
+    prefunded, pooled, segregated = found["custody_outcomes"]
+    gain = margin * 20 // 100
+    assert segregated.trader_loses == pytest.approx(gain * 0.6, abs=2)
+    assert pooled.trader_loses == segregated.trader_loses
+    assert prefunded.trader_loses == pytest.approx((margin + gain) * 0.6, abs=2)
+    for one in (prefunded, pooled, segregated):
+        assert one.kept + one.stuck + one.trader_loses == pytest.approx(margin + gain, abs=2)
+        assert sum(width for _, _, width in one.shares) == pytest.approx(1000)
+
+
+def test_capital_is_followed_to_its_end_and_a_ring_is_named(maker: Client, world: dict[str, Cell]) -> None:
+    text = page(maker, "contagion")
+    assert "none comes back to its own owner" in text
+    claims = platform.capital_claims(facts_as_staff())
+    assert circular_capital(claims) == []
+    assert circular_capital([*claims, Claim("R-101", "USDC", 1)]) == ["R-101", "Vault of R-101", "USDC", "R-101"]
+
+
+@pytest.mark.parametrize(
+    "query", ["kind=default&code=R-999", "kind=peg&asset=USDC&price=1.2", "kind=venue&pays=x", "kind=war", "estate=101"]
 )
 def test_a_bad_question_is_refused_beside_its_field(maker: Client, query: str) -> None:
     answer = maker.get(f"{reverse('admin:contagion')}?{query}")

@@ -13,12 +13,13 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 
 from intermediary.closeout_schedule import STANDARD_RULES
+from intermediary.config.office import custody
 from intermediary.config.office.contagion_graph import drawn
 from intermediary.config.office.pages import show
 from intermediary.errors import Refusal
 from intermediary.models import Asset, Layer
 from risk.contagion import platform
-from risk.contagion.capital import sources
+from risk.contagion.capital import circular_capital, sources
 from risk.contagion.concentration import Concentration, concentration
 from risk.contagion.network import Holding
 from risk.contagion.platform import OWN_MEANS, Facts
@@ -92,11 +93,15 @@ def contagion(request: HttpRequest) -> HttpResponse:
     form = ScenarioForm(known, _asked(request, known))
     found = _played(known, form.cleaned_data) if form.is_valid() and known.relationships else {}
     counted = _counted(known)
+    triangle = custody.CustodyForm(known, custody.asked(request.GET.dict(), known))
+    if triangle.is_valid():
+        found |= custody.played(known, triangle.cleaned_data)
     return show(
         request,
         "contagion",
         "Contagion",
-        status=200 if form.is_valid() or not known.relationships else 422,
+        status=200 if (form.is_valid() and triangle.is_valid()) or not known.relationships else 422,
+        triangle=triangle,
         known=known,
         form=form,
         kinds=KINDS,
@@ -104,6 +109,8 @@ def contagion(request: HttpRequest) -> HttpResponse:
         sources=counted[:ROWS_MAX],
         sources_count=len(counted),
         twice=[one for one in counted if one.counted_twice],
+        leaning=_leaning(known),
+        by_kind=_by_kind(known),
         by_place=_shares(concentration(_grouped(known.tokens), "place")),
         by_asset=_shares(concentration(known.tokens, "asset")),
         **found,
@@ -180,18 +187,20 @@ def _whole(failure: platform.VenueFailure) -> dict[str, int]:
 
 
 def _by_bearer(losses: dict[str, Fraction]) -> dict[str, Fraction]:
-    """Losses by whose money it is: counterparties' margin, the intermediary's retentions and means, the bonds."""
+    """Losses by whose money it is."""
     found: dict[str, Fraction] = {}
     for owner, lost in losses.items():
-        name = (
-            "The intermediary: retentions and own means"
-            if owner == OWN_MEANS or owner.startswith(("First loss", "Senior"))
-            else "Bond investors: tail and coupons"
-            if owner.startswith(("Tail", "Coupons"))
-            else "Counterparties: margin and what is on its way"
-        )
-        found[name] = found.get(name, Fraction(0)) + lost
+        found[_bearer(owner)] = found.get(_bearer(owner), Fraction(0)) + lost
     return found
+
+
+def _bearer(owner: str) -> str:
+    """Whose money an owner's tokens are: counterparties' margin, the intermediary's retentions and means, the bonds."""
+    if owner == OWN_MEANS or owner.startswith(("First loss", "Senior")):
+        return "The intermediary: retentions and own means"
+    if owner.startswith(("Tail", "Coupons")):
+        return "Bond investors: tail and coupons"
+    return "Counterparties: margin and what is on its way"
 
 
 def _largest(amounts: dict[str, Fraction]) -> list[tuple[str, int]]:
@@ -213,6 +222,37 @@ def _counted(known: Facts) -> list[CountedSource]:
         for one in found
     ]
     return sorted(rows, key=lambda row: (not row.counted_twice, row.name))
+
+
+def _leaning(known: Facts) -> dict[str, Any]:
+    """Whose capital leans on whom, to its end: the ring if there is one, how many links were followed, and the chains
+    by kind with their tokens."""
+    claims = platform.capital_claims(known)
+    chains: dict[tuple[str, str, str], int] = {}
+    for one in known.tokens:
+        (place,) = _grouped((one,))
+        chain = (_bearer(one.owner), place.place, one.asset)
+        chains[chain] = chains.get(chain, 0) + int(one.amount)
+    rows = sorted(((*chain, amount) for chain, amount in chains.items()), key=lambda row: -row[3])
+    if known.at_venue:
+        rows.append((_bearer(OWN_MEANS), platform.VENUE, "its promise to pay", known.at_venue))
+    return {"ring": circular_capital(claims), "links": len(claims), "chains": rows}
+
+
+def _by_kind(known: Facts) -> list[tuple[str, str, int, float, float]]:
+    """Venues, custodians, tokens: the largest of each, its amount, its share of all that is the platform's and its
+    clients', and the concentration of its kind."""
+    whole = sum(int(one.amount) for one in known.tokens) + known.at_venue
+    kinds = [
+        ("Venues", concentration([Holding(OWN_MEANS, known.at_venue, place=platform.VENUE)], "place")),
+        ("Custodians: each contract its own", concentration(known.tokens, "place")),
+        ("Stablecoins and other tokens", concentration(known.tokens, "asset")),
+    ]
+    return [
+        (name, of.largest or "none", amount, amount / whole if whole else 0.0, float(of.hhi))
+        for name, of in kinds
+        for amount in [int(of.amounts[0][1]) if of.total else 0]
+    ]
 
 
 def _grouped(tokens: tuple[Holding, ...]) -> list[Holding]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intermediary.errors import BadInput
-from risk.contagion.capital import refuse_circular_capital, refuse_same_dollar_twice, sources
+from risk.contagion.capital import circular_capital, refuse_circular_capital, refuse_same_dollar_twice, sources
 from risk.contagion.concentration import concentration
 from risk.contagion.custody import Custody, Event, Happening, Triangle, replay
 from risk.contagion.network import Claim, Holding
@@ -57,7 +57,9 @@ def test_nodes_whose_capital_is_one_another_are_refused_as_a_ring() -> None:
 
 
 def test_capital_that_ends_outside_is_no_ring() -> None:
-    refuse_circular_capital((Claim("B", "A", 5), Claim("C", "B", 5), Claim("C", "A", 5), Claim("A", "C", 0)))
+    outside = (Claim("B", "A", 5), Claim("C", "B", 5), Claim("C", "A", 5), Claim("A", "C", 0))
+    refuse_circular_capital(outside)
+    assert circular_capital(outside) == []
 
 
 # The custody triangle

@@ -20,6 +20,7 @@ from risk.engine import Assessment, compute, universe_of
 from risk.live_layers import loss_model
 from risk.margin.layers import LossModel
 from risk.models import Tick
+from risk.period import rules_of
 
 BASE_UNITS = 10**6  # of the settlement token in a dollar: loss models are in dollars
 Basis = Literal["MODEL", "ESTIMATE", "DETERMINED"]
@@ -78,7 +79,7 @@ def loss_models(
     terms = onboarding.terms_of_cells(cell_ids)
     models = {}
     for cell_id in cell_ids:
-        found = compute([cell_id], book, universe, tick.snapshot_id, terms[cell_id].ruleset)[0]
+        found = compute([cell_id], book, universe, tick.snapshot_id, rules_of(terms[cell_id]))[0]
         models[cell_id] = _model(tick, found, lines.get(cell_id), terms[cell_id].ruleset)
     return models
 

@@ -37,6 +37,7 @@ from risk.margin.ruleset import ruleset
 from risk.margin.verdicts import judge, units_up
 from risk.market.snapshot import MarketSnapshot
 from risk.models import RequirementRecord, Tick, TickShard
+from risk.period import rules_of
 
 logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
@@ -101,7 +102,7 @@ def warm_up() -> None:
     if tick is None:
         return
     universe = universe_of(tick)
-    for name in {terms.ruleset for terms in onboarding.terms_of_cells(cells_of_shard(0, 1)).values()}:
+    for name in {rules_of(terms) for terms in onboarding.terms_of_cells(cells_of_shard(0, 1)).values()}:
         compute([uuid7()], Book(), universe, tick.snapshot_id, name)  # the empty book of nobody
 
 
@@ -178,7 +179,7 @@ def renew_one(tick: Tick, cell_id: UUID, universe: Universe) -> None:
     with transaction.atomic(durable=True):
         ledger.lock_cells([cell_id])
         terms, book = onboarding.current_terms(cell_id), load_book([cell_id])
-        found = compute([cell_id], book, universe, tick.snapshot_id, terms.ruleset)[0]
+        found = compute([cell_id], book, universe, tick.snapshot_id, rules_of(terms))[0]
         exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
         layers = list(Layer.objects.filter(cell_id=cell_id))
         _act(tick, _requirement(found, ruleset(terms.ruleset).hash, layers, exposure), book)
@@ -230,7 +231,7 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
     by_ruleset: dict[str, list[UUID]] = {}
     for cell_id, terms in part.terms.items():
         if cell_id in positions:
-            by_ruleset.setdefault(terms.ruleset, []).append(cell_id)
+            by_ruleset.setdefault(rules_of(terms), []).append(cell_id)
     made = []
     for name, members in by_ruleset.items():
         rules_hash = ruleset(name).hash

@@ -24,7 +24,7 @@ from risk.book import Book, Universe, load_universe
 from risk.margin.admission import AdmissionDecision, Resources, assess
 from risk.margin.instruments import Instrument
 from risk.margin.requirement import Positions, RequirementBatch, RiskMatrices, requirements
-from risk.margin.ruleset import ruleset
+from risk.margin.ruleset import published_name, ruleset
 from risk.margin.scenarios import ScenarioSet, build_scenarios
 from risk.margin.verdicts import Layers
 from risk.market.history import load_history
@@ -71,6 +71,7 @@ def breakdowns(batch: RequirementBatch) -> list[dict[str, Any]]:
     return [
         {
             "lines": [[name, amount] for name, amount in zip(names, amounts, strict=True)],
+            "margin_period_hours": batch.matrices.ruleset.mpor_hours,
             "total": total,
             "gross_notional": gross,
             "forecast_loss": dict(zip(MOVES, losses, strict=True)),
@@ -95,13 +96,17 @@ def _parse(snapshot_id: str) -> MarketSnapshot:
     return MarketSnapshot.from_json(Snapshot.objects.get(id=snapshot_id).body)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # a day has one draw a ruleset, and of each as many as there are margin periods
 def scenarios_for(ruleset_name: str, day: date) -> ScenarioSet:
-    """The scenarios of one day under one ruleset, from recorded history when there is one."""
-    return build_scenarios(ruleset(ruleset_name), day, load_history(settings.MARKET_HISTORY_DIR, day))
+    """The scenarios of one day under one ruleset, from recorded history when there is one; those of another margin
+    period than the ruleset's floor are the same worlds."""
+    rules, published = ruleset(ruleset_name), published_name(ruleset_name)
+    if published != ruleset_name:
+        return scenarios_for(published, day).over(rules.mpor_hours, ruleset(published).mpor_hours)
+    return build_scenarios(rules, day, load_history(settings.MARKET_HISTORY_DIR, day))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)  # of the last two ticks, for some margin periods
 def matrices_for(snapshot_id: str, ruleset_name: str, instruments: tuple[Instrument, ...]) -> RiskMatrices:
     """Every instrument priced under every shock; a worker keeps the last few."""
     snapshot = load_snapshot(snapshot_id)

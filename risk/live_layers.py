@@ -9,7 +9,9 @@ they do not know a failure of the intermediary itself, of a venue or of the sett
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import numpy as np
 from django.db import transaction
+from numpy.typing import NDArray
 
 from intermediary import events, onboarding
 from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginState
@@ -19,6 +21,7 @@ from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of, 
 from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, layer_measures, live_loss_model, loss_beyond
 from risk.margin.ruleset import ruleset
 from risk.models import LayerRisk, Tick, UncoveredRisk
+from risk.period import rules_of
 
 HORIZON_YEARS = 1.0
 UNIT = 10**SETTLEMENT_DECIMALS
@@ -44,10 +47,23 @@ def renew(tick_id: UUID) -> None:
             events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
 
 
+def model_of(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel | None:
+    """`loss_model`; None for a book that loses in no scenario and owes no more than its margin: an empty one."""
+    losses = found.batch.scenario_losses(found.index)
+    model = _model(found, losses, line, ruleset_name, exposure_base_units)
+    return model if float(losses.max()) > 0 or model.margin < model.cost else None
+
+
 def loss_model(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel:
     """The loss model, in dollars, of a relationship whose client owes this much unpaid exposure."""
+    return _model(found, found.batch.scenario_losses(found.index), line, ruleset_name, exposure_base_units)
+
+
+def _model(
+    found: Assessment, losses: NDArray[np.float64], line: CreditLine, ruleset_name: str, exposure_base_units: int
+) -> LossModel:
     return live_loss_model(
-        found.batch.scenario_losses(found.index),
+        losses,
         hazard_annual=float(line.default_intensity_annual),
         margin_usd=float(found.batch.collateral_value[found.index]) - exposure_base_units / UNIT,
         ruleset=ruleset(ruleset_name),
@@ -69,15 +85,13 @@ def _models(tick: Tick, cell_ids: Sequence[UUID], lines: Mapping[UUID, CreditLin
     is left out, and keeps the measures of the market before."""
     universe, book = universe_of(tick), load_book(cell_ids)
     exposures = dict(MarginState.objects.filter(cell_id__in=cell_ids).values_list("cell_id", "exposure_base_units"))
-    rules = {cell_id: terms.ruleset for cell_id, terms in onboarding.terms_of_cells(cell_ids).items()}
+    rules = {cell_id: rules_of(terms) for cell_id, terms in onboarding.terms_of_cells(cell_ids).items()}
     models: dict[UUID, LossModel | None] = {}
     for name in sorted(set(rules.values())):
         mine = [cell_id for cell_id in universe.valued(cell_ids, book) if rules[cell_id] == name]
         for found in compute(mine, book, universe, tick.snapshot_id, name):
             line = lines.get(found.cell_id) or CreditLine()
-            model = loss_model(found, line, name, exposures.get(found.cell_id, 0))
-            loses = float(found.batch.scenario_losses(found.index).max()) > 0 or model.margin < model.cost
-            models[found.cell_id] = model if loses else None
+            models[found.cell_id] = model_of(found, line, name, exposures.get(found.cell_id, 0))
     return models
 
 

@@ -8,6 +8,7 @@ from risk.book import load_book
 from risk.figures import load_snapshot, matrices_for, universe_of
 from risk.gate import latest_tick
 from risk.market.parameters import COINS
+from risk.period import rules_of
 from risk.stress.bearing import Borne, bear_books, total, under_scenarios
 from risk.stress.own import own_scenario
 from risk.stress_reports import Standing, rows_of, standing_relationships
@@ -23,7 +24,7 @@ def under(entered: Mapping[str, str], moves: Mapping[str, str]) -> dict[str, Any
     standings = [one for one in standings if one.cell_id in valued]
     by_ruleset: dict[str, list[Standing]] = {}
     for one in standings:
-        by_ruleset.setdefault(one.terms.ruleset, []).append(one)
+        by_ruleset.setdefault(rules_of(one.terms), []).append(one)
     found: list[tuple[str, Borne]] = []
     for name, members in by_ruleset.items():
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)

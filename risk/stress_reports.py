@@ -29,6 +29,7 @@ from risk.margin.shocks import ShockSet
 from risk.margin.stress import StressScenario, published_scenarios
 from risk.market.parameters import load_parameters
 from risk.models import StressReport, Tick
+from risk.period import rules_of
 from risk.stress.bearing import Borne, bear_books, total, two_largest, under_scenarios
 from risk.stress.distance import Means, ReverseStress
 from risk.stress.exposure import DAYS, QUANTILES, crowding, future_exposure
@@ -95,7 +96,7 @@ def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> li
     standings = [one for one in standings if one.cell_id in valued]
     by_ruleset: dict[str, list[Standing]] = {}
     for one in standings:
-        by_ruleset.setdefault(one.terms.ruleset, []).append(one)
+        by_ruleset.setdefault(rules_of(one.terms), []).append(one)
     found = []
     for name, members in by_ruleset.items():
         snapshot = load_snapshot(tick.snapshot_id)

@@ -21,6 +21,7 @@ from intermediary.terms import Terms
 from risk.figures import SETTLEMENT_DECIMALS, Assessment, Rows, compute_batch, resources_of
 from risk.margin.admission import AdmissionDecision, AdmissionRow, Resources
 from risk.official import OfficialMarket, read_again
+from risk.period import rules_of
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ def _rows(asked: Asked, market: OfficialMarket) -> Rows:
 def _by_ruleset(asked: Sequence[Asked], under: str | None) -> dict[str, dict[int, Asked]]:
     found: dict[str, dict[int, Asked]] = {}
     for place, one in enumerate(asked):
-        found.setdefault(under or one.relationship.terms.ruleset, {})[place] = one
+        found.setdefault(rules_of(one.relationship.terms, under), {})[place] = one
     return found
 
 

@@ -5,7 +5,7 @@ version. Pure standard library, so that the rulebook page and the chain deployme
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -14,6 +14,9 @@ from typing import Any
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import BadInput
 from risk.margin.stress import StressScenario, published_scenarios
+
+MINUTES_A_DAY = 24 * 60
+PERIOD_MARK = " over "  # between the name of a ruleset and the hours of a margin period
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class Ruleset:
     stress: tuple[StressScenario, ...]
     admits_es: bool = True  # whether ES at `admission_quantile` over the MPOR is part of the admission test
     mpor_hours: float = 24.0  # floor of the margin period of risk: a day, since markets never close but people sleep
+    mpor_by_terms: bool = False  # whether the period of a relationship follows from its signed times, above that floor
+    decision_minutes: int = 60  # of that period: two officers find each other and notice a default
     scenarios_recent: int = 1250  # about five years of trading days, the usual length of a margin look-back
     scenarios_stressed: int = 500  # a quarter of the total: EMIR RTS 153/2013 article 28(1)(b)
     scenarios_simulated: int = 250
@@ -71,6 +76,9 @@ class Ruleset:
     # as the market's (5%, rulebook 3.4), two of them fill the band, and it no longer tells a price from a gift.
     doubt_limit_bps: int = 250
     loss_model: LossModelParameters = LossModelParameters()
+    # Of the ruleset that this one is with the margin period of some relationships in place of the floor: the period
+    # follows from signed terms and is no parameter, so the ruleset is still the same.
+    published_hash: str = ""
 
     @property
     def scenarios_total(self) -> int:
@@ -79,12 +87,13 @@ class Ruleset:
 
     def canonical_json(self) -> str:
         """The one text of the ruleset; floats appear as their shortest exact decimal string."""
-        return canonical_json({item.name: _plain(getattr(self, item.name)) for item in fields(self)})
+        parameters = [item.name for item in fields(self) if item.name != "published_hash"]
+        return canonical_json({name: _plain(getattr(self, name)) for name in parameters})
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical text, 64 hex digits."""
-        return sha256_hex(self.canonical_json())
+        return self.published_hash or sha256_hex(self.canonical_json())
 
 
 def _plain(value: Any) -> Any:
@@ -119,15 +128,31 @@ WORKED_EXAMPLE_FALL = StressScenario(
 REALISED_DECAYS = (0.5, 0.8, 0.93, 0.985)
 
 
+def published_name(name: str) -> str:
+    """The name of the ruleset itself, without a period."""
+    return name.partition(PERIOD_MARK)[0]
+
+
+def of_period(name: str, hours: int) -> str:
+    """The name of a ruleset over a margin period of `hours`."""
+    return f"{name}{PERIOD_MARK}{hours}"
+
+
 @cache
 def ruleset(name: str) -> Ruleset:
-    """The named ruleset: "standard", or "worked-example" whose only admission scenario is its own path."""
+    """The named ruleset: "standard", or "worked-example" whose only admission scenario is its own path; or one of them
+    over the period of some relationships, by a name from `of_period`."""
+    base, _, hours = name.partition(PERIOD_MARK)
+    if hours:
+        published = ruleset(base)
+        return replace(published, mpor_hours=float(hours), published_hash=published.hash)
     if name == "standard":
         return Ruleset(
             name=name,
             version=3,
             stress=published_scenarios(),
             filter_decays=REALISED_DECAYS,
+            mpor_by_terms=True,
             wrong_way_distress=1.0,
             haircut_bps=HAIRCUT_BPS,
         )

@@ -51,6 +51,19 @@ class ScenarioSet:
         columns = [self.shocks.coins.index(coin) for coin in coins]
         return replace(self, shocks=shocks, daily_vol=self.daily_vol[columns], vol_floor=self.vol_floor[columns])
 
+    def over(self, hours: float, drawn_hours: float) -> "ScenarioSet":
+        """The same worlds over another margin period than they were drawn for, by the square root of time: exactly what
+        drawing them for it gives."""
+        root = float(np.sqrt(hours / drawn_hours))
+        shocks = replace(
+            self.shocks,
+            price_ratio=self.shocks.price_ratio**root,
+            vol_ratio=self.shocks.vol_ratio**root,
+            premium=self.shocks.premium * root,
+            basis_annual=self.shocks.basis_annual * root,
+        )
+        return replace(self, id=hash_of({"scenarios": self.id, "hours": repr(hours)}), shocks=shocks)
+
 
 def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None) -> ScenarioSet:
     """The scenarios for margin periods that begin on `as_of`; `history` must end before it (see `load_history`).

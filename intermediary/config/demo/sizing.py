@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
+from intermediary import onboarding
 from intermediary.config.demo import world
 from intermediary.models import Cell, Instrument
 from intermediary.money import requirement_from_float, round_down, round_up
@@ -11,6 +12,7 @@ from risk.book import Book
 from risk.engine import Assessment, compute, universe_of
 from risk.gate import latest_tick
 from risk.market.snapshot import MarketSnapshot
+from risk.period import rules_of
 
 STEP = 10_000 * 10**6  # lines and first margins come in round numbers
 WBTC_VALUE_AFTER_HAIRCUT = Decimal("0.80")
@@ -34,8 +36,9 @@ def intended(cast: world.Cast, cells: Mapping[str, Cell]) -> dict[str, Assessmen
     for cell_id, changes in planned(cast, cells).items():
         book.with_changes(cell_id, changes)
     cell_ids = [cells[client.key].id for client in cast.clients]
-    found = compute(cell_ids, book, universe, tick.snapshot_id, cast.ruleset)
-    return {client.key: found[index] for index, client in enumerate(cast.clients)}
+    terms = onboarding.terms_of_cells(cell_ids)
+    found = {key: compute([key], book, universe, tick.snapshot_id, rules_of(terms[key]))[0] for key in cell_ids}
+    return {client.key: found[cells[client.key].id] for client in cast.clients}
 
 
 def threshold_base_units(client: world.Client, need: Assessment) -> int:

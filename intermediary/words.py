@@ -1,7 +1,9 @@
-"""Names of what the ledger books, in the words of the agreement: for statements and tables that people read.
+"""Names of what the ledger books and of what margin consists of, in words: for statements and tables that people read.
 
 The codes themselves (`debit_instructed`, `client_margin`) stay in exports, where machines read them.
 """
+
+from dataclasses import dataclass
 
 from intermediary.models import AccountKind
 
@@ -55,6 +57,62 @@ ACCOUNTS = {
     AccountKind.LOSS: "Loss",
     AccountKind.VENUE: "Held at a venue",
 }
+
+
+@dataclass(frozen=True)
+class MarginLine:
+    """One line of the independent amount for its client: what it is and why it is asked for, and what makes it less."""
+
+    title: str
+    why: str
+    smaller: str = ""
+
+    def __str__(self) -> str:
+        return self.title
+
+
+MARGIN_LINES = {
+    "expected_shortfall_99": MarginLine(
+        "Expected shortfall 99%",
+        "Mean loss of your whole book in the worst 1% of the scenarios, over the margin period: what a close-out costs in"
+        " a bad market.",
+        "Smaller or hedged positions; shorter times to deliver and of grace.",
+    ),
+    "extreme_value_excess": MarginLine(
+        "Extreme value excess",
+        "What the 99.7% loss, read off a tail fitted to your worst scenarios, is beyond that mean: crashes reach further"
+        " than the worst 1% that was seen.",
+        "Fewer positions that lose most in the very worst scenarios, such as sold options.",
+    ),
+    "jump_excess": MarginLine(
+        "Jump excess",
+        "What a gap of up to 60%, a coin at zero or a broken peg would cost beyond the two lines above. No history holds"
+        " such a night, so it is a stated shock.",
+        "Less of any one coin, above all of those beside bitcoin and ether; bought options against the gap.",
+    ),
+    "anti_procyclicality_buffer": MarginLine(
+        "Buffer for wild markets",
+        "Held while markets are calm and used up as volatility rises, so that your requirement rises later and less.",
+        "It shrinks by itself as the volatility of your coins rises.",
+    ),
+    "liquidity_and_concentration": MarginLine(
+        "Liquidity and concentration",
+        "Half the spread, the price moved by selling your position, and the risk of a run-down that outlasts the margin"
+        " period. It grows faster than the position.",
+        "Less of one coin against its daily turnover; the same exposure spread over more coins.",
+    ),
+    "wrong_way_risk": MarginLine(
+        "Wrong-way risk",
+        "What expected shortfall gains when the scenarios in which clients fail weigh more: a book that loses when the"
+        " whole market falls loses just when its owner is short of money.",
+        "Less of what falls with the market, or a hedge of it. A book that gains then pays nothing here.",
+    ),
+}
+
+
+def margin_line(name: str) -> MarginLine:
+    """What a line of the independent amount is; one of an older ruleset has its name alone."""
+    return MARGIN_LINES.get(name) or MarginLine(name.replace("_", " ").capitalize(), "")
 
 
 def act(name: str) -> str:

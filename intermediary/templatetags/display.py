@@ -216,6 +216,12 @@ def account_words(kind: str) -> str:
     return words.account(kind)
 
 
+@register.filter
+def margin_line(name: str) -> words.MarginLine:
+    """What a line of the independent amount is, why, and what makes it less."""
+    return words.margin_line(name)
+
+
 @register.simple_tag
 def term(name: str, shown: str = "") -> SafeString:
     """A word of the vocabulary with its meaning on hover and a link into the glossary. KeyError: not in it."""

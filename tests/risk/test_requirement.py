@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intermediary.words import MARGIN_LINES
 from risk.margin.kernels import sparse_losses
 from risk.margin.requirement import Positions, requirements
 from risk.margin.tails import expected_shortfall
@@ -139,3 +140,8 @@ def test_scenario_losses_are_those_of_positions_and_collateral() -> None:
     losses = batch.scenario_losses(0)
     assert losses.shape == (2_000,)
     assert float(expected_shortfall(losses[None, :], 0.995)[0]) == pytest.approx(float(batch.es_995[0]), rel=1e-5)
+
+
+def test_every_line_is_explained_to_clients() -> None:
+    assert [name for name, _ in required({}).parts] == list(MARGIN_LINES)
+    assert all(line.why and line.smaller for line in MARGIN_LINES.values())

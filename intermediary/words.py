@@ -74,20 +74,20 @@ class MarginLine:
 MARGIN_LINES = {
     "expected_shortfall_99": MarginLine(
         "Expected shortfall 99%",
-        "Mean loss of your whole book in the worst 1% of the scenarios, over the margin period: what a close-out costs in"
-        " a bad market.",
+        "Mean loss of your whole book in the worst 1% of the scenarios, over the margin period: what a close-out costs"
+        " in a bad market.",
         "Smaller or hedged positions; shorter times to deliver and of grace.",
     ),
     "extreme_value_excess": MarginLine(
         "Extreme value excess",
-        "What the 99.7% loss, read off a tail fitted to your worst scenarios, is beyond that mean: crashes reach further"
-        " than the worst 1% that was seen.",
+        "What the 99.7% loss, read off a tail fitted to your worst scenarios, is beyond that mean: crashes reach"
+        " further than the worst 1% that was seen.",
         "Fewer positions that lose most in the very worst scenarios, such as sold options.",
     ),
     "jump_excess": MarginLine(
         "Jump excess",
-        "What a gap of up to 60%, a coin at zero or a broken peg would cost beyond the two lines above. No history holds"
-        " such a night, so it is a stated shock.",
+        "What a gap of up to 60%, a coin at zero or a broken peg would cost beyond the two lines above. No history"
+        " holds such a night, so it is a stated shock.",
         "Less of any one coin, above all of those beside bitcoin and ether; bought options against the gap.",
     ),
     "anti_procyclicality_buffer": MarginLine(

@@ -147,3 +147,29 @@ def bind_uncovered_risk(read: UncoveredRisks) -> None:
 def uncovered_risk() -> Mapping[UUID, UncoveredRisk]:
     """The live UNCOVERED risk of every performing relationship, by cell; open to everybody."""
     return _reads["uncovered"]()
+
+
+@dataclass(frozen=True)
+class ModelHaircut:
+    """What the engine would take off a margin asset in the market as of `as_of`, basis points: the larger of `floor`
+    and `shortfall`, plus `concentration`. Shown beside the signed haircut, which alone binds."""
+
+    haircut_bps: int
+    floor_bps: int
+    shortfall_bps: int
+    concentration_bps: int
+    as_of: datetime
+
+
+ModelHaircuts = Callable[[], Mapping[str, ModelHaircut]]
+_haircuts: dict[str, ModelHaircuts] = {}
+
+
+def bind_model_haircuts(read: ModelHaircuts) -> None:
+    """Called once by the composition root."""
+    _haircuts["model"] = read
+
+
+def model_haircuts() -> Mapping[str, ModelHaircut]:
+    """The model's haircut of each margin asset, by its code; open to everybody. None before the first tick."""
+    return _haircuts["model"]()

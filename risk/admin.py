@@ -3,7 +3,16 @@
 from django.contrib import admin
 
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
-from risk.models import LayerRisk, RequirementRecord, Snapshot, StressReport, Tick, TickShard, UncoveredRisk
+from risk.models import (
+    LayerRisk,
+    ModelHaircut,
+    RequirementRecord,
+    Snapshot,
+    StressReport,
+    Tick,
+    TickShard,
+    UncoveredRisk,
+)
 
 
 @admin.register(Snapshot)
@@ -53,3 +62,8 @@ class StressReportAdmin(ReadOnlyAdmin):
     columns = ("cell", "tick", "at")
     search_fields = ("cell__code",)
     ordering = ("cell__code",)
+
+
+@admin.register(ModelHaircut)
+class ModelHaircutAdmin(ReadOnlyAdmin):
+    columns = ("asset", "haircut_bps", "floor_bps", "shortfall_bps", "concentration_bps", "tick", "recorded_at")

@@ -7,7 +7,7 @@ The current requirement of a relationship stands in the intermediary's MarginSta
 
 from django.db import models
 
-from intermediary.models import Cell, Layer, Valuation
+from intermediary.models import Asset, Cell, Layer, Valuation
 from intermediary.models.base import BaseUnitsField, Row
 
 
@@ -108,3 +108,15 @@ class StressReport(Row):
     cell = models.OneToOneField(Cell, models.PROTECT, related_name="stress_report")
     tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
     body = models.JSONField()
+
+
+class ModelHaircut(Row):
+    """What the engine would take off one margin asset now. The haircuts that bind are those of signed terms: this one
+    is published beside them, so that everybody sees which are too small."""
+
+    asset = models.OneToOneField(Asset, models.PROTECT, related_name="model_haircut")
+    tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
+    haircut_bps = models.PositiveIntegerField(help_text="the larger of floor and shortfall, plus concentration")
+    floor_bps = models.PositiveIntegerField(help_text="least haircut of the ruleset")
+    shortfall_bps = models.PositiveIntegerField(help_text="1 - exp(-ES 99%) over the margin period, rounded up")
+    concentration_bps = models.PositiveIntegerField(help_text="cost of selling all that clients hold, rounded up")

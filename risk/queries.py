@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from intermediary import ports
-from risk.models import UncoveredRisk
+from risk.models import ModelHaircut, UncoveredRisk
 
 
 def uncovered_risk() -> dict[UUID, ports.UncoveredRisk]:
@@ -22,4 +22,18 @@ def uncovered_risk() -> dict[UUID, ports.UncoveredRisk]:
             snapshot_id=row.tick.snapshot_id,
         )
         for row in rows
+    }
+
+
+def model_haircuts() -> dict[str, ports.ModelHaircut]:
+    """The haircut that the engine would take off each margin asset, by its code."""
+    return {
+        row.asset_id: ports.ModelHaircut(
+            haircut_bps=row.haircut_bps,
+            floor_bps=row.floor_bps,
+            shortfall_bps=row.shortfall_bps,
+            concentration_bps=row.concentration_bps,
+            as_of=row.tick.valuation.as_of,
+        )
+        for row in ModelHaircut.objects.select_related("tick__valuation")
     }

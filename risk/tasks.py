@@ -39,10 +39,11 @@ def run_shard(tick_id: str, number: int) -> None:
 
 @shared_task(name="risk.renew_layers")
 def renew_layers(tick_id: str) -> None:
-    """Renew expected loss and attachment probability of every layer."""
-    from risk import live_layers
+    """Renew expected loss and attachment probability of every layer, and the model's haircuts."""
+    from risk import live_layers, published_haircuts
 
     live_layers.renew(UUID(tick_id))
+    published_haircuts.renew(UUID(tick_id))
 
 
 @shared_task(name="risk.renew_stress")

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Sum
 
-from intermediary import queries
+from intermediary import ports, queries
 from intermediary.collateral import asset_for_value
 from intermediary.models import (
     Account,
@@ -48,7 +48,27 @@ class Holding:
     on_its_way_base_units: int
     price: Decimal | None
     haircut_bps: int
+    model: ports.ModelHaircut | None
     value_base_units: int | None
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether the engine would take off more than the terms do."""
+        return self.model is not None and self.model.haircut_bps > self.haircut_bps
+
+    @property
+    def model_words(self) -> str:
+        """How the model's haircut comes about."""
+        if self.model is None:
+            return ""
+        floor, shortfall, selling = (
+            f"{bps / 100:.1f}%"
+            for bps in (self.model.floor_bps, self.model.shortfall_bps, self.model.concentration_bps)
+        )
+        return (
+            f"The larger of a floor of {floor} and what the worst 1% of scenarios cost, {shortfall}, plus {selling} for"
+            " selling all that clients hold. What your terms say binds."
+        )
 
 
 def holdings(cell: Cell, terms: Terms | None) -> list[Holding]:
@@ -57,7 +77,7 @@ def holdings(cell: Cell, terms: Terms | None) -> list[Holding]:
         (account.kind, account.asset_id): account.balance_base_units for account in Account.objects.filter(cell=cell)
     }
     vaults = {target.asset_id: target for target in ChainTarget.objects.filter(cell=cell, kind=ChainTarget.Kind.VAULT)}
-    prices = _prices()
+    prices, models = _prices(), ports.model_haircuts()
     found = []
     for asset in Asset.objects.order_by("-is_settlement", "code"):
         held = balances.get((AccountKind.CLIENT_MARGIN, asset.code), 0)
@@ -72,6 +92,7 @@ def holdings(cell: Cell, terms: Terms | None) -> list[Holding]:
                 on_its_way_base_units=balances.get((AccountKind.IN_TRANSIT, asset.code), 0),
                 price=price,
                 haircut_bps=haircut,
+                model=models.get(asset.code),
                 value_base_units=None if price is None else margin_value(asset, held, price, haircut),
             )
         )

@@ -28,9 +28,13 @@ class ModelHaircut:
 
     @property
     def bps(self) -> int:
-        """The haircut in basis points, rounded up, at most the whole price."""
-        share = max(self.floor, self.shortfall) + self.concentration
-        return min(BPS, ceil(round(share * BPS, 6)))
+        """The haircut in basis points, at most the whole price."""
+        return min(BPS, bps_up(max(self.floor, self.shortfall) + self.concentration))
+
+
+def bps_up(share: float) -> int:
+    """Basis points, rounded up; what a float has beyond a millionth of one is noise."""
+    return ceil(round(share * BPS, 6))
 
 
 def model_haircuts(matrices: RiskMatrices, held_usd: Mapping[str, float]) -> list[ModelHaircut]:

@@ -72,8 +72,8 @@ class Ruleset:
     buffer_share: float = 0.0
     haircut_bps: Mapping[str, int]  # least haircuts of assets
     haircut_other_bps: int = 2_500  # of an asset that is not named
-    # How unsure a mark may be for new risk on its coin, in standard deviations: at half the band in which a price counts
-    # as the market's (5%, rulebook 3.4), two of them fill the band, and it no longer tells a price from a gift.
+    # How unsure a mark may be for new risk on its coin, one standard deviation: at half the band in which a price
+    # counts as the market's (5%, rulebook 3.4), two of them fill the band, and it no longer tells a price from a gift.
     doubt_limit_bps: int = 250
     loss_model: LossModelParameters = LossModelParameters()
     # Of the ruleset that this one is with the margin period of some relationships in place of the floor: the period

@@ -60,6 +60,9 @@ class WangTransform:
         return np.asarray(np.maximum(physical, shifted), dtype=np.float64)
 
 
+OFFICIAL: PricingMeasure = WangTransform()  # of every mark, guidance and quotation
+
+
 @dataclass(frozen=True)
 class SliceCurve:
     """Annual exceedance of one slice at quadrature points of its layer.

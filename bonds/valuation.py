@@ -19,7 +19,7 @@ from django.db import transaction
 from bonds import servicing
 from bonds.curves import OutstandingCurve
 from bonds.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, exposures
-from bonds.measures import PhysicalMeasure, PricingMeasure, WangTransform
+from bonds.measures import OFFICIAL, PhysicalMeasure, PricingMeasure
 from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
 from bonds.note_risk import Piece, note_risk, outstanding_at
 from bonds.pricing import NoteTerms, NoteValue, outstanding_curve, par_coupon, value_note
@@ -32,7 +32,6 @@ from risk.market.snapshot import MarketSnapshot
 from risk.models import Tick
 
 logger = logging.getLogger(__name__)
-MEASURE = WangTransform()
 MARKED = (Series.State.MARKETING, Series.State.PRICED, *Series.LIVE)
 BPS = 10_000
 
@@ -80,7 +79,7 @@ def price_guidance(series_id: UUID, planned: Planned = NOTHING_PLANNED) -> dict[
     for tranche in series.tranches.all():
         terms = note_terms(series, tranche)
         riskless = OutstandingCurve(market.as_of, (market.as_of, market.discount.dates[-1]), (1.0, 1.0))
-        risky = _curve(terms, market, pieces_of(tranche, found), MEASURE)
+        risky = _curve(terms, market, pieces_of(tranche, found), OFFICIAL)
         spread = par_coupon(terms, market.as_of, market.discount, risky) - par_coupon(
             terms, market.as_of, market.discount, riskless
         )
@@ -186,7 +185,7 @@ def _mark_note(series: Series, tranche: Tranche, tick: Tick, found: Mapping[UUID
             "expected_loss": risk.expected_loss,
             "probability_first_loss": risk.pfl,
             "probability_last_loss": risk.pll,
-            "measure": MEASURE.name,
+            "measure": OFFICIAL.name,
         },
     )
 
@@ -197,7 +196,7 @@ def _value(series: Series, tranche: Tranche, tick: Tick, pieces: Sequence[Piece]
     if tranche.spread_bps is None or market.as_of >= series.scheduled_maturity:
         return None
     terms = note_terms(series, tranche)
-    risk_neutral = _curve(terms, market, pieces, MEASURE)
+    risk_neutral = _curve(terms, market, pieces, OFFICIAL)
     physical = _curve(terms, market, pieces, PhysicalMeasure())
     return value_note(terms, market.as_of, market.discount, risk_neutral, physical)
 

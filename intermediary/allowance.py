@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
-
-from intermediary.models import CreditLine, DefaultCase, MarginCall, Party
+from intermediary.models import CreditLine
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,21 @@ class Allowance:
 def allowances(cell_ids: Collection[UUID], now: datetime) -> dict[UUID, Allowance]:
     """The active line of each relationship that has one, by one query. It allows nothing after its expiry, without
     recourse, and from a potential event of default (a lapsed call) on."""
-    lapsed = MarginCall.objects.filter(cell_id=OuterRef("cell_id"), state=MarginCall.State.LAPSED)
-    live = DefaultCase.objects.filter(cell_id=OuterRef("cell_id")).exclude(state__in=["CURED", "CLOSED"])
-    without_recourse = Party.objects.filter(cells=OuterRef("cell_id"), recourse=Party.Recourse.NONE)
-    active = CreditLine.objects.filter(cell_id__among=cell_ids, state=CreditLine.State.ACTIVE)
-    found = active.annotate(barred=Exists(lapsed) | Exists(live) | Exists(without_recourse))
+    found = CreditLine.objects.raw(_ACTIVE, [list(cell_ids)])
     return {
         line.cell_id: Allowance(line, 0 if line.barred or line.expires_at <= now else line.threshold_base_units)
         for line in found
     }
+
+
+_ACTIVE = """
+    SELECT line.*,
+        party.recourse = 'NONE'
+        OR EXISTS (SELECT FROM intermediary_margincall WHERE cell_id = line.cell_id AND state = 'LAPSED')
+        OR EXISTS (
+            SELECT FROM intermediary_defaultcase WHERE cell_id = line.cell_id AND state NOT IN ('CURED', 'CLOSED')
+        ) AS barred
+    FROM intermediary_creditline AS line
+        JOIN intermediary_cell AS cell ON cell.id = line.cell_id
+        JOIN intermediary_party AS party ON party.id = cell.party_id
+    WHERE line.state = 'ACTIVE' AND line.cell_id = ANY(%s)"""

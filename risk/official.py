@@ -1,13 +1,13 @@
 """The last official market as a trade's check sees it: its tick, every instrument with its mark, the margin tokens.
 
 None of it changes once the tick is open. Marks are written with their valuation, for good, and what is listed later has
-no price in it. So a process keeps the last two, and asking for the market costs one query: which tick is the last.
+no price in it. So a process keeps the last one, and asking for the market costs one query: which tick is the last.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from uuid import UUID
 
 from intermediary import books
@@ -48,18 +48,21 @@ class OfficialMarket:
         """Kept here too: to find them by the terms of some hundred instruments takes longer than to use them."""
         return {}
 
+    @cached_property
+    def _row_of(self) -> Mapping[int, int]:
+        """Rows of the matrices by the numbers that this process gives to instruments."""
+        return {books.number_of(key): row for key, row in self.universe.row_of_instrument.items()}
+
     def knows(self, book: books.HeldBook, margin: Iterable[str]) -> bool:
         """Whether all that is held was listed when the market was read."""
         unvalued = {books.number_of(key) for key in self.universe.unvalued if isinstance(key, UUID)}
-        rows = books.listed(self.universe.row_of_instrument)
-        read = all(rows[number] is not None or number in unvalued for number in book.instruments)
+        read = all(number in self._row_of or number in unvalued for number in book.instruments)
         return read and self.assets.keys() >= set(margin)
 
     def row_of(self, book: books.HeldBook) -> list[int]:
         """Where the instruments of a book stand in the matrices. Refuses `instrument_not_valued` with what this market
         cannot value, and why."""
-        rows = books.listed(self.universe.row_of_instrument)
-        found = [row for number in book.instruments if (row := rows[number]) is not None]
+        found = [row for number in book.instruments if (row := self._row_of.get(number)) is not None]
         if len(found) < len(book.instruments):
             held = set(book.instruments)
             unvalued = self.universe.unvalued
@@ -89,22 +92,28 @@ def latest_tick() -> Tick:
 
 def last_market() -> OfficialMarket:
     """The market of the last tick. Refuses `no_official_valuation`."""
-    return _read(latest_tick())
+    newest = Tick.objects.values_list("id", flat=True).first()
+    kept = _kept.get(newest) if newest is not None else None
+    return kept or _keep(latest_tick())
 
 
 def read_again(market: OfficialMarket) -> OfficialMarket:
     """The same with what was listed since this process read it."""
-    _read.cache_clear()
-    return _read(market.tick)
+    return _keep(market.tick)
 
 
-@lru_cache(maxsize=2)
-def _read(tick: Tick) -> OfficialMarket:
+_kept: dict[UUID, OfficialMarket] = {}  # the last one, by its tick
+
+
+def _keep(tick: Tick) -> OfficialMarket:
     marks = Mark.objects.filter(valuation_id=tick.valuation_id).values_list("instrument_id", "price")
-    return OfficialMarket(
+    market = OfficialMarket(
         tick=tick,
         snapshot=load_snapshot(tick.snapshot_id),
         universe=universe_of(tick),
         marks=dict(marks),
         assets={asset.code: asset for asset in Asset.objects.all()},
     )
+    _kept.clear()
+    _kept[tick.id] = market
+    return market

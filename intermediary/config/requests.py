@@ -78,12 +78,13 @@ def _cancel_trade(request: CommandRequest) -> dict[str, Any]:
 
 def _what_if(request: CommandRequest) -> dict[str, Any]:
     """Nothing changes; the answer is the outcome. Here the numeric stack is loaded already."""
-    from risk import what_if
+    from bonds.credit_charge import what_if
+    from risk.what_if import Considered
 
     assert request.cell_id is not None
     cell = access.cell_for(request.user, request.cell_id)
-    trades = [what_if.Considered(one["instrument"], Decimal(one["quantity"])) for one in request.body["trades"]]
-    return what_if.what_if(cell.id, trades)
+    trades = [Considered(one["instrument"], Decimal(one["quantity"])) for one in request.body["trades"]]
+    return what_if(cell.id, trades)
 
 
 def _own_stress(request: CommandRequest) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 from decimal import Decimal
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
+from intermediary import ledger
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import Lot, MarginState, Position, TradeCheck
+from intermediary.ids import uuid7
+from intermediary.ledger import Line
+from intermediary.models import AccountKind, Asset, Instrument, Lot, MarginState, Position, TradeCheck
 from intermediary.ports import PlannedTrade
 from risk import engine, what_if
 from risk.gate import EngineGate
-from tests.intermediary.margin_world import Client, bitcoin
+from tests.intermediary.margin_world import MILLION, Client, bitcoin
 from tests.risk.test_gate import MARK, before_any_market, novated, sides
 
 pytestmark = pytest.mark.django_db
@@ -88,3 +92,35 @@ def test_a_bad_question_is_refused_by_name(
 def test_there_is_no_answer_before_the_first_market(before_any_market: tuple[Client, Client]) -> None:
     with pytest.raises(Refusal, match="no_official_valuation"):
         what_if.what_if(before_any_market[0].cell.id, [considered("1")])
+
+
+def test_a_question_is_a_handful_of_queries(
+    sides: tuple[Client, Client], django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    """In a market that the process has read already, whatever the book."""
+    what_if.what_if(sides[0].cell.id, [considered("40")])
+    with django_assert_max_num_queries(8):
+        what_if.what_if(sides[0].cell.id, [considered("40")])
+
+
+def test_what_is_listed_after_the_market_was_read_has_no_mark_in_it(sides: tuple[Client, Client]) -> None:
+    what_if.what_if(sides[0].cell.id, [considered("40")])
+    Instrument.objects.create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")
+    with pytest.raises(Refusal, match="mark_missing"):
+        what_if.what_if(sides[0].cell.id, [considered("40", "ETH-PERP")])
+
+
+def test_margin_in_a_token_listed_after_the_market_was_read_counts(sides: tuple[Client, Client]) -> None:
+    buyer = sides[0]
+    alone = what_if.what_if(buyer.cell.id, [considered("40")])
+    Asset.objects.create(code="TBILL", decimals=6)
+    ledger.post(
+        entry_id=uuid7(),
+        cell_id=buyer.cell.id,
+        kind="deposit",
+        memo="a token of a dollar",
+        lines=[Line(AccountKind.OUTSIDE, "TBILL", -MILLION), Line(AccountKind.CLIENT_MARGIN, "TBILL", MILLION)],
+    )
+    more = what_if.what_if(buyer.cell.id, [considered("40")])
+    assert more["after"]["admission"]["margin_value"] == alone["after"]["admission"]["margin_value"] + MILLION
+    assert more["after"]["held_base_units"] == alone["after"]["held_base_units"], "no haircut is signed for it"

@@ -1,0 +1,209 @@
+"""What a relationship's credit costs: each layer of loss behind it, at the price that investors asked for such risk.
+
+The charge of a layer for the coming year is what it is expected to lose under the pricing measure of the notes,
+E*[a,d] = 1/(d-a) Int_a^d S*(x) dx, S*(x) the distorted probability that the relationship's loss beyond margin exceeds
+x (Wang 2004; `measures`), times its width, times the price of risk of its series: the spread that cleared over the
+model's own guidance on that day. The tail is priced by people with money at risk, and the house asks for its two
+retentions what they ask for the tail: expected loss, and above it the return on the money that is set aside. Without a
+cleared spread the measure stands alone. Nobody is billed by this: it is a quotation, as every part of a what-if is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonds.measures import OFFICIAL, layer_quadrature
+from bonds.models import SlicePart
+from intermediary.models import CreditLine, Layer
+from intermediary.money import requirement_from_float
+from risk.live_layers import HORIZON_YEARS, UNIT, model_of
+from risk.margin.layers import LossModel, shortfall_survival
+from risk.period import rules_of
+from risk.weighing import Weighed
+from risk.what_if import Considered, WhatIf, weigh_up
+
+BPS = 10_000
+DECIMALS = 6  # of the settlement token
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A part of a layer with one price of risk: [attach, detach) in dollars of loss beyond margin; `price_of_risk` is
+    the cleared spread over the guidance, 1 where no book has cleared."""
+
+    attach: float
+    detach: float
+    price_of_risk: float = 1.0
+
+    @property
+    def width(self) -> float:
+        """Dollars."""
+        return self.detach - self.attach
+
+
+@dataclass(frozen=True)
+class BandCost:
+    """Over the coming year: `expected_loss` and `charge` in dollars, probabilities of a first and of a total loss."""
+
+    expected_loss: float
+    charge: float
+    first_loss: float
+    last_loss: float
+
+
+@dataclass(frozen=True)
+class PricedLayer:
+    """A layer with its bands from the bottom up, and the code of the series that carries it."""
+
+    layer: Layer
+    bands: tuple[Band, ...]
+    series: str = ""
+
+    @property
+    def width_base_units(self) -> int:
+        """What the layer can still pay; nothing before its money lies where it belongs."""
+        return self.layer.size_base_units - self.layer.loss_base_units if self.layer.funded else 0
+
+
+def what_if(cell_id: UUID, trades: Sequence[Considered]) -> dict[str, Any]:
+    """The answer to a client's question: `risk.what_if` with `credit_charge` before and after. Refuses as it does."""
+    found = weigh_up(cell_id, trades)
+    return found.as_data() | {"credit_charge": charges(found)}
+
+
+def charges(found: WhatIf) -> dict[str, Any]:
+    """A JSON value: the layers behind the relationship, each with what it costs a year before and after; amounts are
+    settlement base units, rounded up, probabilities and expected losses shares of one, rates basis points a year."""
+    layers = priced_layers(found.before.relationship.layers)
+    bands = [band for one in layers for band in one.bands]
+    costs = {name: costs_of(bands, _model(one)) for name, one in (("before", found.before), ("after", found.after))}
+    width = sum(one.width_base_units for one in layers)
+    rows, start = [], 0
+    for one in layers:
+        end = start + len(one.bands)
+        rows.append(_row(one, {name: cost[start:end] for name, cost in costs.items()}))
+        start = end
+    totals = {name: sum(row[name]["charge_base_units"] for row in rows) for name in costs}
+    return {
+        "measure": OFFICIAL.name,
+        "width_base_units": width,
+        "layers": rows,
+        **{name: {"charge_base_units": total, "rate_bps": _rate(total, width)} for name, total in totals.items()},
+    }
+
+
+def priced_layers(layers: Sequence[Layer]) -> list[PricedLayer]:
+    """The layers that can pay, in the order of loss, each with its price of risk; one query for the tail's classes.
+
+    Both retentions take the price of risk of the tail, weighted by the widths of its classes.
+    """
+    standing = [layer for layer in layers if layer.funded and layer.size_base_units > layer.loss_base_units]
+    classes = _classes([layer.slice_id for layer in standing if layer.slice_id is not None])
+    widths = [(one.price_of_risk, one.detach_base_units - one.attach_base_units) for one in classes]
+    of_the_tail = sum(price * width for price, width in widths) / sum(width for _, width in widths) if widths else 1.0
+    return [
+        _priced(layer, [one for one in classes if one.slice_id == layer.slice_id], of_the_tail) for layer in standing
+    ]
+
+
+def costs_of(bands: Sequence[Band], model: LossModel | None) -> list[BandCost]:
+    """What each band costs a year; nothing where there is no model, which is a book that cannot lose."""
+    if model is None or not bands:
+        return [BandCost(0.0, 0.0, 0.0, 0.0) for _ in bands]
+    nodes = [layer_quadrature(band.attach, band.detach) for band in bands]
+    points = np.concatenate(
+        [np.append(at, [band.attach, band.detach]) for (at, _), band in zip(nodes, bands, strict=True)]
+    )
+    survival = shortfall_survival(model, points, HORIZON_YEARS).reshape(len(bands), -1)
+    priced = OFFICIAL.distort(survival[:, :-2])
+    return [
+        BandCost(
+            expected_loss=float(weights @ row[:-2]) * band.width,
+            charge=float(weights @ distorted) * band.width * band.price_of_risk,
+            first_loss=float(row[-2]),
+            last_loss=float(row[-1]),
+        )
+        for band, (_, weights), row, distorted in zip(bands, nodes, survival, priced, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """What a class of notes covers of a slice, base units, and what investors asked for it over what the model's par
+    spread was when they did; 1 while no spread has cleared."""
+
+    slice_id: UUID
+    series: str
+    attach_base_units: int
+    detach_base_units: int
+    price_of_risk: float
+
+
+def _classes(slice_ids: Sequence[UUID]) -> list[_Class]:
+    """The classes of these slices, each slice's from the bottom up."""
+    if not slice_ids:
+        return []
+    parts = SlicePart.objects.filter(slice_id__in=slice_ids).order_by("attach_base_units")
+    rows = parts.values_list(
+        "slice_id",
+        "tranche__series__code",
+        "attach_base_units",
+        "detach_base_units",
+        "tranche__spread_bps",
+        "tranche__guidance_bps",
+    )
+    return [
+        _Class(slice_id, series, attach, detach, cleared / guidance if cleared is not None and guidance else 1.0)
+        for slice_id, series, attach, detach, cleared, guidance in rows
+    ]
+
+
+def _priced(layer: Layer, classes: Sequence[_Class], of_the_tail: float) -> PricedLayer:
+    """What a loss has used of a layer, from its bottom up, costs nothing any more."""
+    bottom = layer.attach_base_units + layer.loss_base_units
+    if not classes:
+        return PricedLayer(layer, (Band(bottom / UNIT, layer.detach_base_units / UNIT, of_the_tail),))
+    bands = tuple(
+        Band(max(one.attach_base_units, bottom) / UNIT, one.detach_base_units / UNIT, one.price_of_risk)
+        for one in classes
+        if one.detach_base_units > bottom
+    )
+    return PricedLayer(layer, bands, classes[0].series)
+
+
+def _model(one: Weighed) -> LossModel | None:
+    terms, line = one.relationship.terms, one.relationship.line or CreditLine()
+    return model_of(one.found, line, rules_of(terms), one.exposure)
+
+
+def _row(one: PricedLayer, costs: Mapping[str, Sequence[BandCost]]) -> dict[str, Any]:
+    width = one.width_base_units / UNIT
+    return {
+        "kind": one.layer.kind,
+        "title": one.layer.get_kind_display(),
+        "series": one.series,
+        "width_base_units": one.width_base_units,
+        "price_of_risk": sum(band.price_of_risk * band.width for band in one.bands) / width,
+        **{name: _side(found, width) for name, found in costs.items()},
+    }
+
+
+def _side(found: Sequence[BandCost], width: float) -> dict[str, Any]:
+    """A layer's figures out of those of its bands, bottom first."""
+    charge = requirement_from_float(sum(cost.charge for cost in found), DECIMALS)
+    return {
+        "expected_loss": sum(cost.expected_loss for cost in found) / width,
+        "first_loss": found[0].first_loss,
+        "last_loss": found[-1].last_loss,
+        "charge_base_units": charge,
+        "rate_bps": _rate(charge, round(width * UNIT)),
+    }
+
+
+def _rate(charge_base_units: int, width_base_units: int) -> float:
+    return BPS * charge_base_units / width_base_units if width_base_units else 0.0

@@ -1,0 +1,111 @@
+"""One question of one client: what if we traded this? From the question to the whole answer, database included.
+
+The world is a book of a hundred relationships with thirty positions each of three hundred instruments, and layers of
+loss behind every one, so that credit is priced too. `first_whatif_ms` is the first question after a new official
+market, for which a worker that has computed the tick reads its marks once.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from bonds.credit_charge import what_if
+from intermediary.config.benches import Figure, book, tick
+from intermediary.config.demo import world
+from intermediary.config.replay import store_snapshot
+from intermediary.config.scratch import migrated_database, scratch_services
+from intermediary.config.settings import DATABASE_ROLES
+from intermediary.ids import uuid7
+from intermediary.models import Cell, Instrument, Layer
+from risk import engine
+from risk.market.feeds import open_feed
+from risk.market.snapshot import MarketSnapshot
+from risk.what_if import Considered
+
+BOOK = book.Size(relationships=100, instruments=300, held=30, margin_usd=4_000_000)
+QUESTIONS, MARKETS = 200, 7
+LAYERS_USD = (1_500_000, 6_000_000, 3_000_000)
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Milliseconds of each question, of the first after each new market, and queries of one."""
+
+    took: list[float]
+    first: list[float]
+    queries: int
+
+
+def figures(say: Say) -> dict[str, Figure]:
+    """`whatif_ms` and what belongs to it."""
+    with scratch_services() as running, migrated_database(running, "bench_what_if") as urls:
+        say(f"what-if: a book of {BOOK.relationships} relationships with {BOOK.held} positions each")
+        snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
+        with psycopg.connect(urls[DATABASE_ROLES["owner"]]) as owner:  # no trade is weighed in a market of another year
+            owner.execute("SELECT platform_clock_start_replay(%s)", [snapshot.as_of])
+        book.build(BOOK, snapshot, urls)
+        tick.act_once(snapshot)
+        cells = list(Cell.objects.filter(kind=Cell.Kind.CLIENT).order_by("id").values_list("id", flat=True))
+        for cell_id in cells:
+            _set_layers(cell_id)
+        found = _asked(cells, snapshot)
+    of = (
+        f"{BOOK.held} positions of {BOOK.instruments} instruments x 2000 scenarios: book read, requirement, stress,"
+        f" admission and credit charge before and after two trades; one thread, {{}}"
+    )
+    return {
+        "whatif_ms": Figure(statistics.median(found.took), "ms", of.format(f"median of {QUESTIONS}")),
+        "whatif_p95_ms": Figure(
+            sorted(found.took)[-(-95 * QUESTIONS // 100) - 1], "ms", f"95 of 100 of the same {QUESTIONS} take no longer"
+        ),
+        "whatif_first_ms": Figure(
+            statistics.median(found.first), "ms", f"the first after a new official market, median of {MARKETS}"
+        ),
+        "whatif_queries": Figure(float(found.queries), "queries", "of one question"),
+    }
+
+
+def _set_layers(cell_id: UUID) -> None:
+    attach = 0
+    for kind, size_usd in zip((Layer.Kind.FIRST_LOSS, Layer.Kind.TAIL, Layer.Kind.SENIOR), LAYERS_USD, strict=True):
+        detach = attach + size_usd * 10**6
+        Layer.objects.create(
+            cell_id=cell_id,
+            kind=kind,
+            attach_base_units=attach,
+            detach_base_units=detach,
+            slice_id=uuid7() if kind == Layer.Kind.TAIL else None,
+            funded=True,
+        )
+        attach = detach
+
+
+def _asked(cells: Sequence[UUID], snapshot: MarketSnapshot) -> Asked:
+    codes = list(Instrument.objects.order_by("code").values_list("code", flat=True))
+
+    def ask(number: int) -> float:
+        trades = [Considered(codes[(number * step) % len(codes)], Decimal(step - 4)) for step in (3, 7)]
+        started = time.perf_counter()
+        what_if(cells[number % len(cells)], trades)
+        return 1e3 * (time.perf_counter() - started)
+
+    for number in range(len(cells)):
+        ask(number)
+    took = [ask(number) for number in range(QUESTIONS)]
+    with CaptureQueriesContext(connection) as captured:
+        ask(0)
+    first = []
+    for number in range(MARKETS):
+        opened = engine.open_tick(store_snapshot(tick.later(snapshot, 1 + number)), shards=1)
+        engine.run_shard(opened.id, 0)
+        first.append(ask(number))
+    return Asked(took, first, len(captured))

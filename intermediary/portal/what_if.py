@@ -149,7 +149,25 @@ def _answer(outcome: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
         "falls": Compared("", reads.fall_to_call(before, terms), reads.fall_to_call(after, terms)),
         "headroom_change": after.headroom_base_units - before.headroom_base_units,
         "required_change": after.required_base_units - before.required_base_units,
+        "credit": _credit(outcome.get("credit_charge")),
     }
+
+
+def _credit(charge: dict[str, Any] | None) -> dict[str, Any]:
+    """What each layer costs before and after; the tail's series, where one carries it, with its price of risk."""
+    if not charge or not charge["layers"]:
+        return {}
+    carried = next((row for row in charge["layers"] if row["series"]), {"series": "", "price_of_risk": 1.0})
+    return charge | {
+        "layers": [row | {"charge": _charge(row)} for row in charge["layers"]],
+        "charge": _charge(charge),
+        "series": carried["series"],
+        "price_of_risk": carried["price_of_risk"],
+    }
+
+
+def _charge(found: dict[str, Any]) -> Compared:
+    return Compared("", found["before"]["charge_base_units"], found["after"]["charge_base_units"])
 
 
 def _state_of(figures: dict[str, Any]) -> MarginState:

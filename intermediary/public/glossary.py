@@ -70,6 +70,9 @@ _ENTRIES = (
     Entry("admission test", "Stressed loss must fit margin and layers before a line or a trade is accepted.",
           "The worst of the published stress scenarios and the expected shortfall at 99.5%."),
     Entry("credit line", "How much may stay unsecured, and which layers must stand behind it."),
+    Entry("credit charge", "What the layers behind a relationship cost a year, at the price that investors ask.",
+          "Each layer's expected loss under the pricing measure of the notes, times the spread that cleared for the"
+          " tail over the model's guidance. A quotation: nothing is billed by it."),
     Entry("ruleset", "The published parameters of the margin model, known by their hash."),
     Entry("official valuation", "A dated set of marks from one immutable market snapshot."),
     Entry("finality", "The chain cannot take a movement back any more; only then does it count."),

@@ -63,7 +63,28 @@ def figures(independent: int, short_by: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def answered(as_role: RoleSwitch, question: CommandRequest, *, passed: bool) -> None:
+def priced(kind: str, title: str, series: str, before: int, after: int) -> dict[str, Any]:
+    """A layer of two millions in a credit charge; charges in thousands of dollars."""
+    sides = {
+        name: {"expected_loss": 0.01, "first_loss": 0.02, "last_loss": 0.005,
+               "charge_base_units": charge * 1_000 * USD, "rate_bps": charge / 0.2}
+        for name, charge in (("before", before), ("after", after))
+    }  # fmt: skip
+    return {"kind": kind, "title": title, "series": series, "width_base_units": 2 * 10**6 * USD,
+            "price_of_risk": 1.25} | sides  # fmt: skip
+
+
+CREDIT = {
+    "measure": "wang-lambda-0.454-k-5", "width_base_units": 4 * 10**6 * USD,
+    "layers": [priced("FIRST_LOSS", "First loss", "", 40, 50), priced("TAIL", "Tail bond", "BLK-1", 20, 24)],
+    "before": {"charge_base_units": 60_000 * USD, "rate_bps": 150.0},
+    "after": {"charge_base_units": 74_000 * USD, "rate_bps": 185.0},
+}  # fmt: skip
+
+
+def answered(
+    as_role: RoleSwitch, question: CommandRequest, *, passed: bool, credit: dict[str, Any] | None = None
+) -> None:
     """The worker's part."""
     outcome = {
         "as_of": "2025-10-10T21:00:00+00:00", "snapshot_id": "ab" * 32, "ruleset_hash": "cd" * 32,
@@ -71,6 +92,7 @@ def answered(as_role: RoleSwitch, question: CommandRequest, *, passed: bool) -> 
         "before": figures(6), "after": figures(7 if passed else 12),
         "verdict": {"passed": passed, "binding_scenario": "margin headroom", "stressed_loss_base_units": 0,
                     "resources_base_units": 0, "data": {} if passed else {"missing_margin": 3 * 10**6 * USD}},
+        "credit_charge": credit or {"layers": []},
     }  # fmt: skip
     with as_role("worker"):
         CommandRequest.objects.filter(id=question.id).update(state=CommandRequest.State.DONE, outcome=outcome)
@@ -100,6 +122,22 @@ def test_the_answer_shows_before_and_after(browser: Client, as_role: RoleSwitch)
     for amount in ("7,000,000.00", "6,000,000.00", "+1,000,000.00"):
         assert amount in body
     assert "hx-trigger" not in body.split("<main", 1)[1].split(">", 1)[0], "a page with an answer stands still"
+
+
+def test_what_credit_costs_stands_layer_by_layer_before_and_after(browser: Client, as_role: RoleSwitch) -> None:
+    there, question = asked(browser, as_role, ("SELL", "BTC-PERP", "2.5"))
+    answered(as_role, question, passed=True, credit=CREDIT)
+    body = text_of(browser.get(there))
+    for shown in ("60,000.00", "74,000.00", "+14,000.00", "185.0", "+10,000.00", "+4,000.00", "2.000"):
+        assert shown in body, shown
+    assert "what investors asked for BLK-1" in body
+    assert "nothing is billed by it" in body
+
+
+def test_without_layers_there_is_no_credit_to_pay_for(browser: Client, as_role: RoleSwitch) -> None:
+    there, question = asked(browser, as_role, ("SELL", "BTC-PERP", "2.5"))
+    answered(as_role, question, passed=True)
+    assert "No layer of loss stands behind you yet" in text_of(browser.get(there))
 
 
 def test_a_trade_that_would_be_refused_says_what_is_missing(browser: Client, as_role: RoleSwitch) -> None:

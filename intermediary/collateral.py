@@ -71,6 +71,12 @@ def counted(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     return {cell_id: {asset: amount for asset, amount in held.items() if amount} for cell_id, held in margin.items()}
 
 
+def eligible(holdings: Mapping[str, int], terms: Terms) -> dict[str, int]:
+    """What of these amounts of tokens the terms count for anything: what realises the client's means, too. A token
+    that they do not name, or of which they take everything, such as its own, is worth nothing anywhere."""
+    return {code: amount for code, amount in holdings.items() if terms.haircut_of(code) < 10_000}
+
+
 def _coming(cell_ids: Sequence[UUID]) -> Iterable[tuple[UUID, str, int]]:
     credits = ChainInstruction.objects.filter(
         state__in=ChainInstruction.UNFINISHED,

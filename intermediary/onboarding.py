@@ -11,15 +11,17 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 from eth_utils.address import is_address, to_checksum_address
 
 from intermediary import audit, ledger
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import Cell, Party, TermsVersion, Wallet
+from intermediary.models import Affiliation, Asset, Cell, OwnToken, Party, TermsVersion, Wallet
 from intermediary.terms import Terms
 from intermediary.typed_data import signer_of
 
 _DOMAIN_TYPE = [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}]
+NOTHING_LEFT_BPS = 10_000
 _DOMAIN = {"name": "Bulkhead", "version": "1"}
 
 
@@ -118,6 +120,8 @@ def sign_terms(
     cell = ledger.lock_cells([cell_id])[cell_id]
     if terms.relationship != cell.code:
         raise Refusal("terms_name_another_relationship", f"These terms are of {terms.relationship}, not {cell.code}.")
+    assert cell.party_id is not None, "terms are of a client's relationship"
+    _refuse_own_tokens(cell.party_id, terms)
     if TermsVersion.objects.filter(hash=terms.hash).exists():
         raise Refusal("terms_signed_already", "Exactly these terms are signed already.", hash=terms.hash)
     client, house = _checksummed(client_signer), _checksummed(house_signer)
@@ -140,6 +144,43 @@ def sign_terms(
     )
     audit.record(actor=actor, action="terms.sign", subject=cell.id, hash=terms.hash, version=version.version)
     return version
+
+
+def state_own_token(*, actor: str, party: Party, underlying: str) -> OwnToken:
+    """Record that a coin is the party's own. Refuses `own_token_is_margin` while signed terms of the party, or of an
+    affiliate, still count a token of it: they are signed anew first, so that nothing is taken from a client unsaid."""
+    assert connection.in_atomic_block, "a statement belongs to a transaction"
+    cells = Cell.objects.filter(kind=Cell.Kind.CLIENT, party_id__in=_one_house(party.id)).exclude(state="CLOSED")
+    for cell_id, terms in terms_of_cells(ledger.lock_cells(list(cells.values_list("id", flat=True)))).items():
+        counting = _counted_of(terms, {underlying})
+        if counting:
+            code = Cell.objects.get(id=cell_id).code
+            message = f"The terms of {code} count a token as margin that would be its own."
+            raise Refusal("own_token_is_margin", message, relationship=code, assets=counting)
+    found, made = OwnToken.objects.get_or_create(party=party, underlying=underlying)
+    if made:
+        audit.record(actor=actor, action="party.own_token", subject=party.id, underlying=underlying)
+    return found
+
+
+def _one_house(party_id: UUID) -> set[UUID]:
+    """The party and its affiliates, either side's statement counting."""
+    linked = Affiliation.objects.filter(Q(party_id=party_id) | Q(affiliate_id=party_id))
+    return {party_id, *(one for pair in linked.values_list("party_id", "affiliate_id") for one in pair)}
+
+
+def _counted_of(terms: Terms, underlyings: set[str]) -> list[str]:
+    """Tokens of these coins that the terms count for something."""
+    tokens = Asset.objects.filter(priced_as__in=underlyings).order_by("code").values_list("code", flat=True)
+    return [code for code in tokens if terms.haircut_of(code) < NOTHING_LEFT_BPS]
+
+
+def _refuse_own_tokens(party_id: UUID, terms: Terms) -> None:
+    stated = OwnToken.objects.filter(party_id__in=_one_house(party_id)).values_list("underlying", flat=True)
+    counting = _counted_of(terms, set(stated))
+    if counting:
+        message = "These terms count a token as margin that is the client's or an affiliate's own."
+        raise Refusal("own_token_is_margin", message, relationship=terms.relationship, assets=counting)
 
 
 def current_terms(cell_id: UUID) -> Terms:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
+from intermediary import onboarding
 from intermediary.canonical import hash_of
-from intermediary.collateral import counted
+from intermediary.collateral import counted, eligible
 from intermediary.errors import Refusal
 from intermediary.models import Asset, Instrument, Position
 from intermediary.money import from_base_units
@@ -46,14 +47,16 @@ class Book:
 
 
 def load_book(cell_ids: Sequence[UUID]) -> Book:
-    """Open positions and margin that counts of these cells, four queries whatever their number."""
+    """Open positions and margin that counts under the terms of these cells, five queries whatever their number."""
     book = Book()
     rows = Position.objects.filter(cell_id__in=cell_ids).exclude(quantity=0)
     for cell_id, instrument_id, quantity in rows.values_list("cell_id", "instrument_id", "quantity"):
         book.positions.setdefault(cell_id, {})[instrument_id] = quantity
     decimals = dict(Asset.objects.values_list("code", "decimals"))
+    signed = onboarding.terms_of_cells(cell_ids)
     for cell_id, held in counted(cell_ids).items():
-        book.collateral[cell_id] = {asset: from_base_units(amount, decimals[asset]) for asset, amount in held.items()}
+        named = eligible(held, signed[cell_id]) if cell_id in signed else held
+        book.collateral[cell_id] = {asset: from_base_units(amount, decimals[asset]) for asset, amount in named.items()}
     return book
 
 

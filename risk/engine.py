@@ -19,6 +19,7 @@ import numpy as np
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
+from intermediary.collateral import eligible
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Asset, Cell, Layer
@@ -162,8 +163,7 @@ def renew_requirements(cell_ids: Iterable[UUID]) -> None:
     if tick is None:
         return
     refused = _renew(tick, wanted)
-    for cell_id in wanted:
-        events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
+    events.notify_pages_of(wanted)
     if refused:
         named = {code: refused[cell_id] for cell_id, code in _codes(refused)}
         raise Refusal("requirement_not_renewed", "Some requirements could not be renewed.", cells=named)
@@ -226,7 +226,8 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
     positions = load_rows(list(part.terms), universe)
     for cell_id in [key for key in positions if part.holdings.get(key, {}).keys() & universe.unvalued.keys()]:
         del positions[cell_id]
-    margin = {key: _margin_rows(universe, part.assets, part.holdings.get(key, {})) for key in positions}
+    counting = {key: eligible(part.holdings.get(key, {}), part.terms[key]) for key in positions}
+    margin = {key: _margin_rows(universe, part.assets, held) for key, held in counting.items()}
     layers = _layers(list(part.terms))
     by_ruleset: dict[str, list[UUID]] = {}
     for cell_id, terms in part.terms.items():

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from intermediary import books, margining, onboarding, variation
 from intermediary.allowance import allowances
-from intermediary.collateral import counted, value_of_holdings
+from intermediary.collateral import counted, eligible, value_of_holdings
 from intermediary.models import CreditLine, Layer
 from intermediary.money import add_exactly, multiply_exactly, round_up
 from intermediary.ports import AdmissionResult, PlannedTrade
@@ -118,7 +118,7 @@ def read(cell_ids: Sequence[UUID], now: datetime) -> dict[UUID, Relationship]:
             cell_id=cell_id,
             terms=terms.get(cell_id) or onboarding.current_terms(cell_id),
             held=held[cell_id],
-            margin=margin.get(cell_id, {}),
+            margin=eligible(margin.get(cell_id, {}), terms[cell_id]),
             layers=layers.get(cell_id, []),
             line=lines[cell_id].line if cell_id in lines else None,
             threshold_base_units=lines[cell_id].threshold_base_units if cell_id in lines else 0,

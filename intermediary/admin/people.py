@@ -6,7 +6,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
-from intermediary.models import Affiliation, Cell, Membership, Party, Wallet
+from intermediary.models import Affiliation, Cell, Membership, OwnToken, Party, Wallet
 
 # Importing Django's own pages has registered them, before ours can take their place.
 assert (type(admin.site._registry[User]), type(admin.site._registry[Group])) == (DjangoUserAdmin, DjangoGroupAdmin)
@@ -49,6 +49,12 @@ class WalletAdmin(ReadOnlyAdmin):
 class AffiliationAdmin(ReadOnlyAdmin):
     columns = ("party", "affiliate", "at")
     search_fields = ("party__legal_name", "affiliate__legal_name")
+
+
+@admin.register(OwnToken)
+class OwnTokenAdmin(ReadOnlyAdmin):
+    columns = ("party", "underlying", "at")
+    search_fields = ("party__legal_name", "underlying")
 
 
 @admin.register(User)

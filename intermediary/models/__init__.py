@@ -26,7 +26,7 @@ from intermediary.models.margin import (
     Withdrawal,
 )
 from intermediary.models.outbox import ChainInstruction, ChainTarget, Delivery, Event
-from intermediary.models.party import Affiliation, Membership, Party, Wallet
+from intermediary.models.party import Affiliation, Membership, OwnToken, Party, Wallet
 from intermediary.models.request import CommandRequest
 from intermediary.models.trading import BookVersion, Instrument, Lot, Mark, Position, Trade, Valuation
 from intermediary.models.variation import VariationPayment
@@ -61,6 +61,7 @@ __all__ = [
     "MarginState",
     "Mark",
     "Membership",
+    "OwnToken",
     "Party",
     "Position",
     "Posting",

@@ -74,3 +74,17 @@ class Affiliation(Row):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["party", "affiliate"], name="affiliation_once")]
+
+
+class OwnToken(Row):
+    """A coin whose fate is the party's own: it issued the coin, or lives off it. Such a token is worth nothing as its
+    margin, nor as that of an affiliate: it falls just when it is needed."""
+
+    party = models.ForeignKey(Party, models.PROTECT, related_name="own_tokens")
+    underlying = models.CharField(max_length=12, help_text="as prices and instruments name it")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["party", "underlying"], name="own_token_once")]
+
+    def __str__(self) -> str:
+        return f"{self.underlying} of {self.party}"

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from intermediary import access, onboarding
+from intermediary.collateral import eligible
 from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.ids import uuid7
+from intermediary.models import Affiliation
 from tests.intermediary.margin_world import client, key_of, officer, signatures, terms_of
 
 pytestmark = pytest.mark.django_db
@@ -84,3 +86,27 @@ def test_an_officer_does_not_act_for_a_client_and_a_former_user_for_nobody() -> 
         access.cell_for(own.user, "R-1")
     with pytest.raises(NotAllowed):
         access.require_officer(own.user)
+
+
+def test_terms_do_not_count_a_token_of_the_client_or_an_affiliate() -> None:
+    own, friend = client("R-1"), client("R-2")
+    stranger = client("R-3")
+    Affiliation.objects.create(party=friend.party, affiliate=own.party)
+    with pytest.raises(Refusal, match="own_token_is_margin") as found:
+        onboarding.state_own_token(actor="officer", party=own.party, underlying="BTC")
+    assert found.value.data["assets"] == ["WBTC"]
+    for who in (own, friend):
+        bare = replace(onboarding.current_terms(who.cell.id), haircut_bps=(("USDC", 0), ("WBTC", 10_000)))
+        onboarding.sign_terms(actor="officer", cell_id=who.cell.id, terms=bare, **signatures(bare, who.key))
+    onboarding.state_own_token(actor="officer", party=own.party, underlying="BTC")
+    for who in (own, friend):
+        counting = replace(onboarding.current_terms(who.cell.id), haircut_bps=(("USDC", 0), ("WBTC", 9_999)))
+        with pytest.raises(Refusal, match="own_token_is_margin"):
+            onboarding.sign_terms(actor="officer", cell_id=who.cell.id, terms=counting, **signatures(counting, who.key))
+    free = replace(onboarding.current_terms(stranger.cell.id), haircut_bps=(("USDC", 0), ("WBTC", 1_000)))
+    onboarding.sign_terms(actor="officer", cell_id=stranger.cell.id, terms=free, **signatures(free, stranger.key))
+
+
+def test_what_the_terms_take_whole_realises_nothing_anywhere() -> None:
+    terms = replace(onboarding.current_terms(client("R-1").cell.id), haircut_bps=(("USDC", 0), ("WBTC", 10_000)))
+    assert eligible({"USDC": 5, "WBTC": 7, "WETH": 9}, terms) == {"USDC": 5}

@@ -53,11 +53,16 @@ def fan_chart(exposure: Mapping[str, Any]) -> dict[str, Any]:
             }
             for place, (quantile, tone) in enumerate(zip(exposure["quantiles"], FAN_TONES, strict=False))
         ],
-        "limits": [
-            {"value": exposure["margin"], "label": "margin held", "tone": "ok"},
-            {"value": exposure["limit"], "label": "margin and layers", "tone": "ink"},
-        ],
+        "limits": _fan_limits(exposure),
     }
+
+
+def _fan_limits(exposure: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Margin, then margin and layers; one line where no layer is funded."""
+    margin = {"value": exposure["margin"], "label": "margin held", "tone": "ok"}
+    if exposure["limit"] == exposure["margin"]:
+        return [margin | {"label": "margin held, no layers"}]
+    return [margin, {"value": exposure["limit"], "label": "margin and layers", "tone": "ink"}]
 
 
 def _above(amount: int) -> int:

@@ -109,6 +109,9 @@ def test_a_stress_report_is_its_own_clients(world: dict[str, Cell], as_role: Rol
         as_tenant("client.maker", world["R-102"])
         assert [row.body["of"] for row in StressReport.objects.all()] == ["R-102"]
         assert ports.stress_report(world["R-101"].id) is None
+        own = ports.stress_report(world["R-102"].id)
+        assert own is not None
+        assert own.as_of.year == 2025
 
 
 def test_nobody_signed_in_reads_no_tenant_table(world: dict[str, Cell]) -> None:

@@ -25,13 +25,15 @@ function compact(value) {
 
 function common(data) {
   const axis = { axisLine: { lineStyle: { color: css("line-2") } }, axisLabel: { color: css("ink-3"), hideOverlap: true, margin: 14 }, splitLine: { lineStyle: { color: css("line") } }, axisTick: { show: false } };
+  const named = [...(data.series ?? []).filter((one) => !one.quiet), ...(data.dots ?? [])].map((one) => one.name);
+  const several = data.series?.length > 1 || named.length > 1;
   return {
     axis,
     option: {
       animation: false,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: 16, top: data.series?.length > 1 ? 40 : 16, bottom: 8, containLabel: true },
-      legend: { show: data.series?.length > 1, top: 0, left: 0, icon: "roundRect", itemWidth: 12, itemHeight: 4, type: "scroll", textStyle: { color: css("ink-2") }, data: [...(data.series ?? []).filter((one) => !one.quiet), ...(data.dots ?? [])].map((one) => one.name) },
+      grid: { left: 8, right: 16, top: several ? 40 : 16, bottom: data.kind === "lines" && data.xName ? 24 : 8, containLabel: true },
+      legend: { show: several, top: 0, left: 0, icon: "roundRect", itemWidth: 12, itemHeight: 4, type: "scroll", textStyle: { color: css("ink-2") }, data: named },
       // Rich text: an HTML tooltip would need inline styles, which the content policy refuses.
       tooltip: { trigger: "axis", renderMode: "richText", backgroundColor: css("surface"), borderColor: css("line-2"), textStyle: { color: css("ink"), fontSize: 12 }, valueFormatter: (value) => (value === null || value === undefined ? "–" : `${value.toLocaleString("en", { maximumFractionDigits: 2 })} ${data.unit ?? ""}`) },
     },
@@ -99,6 +101,14 @@ function ranges(data) {
   };
 }
 
+// `#rrggbb` of a colour at this depth over another, and the text colour of the theme that stands out from it: a label that
+// took the opacity of its cell would fade with it.
+const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const over = (top, ground, depth) => `#${channels(top).map((value, i) => Math.round(value * depth + channels(ground)[i] * (1 - depth)).toString(16).padStart(2, "0")).join("")}`;
+const light = (hex) => channels(hex).map((value) => value / 255).map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)).reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+const contrast = (one, other) => (Math.max(light(one), light(other)) + 0.05) / (Math.min(light(one), light(other)) + 0.05);
+const legible = (fill) => (contrast(css("ink"), fill) >= contrast(css("surface"), fill) ? css("ink") : css("surface"));
+
 // Amber deepens with the loss; red is what no layer takes. The cell says its number, or on a phone a mark where it is red,
 // so that nothing hangs on the colour.
 function heat(data) {
@@ -107,10 +117,9 @@ function heat(data) {
   const highest = Math.max(1, ...data.values.flat());
   const cells = data.values.flatMap((row, y) => row.map((value, x) => {
     const beyond = data.beyond[y][x];
-    return {
-      value: [x, y, value], beyond,
-      itemStyle: { color: value > 0 ? tone(beyond > 0 ? "bad" : "wait") : css("raised"), opacity: value > 0 ? 0.25 + 0.6 * Math.sqrt(value / highest) : 1, borderColor: css("surface"), borderWidth: 2 },
-    };
+    const depth = 0.25 + 0.6 * Math.sqrt(value / highest);
+    const fill = value > 0 ? over(tone(beyond > 0 ? "bad" : "wait"), css("surface"), depth) : css("raised");
+    return { value: [x, y, value], beyond, itemStyle: { color: fill, borderColor: css("surface"), borderWidth: 2 }, label: { color: legible(fill) } };
   }));
   const named = { nameLocation: "middle", nameTextStyle: { color: css("ink-3") }, splitLine: { show: false } };
   return {
@@ -120,7 +129,7 @@ function heat(data) {
     tooltip: { ...option.tooltip, trigger: "item", valueFormatter: undefined, formatter: (cell) => `${data.columns[cell.value[0]]}, ${data.yName} ${data.rows[cell.value[1]]}\n${compact(cell.value[2])} ${data.unit} ${data.words[0]}\n${compact(cell.data.beyond)} ${data.unit} ${data.words[1]}` },
     xAxis: { type: "category", data: data.columns, ...axis, ...named, name: data.xName, nameGap: narrow ? 48 : 30, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, fontSize: narrow ? 9 : 11, rotate: narrow ? 90 : 0 } },
     yAxis: { type: "category", data: data.rows, ...axis, ...named, name: data.yName, nameGap: 56 },
-    series: [{ type: "heatmap", data: cells, label: { color: css("ink"), show: true, fontSize: 11, formatter: (cell) => (narrow ? (cell.data.beyond > 0 ? "!" : "") : cell.value[2] > 0 ? (cell.value[2] / 1e6).toLocaleString("en", { maximumFractionDigits: 1 }) : "") }, emphasis: { itemStyle: { borderColor: css("ink") } } }],
+    series: [{ type: "heatmap", data: cells, label: { show: true, fontSize: 11, formatter: (cell) => (narrow ? (cell.data.beyond > 0 ? "!" : "") : cell.value[2] > 0 ? (cell.value[2] / 1e6).toLocaleString("en", { maximumFractionDigits: 1 }) : "") }, emphasis: { itemStyle: { borderColor: css("ink") } } }],
   };
 }
 

@@ -7,15 +7,16 @@ be owed with nothing paid meanwhile has the other: the margin held, then the fun
 behind the relationship.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from intermediary import ports
-from intermediary.models import Cell, MarginState
+from intermediary.models import Cell, MarginState, VariationPayment
 from intermediary.money import from_base_units
 from intermediary.portal import reads
 from intermediary.portal.views import context_of, of_cell
@@ -60,24 +61,38 @@ def call_above_base_units(state: MarginState, terms: Terms | None) -> int:
 
 
 def exposure_chart(cell: Cell, call_above: int | None) -> dict[str, Any] | None:
-    """Exposure at each valuation with today's limit; None below two points."""
+    """Exposure at each valuation, before variation margin was paid and what was left unpaid, with today's limit; None
+    below two points."""
     points = reads.recent_points(cell)
     if len(points) < 2:
         return None
-    amounts = [_dollars(point.exposure_base_units) for point in points]
-    exposure = {
-        "name": "Exposure",
-        "tone": "accent",
-        "points": [[point.valuation.as_of.isoformat(), usd] for point, usd in zip(points, amounts, strict=True)],
-        "step": True,
-        "area": True,
+    paid = _paid(cell, [point.valuation_id for point in points])
+    before = [_dollars(point.exposure_base_units + paid.get(point.valuation_id, 0)) for point in points]
+    unpaid = [_dollars(point.exposure_base_units) for point in points]
+    times = [point.valuation.as_of.isoformat() for point in points]
+    drawn: dict[str, Any] = {
+        "kind": "lines",
+        "unit": "USDC",
+        "scale": False,
+        "series": [
+            {"name": name, "tone": tone, "points": list(zip(times, values, strict=True)), "step": True, "area": area}
+            for name, tone, values, area in (
+                ("Before settlement", "accent", before, True),
+                ("Left unpaid", "bad", unpaid, False),
+            )
+        ],
     }
-    drawn: dict[str, Any] = {"kind": "lines", "unit": "USDC", "scale": False, "series": [exposure]}
     if call_above is not None and call_above > 0:
         limit = _dollars(call_above)
         drawn["limits"] = [{"value": limit, "label": "call above, now", "tone": "ink"}]
-        drawn["top"] = _room(max(limit, *amounts))
+        drawn["top"] = _room(max(limit, *before))
     return drawn
+
+
+def _paid(cell: Cell, valuations: Sequence[UUID]) -> dict[UUID, int]:
+    """Variation margin that the client paid at each of these valuations (negative: received)."""
+    payments = VariationPayment.objects.filter(cell=cell, valuation__in=valuations, reversed_at=None)
+    return dict(payments.values_list("valuation_id", "amount_base_units"))
 
 
 def fan_rows(exposure: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from intermediary import onboarding
 from intermediary.config import requests
 from intermediary.config.officers import make_officer
-from intermediary.models import Cell, Layer, MarginState
+from intermediary.models import Cell, Layer, MarginPoint, MarginState, VariationPayment
 from risk import stress_reports
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport
@@ -88,6 +88,12 @@ def its_client_reads_it_with_its_limits(cell: Cell, page: str) -> None:
     report = StressReport.objects.get(cell=cell).body["exposure"]
     assert [len(line["points"]) for line in fan["series"]] == [1 + len(report["days"])] * 4
     assert [limit["value"] for limit in fan["limits"]] == [report["margin"], report["limit"]]
+    before, unpaid = exposure["series"]
+    points = MarginPoint.objects.filter(cell=cell).order_by("valuation__as_of")
+    assert [value for _, value in unpaid["points"]] == [point.exposure_base_units / 10**6 for point in points]
+    paid = VariationPayment.objects.get(cell=cell, valuation=points.last().valuation)  # type: ignore[union-attr]
+    settled = before["points"][-1][1] - unpaid["points"][-1][1]
+    assert settled == pytest.approx(paid.amount_base_units / 10**6)
     state, terms = MarginState.objects.get(cell=cell), onboarding.current_terms(cell.id)
     called = state.held_base_units + state.threshold_base_units + terms.minimum_transfer_base_units
     assert exposure["limits"][0]["value"] == (called - state.independent_amount_base_units) / 10**6

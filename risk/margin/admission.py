@@ -70,7 +70,7 @@ class AdmissionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class AdmissionDecision:
-    """The verdict. `binding` is the scenario with the largest net loss."""
+    """The verdict. `binding` is the scenario with the largest net loss, of equals the one that costs most."""
 
     passed: bool
     binding: AdmissionRow
@@ -114,7 +114,7 @@ def assess(outcomes: Sequence[ScenarioOutcome], resources: Resources) -> Admissi
         net_loss = max(0, gross - outcome.collateral_value)
         short_by = max(0, net_loss - resources.layers)
         rows.append(AdmissionRow(outcome=outcome, net_loss=net_loss, short_by=short_by))
-    binding = max(rows, key=lambda row: row.net_loss)
+    binding = max(rows, key=lambda row: (row.net_loss, row.outcome.position_loss + row.outcome.close_out_cost))
     passed = all(row.short_by == 0 for row in rows)
     return AdmissionDecision(passed=passed, binding=binding, rows=tuple(rows), resources=resources)
 

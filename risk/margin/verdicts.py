@@ -75,8 +75,10 @@ class Verdicts:
 
     @cached_property
     def _binding(self) -> list[list[int]]:
-        """An account's row: the scenario with the largest net loss, the first of equals, and its numbers."""
-        binding = np.argmax(self.net_loss, axis=1)
+        """An account's row: the scenario with the largest net loss, of equals (none leaves one) the dearest, and its
+        numbers."""
+        leads = self.net_loss == self.net_loss.max(axis=1, keepdims=True)
+        binding = np.argmax(np.where(leads, self.loss + self.cost, np.iinfo(np.int64).min), axis=1)
         account = np.arange(binding.size)
         of_scenario = [part[account, binding] for part in (self.loss, self.cost, self.margin, self.net_loss)]
         layers = self.layers

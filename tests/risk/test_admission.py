@@ -129,6 +129,13 @@ def test_the_repair_is_exactly_what_is_missing_of_margin() -> None:
     assert assess([example()], LAYERS).repair == 0
 
 
+def test_where_margin_covers_everything_the_dearest_scenario_binds() -> None:
+    gains = replace(example(), name="gains", position_loss=-5, collateral_value=10**30)
+    costs = replace(gains, name="costs", position_loss=7)
+    decision = assess([gains, costs], LAYERS)
+    assert (decision.binding.net_loss, decision.binding.outcome.name) == (0, "costs")
+
+
 def test_a_broken_peg_needs_more_tokens_and_may_ask_for_the_most() -> None:
     low = replace(example("60000"), name="peg_break", token_value=Decimal("0.90"), collateral_value=10**6)
     worse = replace(example("60000"), collateral_value=0)

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
+from types import MappingProxyType
 from typing import Protocol
 
-from risk.market.parameters import COINS, CoinParameters, load_parameters
+from risk.market.parameters import COINS, CoinParameters, load_parameters, load_surfaces
 from risk.market.quality import MarkQuality
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying
+from risk.market.surface import AGE_LIMIT_S, VolSurface
 
 CRASH_START = datetime(2025, 10, 10, 20, tzinfo=UTC)
 CRASH_END = datetime(2025, 10, 11, tzinfo=UTC)
@@ -29,6 +31,7 @@ VOL_MEMORY_DAYS = 2.0  # implied volatility follows a few days of realised movem
 DEPTH_FLOOR = 0.05  # assumption: at worst a twentieth of ordinary depth remains; the books of 10 October were not empty
 VOL_RATIO_LIMITS = (0.5, 6.0)  # realised over calibrated volatility: beyond it the estimate is an artefact of one bar
 FUNDING_8H = Decimal("0.0001")  # assumption: the interest component alone, where funding is not recorded
+NO_SURFACES: Mapping[str, VolSurface] = MappingProxyType({})
 TENOR_OF_BASIS_DAYS = 91  # assumption: forwards carry at the rate of one quarter, where no curve is recorded
 
 
@@ -92,22 +95,41 @@ class Bar:
 
 @dataclass
 class _CoinState:
-    """Running variance per day of one coin, short memory and long, and its last bar."""
+    """Running variance per day of one coin, short memory and long, as of the bar `since`; and its last bar, with the
+    range from `since` on. Bars that come faster than five minutes are folded in together, so that the figures do not
+    depend on how often a market is looked at."""
 
     fast: float
     slow: float
     bar: CoinBar | None = None
+    since: CoinBar | None = None
+    high: float = 0.0
+    low: float = inf
 
     def advance(self, bar: CoinBar) -> None:
-        """Fold in the movement since the last bar: the larger of the close-to-close and the range estimate."""
-        if self.bar is not None:
-            days = max((bar.closed_at - self.bar.closed_at).total_seconds(), 300.0) / 86_400.0
-            move = log(float(bar.close) / float(self.bar.close)) ** 2
-            span = log(bar.high / bar.low) ** 2 / (4.0 * log(2.0))  # Parkinson (1980)
-            rate = max(move, span) / days
-            self.fast += (1.0 - exp(-days / DEPTH_MEMORY_DAYS)) * (rate - self.fast)
-            self.slow += (1.0 - exp(-days / VOL_MEMORY_DAYS)) * (rate - self.slow)
+        """Take the next bar; fold in the stretch that it ends when that is long enough."""
         self.bar = bar
+        if self.since is None:
+            self.since = bar
+            return
+        self.high, self.low = max(self.high, bar.high), min(self.low, bar.low)
+        if bar.closed_at - self.since.closed_at >= FIVE_MINUTES:
+            self.fast, self.slow = self.variances()
+            self.since, self.high, self.low = bar, 0.0, inf
+
+    def variances(self) -> tuple[float, float]:
+        """Short memory and long with what has happened since: the larger of the close-to-close and the range estimate;
+        a stretch that is not over counts as five minutes."""
+        if self.bar is None or self.since is None or self.low > self.high:
+            return self.fast, self.slow
+        days = max((self.bar.closed_at - self.since.closed_at).total_seconds(), 300.0) / 86_400.0
+        move = log(float(self.bar.close) / float(self.since.close)) ** 2
+        span = log(self.high / self.low) ** 2 / (4.0 * log(2.0))  # Parkinson (1980)
+        rate = max(move, span) / days
+        return (
+            self.fast + (1.0 - exp(-days / DEPTH_MEMORY_DAYS)) * (rate - self.fast),
+            self.slow + (1.0 - exp(-days / VOL_MEMORY_DAYS)) * (rate - self.slow),
+        )
 
 
 class SeriesFeed:
@@ -153,11 +175,11 @@ class SeriesFeed:
 
 def snapshots_of(bars: Sequence[Bar], source: str) -> Iterator[MarketSnapshot]:
     """Snapshots of ascending bars; the first is that of the first bar by which every coin has been seen."""
-    maker = SnapshotMaker(source)
+    maker, surfaces = SnapshotMaker(source), {coin: one.surface for coin, one in load_surfaces().items()}
     for bar in bars:
         maker.advance(bar)
         if maker.coins_seen == COINS:
-            yield maker.snapshot(bar)
+            yield maker.snapshot(bar, surfaces)
 
 
 class SnapshotMaker:
@@ -182,13 +204,21 @@ class SnapshotMaker:
         for coin, coin_bar in bar.coins.items():
             self._states[coin].advance(coin_bar)
 
-    def snapshot(self, bar: Bar) -> MarketSnapshot:
-        """The market at `bar`, which was the last to be folded in; at least one coin has been seen."""
+    def snapshot(self, bar: Bar, surfaces: Mapping[str, VolSurface] = NO_SURFACES) -> MarketSnapshot:
+        """The market at `bar`, which was the last to be folded in; at least one coin has been seen.
+
+        Of `surfaces` those are taken that are young enough then, and none of the future: without one the options of a
+        coin have one volatility.
+        """
         seen = self.coins_seen
+        limit_s = self._age_limits_s.get("surface", AGE_LIMIT_S)
+        fit = {c: one for c, one in surfaces.items() if 0 <= (bar.as_of - one.as_of).total_seconds() <= limit_s}
         return MarketSnapshot(
             as_of=bar.as_of,
             source=self._source,
-            underlyings={c: _underlying(self._states[c], self._parameters.coins[c], self._basis) for c in seen},
+            underlyings={
+                c: _underlying(self._states[c], self._parameters.coins[c], self._basis, fit.get(c)) for c in seen
+            },
             rates=self._parameters.rates,
             usdc_peg=bar.usdc_peg,
             age_limits_s=self._age_limits_s,
@@ -196,13 +226,14 @@ class SnapshotMaker:
         )
 
 
-def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal) -> Underlying:
+def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal, surface: VolSurface | None) -> Underlying:
     """Depth shrinks in proportion to the volatility of the last hours; implied volatility follows the square
     root of the volatility ratio, since options price the days to come and not the last five minutes."""
     assert state.bar is not None
-    thinner = min(1.0, max(DEPTH_FLOOR, ordinary.vol_now / sqrt(state.fast)))
+    fast, slow = state.variances()
+    thinner = min(1.0, max(DEPTH_FLOOR, ordinary.vol_now / sqrt(fast)))
     low, high = VOL_RATIO_LIMITS
-    dearer = sqrt(min(high, max(low, sqrt(state.slow) / ordinary.vol_now)))
+    dearer = sqrt(min(high, max(low, sqrt(slow) / ordinary.vol_now)))
     return Underlying(
         mark=state.bar.close,
         basis_annual=basis,
@@ -211,4 +242,5 @@ def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal) -> 
         adv_usd=ordinary.adv_usd,
         atm_vol=Decimal(f"{float(ordinary.atm_vol) * dearer:.4f}"),
         observed_at=state.bar.closed_at,
+        surface=surface,
     )

@@ -22,16 +22,18 @@ from typing import Any
 
 from intermediary.errors import Refusal
 from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
-from risk.market.feeds.base import Bar, CoinBar, SnapshotMaker
+from risk.market.feeds.base import NO_SURFACES, Bar, CoinBar, SnapshotMaker
+from risk.market.feeds.smiles import Smiles
 from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
 from risk.market.parameters import COINS
-from risk.market.quality import MarkQuality
+from risk.market.quality import MarkQuality, MarkState
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot
 
 logger = logging.getLogger(__name__)
 
 # A live mark is renewed at every look; after a quarter of an hour an exchange left alone was asked again three times.
-AGE_LIMITS_S: Mapping[str, int] = MappingProxyType(dict(DEFAULT_AGE_LIMITS_S) | {"mark": 900})
+# Smiles are fitted every ten minutes: one of an hour ago has been missed five times, and is left out.
+AGE_LIMITS_S: Mapping[str, int] = MappingProxyType(dict(DEFAULT_AGE_LIMITS_S) | {"mark": 900, "surface": 3_600})
 SETTLEMENT_COIN = "USDC"
 STABLECOINS = (SETTLEMENT_COIN, "USDT")
 
@@ -52,7 +54,7 @@ class LiveLimits:
 
 class LiveFeed:
     """A feed (`base.Feed`) of the present. `now` is the platform's clock, UTC; `mirror` a base URL asked instead of the
-    exchanges. Not for several threads; `close` lets its own go."""
+    exchanges; `smiles` gives surfaces. Not for several threads; `close` lets its own go."""
 
     source = "live"
 
@@ -64,6 +66,7 @@ class LiveFeed:
         limits: LiveLimits = LiveLimits(),
         parameters: MarkParameters = STANDARD,
         mirror: str = "",
+        smiles: Smiles | None = None,
     ) -> None:
         self._now = now
         self._limits = limits
@@ -82,6 +85,7 @@ class LiveFeed:
         ]
         self._pool = ThreadPoolExecutor(max_workers=len(venues), thread_name_prefix="exchange")
         self._maker = SnapshotMaker(self.source, AGE_LIMITS_S)
+        self._smiles = smiles
         self._marks: dict[str, Mark] = {}
         self._snapshots: list[MarketSnapshot] = []
 
@@ -113,9 +117,21 @@ class LiveFeed:
             return None
         return self._look()
 
+    def resume(self, snapshot: MarketSnapshot) -> None:
+        """Go on from this market, the last of a process before: its marks are those that a first look is held against,
+        and age from their own times."""
+        unknown = MarkQuality(MarkState.STALE, 0, self._parameters.version, ())
+        coins = {}
+        for coin, item in snapshot.underlyings.items():
+            self._marks[coin] = Mark(item.mark, item.observed_at, snapshot.qualities.get(coin, unknown))
+            coins[coin] = CoinBar(item.mark, float(item.mark), float(item.mark), item.observed_at)
+        self._maker.advance(Bar(as_of=snapshot.as_of, coins=coins))
+
     def close(self) -> None:
         """Let the threads go; what they are waiting for times out by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._smiles is not None:
+            self._smiles.close()
 
     def _known(self) -> list[MarketSnapshot]:
         if not self._snapshots:
@@ -138,7 +154,7 @@ class LiveFeed:
         self._maker.advance(bar)
         if not self._maker.coins_seen:
             raise Refusal("no_mark", "No coin has a mark.", silent=silent)
-        snapshot = self._maker.snapshot(bar)
+        snapshot = self._maker.snapshot(bar, self._smiles.surfaces() if self._smiles is not None else NO_SURFACES)
         self._snapshots.append(snapshot)
         del self._snapshots[: -self._limits.snapshots_kept]
         return snapshot

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the public languages of five exchanges, and misbehaves on request.
+"""A server on loopback that speaks the public languages of six exchanges, and misbehaves on request.
 
 One process, one port: an exchange is the first part of the path, as `exchanges.client_of(mirror=...)` asks. Prices and
 candles are what the test put there; nothing here computes a price.
@@ -37,6 +37,7 @@ class Exchanges:
     base_volume_usd: dict[str, float] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     candles: dict[tuple[str, str], list[Candle]] = field(default_factory=dict)
+    options: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by coin, as Deribit summarises its books
     page_limit: int = 500
     fail_after: int | None = None  # candle requests that are answered; those after get a 500
     requests: Counter[str] = field(default_factory=Counter)
@@ -135,6 +136,8 @@ def _answer(world: Exchanges, exchange: str, path: str, query: dict[str, str]) -
         case "binance", [*_, "ticker", "24hr"]:
             symbols = [] if empty else json.loads(query["symbols"])
             return 200, [_binance_ticker(world, symbol.removesuffix("USDT")) for symbol in symbols]
+        case "deribit", [*_, "get_book_summary_by_currency"]:
+            return 200, {"jsonrpc": "2.0", "result": [] if empty else world.options.get(query["currency"], [])}
         case "binanceusdm", [*_, "exchangeInfo"]:
             perpetual = {"contractType": "PERPETUAL", "marginAsset": "USDT", "contractSize": 1}
             return 200, {"symbols": [_binance_symbol(coin) | perpetual for coin in COINS]}

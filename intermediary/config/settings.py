@@ -116,6 +116,11 @@ CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",")
 CHAIN_ID = int(os.environ.get("CHAIN_ID") or (0 if MODE == "production" else 31337))
 # Where the demo's wallet process answers the portal's pages; nothing else answers there, and nowhere but in the demo.
 DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else ""
+# Where the market comes from: "replay" of recorded days, or "live" from the exchanges. A replay moves the platform's
+# clock, so a demo's world, whose clock is one, has no other market.
+MARKET_FEED = os.environ.get("MARKET_FEED") or ("live" if MODE == "production" else "replay")
+MARKET_FEED_SECONDS = float(os.environ.get("MARKET_FEED_SECONDS") or 10)  # between two looks at the exchanges
+MARKET_MIRROR = os.environ.get("MARKET_MIRROR", "")  # base URL asked in place of the exchanges
 MARKET_HISTORY_DIR = Path(os.environ.get("MARKET_HISTORY_DIR", BASE_DIR / "var" / "history"))
 
 LANGUAGE_CODE = "en"

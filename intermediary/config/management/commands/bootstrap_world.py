@@ -23,6 +23,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.MODE == "production":
             raise CommandError("The demonstration world is not for production.")
+        if settings.MARKET_FEED != "replay":
+            raise CommandError("The demonstration world lives in a replay: start it without MARKET_FEED.")
         if Cell.objects.exists():
             raise CommandError("A world stands in this database already.")
         started = time.monotonic()

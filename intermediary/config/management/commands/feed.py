@@ -1,4 +1,7 @@
-"""`manage.py feed`: the replay's feed, a process of its own. Standard library and rows only; no array code."""
+"""`manage.py feed`: the market's feed, a process of its own: the replay's, or with `MARKET_FEED=live` the exchanges'.
+
+The replay's needs the standard library and rows only; no array code.
+"""
 
 import logging
 import signal
@@ -11,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from intermediary import clock, events
@@ -19,6 +22,7 @@ from intermediary.config import clockwork, replay
 from intermediary.config.celery import app
 from intermediary.config.models import Replay
 from intermediary.config.supervisor.world import WISH
+from intermediary.errors import Refusal
 from risk.market.feeds import Feed, open_feed
 from risk.models import Snapshot, Tick
 from settlement import lookout
@@ -44,10 +48,14 @@ class Memory:
 
 
 class Command(BaseCommand):
-    help = "Offer the replay's bars one after the other, each when the last has been worked through."
+    help = "Offer one market after the other: the bars of a replay, or with MARKET_FEED=live the exchanges' own."
 
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _stop)
+        if settings.MARKET_FEED == "live":
+            _run_live()
+        if settings.MARKET_FEED != "replay":
+            raise CommandError(f"MARKET_FEED is replay or live, not {settings.MARKET_FEED}.")
         feed = open_feed(settings.MARKET_HISTORY_DIR)
         memory = Memory()
         while True:
@@ -57,6 +65,15 @@ class Command(BaseCommand):
                 continue
             step(feed, control, memory)
             time.sleep(POLL_SECONDS)
+
+
+def _run_live() -> None:
+    from intermediary.config import real_time  # it loads the clients of the exchanges, a second and 80 MB
+
+    try:
+        real_time.run()
+    except Refusal as refusal:
+        raise CommandError(str(refusal)) from refusal
 
 
 def step(feed: Feed, control: Replay, memory: Memory) -> None:

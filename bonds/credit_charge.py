@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonds.measures import OFFICIAL, layer_quadrature
 from bonds.models import SlicePart
@@ -28,7 +27,6 @@ from risk.what_if import Considered, WhatIf, weigh_up
 
 BPS = 10_000
 DECIMALS = 6  # of the settlement token
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -113,23 +111,20 @@ def priced_layers(layers: Sequence[Layer]) -> list[PricedLayer]:
 
 def costs_of(bands: Sequence[Band], model: LossModel | None) -> list[BandCost]:
     """What each band costs a year; nothing where there is no model, which is a book that cannot lose."""
-    if model is None or not bands:
+    if model is None:
         return [BandCost(0.0, 0.0, 0.0, 0.0) for _ in bands]
-    nodes = [layer_quadrature(band.attach, band.detach) for band in bands]
-    points = np.concatenate(
-        [np.append(at, [band.attach, band.detach]) for (at, _), band in zip(nodes, bands, strict=True)]
+    return [_cost(band, model) for band in bands]
+
+
+def _cost(band: Band, model: LossModel) -> BandCost:
+    points, weights = layer_quadrature(band.attach, band.detach)
+    survival = shortfall_survival(model, np.append(points, [band.attach, band.detach]), HORIZON_YEARS)
+    return BandCost(
+        expected_loss=float(weights @ survival[:-2]) * band.width,
+        charge=float(weights @ OFFICIAL.distort(survival[:-2])) * band.width * band.price_of_risk,
+        first_loss=float(survival[-2]),
+        last_loss=float(survival[-1]),
     )
-    survival = shortfall_survival(model, points, HORIZON_YEARS).reshape(len(bands), -1)
-    priced = OFFICIAL.distort(survival[:, :-2])
-    return [
-        BandCost(
-            expected_loss=float(weights @ row[:-2]) * band.width,
-            charge=float(weights @ distorted) * band.width * band.price_of_risk,
-            first_loss=float(row[-2]),
-            last_loss=float(row[-1]),
-        )
-        for band, (_, weights), row, distorted in zip(bands, nodes, survival, priced, strict=True)
-    ]
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,7 @@ class RelationshipStress:
         return {level: self._nearest(level) for level in LEVELS}
 
     def _nearest(self, level: str) -> Distance | None:
-        found = [
-            Distance(axis["coin"], 100.0 * axis["crossings"][level][0], axis["crossings"][level][1])
-            for axis in self.body["distances"]
-            if axis["crossings"][level] is not None
-        ]
-        return min(found, key=lambda one: one.sigmas, default=None)
+        return _nearest_of(self.body["distances"], level)
 
     @property
     def axes(self) -> list[dict[str, Any]]:
@@ -107,10 +102,26 @@ def book_stress() -> BookStress | None:
     )
 
 
+def nearest_calls() -> dict[UUID, Distance | None]:
+    """Of every relationship that was measured last the nearest move that brings a margin call; None out of reach."""
+    newest = StressReport.objects.order_by("-tick_id").values("tick_id")[:1]
+    rows = StressReport.objects.filter(tick_id__in=newest).exclude(cell__kind=Cell.Kind.HOUSE)
+    return {cell: _nearest_of(axes, "call") for cell, axes in rows.values_list("cell_id", "body__distances")}
+
+
 def stress_report(cell_id: UUID) -> RelationshipStress | None:
     """One relationship's last report, whatever market the others were measured in last; None before its first."""
     row = StressReport.objects.select_related("cell", "tick__valuation").filter(cell_id=cell_id).first()
     return _of(row) if row else None
+
+
+def _nearest_of(axes: Sequence[Mapping[str, Any]], level: str) -> Distance | None:
+    found = [
+        Distance(axis["coin"], 100.0 * axis["crossings"][level][0], axis["crossings"][level][1])
+        for axis in axes
+        if axis["crossings"][level] is not None
+    ]
+    return min(found, key=lambda one: one.sigmas, default=None)
 
 
 def _of(row: StressReport) -> RelationshipStress:

@@ -15,6 +15,7 @@ from intermediary.portal.reads import fall_to_call
 from intermediary.queries import PERFORMING
 from intermediary.stack import Stack, stack_of
 from intermediary.terms import Terms
+from risk.stress_queries import Distance, nearest_calls
 
 OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
 
@@ -30,7 +31,8 @@ class CallRow:
 @dataclass(frozen=True)
 class BookRow:
     """One relationship as the desk sees it. `margin` is None before the first requirement and once the relationship is
-    terminated: then its case says what it owes. `uncovered_risk` is None in default and before the first measure."""
+    terminated: then its case says what it owes. `uncovered_risk` is None in default and before the first measure,
+    `nearest_call` (over any coin or all, either way) also where no move brings a call."""
 
     cell: Cell
     margin: MarginState | None
@@ -39,6 +41,7 @@ class BookRow:
     case: DefaultCase | None
     terms: Terms | None
     uncovered_risk: ports.UncoveredRisk | None
+    nearest_call: Distance | None
 
     @property
     def called_base_units(self) -> int:
@@ -111,6 +114,7 @@ def book() -> Book:
     )
     cases = {case.cell_id: case for case in DefaultCase.objects.exclude(state__in=OVER)}
     terms, risks = onboarding.terms_of_cells([cell.id for cell in cells]), ports.uncovered_risk()
+    nearest = nearest_calls()
     rows = []
     for cell in cells:
         rows.append(
@@ -122,6 +126,7 @@ def book() -> Book:
                 case=cases.get(cell.id),
                 terms=terms.get(cell.id),
                 uncovered_risk=risks.get(cell.id) if cell.state in PERFORMING else None,
+                nearest_call=nearest.get(cell.id) if cell.state in PERFORMING else None,
             )
         )
     rows.sort(key=lambda row: row.urgency)

@@ -16,6 +16,7 @@ from intermediary.models import Cell, Layer, MarginPoint, MarginState, Variation
 from risk import stress_reports
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport
+from risk.stress_queries import nearest_calls, stress_report
 from tests.people import as_owner, member, person
 from tests.risk.test_live_layers import world
 
@@ -60,6 +61,9 @@ def test_the_book_and_each_relationship_are_shown(officer: Client, client: Clien
     assert reverse("admin:stress_of", args=["SHORT"]) in book
     assert '<data class="num loss" value="0">now</data>' in book  # it is short already
     assert "Crowding" in book
+    desk = text(officer, "index")
+    assert all(f"{near.sigmas:.1f}" in desk for near in nearest_calls().values() if near and near.percent)
+    assert nearest_calls() == {row.cell_id: stress_report(row.cell_id).nearest["call"] for row in its_reports()}  # type: ignore[union-attr]
     one = text(officer, "stress_of", "LINE")
     assert "Reverse stress" in one
     charts = [
@@ -71,6 +75,11 @@ def test_the_book_and_each_relationship_are_shown(officer: Client, client: Clien
     assert len(book.encode()) < 150_000
     assert len(one.encode()) < 150_000
     its_client_reads_it_with_its_limits(clients["LINE"].cell, as_its_client(client, user))
+
+
+def its_reports() -> list[StressReport]:
+    """The relationships' reports, without the intermediary's."""
+    return list(StressReport.objects.filter(cell__kind=Cell.Kind.CLIENT))
 
 
 def as_its_client(client: Client, user: User) -> str:

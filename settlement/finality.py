@@ -7,7 +7,7 @@ when repeated, since entries are named by what caused them.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -42,13 +42,13 @@ BOOKED_BY_EVENT = (ChainInstruction.Kind.SEIZE, ChainInstruction.Kind.APPLY_LOSS
 Arguments = dict[str, Any]
 
 
-def finalize(block: ChainBlock) -> None:
-    """Book everything this final block holds, and what of earlier blocks is not booked yet."""
-    waiting = ChainLog.objects.filter(block__canonical=True, block__finalized=True, applied=False)
-    _apply_all([*waiting.order_by("recorded_at", "log_index"), *block.logs.filter(applied=False)])
-    _close_seen(block)
-    block.finalized = True
-    block.save(update_fields=["finalized"])
+def finalize(blocks: Sequence[ChainBlock]) -> None:
+    """Book everything these final blocks hold, and what of earlier blocks is not booked yet."""
+    left = ChainLog.objects.filter(applied=False).select_related("block")
+    waiting = left.filter(block__canonical=True, block__finalized=True)
+    _apply_all([*waiting, *left.filter(block__in=blocks)])
+    _close_seen(blocks)
+    ChainBlock.objects.filter(id__in=[block.id for block in blocks]).update(finalized=True)
 
 
 def settle_transactions() -> None:
@@ -66,19 +66,20 @@ def settle_transactions() -> None:
             _close(found)
 
 
-def _close_seen(block: ChainBlock) -> None:
-    """Our own transactions that this block's logs show: they succeeded, whether the poster has looked or not."""
-    hashes = block.logs.values("transaction_hash")
-    seen = TransactionAttempt.objects.filter(hash__in=hashes, transaction__state__in=OPEN_TRANSACTIONS)
+def _close_seen(blocks: Sequence[ChainBlock]) -> None:
+    """Our own transactions that the logs of these blocks show: they succeeded, whether the poster has looked or not."""
+    shown = dict(ChainLog.objects.filter(block__in=blocks).values_list("transaction_hash", "block_id"))
+    by_id = {block.id: block for block in blocks}
+    seen = TransactionAttempt.objects.filter(hash__in=shown, transaction__state__in=OPEN_TRANSACTIONS)
     for attempt in seen.select_related("transaction__instruction"):
-        found = attempt.transaction
+        found, block = attempt.transaction, by_id[shown[attempt.hash]]
         found.block_number, found.block_hash, found.transaction_hash = block.number, block.hash, attempt.hash
         found.succeeded = True
         _close(found)
 
 
 def _apply_all(logs: Iterable[ChainLog]) -> None:
-    left = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.recorded_at, row.log_index))
+    left = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.block.number, row.log_index))
     try:
         left = arrivals.book_together(left)
     except Exception:  # one of them is odd: each is looked at by itself, and what is booked already stays so

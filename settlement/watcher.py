@@ -23,6 +23,7 @@ from settlement.chain import Call, Chain, ChainRefused
 from settlement.models import Batch, BatchMovement, ChainBlock, ChainLog, ChainTransaction, Deployment, ReadBack
 
 log = logging.getLogger(__name__)
+Block = tuple[dict[str, Any], Sequence[dict[str, Any]]]  # a header, and the logs of the block that concern us
 READ_AHEAD = 100  # headers asked for at once when catching up: one JSON batch of some 100 kB
 READ_BACK_BLOCKS = 1000  # a range of logs that public nodes still answer
 REWIND_MARGIN = 2  # blocks read again below a fork: a node may have served the wrong side for a while
@@ -45,8 +46,9 @@ class Watched:
 
 
 def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
-    """Read every new block, book every newly final one, and reconcile at each in which anything of ours happened and
-    at the last. What changed without a log of ours shows at the next comparison, of which every step has one.
+    """Read every new block, book every newly final one, and reconcile once for each in which anything of ours happened:
+    at the last block before the next such one. What changed without a log of ours shows at the next comparison, of
+    which every step has one.
 
     Raises `finality_broken` when the chain drops a block it had called final: then nothing may be trusted.
     """
@@ -54,20 +56,35 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     if not Deployment.objects.exists():
         return Progress(head, final)
     _follow(chain, head)
-    newly_final = ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number")
-    last = None
-    for block in newly_final:
-        if last is not None and last.logs.exists():
-            _reconcile(chain, last)
-        finality.finalize(block)
-        last = block
+    newly_final = list(ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number"))
+    parts = _by_what_happened(newly_final)
+    for part in parts[:-1]:
+        finality.finalize(part)
+        _reconcile(chain, part[-1])
+    if parts:
+        finality.finalize(parts[-1])
     finality.settle_transactions()
-    if last is not None:
+    if newly_final:
+        last = newly_final[-1]
         reconcile.compare_witnesses(chain, witnesses, last)
         _reconcile(chain, last)
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final)
+
+
+def _by_what_happened(blocks: Sequence[ChainBlock]) -> list[list[ChainBlock]]:
+    """The blocks in their order, in parts that hold one block each in which anything of ours happened, at most."""
+    eventful = set(ChainLog.objects.filter(block__in=blocks).values_list("block_id", flat=True))
+    parts: list[list[ChainBlock]] = []
+    happened = True
+    for block in blocks:
+        if not parts or (happened and block.id in eventful):
+            parts.append([])
+            happened = False
+        parts[-1].append(block)
+        happened = happened or block.id in eventful
+    return parts
 
 
 def _reconcile(chain: Chain, block: ChainBlock) -> None:
@@ -100,13 +117,22 @@ def _follow(chain: Chain, head: int) -> None:
         wanted = range(number, min(number + READ_AHEAD, head + 1))
         headers = [found for found in chain.batch([_header(hex(n)) for n in wanted]) if found]
         logs = _logs(chain, headers, concerning)
-        for header, found in zip(headers, logs, strict=True):
-            if last is not None and header["parentHash"] != last.hash:
-                return  # the chain changed while we read; the next step rewinds
-            last = _remember(header, found, concerning)
+        linked = _linked(last.hash if last else None, list(zip(headers, logs, strict=True)))
+        last = _remember(linked, concerning) or last
+        if len(linked) < len(headers):
+            return  # the chain changed while we read; the next step rewinds
         if len(headers) < len(wanted):
             return
         number = wanted[-1] + 1
+
+
+def _linked(tip_hash: str | None, read: Sequence[Block]) -> Sequence[Block]:
+    """Those of the blocks that follow each other and our tip."""
+    for place, (header, _) in enumerate(read):
+        if tip_hash is not None and header["parentHash"] != tip_hash:
+            return read[:place]
+        tip_hash = header["hash"]
+    return read
 
 
 def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
@@ -192,22 +218,33 @@ def _filters(within: Mapping[str, str], concerning: Watched) -> tuple[Call, Call
     return ("eth_getLogs", [said]), ("eth_getLogs", [arriving])
 
 
-def _remember(header: dict[str, Any], logs: Sequence[dict[str, Any]], concerning: Watched) -> ChainBlock:
-    """Store a block with its logs and show what they mean, in one transaction. Harmless when repeated."""
-    with transaction.atomic():
-        block, _ = ChainBlock.objects.update_or_create(
+def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
+    """Store blocks with their logs and show what they mean, in one transaction; the last of them. Harmless when
+    repeated."""
+    if not read:
+        return None
+    fresh = [
+        ChainBlock(
             hash=header["hash"],
-            defaults={
-                "number": int(header["number"], 16),
-                "parent_hash": header["parentHash"],
-                "block_time": datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
-                "canonical": True,
-            },
+            number=int(header["number"], 16),
+            parent_hash=header["parentHash"],
+            block_time=datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
+            canonical=True,
         )
-        rows = [_row(block, log, concerning) for log in logs]
+        for header, _ in read
+    ]
+    with transaction.atomic():
+        ChainBlock.objects.bulk_create(
+            fresh,
+            update_conflicts=True,
+            unique_fields=["hash"],
+            update_fields=["number", "parent_hash", "block_time", "canonical"],
+        )
+        blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=[block.hash for block in fresh])}
+        rows = [_row(blocks[header["hash"]], log, concerning) for header, logs in read for log in logs]
         ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
         _show(rows)
-    return block
+    return blocks[fresh[-1].hash]
 
 
 def _row(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:

@@ -106,7 +106,7 @@ def test_a_call_whose_deposit_was_on_chain_in_time_waits_for_it_to_be_final() ->
     call = overdue_call(who, timedelta(minutes=2))
     block = seen_transfer(who, 2 * MILLION, call.deliver_by)
     assert state_of(call) == MarginCall.State.ISSUED
-    finality.finalize(block)
+    finality.finalize([block])
     assert state_of(call) == MarginCall.State.SETTLED
 
 
@@ -116,7 +116,7 @@ def test_a_deposit_in_time_of_too_little_holds_the_call_until_it_is_booked() -> 
     call = overdue_call(who, timedelta(minutes=2))
     block = seen_transfer(who, 1, call.deliver_by)
     assert state_of(call) == MarginCall.State.ISSUED
-    finality.finalize(block)
+    finality.finalize([block])
     assert state_of(call) == MarginCall.State.LAPSED
 
 

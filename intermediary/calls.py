@@ -11,7 +11,7 @@ everything that is missing then belongs to the default. Every change is a `CallE
 amount still to be delivered after it, so that the events alone rebuild the call (W6).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -161,12 +161,12 @@ def pledge(*, user: User, call_id: UUID, amount_base_units: int) -> MarginCall:
     return call
 
 
-def lapse_due(now: datetime, *, in_transit: Mapping[UUID, datetime] | None = None) -> list[MarginCall]:
+def lapse_due(now: datetime, *, in_transit: Callable[[], Mapping[UUID, datetime]] = dict) -> list[MarginCall]:
     """Lapse every open call with an increment that was due by `now` and is not met; none while clocks stand still, nor
     of a relationship in default, whose case says what follows.
 
-    `in_transit`: relationships with a deposit that is on chain and not booked yet, by the time it came there. A call
-    whose deadline that time keeps is left alone until the deposit is booked, and so met or not.
+    `in_transit` gives relationships with a deposit that is on chain and not booked yet, by the time it came there. A
+    call whose deadline that time keeps is left alone until the deposit is booked, and so met or not.
 
     A lapsed relationship takes no new risk. Deposits, withdrawals of free margin and every other cell go on.
     """
@@ -177,9 +177,11 @@ def lapse_due(now: datetime, *, in_transit: Mapping[UUID, datetime] | None = Non
     due = MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES, deliver_by__lte=now)
     due = due.exclude(cell__in=in_default)
     cells = ledger.lock_cells(due.values_list("cell_id", flat=True))
-    lapsed = []
+    if not cells:
+        return []
+    lapsed, coming = [], in_transit()
     for call in due.filter(cell_id__in=cells):
-        arrived = (in_transit or {}).get(call.cell_id)
+        arrived = coming.get(call.cell_id)
         if arrived is not None and arrived <= call.deliver_by:
             continue
         _move(call, State.LAPSED, "not delivered in time")

@@ -156,12 +156,13 @@ def expire_lines(now: datetime) -> list[CreditLine]:
     """Lines past their day: their threshold is 0 from the next valuation on, their layers stay."""
     assert connection.in_atomic_block, "an expiry belongs to a transaction"
     due = CreditLine.objects.filter(state=CreditLine.State.ACTIVE, expires_at__lte=now)
-    ledger.lock_cells(due.values_list("cell_id", flat=True))
+    if not ledger.lock_cells(due.values_list("cell_id", flat=True)):
+        return []
     expired = list(due.all())
     for line in expired:
         line.state = CreditLine.State.EXPIRED
         line.save(update_fields=["state"])
-        events.notify(events.PAGES_CHANNEL, f"cell:{line.cell_id}")
+    events.notify_pages_of(line.cell_id for line in expired)
     return expired
 
 

@@ -4,6 +4,7 @@ An event is a row of the transaction that caused it, with one delivery row for e
 consumer that is down finds it later, once. `notify` wakes listening pages with ids only; they read for themselves.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,14 @@ def emit(kind: str, *, cell_id: UUID | None, **payload: Any) -> Event:
     return event
 
 
-def notify(channel: str, payload: str = "") -> None:
-    """Wake whoever listens, when this transaction commits."""
+def notify(channel: str, *payloads: str) -> None:
+    """Wake whoever listens, when this transaction commits: once for each payload, or with none once."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [channel, payload])
+        cursor.execute("SELECT pg_notify(%s, told) FROM unnest(%s::text[]) AS told", [channel, list(payloads) or [""]])
+
+
+def notify_pages_of(cell_ids: Iterable[UUID]) -> None:
+    """Wake the pages of these relationships, when this transaction commits."""
+    told = {f"cell:{cell_id}" for cell_id in cell_ids}
+    if told:
+        notify(PAGES_CHANNEL, *told)

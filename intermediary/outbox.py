@@ -155,8 +155,7 @@ def mark_all_final(hashes: Mapping[UUID, str], moved_base_units: Mapping[UUID, i
         ChainInstruction.objects.filter(id__in=ids).update(
             state=State.FINAL, transaction_hash=transaction_hash, final_at=clock.now()
         )
-    for cell_id in {made.cell_id for made in new if made.kind in EVERYDAY}:
-        events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
+    events.notify_pages_of(made.cell_id for made in new if made.kind in EVERYDAY)
     for made in new:
         if made.kind not in EVERYDAY:
             events.emit(

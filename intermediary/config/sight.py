@@ -36,7 +36,7 @@ def seen() -> None:
 def lapse_due() -> None:
     """Lapse the calls that were not met in time, as far as can be known: a deposit counts by the time of its block,
     though the ledger books it when that block is final."""
-    calls.lapse_due(clock.now(), in_transit=queries.deposits_in_transit())
+    calls.lapse_due(clock.now(), in_transit=queries.deposits_in_transit)
 
 
 def _standing() -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F
 
-from bonds.models import Tranche
+from bonds.models import SlicePart
 from intermediary import collateral, ledger
 from intermediary.allocation import RETENTION_ACCOUNT, split
 from intermediary.config import replay
@@ -108,9 +108,8 @@ def conservation_c4_write_ups_stay_below_write_downs() -> None:
         assert change.loss_before_base_units == standing[change.layer_id]
         standing[change.layer_id] = change.loss_after_base_units
         assert change.loss_after_base_units >= 0
-    for tranche in Tranche.objects.all():
-        for part in tranche.parts.all():
-            assert 0 <= part.written_up_base_units <= part.written_down_base_units
+    for part in SlicePart.objects.all():
+        assert 0 <= part.written_up_base_units <= part.written_down_base_units
     assert not RecoveryReceipt.objects.exclude(
         net_loss_after_base_units=F("net_loss_before_base_units") - F("amount_base_units")
     ).exists()
@@ -138,10 +137,14 @@ def conservation_c6_a_lot_is_owed_once() -> None:
 def conservation_c6_margin_is_what_lies_in_the_vaults() -> None:
     """C6, where nothing is under way: a client's margin counts for at most what its own vaults hold, at the mark."""
     assets = {asset.code: asset for asset in Asset.objects.all()}
-    for state in MarginState.objects.exclude(cell__state=Cell.State.DEFAULTED).select_related("valuation"):
+    states = list(MarginState.objects.exclude(cell__state=Cell.State.DEFAULTED).select_related("valuation"))
+    held, settlement = collateral.counted([state.cell_id for state in states]), ledger.settlement_asset()
+    for state in states:
         worth = sum(
-            collateral.value_after_haircut(amount, assets[code], collateral.price_of(assets[code], state.valuation), 0)
-            for code, amount in collateral.balances(state.cell_id).items()
+            collateral.value_after_haircut(
+                amount, assets[code], collateral.price_of(assets[code], state.valuation), 0, settlement
+            )
+            for code, amount in held.get(state.cell_id, {}).items()
         )
         assert state.held_base_units <= worth, f"{state.cell_id} is credited with more than its vaults hold"
 

@@ -173,3 +173,25 @@ def bind_model_haircuts(read: ModelHaircuts) -> None:
 def model_haircuts() -> Mapping[str, ModelHaircut]:
     """The model's haircut of each margin asset, by its code; open to everybody. None before the first tick."""
     return _haircuts["model"]()
+
+
+@dataclass(frozen=True)
+class MarkDoubt:
+    """A mark that is less than good: why in a word or two, and by how much of its price it may be off."""
+
+    state: str
+    off_by: Decimal
+
+
+MarkDoubts = Callable[[str], Mapping[str, MarkDoubt]]
+_doubts: dict[str, MarkDoubts] = {}
+
+
+def bind_mark_doubts(read: MarkDoubts) -> None:
+    """Called once by the composition root."""
+    _doubts["marks"] = read
+
+
+def mark_doubts(snapshot_id: str) -> Mapping[str, MarkDoubt]:
+    """The marks of a market that are less than good, by underlying; open to everybody."""
+    return _doubts["marks"](snapshot_id)

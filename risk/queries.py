@@ -1,9 +1,12 @@
 """Reads of the engine's results for pages. Loads no numeric library."""
 
+import json
+from decimal import Decimal
 from uuid import UUID
 
 from intermediary import ports
-from risk.models import ModelHaircut, UncoveredRisk
+from risk.market.quality import MarkState
+from risk.models import ModelHaircut, Snapshot, UncoveredRisk
 
 
 def uncovered_risk() -> dict[UUID, ports.UncoveredRisk]:
@@ -36,4 +39,18 @@ def model_haircuts() -> dict[str, ports.ModelHaircut]:
             as_of=row.tick.valuation.as_of,
         )
         for row in ModelHaircut.objects.select_related("tick__valuation")
+    }
+
+
+def mark_doubts(snapshot_id: str) -> dict[str, ports.MarkDoubt]:
+    """The marks of a snapshot that are less than good, by coin; none where one recorded source judges nothing.
+
+    Reads these figures alone: a page must not build a whole market, surfaces and all, on every request.
+    """
+    body = Snapshot.objects.filter(id=snapshot_id).values_list("body", flat=True).first()
+    qualities = json.loads(body).get("qualities", {}) if body else {}
+    return {
+        coin: ports.MarkDoubt(item["state"], Decimal(item["uncertainty_bps"]) / 10_000)
+        for coin, item in qualities.items()
+        if item["state"] != MarkState.GOOD
     }

@@ -5,11 +5,12 @@ from intermediary import ports
 
 def bind_reads() -> None:
     """What pages of the intermediary show of the engine's results; loads no numeric library."""
-    from risk.queries import model_haircuts, uncovered_risk
+    from risk.queries import mark_doubts, model_haircuts, uncovered_risk
     from risk.stress_queries import stress_report
 
     ports.bind_uncovered_risk(uncovered_risk)
     ports.bind_model_haircuts(model_haircuts)
+    ports.bind_mark_doubts(mark_doubts)
     ports.bind_stress_report(stress_report)
 
 

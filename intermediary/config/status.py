@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from intermediary.errors import Refusal
+from intermediary.models import Instrument, Mark, Valuation
 from risk.market.quality import MarkQuality, MarkState
 from risk.models import Snapshot
 from settlement.models import ChainBlock, Deployment, ReconciliationRun
@@ -95,6 +96,16 @@ def doubtful_marks(snapshot_id: str) -> list[DoubtfulMark]:
         if item["state"] != MarkState.GOOD
     ]
     return sorted(found, key=lambda mark: (-mark.quality.uncertainty_bps, mark.coin))
+
+
+def unmarked(valuation: Valuation) -> list[tuple[str, str]]:
+    """Listed instruments without an official mark at this valuation, and why: nobody trades them, and who holds one
+    waits."""
+    without = Instrument.objects.exclude(id__in=Mark.objects.filter(valuation=valuation).values("instrument_id"))
+    return [
+        (one.code, "expired" if one.expiry and one.expiry <= valuation.as_of else f"no mark of {one.underlying}")
+        for one in without
+    ]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "status/",
         public.status,
-        {"chain_facts": status.chain_facts, "doubtful_marks": status.doubtful_marks},
+        {"chain_facts": status.chain_facts, "doubtful_marks": status.doubtful_marks, "unmarked": status.unmarked},
         name="status",
     ),
     path("sign-in/", signing_in.SignIn.as_view(), name="sign_in"),

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, Sum
 
-from intermediary import queries
+from intermediary import ports, queries
 from intermediary.models import (
     CallEvent,
     CallIncrement,
@@ -153,25 +153,29 @@ def history_chart(cell: Cell) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class PositionRow:
-    """One position at the latest mark; dollars. `gain` is what variation margin has not paid yet."""
+    """One position at the latest mark; dollars. `gain` is what variation margin has not paid yet; `doubt` is that of
+    the underlying's mark where it is less than good."""
 
     instrument: Instrument
     quantity: Decimal
     mark: Decimal | None
     value: Decimal | None
     gain: Decimal | None
+    doubt: ports.MarkDoubt | None
 
 
 def positions(cell: Cell) -> list[PositionRow]:
     """Open positions by instrument."""
-    marks = latest_marks()
+    latest, marks = queries.latest_valuation(), latest_marks()
+    doubts = ports.mark_doubts(latest.snapshot_id) if latest else {}
     held = Position.objects.filter(cell=cell).exclude(quantity=0, settled_value=0).select_related("instrument")
     rows = []
     for position in held.order_by("instrument__code"):
         mark = marks.get(position.instrument_id)
         value = None if mark is None else multiply_exactly(position.quantity, mark)
         gain = None if value is None else value - position.settled_value
-        rows.append(PositionRow(position.instrument, position.quantity, mark, value, gain))
+        doubt = doubts.get(position.instrument.underlying)
+        rows.append(PositionRow(position.instrument, position.quantity, mark, value, gain, doubt))
     return rows
 
 

@@ -70,13 +70,17 @@ def rulebook(request: HttpRequest, on_chain: Callable[[], Sequence[Any]]) -> Htt
 
 @require_safe
 def status(
-    request: HttpRequest, chain_facts: Callable[[], Any], doubtful_marks: Callable[[str], Sequence[Any]]
+    request: HttpRequest,
+    chain_facts: Callable[[], Any],
+    doubtful_marks: Callable[[str], Sequence[Any]],
+    unmarked: Callable[[Any], Sequence[Any]],
 ) -> HttpResponse:
     """Market feed, platform clock, chain and reconciliation, as they stand."""
     valuation = queries.latest_valuation()
     context = {
         "valuation": valuation,
         "doubtful": doubtful_marks(valuation.snapshot_id) if valuation else (),
+        "unmarked": unmarked(valuation) if valuation else (),
         "chain": chain_facts(),
         "stops": ClockStop.objects.order_by("-id")[:10],
         "stale_after": STALE_AFTER_S,

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from intermediary.models import Valuation
+from intermediary.models import Instrument, Valuation
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
 from risk.models import Snapshot
 from tests.conftest import RoleSwitch, TestDatabase
@@ -119,6 +119,8 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     )
     Snapshot.objects.create(id=market.id, as_of=market.as_of, source="live", body=market.to_json())
     Valuation.objects.create(as_of=market.as_of, source="live", snapshot_id=market.id, prices={"BTC": "95000"})
+    Instrument.objects.create(code="BTC-OLD", kind=Instrument.Kind.FUTURE, underlying="BTC", expiry=market.as_of)
+    Instrument.objects.create(code="ZZZ-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ZZZ")
     web: Client = request.getfixturevalue("web")
     table = web.get("/status/").content.decode().split('id="doubtful"')[1].split("</table>")[0]
     assert "Single source" in table
@@ -126,6 +128,9 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     assert 'title="3.54 %"' in table
     assert "BTC" in table
     assert "ETH" not in table
+    unmarked = web.get("/status/").content.decode().split('id="unmarked"')[1].split("</table>")[0]
+    assert "<td>BTC-OLD</td><td>expired</td>" in unmarked
+    assert "<td>ZZZ-PERP</td><td>no mark of ZZZ</td>" in unmarked
 
 
 @in_world

@@ -9,6 +9,7 @@ from intermediary import clock, ports, trading
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, MarginState
+from intermediary.portal import reads
 from intermediary.ports import LayerSizes, PlannedTrade
 from risk import engine
 from risk.gate import EngineGate
@@ -89,6 +90,9 @@ def test_doubt_leaves_the_requirement_as_it_is_and_other_coins_alone(who: Client
     sure = MarginState.objects.get(cell=who.cell)
     official(quality(MarkState.SINGLE_SOURCE, 2_000))
     unsure = MarginState.objects.get(cell=who.cell)
+    assert [(row.doubt.state, row.doubt.off_by) for row in reads.positions(who.cell) if row.doubt] == [
+        ("single source", Decimal("0.2"))
+    ]
     assert unsure.valuation != sure.valuation
     assert unsure.required_base_units == sure.required_base_units > 0
     ether = Instrument.objects.create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")

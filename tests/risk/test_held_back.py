@@ -7,6 +7,8 @@ from decimal import Decimal
 import pytest
 
 from intermediary import margining
+from intermediary.config import status
+from intermediary.config.office import stuck
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
 from intermediary.models import Cell, Instrument, MarginState, Mark
@@ -45,6 +47,9 @@ def test_an_expired_contract_holds_back_who_holds_it_and_the_others_go_on(client
     refused = TickShard.objects.get(tick=opened).refused
     assert set(refused) == HOLD_DATED
     assert refused["COINS"] == "instrument_not_valued: BTC-FUT expired on 09 Nov 2025."
+    assert stuck.held_back()["COINS"] == "BTC-FUT expired on 09 Nov 2025."
+    assert stuck.count() == len(HOLD_DATED)
+    assert dict(status.unmarked(opened.valuation)) == {"BTC-FUT": "expired", "BTC-CALL": "expired"}
     assert renewed(opened) == set(BOOKS) - HOLD_DATED
     assert set(Mark.objects.filter(valuation=opened.valuation).values_list("instrument__code", flat=True)) == {
         "BTC-PERP", "ETH-PERP",

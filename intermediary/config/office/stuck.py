@@ -1,5 +1,6 @@
-"""What gets no further by itself: calls that the chain or the approver will not take, events that no part of the
-platform could handle. A call needs two people; an event is delivered again, since handlers repeat safely.
+"""What gets no further by itself: relationships that the last market gave no requirement, calls that the chain or the
+approver will not take, events that no part of the platform could handle. A call needs two people; an event is delivered
+again, since handlers repeat safely.
 """
 
 import re
@@ -16,6 +17,7 @@ from intermediary import approvals
 from intermediary.config.office.pages import show
 from intermediary.models import ChainInstruction, Delivery, Proposal
 from intermediary.portal.wishes import ask
+from risk.models import Tick, TickShard
 from settlement import decisions, holding
 from settlement.models import BatchMovement
 
@@ -55,7 +57,16 @@ class StuckCall:
 
 def count() -> int:
     """How much waits for somebody."""
-    return decisions.waiting().count() + Delivery.objects.filter(state=Delivery.State.FAILED).count()
+    lost = Delivery.objects.filter(state=Delivery.State.FAILED).count()
+    return decisions.waiting().count() + lost + len(held_back())
+
+
+def held_back() -> dict[str, str]:
+    """Relationships without a requirement in the last market that was worked through, by code, and why."""
+    last = Tick.objects.filter(done_at__isnull=False).first()
+    shards = TickShard.objects.filter(tick=last).exclude(refused={}).values_list("refused", flat=True)
+    found = {code: why for refused in shards for code, why in refused.items()}
+    return {code: _sentence(why.partition(": ")[2] or why) for code, why in sorted(found.items())}
 
 
 def stuck(request: HttpRequest) -> HttpResponse:
@@ -90,6 +101,7 @@ def _page(request: HttpRequest, filled_in: dict[UUID, CallForm] | None = None, s
         "Stuck",
         status=status,
         calls=_calls(filled_in or {}),
+        held_back=held_back(),
         deliveries=[(one, _sentence(one.event.kind.replace("_", " "))) for one in lost.order_by("id")],
     )
 

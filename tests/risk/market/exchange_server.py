@@ -36,6 +36,7 @@ class Exchanges:
     prices: dict[tuple[str, str], float] = field(default_factory=dict)
     base_volume_usd: dict[str, float] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    clocks: dict[str, int] = field(default_factory=dict)  # by exchange, how many seconds its clock is ahead
     candles: dict[tuple[str, str], list[Candle]] = field(default_factory=dict)
     options: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by coin, as Deribit summarises its books
     page_limit: int = 500
@@ -53,7 +54,8 @@ class Exchanges:
 
     def stamp_s(self, exchange: str) -> float:
         """The time this exchange puts on its answers."""
-        return self.now().timestamp() - (900.0 if self.faults.get(exchange) == "stale" else 0.0)
+        late = 900.0 if self.faults.get(exchange) == "stale" else 0.0
+        return self.now().timestamp() - late + self.clocks.get(exchange, 0)
 
     def volume(self, exchange: str, coin: str) -> float:
         """Coins traded in 24 hours."""

@@ -186,6 +186,31 @@ def test_an_exchange_that_answers_nonsense_is_left_out_by_name(
     assert float(found.mark("BTC")) == pytest.approx(world.price["BTC"], rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("price", "reason"),
+    [(0.0, "no price"), (-95_000.0, "no price"), (float("nan"), "no price"), (95e6, "absurd price")],
+)
+def test_a_price_that_is_none_is_left_out_by_name_and_the_mark_is_that_of_the_others(
+    world: Exchanges, feed: LiveFeed, platform: Platform, price: float, reason: str
+) -> None:
+    world.prices["kraken", "BTC"] = price
+    found = look(feed, platform)
+    assert left_out(found) == {"kraken": reason}
+    assert float(found.mark("BTC")) == pytest.approx(world.price["BTC"], rel=1e-6)
+    assert len(found.qualities["ETH"].used) == 4, "and only of that coin"
+
+
+@pytest.mark.parametrize(("jump", "reason"), [(3_600, "time in the future"), (-3_600, "stale")])
+def test_an_exchange_whose_clock_jumps_is_left_out_by_name(
+    world: Exchanges, feed: LiveFeed, platform: Platform, jump: int, reason: str
+) -> None:
+    look(feed, platform)
+    world.clocks = {"bitstamp": jump}
+    found = look(feed, platform)
+    assert left_out(found) == {"bitstamp": reason}
+    assert float(found.mark("BTC")) == pytest.approx(world.price["BTC"], rel=1e-6)
+
+
 def test_two_exchanges_left_are_a_thin_market(world: Exchanges, feed: LiveFeed, platform: Platform) -> None:
     look(feed, platform)
     world.faults = dict.fromkeys(NAMES[:2], "error")

@@ -188,7 +188,7 @@ def test_an_exchange_that_answers_nonsense_is_left_out_by_name(
 
 @pytest.mark.parametrize(
     ("price", "reason"),
-    [(0.0, "no price"), (-95_000.0, "no price"), (float("nan"), "no price"), (95e6, "absurd price")],
+    [(0.0, "no price"), (-95_000.0, "no price"), (95e6, "absurd price")],
 )
 def test_a_price_that_is_none_is_left_out_by_name_and_the_mark_is_that_of_the_others(
     world: Exchanges, feed: LiveFeed, platform: Platform, price: float, reason: str
@@ -198,6 +198,15 @@ def test_a_price_that_is_none_is_left_out_by_name_and_the_mark_is_that_of_the_ot
     assert left_out(found) == {"kraken": reason}
     assert float(found.mark("BTC")) == pytest.approx(world.price["BTC"], rel=1e-6)
     assert len(found.qualities["ETH"].used) == 4, "and only of that coin"
+
+
+def test_an_exchange_that_says_a_price_is_no_number_is_left_out_whole(
+    world: Exchanges, feed: LiveFeed, platform: Platform
+) -> None:
+    world.prices["kraken", "BTC"] = float("nan")
+    found = look(feed, platform)
+    assert "answer not understood" in left_out(found)["kraken"]
+    assert float(found.mark("BTC")) == pytest.approx(world.price["BTC"], rel=1e-6)
 
 
 @pytest.mark.parametrize(("jump", "reason"), [(3_600, "time in the future"), (-3_600, "stale")])

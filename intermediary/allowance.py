@@ -22,9 +22,12 @@ class Allowance:
 def allowances(cell_ids: Collection[UUID], now: datetime) -> dict[UUID, Allowance]:
     """The active line of each relationship that has one, by one query. It allows nothing after its expiry, without
     recourse, and from a potential event of default (a lapsed call) on."""
-    found = CreditLine.objects.raw(_ACTIVE, [list(cell_ids)])
+    found = list(CreditLine.objects.raw(_ACTIVE, [list(cell_ids)]))
+    barred = {line.cell_id: getattr(line, "barred") for line in found}  # noqa: B009  # a column of the query
     return {
-        line.cell_id: Allowance(line, 0 if line.barred or line.expires_at <= now else line.threshold_base_units)
+        line.cell_id: Allowance(
+            line, 0 if barred[line.cell_id] or line.expires_at <= now else line.threshold_base_units
+        )
         for line in found
     }
 

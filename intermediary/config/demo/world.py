@@ -83,7 +83,7 @@ CLIENTS: tuple[Client, ...] = (
         "long a basket of altcoins, on short notice terms", 1_000_000, 5,
         first_margin_share=Decimal("1.05"), deliver_minutes=15, grace_minutes=0, cure_minutes=5,
         threshold_share_of_notional_held=Decimal("0.10"), minimum_transfer_usd=100_000,
-        layers_usd=(800_000, 18_000_000, 13_000_000),
+        layers_usd=(800_000, 18_000_000, 15_000_000),
     ),
 )  # fmt: skip
 

@@ -48,7 +48,7 @@ def test_i2_a_further_shortfall_is_borne_by_its_own_cell_and_its_linked_lots_in_
 ) -> None:
     """All layers of the defaulter are used up, so the further shortfall is UNCOVERED to the last unit."""
     less, more = (
-        twin_world.play(rolled_back_world, replace(DEFAULTS, paid_on_call=paid), bottom=40_000) for paid in (FURTHER, 0)
+        twin_world.play(rolled_back_world, replace(DEFAULTS, paid_on_call=paid), bottom=31_000) for paid in (FURTHER, 0)
     )
     assert less.layer_losses == more.layer_losses
     assert more.loss - less.loss == more.uncovered - less.uncovered == FURTHER

@@ -45,7 +45,7 @@ from tests.risk.builders import MOMENT, snapshot
 from tests.transactions import around_all
 
 FATED, GAINS, MAKER, LEAN, ASIDE = "R-FATED", "R-GAINS", "R-MAKER", "R-LEAN", "R-ASIDE"
-MARGIN = {FATED: 19, GAINS: 40, MAKER: 40, LEAN: 4, ASIDE: 40}  # half millions
+MARGIN = {FATED: 52, GAINS: 80, MAKER: 80, LEAN: 13, ASIDE: 80}  # quarter millions
 BARGAINS = ((FATED, GAINS, 240), (FATED, MAKER, 160), (LEAN, MAKER, 60), (LEAN, ASIDE, 40))  # long, short, coins
 QUICK: dict[str, Any] = {"deliver_minutes": 15, "grace_minutes": 0, "cure_minutes": 0}
 AT_ONCE = CloseOutRules(max_pauses=0)
@@ -110,7 +110,7 @@ def _build() -> World:
         kind=ChainTarget.Kind.HOUSE, cell=house, asset_id="USDC", address="0x" + "ff" * 20, opened=True
     )
     for code, who in clients.items():
-        pay_in(who, MARGIN[code] * MILLION // 2, "first margin")
+        pay_in(who, MARGIN[code] * MILLION // 4, "first margin")
         fund(who.cell, AccountKind.FLOAT, 100 * MILLION)
         stand_behind(who.cell)
     default_world.settle()
@@ -123,7 +123,7 @@ def _build() -> World:
     return World(clients, frozenset(identifiers()))
 
 
-def play(world: World, fate: Fate, bottom: int = 64_000) -> Ending:
+def play(world: World, fate: Fate, bottom: int = 55_000) -> Ending:
     """Play the evening with this fate as far down as `bottom` dollars a coin, read how it ended, put the world back."""
     before = transaction.savepoint()
     world.free = {code: [] for code in world.others}
@@ -140,9 +140,9 @@ def _evening(world: World, fate: Fate, bottom: int) -> None:
     """Bitcoin falls to its bottom and comes back a little. Everybody but R-FATED does the same whatever its fate."""
     fated, lean = world.clients[FATED], world.clients[LEAN]
     pay_in(fated, fate.paid_beforehand, "beforehand")
-    _bar(world, 10, 88_000)
+    _bar(world, 10, 82_000)
     pay_in(fated, fate.paid_on_call, "on the call")
-    pay_in(lean, MILLION, "a part of its own call")
+    pay_in(lean, MILLION // 10, "a part of its own call")
     _take_out(world, GAINS, MILLION // 2)
     pay_in(lean, 6 * MILLION, "the rest of its own call")
     settle()

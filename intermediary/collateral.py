@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
+from django.db import connection
+
 from intermediary import ledger
 from intermediary.errors import Refusal
-from intermediary.models import Account, AccountKind, Asset, ChainInstruction, Valuation
+from intermediary.models import Asset, Valuation
 from intermediary.onboarding import current_terms
 from intermediary.terms import Terms
 
@@ -63,9 +65,7 @@ def counted(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     what the intermediary has instructed to them. A payment left the exposure when it was instructed, so it counts here
     from then on, once; one that the chain refuses is exposure again."""
     margin: dict[UUID, dict[str, int]] = {}
-    lying = Account.objects.filter(cell_id__among=cell_ids, kind=AccountKind.CLIENT_MARGIN)
-    rows = list(lying.values_list("cell_id", "asset_id", "balance_base_units"))
-    for cell_id, asset, amount in [*rows, *_coming(cell_ids)]:
+    for cell_id, asset, amount in _rows(_LYING + " UNION ALL " + _COMING, cell_ids, cell_ids):
         held = margin.setdefault(cell_id, {})
         held[asset] = held.get(asset, 0) + amount
     return {cell_id: {asset: amount for asset, amount in held.items() if amount} for cell_id, held in margin.items()}
@@ -77,16 +77,6 @@ def eligible(holdings: Mapping[str, int], terms: Terms) -> dict[str, int]:
     return {code: amount for code, amount in holdings.items() if terms.haircut_of(code) < 10_000}
 
 
-def _coming(cell_ids: Sequence[UUID]) -> Iterable[tuple[UUID, str, int]]:
-    credits = ChainInstruction.objects.filter(
-        state__in=ChainInstruction.UNFINISHED,
-        kind=ChainInstruction.Kind.CREDIT,
-        cell_id__among=cell_ids,
-        arguments__destination=AccountKind.CLIENT_MARGIN,
-    )
-    return credits.values_list("cell_id", "target__asset_id", "amount_base_units")
-
-
 def balances(cell_id: UUID) -> dict[str, int]:
     """`counted` of one cell, by token."""
     return counted([cell_id]).get(cell_id, {})
@@ -94,7 +84,7 @@ def balances(cell_id: UUID) -> dict[str, int]:
 
 def coming_base_units(cell_id: UUID, asset: str) -> int:
     """How much of a token's counted margin is still on its way to the vault."""
-    return sum(amount for _, code, amount in _coming([cell_id]) if code == asset)
+    return sum(amount for _, code, amount in _rows(_COMING, [cell_id]) if code == asset)
 
 
 def held_after_haircut(cell_id: UUID, valuation_id: UUID | None, terms: Terms | None = None) -> int:
@@ -116,3 +106,21 @@ def value_of_holdings(
         )
         for code in counted
     )
+
+
+def _rows(query: str, *cell_ids: Sequence[UUID]) -> Iterable[tuple[UUID, str, int]]:
+    """Cell, token and amount in base units."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, [list(ids) for ids in cell_ids])
+        return [(cell_id, asset, int(amount)) for cell_id, asset, amount in cursor.fetchall()]
+
+
+_LYING = """
+    SELECT cell_id, asset_id, balance_base_units FROM intermediary_account
+    WHERE kind = 'client_margin' AND cell_id = ANY(%s)"""
+_COMING = """
+    SELECT instruction.cell_id, target.asset_id, instruction.amount_base_units
+    FROM intermediary_chaininstruction AS instruction
+        JOIN intermediary_chaintarget AS target ON target.id = instruction.target_id
+    WHERE instruction.state IN ('DRAFT', 'BATCHED', 'INCLUDED') AND instruction.kind = 'CREDIT'
+        AND instruction.arguments ->> 'destination' = 'client_margin' AND instruction.cell_id = ANY(%s)"""

@@ -193,9 +193,14 @@ def current_terms(cell_id: UUID) -> Terms:
 
 def terms_of_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Terms]:
     """The newest signed terms of several relationships, one query; cells without any are left out."""
-    signed = TermsVersion.objects.filter(cell_id__among=list(cell_ids))
-    newest = signed.order_by("cell_id", "-version").distinct("cell_id").values_list("cell_id", "body")
-    return {cell_id: Terms.from_canonical(body) for cell_id, body in newest}
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST, [list(cell_ids)])
+        return {cell_id: Terms.from_canonical(body) for cell_id, body in cursor.fetchall()}
+
+
+_NEWEST = """
+    SELECT DISTINCT ON (cell_id) cell_id, body FROM intermediary_termsversion
+    WHERE cell_id = ANY(%s) ORDER BY cell_id, version DESC"""
 
 
 def _bytes32(hex_digits: str) -> str:

@@ -1,11 +1,12 @@
 """What if: figures before and after by the tick's own code, the gate's own verdict, and nothing written."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from intermediary import ledger
+from intermediary import ledger, onboarding
 from intermediary.errors import BadInput, Refusal
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
@@ -13,7 +14,7 @@ from intermediary.models import AccountKind, Asset, Instrument, Lot, MarginState
 from intermediary.ports import PlannedTrade
 from risk import engine, what_if
 from risk.gate import EngineGate
-from tests.intermediary.margin_world import MILLION, Client, bitcoin
+from tests.intermediary.margin_world import MILLION, Client, bitcoin, signatures
 from tests.risk.test_gate import MARK, before_any_market, novated, sides
 
 pytestmark = pytest.mark.django_db
@@ -110,7 +111,7 @@ def test_what_is_listed_after_the_market_was_read_has_no_mark_in_it(sides: tuple
         what_if.what_if(sides[0].cell.id, [considered("40", "ETH-PERP")])
 
 
-def test_margin_in_a_token_listed_after_the_market_was_read_counts(sides: tuple[Client, Client]) -> None:
+def test_a_token_that_the_terms_do_not_name_is_no_margin_and_no_fault(sides: tuple[Client, Client]) -> None:
     buyer = sides[0]
     alone = what_if.what_if(buyer.cell.id, [considered("40")])
     Asset.objects.create(code="TBILL", decimals=6)
@@ -121,6 +122,12 @@ def test_margin_in_a_token_listed_after_the_market_was_read_counts(sides: tuple[
         memo="a token of a dollar",
         lines=[Line(AccountKind.OUTSIDE, "TBILL", -MILLION), Line(AccountKind.CLIENT_MARGIN, "TBILL", MILLION)],
     )
+    unsigned = what_if.what_if(buyer.cell.id, [considered("40")])
+    assert unsigned["after"] == alone["after"], "what no terms name counts nowhere"
+    signed = onboarding.current_terms(buyer.cell.id)
+    naming = replace(signed, haircut_bps=(*signed.haircut_bps, ("TBILL", 100)))
+    names = signatures(naming, buyer.key)
+    onboarding.sign_terms(actor="officer", cell_id=buyer.cell.id, terms=naming, **names)
     more = what_if.what_if(buyer.cell.id, [considered("40")])
     assert more["after"]["admission"]["margin_value"] == alone["after"]["admission"]["margin_value"] + MILLION
-    assert more["after"]["held_base_units"] == alone["after"]["held_base_units"], "no haircut is signed for it"
+    assert more["after"]["held_base_units"] == alone["after"]["held_base_units"] + MILLION * 99 // 100

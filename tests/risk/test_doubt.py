@@ -61,6 +61,9 @@ def check(who: Client, *quantities: int) -> bool:
         quality(MarkState.STALE, 40),
         quality(MarkState.DIVIDED, LIMIT + 1),
         quality(MarkState.THIN, LIMIT + 1),
+        MarkQuality(
+            MarkState.DIVIDED, 120, "marks-1", (SourceSeen("kraken", None, None, 0, "timed out"),)
+        ),  # not renewed
     ],
 )
 def test_no_new_risk_on_a_mark_in_doubt_and_the_numbers_are_said(who: Client, doubt: MarkQuality) -> None:
@@ -70,7 +73,8 @@ def test_no_new_risk_on_a_mark_in_doubt_and_the_numbers_are_said(who: Client, do
             check(who, *quantities)
     assert refused.value.data == {
         "underlying": "BTC", "state": doubt.state.value, "uncertainty_bps": doubt.uncertainty_bps, "limit_bps": LIMIT,
-        "sources": ["kraken"], "left_out": {"binance": "timed out"},
+        "sources": [seen.source for seen in doubt.used],
+        "left_out": {seen.source: seen.left_out for seen in doubt.left_out},
     }  # fmt: skip
     with pytest.raises(Refusal, match="mark_doubtful"):
         EngineGate().check_line(who.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))

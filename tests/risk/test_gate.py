@@ -140,4 +140,7 @@ def test_m6_no_new_risk_on_a_coin_that_a_fresh_market_had_not_seen(sides: tuple[
     official(clock.now(), seen=clock.now() - timedelta(hours=2, seconds=1))
     refused = novated(sides, 1, MARK)
     assert code_of(refused) == "price_stale"
-    assert refused.refusal["data"]["unseen"] == ["BTC"]  # type: ignore[index]  # it is refused
+    assert refused.refusal["data"] == {}, "both sides read it, and what one holds is not the other's to know"  # type: ignore[index]
+    with pytest.raises(Refusal, match="price_stale") as told:
+        EngineGate().check_trades({sides[0].cell.id: [PlannedTrade(bitcoin().id, Decimal(1), MARK)]})
+    assert told.value.data["unseen"] == ["BTC"]

@@ -293,22 +293,33 @@ def _hear(client: Any, venue: Venue) -> _Heard:
 
 def _quote(venue: Venue, ticker: Mapping[str, Any], heard_at: datetime) -> Quote:
     """A ticker as a quote: the middle of the book where there is one, else the last trade. An exchange that gives no
-    time gave the book as it answered; a last trade without a time is no price."""
+    time gave the book as it answered; a last trade without a time is no price, nor is what has an impossible one."""
     bid, ask, last = (_decimal(ticker.get(field)) for field in ("bid", "ask", "last"))
     stamp = ticker.get("timestamp")
+    at = _time(stamp)
     booked = bid is not None and ask is not None
     price = (bid + ask) / 2 if bid is not None and ask is not None else last
-    if price is None or (stamp is None and not booked):
+    if price is None or (at is None and (stamp is not None or not booked)):
         price = Decimal("NaN")
     return Quote(
         source=venue.name,
         price=price,
-        at=heard_at if stamp is None else datetime.fromtimestamp(stamp / 1000.0, UTC),
+        at=at or heard_at,
         volume=float(ticker.get("baseVolume") or 0.0),
         currency=venue.currency,
         bid=bid,
         ask=ask,
     )
+
+
+def _time(milliseconds: Any) -> datetime | None:
+    """The moment of a stamp; None for what is absent or no time of this world, such as one in another unit."""
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000.0, UTC)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None
 
 
 def _decimal(value: Any) -> Decimal | None:

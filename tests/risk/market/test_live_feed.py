@@ -10,7 +10,7 @@ import pytest
 
 from intermediary.errors import BadInput, Refusal
 from risk.market.exchanges import VENUES, client_of
-from risk.market.feeds.live import LiveFeed, LiveLimits
+from risk.market.feeds.live import LiveFeed, LiveLimits, _quote
 from risk.market.parameters import COINS
 from risk.market.quality import MarkState
 from risk.market.snapshot import MarketSnapshot
@@ -286,3 +286,11 @@ def test_an_exchange_that_hangs_is_asked_no_second_question(
     look(feed, platform)
     assert world.requests["bitstamp/api/v2/ticker/"] == 2
     feed.close()
+
+
+@pytest.mark.parametrize("stamp", [1.76e15, 1.76e18, float("nan"), -1e17, "soon"])
+def test_a_time_of_no_world_makes_no_price_and_ends_nothing(stamp: object) -> None:
+    heard = datetime(2025, 11, 9, tzinfo=UTC)
+    ticker = {"bid": 95_000.0, "ask": 95_010.0, "last": 95_005.0, "timestamp": stamp, "baseVolume": 10.0}
+    assert not _quote(VENUES[0], ticker, heard).price.is_finite()
+    assert _quote(VENUES[0], ticker | {"timestamp": None}, heard).price == 95_005

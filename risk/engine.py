@@ -44,7 +44,10 @@ logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
 CELLS_A_TRANSACTION = 500  # the quiet ones commit in parts: nobody waits long for a lock, and queries stay few
 # What the rows of one relationship can be wrong in: everybody else's figures are right all the same.
-FAULTS_OF_A_CELL = (Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError)
+FAULTS_OF_A_CELL = (
+    Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError,
+    RuntimeError,
+)  # fmt: skip
 
 
 def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False) -> Tick:

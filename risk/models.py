@@ -21,6 +21,7 @@ class Snapshot(models.Model):
 
     class Meta:
         ordering = ["-as_of"]
+        indexes = [models.Index(fields=["-as_of"], name="snapshot_newest_first")]
 
     def __str__(self) -> str:
         return f"{self.as_of:%Y-%m-%d %H:%M} {self.source}"

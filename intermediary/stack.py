@@ -34,11 +34,13 @@ class Part:
 @dataclass(frozen=True)
 class Stack:
     """The parts against the loss before margin: exposure already owed, loss of the positions, cost of the close-out
-    (settlement base units; not above zero: the book gains). `scenario` is its title."""
+    (settlement base units; not above zero: the book gains). `scenario` is its title. `margin_is_in_the_loss`: the loss
+    is of positions and margin together, and margin stands at today's value, as expected shortfall is measured."""
 
     parts: tuple[Part, ...]
     loss_base_units: int
     scenario: str
+    margin_is_in_the_loss: bool = False
 
     @property
     def whole_base_units(self) -> int:
@@ -67,4 +69,5 @@ def stack_of(verdict: Mapping[str, Any]) -> Stack | None:
         taken = min(left, size)
         left -= taken
         parts.append(Part(kind, name, size, taken))
-    return Stack(tuple(parts), loss, str(verdict.get("scenario_title", "")))
+    together = str(verdict.get("scenario", "")).startswith("es_")
+    return Stack(tuple(parts), loss, str(verdict.get("scenario_title", "")), together)

@@ -76,7 +76,7 @@ MARGIN_LINES = {
         "Expected shortfall 99%",
         "Mean loss of your whole book in the worst 1% of the scenarios, over the margin period: what a close-out costs"
         " in a bad market.",
-        "Smaller or hedged positions; shorter times to deliver and of grace.",
+        "Smaller or hedged positions; shorter times to deliver and of grace, down to the ruleset's least period.",
     ),
     "extreme_value_excess": MarginLine(
         "Extreme value excess",

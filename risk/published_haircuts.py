@@ -1,6 +1,7 @@
 """The haircuts of the model in the market of a tick, kept for pages: one row a margin asset.
 
-Where relationships are under several rulesets it is the largest of theirs. Signed terms bind whatever stands here.
+Where relationships are under several rulesets or margin periods it is the largest of theirs. Signed terms bind whatever
+stands here.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from risk.engine import cells_of_shard, universe_of
 from risk.figures import load_snapshot, matrices_for
 from risk.margin.haircuts import ModelHaircut as Found
 from risk.margin.haircuts import bps_up, model_haircuts
-from risk.margin.ruleset import published_name
 from risk.models import ModelHaircut, Tick
+from risk.period import rules_of
 
 
 def renew(tick_id: UUID) -> None:
@@ -50,7 +51,7 @@ def measure(tick: Tick) -> dict[str, Found]:
     """The haircut of every asset that this market can value, by its code."""
     universe, cell_ids = universe_of(tick), cells_of_shard(0, 1)
     held = _held_usd(tick, cell_ids)
-    rulesets = {published_name(terms.ruleset) for terms in onboarding.terms_of_cells(cell_ids).values()}
+    rulesets = {rules_of(terms) for terms in onboarding.terms_of_cells(cell_ids).values()}
     found: dict[str, Found] = {}
     for name in sorted(rulesets):
         for one in model_haircuts(matrices_for(tick.snapshot_id, name, universe.instruments), held):

@@ -142,5 +142,5 @@ def test_m6_no_new_risk_on_a_coin_that_a_fresh_market_had_not_seen(sides: tuple[
     assert code_of(refused) == "price_stale"
     assert refused.refusal["data"] == {}, "both sides read it, and what one holds is not the other's to know"  # type: ignore[index]
     with pytest.raises(Refusal, match="price_stale") as told:
-        EngineGate().check_trades({sides[0].cell.id: [PlannedTrade(bitcoin().id, Decimal(1), MARK)]})
+        EngineGate().check_trades({sides[0].cell.id: [PlannedTrade(bitcoin().id, Decimal(1), Decimal(MARK))]})
     assert told.value.data["unseen"] == ["BTC"]

@@ -8,7 +8,7 @@ names it, and the caller takes it alone through `margining.assess`, which gives 
 themselves (`csa`, `calls.stands`, `vaults.requirements`, the worth of margin) stand elsewhere, once.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from intermediary import books, calls, clock, ledger, margin_rows, outbox, vaults
+from intermediary.allowance import allowances
 from intermediary.collateral import counted, value_of_holdings
 from intermediary.csa import required_for
 from intermediary.margin_rows import Figures
@@ -24,11 +25,9 @@ from intermediary.models import (
     Asset,
     Cell,
     ChainInstruction,
-    CreditLine,
     DefaultCase,
     MarginCall,
     MarginState,
-    Party,
     Valuation,
 )
 from intermediary.onboarding import terms_of_cells
@@ -92,7 +91,7 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation) -> Part:
         assets=assets,
         terms=terms_of_cells(ids),
         exposure=_exposures(ids, valuation, assets.values()),
-        threshold=_thresholds(cells.values(), lapsed | in_default),
+        threshold=_thresholds(ids),
         holdings=counted(ids),
         vaults=vaults.read(ids),
         calls=standing,
@@ -191,15 +190,10 @@ def _exposures(cell_ids: Sequence[UUID], valuation: Valuation, assets: Iterable[
     return {key: None if found is None else books.base_units_up(found, decimals) for key, found in owed.items()}
 
 
-def _thresholds(cells: Collection[Cell], troubled: frozenset[UUID]) -> dict[UUID, int]:
-    """`margining.threshold_of` of each: the active line's, 0 in trouble and without recourse."""
-    entitled = [cell.id for cell in cells if cell.id not in troubled]
-    active = CreditLine.objects.filter(state=CreditLine.State.ACTIVE, expires_at__gt=clock.now())
-    granted = active.filter(cell_id__among=entitled).order_by("id")
-    lines = dict(granted.values_list("cell_id", "threshold_base_units"))
-    recourseless = Cell.objects.filter(id__among=lines, party__recourse=Party.Recourse.NONE)
-    without = set(recourseless.values_list("id", flat=True))
-    return {cell.id: 0 if cell.id in without else lines.get(cell.id, 0) for cell in cells}
+def _thresholds(cell_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """`margining.threshold_of` of each."""
+    granted = allowances(cell_ids, clock.now())
+    return {key: granted[key].threshold_base_units if key in granted else 0 for key in cell_ids}
 
 
 def _calls(cell_ids: Sequence[UUID]) -> tuple[frozenset[UUID], dict[tuple[UUID, str], StandingCall]]:

@@ -4,27 +4,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from risk.book import load_book
 from risk.figures import load_snapshot, matrices_for, universe_of
 from risk.gate import latest_tick
 from risk.market.parameters import COINS
-from risk.period import rules_of
 from risk.stress.bearing import Borne, bear_books, total, under_scenarios
 from risk.stress.own import own_scenario
-from risk.stress_reports import Standing, rows_of, standing_relationships
+from risk.stress_reports import rows_of, valued_by_ruleset
 
 
 def under(entered: Mapping[str, str], moves: Mapping[str, str]) -> dict[str, Any]:
     """Who bears it in the last official market: `rows` by relationship, the largest loss first, and `whole`; base
     units. Refuses what `own_scenario` refuses, and `no_official_valuation`."""
     scenario, tick = own_scenario(entered, moves, COINS), latest_tick()
-    standings = standing_relationships()
-    universe, book = universe_of(tick), load_book([one.cell_id for one in standings])
-    valued = set(universe.valued([one.cell_id for one in standings], book))
-    standings = [one for one in standings if one.cell_id in valued]
-    by_ruleset: dict[str, list[Standing]] = {}
-    for one in standings:
-        by_ruleset.setdefault(rules_of(one.terms), []).append(one)
+    universe = universe_of(tick)
+    by_ruleset, book = valued_by_ruleset(universe)
     found: list[tuple[str, Borne]] = []
     for name, members in by_ruleset.items():
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)

@@ -90,21 +90,28 @@ def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> li
     """Every performing relationship that has a requirement, by code, under the published or these scenarios; not one
     that holds what the market cannot value."""
     wanted = scenarios if scenarios is not None else published_scenarios()
-    standings = standing_relationships()
-    universe, book = universe_of(tick), load_book([one.cell_id for one in standings])
-    valued = set(universe.valued([one.cell_id for one in standings], book))
-    standings = [one for one in standings if one.cell_id in valued]
-    by_ruleset: dict[str, list[Standing]] = {}
-    for one in standings:
-        by_ruleset.setdefault(rules_of(one.terms), []).append(one)
+    universe = universe_of(tick)
+    by_ruleset, book = valued_by_ruleset(universe)
     found = []
     for name, members in by_ruleset.items():
         snapshot = load_snapshot(tick.snapshot_id)
         matrices = under_scenarios(matrices_for(tick.snapshot_id, name, universe.instruments), snapshot, wanted)
         shocks = scenarios_for(name, snapshot.as_of.date()).shocks.of_coins(snapshot.coins)
         found += _measure(matrices, shocks, members, book, universe)
-    order = {one.cell_id: place for place, one in enumerate(standings)}
-    return sorted(found, key=lambda one: order[one.standing.cell_id])
+    return sorted(found, key=lambda one: one.standing.state.cell.code)
+
+
+def valued_by_ruleset(universe: Universe) -> tuple[dict[str, list[Standing]], Book]:
+    """Who stands and holds nothing that this market cannot value, under the ruleset and period of each, by code; and
+    the books of all who stand."""
+    standings = standing_relationships()
+    book = load_book([one.cell_id for one in standings])
+    valued = set(universe.valued([one.cell_id for one in standings], book))
+    found: dict[str, list[Standing]] = {}
+    for one in standings:
+        if one.cell_id in valued:
+            found.setdefault(rules_of(one.terms), []).append(one)
+    return found, book
 
 
 def standing_relationships() -> list[Standing]:

@@ -12,6 +12,7 @@ amount still to be delivered after it, so that the events alone rebuild the call
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -161,12 +162,28 @@ def pledge(*, user: User, call_id: UUID, amount_base_units: int) -> MarginCall:
     return call
 
 
-def lapse_due(now: datetime, *, in_transit: Callable[[], Mapping[UUID, datetime]] = dict) -> list[MarginCall]:
+@dataclass(frozen=True)
+class DepositsSeen:
+    """What whoever watches the chain knows of deposits: all that came before `until` (None: nobody has to look), and
+    those that are not booked yet, `coming`: a relationship's first by the time it came on chain."""
+
+    until: datetime | None = None
+    coming: Mapping[UUID, datetime] = field(default_factory=dict)
+
+    def may_meet(self, call: MarginCall) -> bool:
+        """Whether a deposit that keeps the deadline may still be booked: it is waited for, or not seen yet."""
+        arrived = self.coming.get(call.cell_id)
+        return (arrived is not None and arrived <= call.deliver_by) or (
+            self.until is not None and self.until <= call.deliver_by
+        )
+
+
+def lapse_due(now: datetime, *, deposits: Callable[[], DepositsSeen] = DepositsSeen) -> list[MarginCall]:
     """Lapse every open call with an increment that was due by `now` and is not met; none while clocks stand still, nor
     of a relationship in default, whose case says what follows.
 
-    `in_transit` gives relationships with a deposit that is on chain and not booked yet, by the time it came there. A
-    call whose deadline that time keeps is left alone until the deposit is booked, and so met or not.
+    `deposits` says what is known of deposits that are not booked. A call that one of them may meet in time is left
+    alone until that is known.
 
     A lapsed relationship takes no new risk. Deposits, withdrawals of free margin and every other cell go on.
     """
@@ -179,10 +196,9 @@ def lapse_due(now: datetime, *, in_transit: Callable[[], Mapping[UUID, datetime]
     cells = ledger.lock_cells(due.values_list("cell_id", flat=True))
     if not cells:
         return []
-    lapsed, coming = [], in_transit()
+    lapsed, known = [], deposits()
     for call in due.filter(cell_id__in=cells):
-        arrived = coming.get(call.cell_id)
-        if arrived is not None and arrived <= call.deliver_by:
+        if known.may_meet(call):
             continue
         _move(call, State.LAPSED, "not delivered in time")
         events.emit(events.CALL_LAPSED, cell_id=call.cell_id, call_id=str(call.id))

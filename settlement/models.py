@@ -6,6 +6,7 @@ nonce once a sender, a log once a block. Rows are never deleted; a block that th
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
 from intermediary.models.base import BaseUnitsField, Row
@@ -214,6 +215,8 @@ class Lookout(models.Model):
     only_row = models.BooleanField(primary_key=True, default=True)
     seen_at = models.DateTimeField(help_text="wall clock")
     at = models.DateTimeField(help_text="platform time of that moment")
+    read_until = models.DateTimeField(null=True, help_text="time of the last block read that all nodes agree on")
+    moved_at = models.DateTimeField(default=timezone.now, help_text="wall clock when that last changed")
 
     class Meta:
         constraints = [models.CheckConstraint(name="lookout_is_one_row", condition=Q(only_row=True))]

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
-from django.db.models import Min
+from django.db import connection
 
-from intermediary.models import ChainTarget
-from settlement.models import ChainBlock, ChainLog, ReconciliationBreak, ReconciliationRun
+from intermediary.calls import DepositsSeen
+from settlement.models import ChainBlock, ReconciliationBreak, ReconciliationRun
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,30 @@ def open_breaks() -> list[ReconciliationBreak]:
     return list(ReconciliationBreak.objects.filter(resolved_block=None).order_by("recorded_at"))
 
 
-def deposits_in_transit() -> dict[UUID, datetime]:
-    """Relationships to whom tokens are on their way that were seen and are not booked yet, by the time of the block
-    that holds the first of them. What a house of ours sends is no deposit."""
-    houses = ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).values_list("address", flat=True)
-    senders = ["0x" + address[2:].lower().rjust(64, "0") for address in houses]
-    waiting = ChainLog.objects.filter(name="Transfer", applied=False, block__canonical=True).exclude(cell=None)
-    found = waiting.exclude(topics__1__in=senders).values_list("cell_id")
-    return dict(found.annotate(first=Min("block__block_time")))
+def deposits_seen() -> DepositsSeen:
+    """How far deposits are known, and who has some on the way that are not booked yet, by the time of the block that
+    holds the first of them. What a house of ours sends is no deposit. One statement, so both are of one moment: a block
+    that the watcher drops and reads again in between takes nobody's deposit away.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_DEPOSITS_SEEN)
+        rows = cursor.fetchall()
+    return DepositsSeen(
+        until=next((moment for cell_id, moment in rows if cell_id is None), None),
+        coming={cell_id: moment for cell_id, moment in rows if cell_id is not None},
+    )
+
+
+# Without contracts, or a watcher that ever ran, there is nothing to wait for; with them, nothing is known before the
+# nodes have agreed on a block.
+_DEPOSITS_SEEN = """
+    SELECT NULL::uuid, coalesce(read_until, 'epoch') FROM settlement_lookout
+    WHERE EXISTS (SELECT FROM settlement_deployment)
+    UNION ALL
+    SELECT log.cell_id, min(block.block_time)
+    FROM settlement_chainlog AS log JOIN settlement_chainblock AS block ON block.id = log.block_id
+    WHERE log.name = 'Transfer' AND NOT log.applied AND block.canonical AND log.cell_id IS NOT NULL
+        AND log.topics ->> 1 NOT IN (
+            SELECT '0x' || lpad(lower(substr(address, 3)), 64, '0') FROM intermediary_chaintarget WHERE kind = 'HOUSE'
+        )
+    GROUP BY log.cell_id"""

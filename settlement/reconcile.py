@@ -8,6 +8,7 @@ Each vault, retention and series is compared by itself, so that no shortfall hid
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +92,26 @@ def compare_witnesses(chain: Chain, witnesses: Sequence[Chain], block: ChainBloc
     ]
     with transaction.atomic():
         _open_and_close(block.number, found, [Kind.WITNESSES])
+
+
+def agreed_until(witnesses: Sequence[Chain], tip: ChainBlock | None) -> datetime | None:
+    """The time of the last block we read, if every witness has it; where one has not read so far, of that one's own
+    last block, if we have it too. None where they differ, or one does not answer."""
+    if tip is None:
+        return None
+    found = tip
+    for witness in witnesses:
+        try:
+            theirs = witness.block("latest")
+            if theirs is not None and int(theirs["number"], 16) > tip.number:
+                theirs = witness.block(tip.number)
+        except Refusal:
+            return None
+        shared = ChainBlock.objects.filter(hash=theirs["hash"], canonical=True).first() if theirs else None
+        if shared is None:
+            return None
+        found = min(found, shared, key=lambda block: block.number)
+    return found.block_time
 
 
 def latest_final() -> ChainBlock:

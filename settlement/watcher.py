@@ -17,7 +17,7 @@ from eth_utils.address import to_checksum_address
 from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
-from settlement import finality, reconcile
+from settlement import finality, lookout, reconcile
 from settlement.bindings import DecodedEvent, decode_event, topic
 from settlement.chain import Call, Chain, ChainRefused
 from settlement.models import Batch, BatchMovement, ChainBlock, ChainLog, ChainTransaction, Deployment, ReadBack
@@ -31,10 +31,12 @@ REWIND_MARGIN = 2  # blocks read again below a fork: a node may have served the 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the chain was read and how much of that is final."""
+    """How far the chain was read, how much of that is final, and the time of the last block read that every node
+    knows; None while they do not agree."""
 
     head: int
     finalized: int
+    agreed_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         _reconcile(chain, last)
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
-    return Progress(head, final)
+    return Progress(head, final, reconcile.agreed_until(witnesses, tip()))
 
 
 def _by_what_happened(blocks: Sequence[ChainBlock]) -> list[list[ChainBlock]]:
@@ -200,6 +202,8 @@ def _give_up_above(number: int) -> None:
                 state=Batch.State.PACKED
             )
         ChainBlock.objects.filter(id__in=[block.id for block in gone]).update(canonical=False)
+        last = tip()
+        lookout.back_to(last.block_time if last else None)
 
 
 def _logs(chain: Chain, headers: Sequence[dict[str, Any]], concerning: Watched) -> list[list[dict[str, Any]]]:

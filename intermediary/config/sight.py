@@ -1,9 +1,11 @@
 """Clocks of margin calls stand still while the platform cannot see deposits, be the chain or its watcher silent, and a
-deposit that was on chain in time is waited for (D7).
+deposit that was on chain in time is waited for: no call lapses before the chain was read past its deadline (D7).
 
 The watcher notes that it sees; whoever looks at the clock stops the clocks when the note is old, before anything may
 lapse; the watcher lets them run again once it has read what it missed. A stop begins at the moment of the last look.
 """
+
+from datetime import datetime
 
 from django.db import connection, transaction
 
@@ -26,17 +28,19 @@ def stop_clocks_unless_seen() -> None:
         margining.stop_clocks(REASON, since=since)
 
 
-def seen() -> None:
-    """The chain has just been read to its head: note it, and let the clocks run that stood still for this reason."""
-    lookout.note()
-    if _standing():
+def seen(read_until: datetime | None = None) -> None:
+    """The chain has just been read to its head, up to a block of this time that all nodes know: note it, and let the
+    clocks run that stood still for this reason. A chain that makes no blocks, or shows each node others, is not seen.
+    """
+    lookout.note(read_until)
+    if _standing() and lookout.unseen_since(BLIND_SECONDS) is None:
         margining.resume_clocks()
 
 
 def lapse_due() -> None:
     """Lapse the calls that were not met in time, as far as can be known: a deposit counts by the time of its block,
-    though the ledger books it when that block is final."""
-    calls.lapse_due(clock.now(), in_transit=queries.deposits_in_transit)
+    though the ledger books it when that block is final, and the watcher may read it a while after the deadline."""
+    calls.lapse_due(clock.now(), deposits=queries.deposits_seen)
 
 
 def _standing() -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import approver, packing, poster, sender
+from settlement import approver, lookout, packing, poster, sender
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
@@ -13,11 +13,13 @@ from settlement.models import (
     ChainBlock,
     ChainSender,
     ChainTransaction,
+    Lookout,
     TransactionAttempt,
 )
 from settlement.signer import Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
+from settlement.watcher import tip
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, deposit, funded_client, held
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -140,9 +142,16 @@ def state_of(made: ChainInstruction) -> str:
 def test_deposit_of_a_block_that_was_dropped_is_never_credited(chain: Chain, who: Client) -> None:
     watch(chain)
     deposit(chain, who, MILLION)
-    watch(chain)
+    read_until = watch(chain, [chain]).agreed_until
+    newest = tip()
+    assert newest is not None
+    assert read_until == newest.block_time
+    lookout.note(read_until)
     chain.call("anvil_reorg", 1, [])
     settle_all()
+    known = Lookout.objects.get().read_until
+    assert known is not None
+    assert known < read_until, "what was dropped is not known until it is noted again"
     assert held(who) == 5 * MILLION
     assert_reconciled()
 

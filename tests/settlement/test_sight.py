@@ -13,9 +13,10 @@ from django.db.models import F
 from intermediary import calls, clock
 from intermediary.config import clockwork, sight
 from intermediary.models import Asset, ChainTarget, ClockStop, MarginCall
-from settlement import finality, lookout
+from settlement import finality, lookout, reconcile
 from settlement.bindings import topic
-from settlement.models import ChainBlock, ChainLog, Lookout
+from settlement.chain import Chain
+from settlement.models import ChainBlock, ChainLog, Deployment, Lookout
 from tests.conftest import TestDatabase
 from tests.intermediary.margin_world import HOUR, MILLION, Client, assess, client, value
 from tests.settlement.test_processes import start, until
@@ -25,6 +26,10 @@ TOKEN = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 
 def let_the_last_look_be(ago: timedelta) -> None:
     Lookout.objects.update(seen_at=F("seen_at") - ago, at=F("at") - ago)
+
+
+def contracts_are_deployed() -> None:
+    Deployment.objects.create(name="House", address=TOKEN, block_number=0)
 
 
 def overdue_call(who: Client, by: timedelta) -> MarginCall:
@@ -108,6 +113,64 @@ def test_a_call_whose_deposit_was_on_chain_in_time_waits_for_it_to_be_final() ->
     assert state_of(call) == MarginCall.State.ISSUED
     finality.finalize([block])
     assert state_of(call) == MarginCall.State.SETTLED
+
+
+@pytest.mark.django_db
+def test_a_call_whose_deposit_was_on_chain_in_time_and_is_read_after_the_deadline_does_not_lapse() -> None:
+    contracts_are_deployed()
+    who = client("D")
+    call = overdue_call(who, timedelta(seconds=20))
+    sight.seen()
+    assert state_of(call) == MarginCall.State.ISSUED, "the nodes have not agreed on any block yet"
+    sight.seen(call.deliver_by)
+    assert state_of(call) == MarginCall.State.ISSUED, "another block of that second may follow"
+    block = seen_transfer(who, 2 * MILLION, call.deliver_by)
+    sight.seen(call.deliver_by + timedelta(seconds=1))
+    assert state_of(call) == MarginCall.State.ISSUED
+    finality.finalize([block])
+    assert state_of(call) == MarginCall.State.SETTLED
+
+
+@pytest.mark.django_db
+def test_a_call_lapses_when_the_chain_was_read_past_its_deadline_and_not_while_that_part_is_read_again() -> None:
+    contracts_are_deployed()
+    call = overdue_call(client("D"), timedelta(seconds=20))
+    sight.seen(call.deliver_by + timedelta(seconds=1))
+    lookout.back_to(call.deliver_by - timedelta(seconds=1))
+    assert state_of(call) == MarginCall.State.ISSUED
+    sight.seen(call.deliver_by + timedelta(seconds=2))
+    assert state_of(call) == MarginCall.State.LAPSED
+
+
+@pytest.mark.django_db
+def test_how_far_the_chain_was_read_is_how_far_every_node_knows_it(chain_url: str) -> None:
+    witness, at = Chain(chain_url), clock.now()
+    assert reconcile.agreed_until([], None) is None
+    header = witness.block("latest")
+    assert header is not None
+    number = int(header["number"], 16)
+    theirs = ChainBlock.objects.create(number=number, hash=header["hash"], parent_hash="0x", block_time=at)
+    ahead = ChainBlock(number=number + 1, hash="0xa", parent_hash=theirs.hash, block_time=at + HOUR)
+    assert reconcile.agreed_until([], ahead) == at + HOUR
+    assert reconcile.agreed_until([witness], ahead) == at, "the other node has not read so far"
+    assert reconcile.agreed_until([witness, Chain("http://127.0.0.1:9")], theirs) is None, "it does not answer"
+    ChainBlock.objects.filter(id=theirs.id).update(hash="0xb")
+    assert reconcile.agreed_until([witness], ahead) is None, "it has another block"
+
+
+@pytest.mark.django_db
+def test_clocks_stand_still_while_the_chain_makes_no_blocks_although_its_node_answers() -> None:
+    last = clock.now() - timedelta(minutes=3)
+    sight.seen(last)
+    sight.stop_clocks_unless_seen()
+    assert not ClockStop.objects.exists(), "it was read just now"
+    Lookout.objects.update(moved_at=F("moved_at") - timedelta(minutes=3))
+    sight.seen(last)
+    sight.stop_clocks_unless_seen()
+    sight.seen(last)
+    assert ClockStop.objects.get(ended_at=None).started_at == last
+    sight.seen(clock.now())
+    assert not calls.clocks_stopped()
 
 
 @pytest.mark.django_db

@@ -18,7 +18,6 @@ class Command(BaseCommand):
         self.stdout.write(f"watching {chain.url}, {len(witnesses)} witnesses")
 
         def step() -> None:
-            watcher.step(chain, witnesses)
-            sight.seen()
+            sight.seen(watcher.step(chain, witnesses).agreed_until)
 
         loops.run(step, listen=False)

@@ -80,9 +80,9 @@ class ChainBlockAdmin(ReadOnlyAdmin):
 
 @admin.register(ChainLog)
 class ChainLogAdmin(ReadOnlyAdmin):
-    columns = ("at", "name", "cell", "address", "applied", "refusal", "transaction_hash")
+    columns = ("at", "name", "cell", "address", "applied", "set_aside", "refusal", "transaction_hash")
     search_fields = ("transaction_hash", "address", "cell__code")
-    list_filter = ("applied", "name")
+    list_filter = ("applied", "set_aside", "name")
     date_hierarchy = "at"
     ordering = ("-id",)
 

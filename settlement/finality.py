@@ -21,8 +21,8 @@ from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.receipts import receipt_entry_id
-from settlement import arrivals, holding
-from settlement.bindings import decode_event, error_name
+from settlement import arrivals, holding, refused
+from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_maturity, book_payment
 from settlement.models import (
     Batch,
@@ -103,8 +103,20 @@ def _apply(row: ChainLog) -> None:
         except Exception as error:  # whatever is odd about one log is kept with it, and holds up no other
             refusal = (str(error) if isinstance(error, Refusal) else repr(error))[:300]
             log.exception("%s of %s in block %s is not booked", row.name, row.address, row.block_id)
+            if isinstance(error, Refusal) and _set_aside(row, event, refusal):
+                return
     row.applied, row.refusal = not refusal, refusal
     row.save(update_fields=["applied", "refusal"])
+
+
+def _set_aside(row: ChainLog, event: DecodedEvent, refusal: str) -> bool:
+    """Whether this was a deposit that a rule refuses, whose tokens lie in suspense now."""
+    try:
+        with transaction.atomic():
+            return refused.set_aside(row, event, refusal)
+    except Exception:  # not even that: it waits for an officer like any other event that is not booked
+        log.exception("%s in block %s cannot be put into suspense", row.transaction_hash, row.block_id)
+        return False
 
 
 def _moved(row: ChainLog, event: Arguments) -> None:

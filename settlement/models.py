@@ -235,7 +235,8 @@ class ChainLog(Row):
     name = models.CharField(max_length=40, blank=True)
     cell = models.ForeignKey(Cell, models.PROTECT, null=True, related_name="+")
     applied = models.BooleanField(default=False)
-    refusal = models.CharField(max_length=300, blank=True, help_text="why the ledger could not take it yet")
+    refusal = models.CharField(max_length=300, blank=True, help_text="why the ledger could not take it as it is")
+    set_aside = models.BooleanField(default=False, help_text="a deposit that does not count: it lies in suspense")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["block_hash", "log_index"], name="log_once")]
@@ -285,7 +286,7 @@ class ReconciliationBreak(Row):
         HEAD = "head", "Hash chain of batches differs"
         MISSING_IN_LEDGER = "missing_in_ledger", "On chain, not in the ledger"
         MISSING_ON_CHAIN = "missing_on_chain", "In the ledger, not on chain"
-        UNKNOWN_SENDER = "unknown_sender", "Deposit of an unknown sender"
+        UNKNOWN_SENDER = "unknown_sender", "Deposit in suspense: of an unknown sender, or not to be counted"
         NOT_APPLIED = "not_applied", "A final event the ledger could not take"
         APPROVAL = "approval", "The approver refused"
         WITNESSES = "witnesses", "Nodes disagree on the final block"

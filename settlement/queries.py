@@ -41,8 +41,9 @@ def open_breaks() -> list[ReconciliationBreak]:
 
 def deposits_seen() -> DepositsSeen:
     """How far deposits are known, and who has some on the way that are not booked yet, by the time of the block that
-    holds the first of them. What a house of ours sends is no deposit. One statement, so both are of one moment: a block
-    that the watcher drops and reads again in between takes nobody's deposit away.
+    holds the first of them. What a house of ours sends is no deposit, nor is another token than the vault's. One
+    statement, so both are of one moment: a block that the watcher drops and reads again in between takes nobody's
+    deposit away.
     """
     with connection.cursor() as cursor:
         cursor.execute(_DEPOSITS_SEEN)
@@ -60,8 +61,12 @@ _DEPOSITS_SEEN = """
     WHERE EXISTS (SELECT FROM settlement_deployment)
     UNION ALL
     SELECT log.cell_id, min(block.block_time)
-    FROM settlement_chainlog AS log JOIN settlement_chainblock AS block ON block.id = log.block_id
-    WHERE log.name = 'Transfer' AND NOT log.applied AND block.canonical AND log.cell_id IS NOT NULL
+    FROM settlement_chainlog AS log
+        JOIN settlement_chainblock AS block ON block.id = log.block_id
+        JOIN intermediary_chaintarget AS vault ON vault.cell_id = log.cell_id AND vault.kind = 'VAULT'
+            AND log.topics ->> 2 = '0x' || lpad(lower(substr(vault.address, 3)), 64, '0')
+        JOIN intermediary_asset AS asset ON asset.code = vault.asset_id AND asset.token_address = log.address
+    WHERE log.name = 'Transfer' AND NOT log.applied AND block.canonical
         AND log.topics ->> 1 NOT IN (
             SELECT '0x' || lpad(lower(substr(address, 3)), 64, '0') FROM intermediary_chaintarget WHERE kind = 'HOUSE'
         )

@@ -31,7 +31,7 @@ from intermediary.config import deliveries
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import CommandRequest, Proposal, Trade
-from settlement import decisions
+from settlement import decisions, refused
 from settlement.models import HouseReceipt
 
 logger = logging.getLogger(__name__)
@@ -231,6 +231,13 @@ def _deliver_again(request: CommandRequest) -> dict[str, Any]:
     return {"delivery_id": str(made.id)}
 
 
+def _suspend_deposit(request: CommandRequest) -> dict[str, Any]:
+    row = refused.put_in_suspense(
+        officer=request.user, log_id=UUID(request.body["log_id"]), reason=request.body["reason"]
+    )
+    return {"log_id": str(row.id)}
+
+
 def _propose_chain_call(request: CommandRequest) -> dict[str, Any]:
     proposal = decisions.propose(
         maker=request.user,
@@ -267,6 +274,7 @@ COMMANDS: dict[str, Command] = {
     "reject_proposal": _reject_proposal,
     "receive_recovery": _receive_recovery,
     "deliver_again": _deliver_again,
+    "suspend_deposit": _suspend_deposit,
     "propose_chain_call": _propose_chain_call,
     "approve_chain_call": _approve_chain_call,
     **bond_requests.COMMANDS,

@@ -78,6 +78,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             ("stuck/", stuck.stuck, "stuck"),
             ("stuck/call/<uuid:instruction_id>/", stuck.propose, "propose_chain_call"),
             ("stuck/event/<uuid:delivery_id>/", stuck.again, "deliver_again"),
+            ("stuck/deposit/<uuid:log_id>/", stuck.suspend, "suspend_deposit"),
             ("backtest/", backtest.backtest, "backtest"),
             ("contagion/", contagion.contagion, "contagion"),
             ("backtest/report.json", backtest.download, "backtest_json"),

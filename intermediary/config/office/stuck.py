@@ -1,6 +1,7 @@
 """What gets no further by itself: relationships that the last market gave no requirement, calls that the chain or the
-approver will not take, events that no part of the platform could handle. A call needs two people; an event is delivered
-again, since handlers repeat safely.
+approver will not take, deposits that the ledger cannot book, events that no part of the platform could handle. A call
+needs two people; a deposit that is put into suspense counts for nobody; an event is delivered again, since handlers
+repeat safely.
 """
 
 import re
@@ -15,11 +16,11 @@ from django.views.decorators.http import require_POST
 
 from intermediary import approvals
 from intermediary.config.office.pages import show
-from intermediary.models import ChainInstruction, Delivery, Proposal
+from intermediary.models import Asset, ChainInstruction, Delivery, Proposal
 from intermediary.portal.wishes import ask
 from risk.models import Tick, TickShard
-from settlement import decisions, holding
-from settlement.models import BatchMovement
+from settlement import decisions, holding, refused
+from settlement.models import BatchMovement, ChainLog
 
 WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 CONTRACT = "Its contract refuses it"
@@ -39,6 +40,15 @@ class CallForm(forms.Form):
             self.fields["act"].choices += [(decisions.FAIL, "Let it fail")]  # type: ignore[attr-defined]
 
 
+class DepositForm(forms.Form):
+    """Why a deposit that cannot be booked does not count as margin."""
+
+    reason = forms.CharField(min_length=8, max_length=150)
+
+    def __init__(self, row: ChainLog, data: Any = None) -> None:
+        super().__init__(data, auto_id=f"{row.id}-%s", label_suffix="")
+
+
 @dataclass(frozen=True)
 class StuckCall:
     """One instruction that waits for two people: where it got stuck, what was said last, and what was proposed."""
@@ -46,7 +56,7 @@ class StuckCall:
     instruction: ChainInstruction
     where: str
     said: str
-    form: CallForm
+    form: forms.Form
     proposal: Proposal | None
 
     @property
@@ -58,7 +68,7 @@ class StuckCall:
 def count() -> int:
     """How much waits for somebody."""
     lost = Delivery.objects.filter(state=Delivery.State.FAILED).count()
-    return decisions.waiting().count() + lost + len(held_back())
+    return decisions.waiting().count() + refused.waiting().count() + lost + len(held_back())
 
 
 def held_back() -> dict[str, str]:
@@ -93,7 +103,18 @@ def again(request: HttpRequest, delivery_id: UUID) -> HttpResponse:
     return redirect("admin:request", ask(request, "deliver_again", delivery.event.cell, body).id)
 
 
-def _page(request: HttpRequest, filled_in: dict[UUID, CallForm] | None = None, status: int = 200) -> HttpResponse:
+@require_POST
+def suspend(request: HttpRequest, log_id: UUID) -> HttpResponse:
+    """Ask for a deposit that cannot be booked to be put into suspense."""
+    row = get_object_or_404(ChainLog.objects.select_related("cell"), id=log_id)
+    form = DepositForm(row, request.POST)
+    if not form.is_valid():
+        return _page(request, {row.id: form}, status=422)
+    body = {"log_id": str(row.id), **form.cleaned_data}
+    return redirect("admin:request", ask(request, "suspend_deposit", row.cell, body).id)
+
+
+def _page(request: HttpRequest, filled_in: dict[UUID, forms.Form] | None = None, status: int = 200) -> HttpResponse:
     lost = Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event__cell")
     return show(
         request,
@@ -102,11 +123,21 @@ def _page(request: HttpRequest, filled_in: dict[UUID, CallForm] | None = None, s
         status=status,
         calls=_calls(filled_in or {}),
         held_back=held_back(),
+        deposits=_deposits(filled_in or {}),
         deliveries=[(one, _sentence(one.event.kind.replace("_", " "))) for one in lost.order_by("id")],
     )
 
 
-def _calls(filled_in: dict[UUID, CallForm]) -> list[StuckCall]:
+def _deposits(filled_in: dict[UUID, forms.Form]) -> list[tuple[ChainLog, Asset | None, int, forms.Form]]:
+    """Each with its token, amount and form."""
+    tokens = {asset.token_address: asset for asset in Asset.objects.all()}
+    return [
+        (row, tokens.get(row.address), int(row.data, 16), filled_in.get(row.id) or DepositForm(row))
+        for row in refused.waiting()
+    ]
+
+
+def _calls(filled_in: dict[UUID, forms.Form]) -> list[StuckCall]:
     waiting = decisions.waiting()
     batched = BatchMovement.objects.filter(batch__in=holding.stuck_batches()).values_list("instruction_id", flat=True)
     signed = set(batched)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from intermediary import access, queries
 from intermediary.collateral import coming_base_units
+from intermediary.margin_parts import parts_of
 from intermediary.models import Asset, Cell, JournalEntry, MarginState
 from intermediary.money import from_base_units
 from intermediary.portal import collateral as vaults
@@ -86,6 +87,7 @@ def overview(request: HttpRequest, cell: Cell) -> HttpResponse:
     rows = reads.positions(cell)
     context |= {
         "free": vaults.free_base_units(state),
+        "made": parts_of(state) if state else None,
         "coverage": None if not state or not state.required_base_units else _ratio(state),
         "forecasts": reads.forecasts(state, context["terms"]) if state else [],
         "fall_to_call": reads.fall_to_call(state, context["terms"]) if state else None,

@@ -7,10 +7,11 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from intermediary.margin_parts import MarginParts
 from intermediary.models import Layer
 from intermediary.money import from_base_units
 from intermediary.stack import Stack
-from intermediary.templatetags.display import NOTHING, money, number, short_money
+from intermediary.templatetags.display import MINUS, NOTHING, money, number, short_money
 
 register = template.Library()
 FILL = {"MARGIN": "f-margin", "FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
@@ -37,6 +38,25 @@ def stack_bar(stack: Stack | None) -> SafeString:
         shapes.append(("f-bad", left * 1000 / end, stack.beyond_base_units * 1000 / end))
     words = f"{stack.scenario}: a loss of {_tokens(stack.loss_base_units)} USDC {reach(stack)}"
     return _drawn(shapes, [max(0, stack.loss_base_units) * 1000 / end], words, gaps[1:])
+
+
+@register.simple_tag
+def margin_bar(made: MarginParts | None, thin: bool = False) -> SafeString:
+    """What a requirement is made of, part beside part. What a threshold or a debt to the client takes off is the pale
+    end of the bar, and the line is the requirement."""
+    if made is None or not made.whole_base_units:
+        return NOTHING
+    whole, left, shapes, gaps = made.whole_base_units, 0, [], []
+    for part in made.asked:
+        gaps.append(left * 1000 / whole)
+        shapes.append((f"f-part-{part.tone}", left * 1000 / whole, part.amount_base_units * 1000 / whole))
+        left += part.amount_base_units
+    until = made.required_base_units * 1000 / whole
+    if until < 1000:
+        shapes.append(("f-less", until, 1000 - until))
+    said = [f"{part.name} {_tokens(part.amount_base_units)}" for part in (*made.asked, *made.less)]
+    words = f"{_tokens(made.required_base_units)} USDC required: {', '.join(said)}"
+    return _drawn(shapes, [until] if until < 1000 else [], words, gaps[1:], thin)
 
 
 @register.filter
@@ -79,11 +99,15 @@ def shares_bar(shares: list[tuple[str, float, float]], words: str) -> SafeString
 
 
 def _tokens(amount_base_units: int) -> str:
-    return f"{from_base_units(amount_base_units, DECIMALS):,.0f}"
+    return f"{from_base_units(amount_base_units, DECIMALS):,.0f}".replace("-", MINUS)
 
 
 def _drawn(
-    shapes: list[tuple[str, float, float]], lines: list[float], words: str, gaps: Iterable[float] = ()
+    shapes: list[tuple[str, float, float]],
+    lines: list[float],
+    words: str,
+    gaps: Iterable[float] = (),
+    thin: bool = False,
 ) -> SafeString:
     boxes = format_html_join(
         "", '<rect class="{}" x="{}" y="0" width="{}" height="{}"/>',
@@ -94,8 +118,8 @@ def _drawn(
         ((f"{at:.2f}", TALL, kind) for places, kind in ((gaps, "s-gap"), (lines, "s-ink")) for at in places),
     )  # fmt: skip
     return format_html(
-        '<svg class="bar bar-tall" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="img" aria-label="{}">'
-        "<title>{}</title>{}{}</svg>", TALL, words, words, boxes, strokes,
+        '<svg class="bar {}" viewBox="0 0 1000 {}" preserveAspectRatio="none" role="img" aria-label="{}">'
+        "<title>{}</title>{}{}</svg>", "bar-thin" if thin else "bar-tall", TALL, words, words, boxes, strokes,
     )  # fmt: skip
 
 

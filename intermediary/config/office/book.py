@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from intermediary import ledger, onboarding, ports
+from intermediary.margin_parts import MarginParts, added_up, parts_of
 from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, MarginCall, MarginState
 from intermediary.portal.reads import fall_to_call
 from intermediary.queries import PERFORMING
@@ -67,6 +68,11 @@ class BookRow:
         return self.margin.headroom_base_units / self.margin.required_base_units
 
     @property
+    def made(self) -> MarginParts | None:
+        """What the requirement is made of."""
+        return parts_of(self.margin) if self.margin else None
+
+    @property
     def stack(self) -> Stack | None:
         """Margin and layers against the loss of the scenario that binds."""
         return stack_of(self.margin.admission) if self.margin else None
@@ -100,6 +106,11 @@ class Book:
 
     rows: tuple[BookRow, ...]
     totals: dict[str, int]
+
+    @property
+    def made(self) -> MarginParts | None:
+        """What the requirements of all who perform are made of together."""
+        return added_up(row.made for row in self.rows if row.made)
 
 
 def book() -> Book:

@@ -7,7 +7,10 @@ from django.http import HttpRequest, HttpResponse
 
 from intermediary.access import not_found
 from intermediary.config.office.pages import show
+from intermediary.margin_parts import parts_of
+from intermediary.models import MarginState
 from intermediary.risk_charts import bearers_chart, fan_chart, heat_chart
+from intermediary.stack import stack_of
 from risk import stress_queries
 
 
@@ -33,12 +36,16 @@ def relationship_stress(request: HttpRequest, code: str) -> HttpResponse:
     one = next((row for row in found.relationships if row.cell.code == code), None) if found else None
     if found is None or one is None:
         raise not_found()
+    state = MarginState.objects.filter(cell=one.cell).first()
     return show(
         request,
         "stress_of",
         f"Stress of {code}",
         found=found,
         one=one,
+        state=state,
+        made=parts_of(state) if state else None,
+        stack=stack_of(state.admission) if state else None,
         layers=sum(one.body["layers"].values()),
         heat=heat_chart(one.body["heat"]),
         bars=bearers_chart(one.rows),

@@ -195,3 +195,17 @@ def bind_mark_doubts(read: MarkDoubts) -> None:
 def mark_doubts(snapshot_id: str) -> Mapping[str, MarkDoubt]:
     """The marks of a market that are less than good, by underlying; open to everybody."""
     return _doubts["marks"](snapshot_id)
+
+
+UnsureMarks = Callable[[str, str, datetime], frozenset[str]]
+_unsure: dict[str, UnsureMarks] = {}
+
+
+def bind_unsure_marks(read: UnsureMarks) -> None:
+    """Called once by the composition root."""
+    _unsure["marks"] = read
+
+
+def unsure_marks(snapshot_id: str, ruleset: str, now: datetime) -> frozenset[str]:
+    """The underlyings of a market whose mark nobody may rely on now under this ruleset; open to everybody."""
+    return _unsure["marks"](snapshot_id, ruleset, now)

@@ -5,13 +5,13 @@ own, so nothing that happens in another relationship can delay one (X2). The amo
 instructed, so it can be asked for once only; the withdrawal is paid when the chain is final.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import connection
 
-from intermediary import access, audit, clock, events, ledger, outbox, vaults
+from intermediary import access, audit, clock, events, ledger, outbox, ports, vaults
 from intermediary.collateral import asset_within_value, balances, coming_base_units, price_of, value_of_holdings
 from intermediary.errors import BadInput, Refusal
 from intermediary.ids import derive
@@ -37,7 +37,8 @@ UNALLOCATED_STATES = ("NOTICE", "ETD_SET", "REPLACING", "DETERMINED")
 def request_withdrawal(*, user: User, cell_id: UUID, asset: str, amount_base_units: int) -> Withdrawal:
     """Send free margin to the payout address, or refuse with the numbers.
 
-    Raises `exceeds_free_margin`, `price_stale` (tokens that need a price only), `requirement_pending`, `in_default`.
+    Raises `exceeds_free_margin`, `price_stale` (tokens that need a price only), `mark_doubtful` (where what is left
+    rests on a price that is too unsure), `requirement_pending`, `in_default`.
     """
     assert connection.in_atomic_block, "a withdrawal belongs to a transaction"
     cell = access.cell_for(user, cell_id)
@@ -80,18 +81,46 @@ def on_instruction_failed(event: Event) -> None:
 def available(cell_id: UUID, asset: str) -> int:
     """The most of a token that may leave now, base units: what is held of it, worth no more than what is free."""
     terms, (required, valuation) = current_terms(cell_id), required_now(cell_id)
-    return _available(cell_id, balances(cell_id), Asset.objects.get(code=asset), required, valuation, terms)
+    holdings, token = balances(cell_id), Asset.objects.get(code=asset)
+    unsure = _unsure(holdings, valuation, terms)
+    return _available(cell_id, holdings, token, required, valuation, terms, unsure)
 
 
 def _available(
-    cell_id: UUID, holdings: Mapping[str, int], token: Asset, required: int, valuation: Valuation | None, terms: Terms
+    cell_id: UUID,
+    holdings: Mapping[str, int],
+    token: Asset,
+    required: int,
+    valuation: Valuation | None,
+    terms: Terms,
+    unsure: Collection[str],
 ) -> int:
+    """What is left must cover the requirement, without any token whose own price is unsure; such a token leaves whole
+    where the others cover it."""
     lying = holdings.get(token.code, 0) - coming_base_units(cell_id, token.code)
     held, haircut_bps = max(0, lying), terms.haircut_of(token.code)
     if required == 0 or haircut_bps >= 10_000:
         return held
-    free = value_of_holdings(holdings, valuation, terms) - required
+    free = value_of_holdings(_without(holdings, unsure), valuation, terms) - required
+    if token.code in unsure:
+        return held if free >= 0 else 0
     return min(held, asset_within_value(max(0, free), token, price_of(token, valuation), haircut_bps))
+
+
+def _unsure(holdings: Mapping[str, int], valuation: Valuation | None, terms: Terms) -> dict[str, str]:
+    """Tokens of these whose price nobody may rely on now, with what they are priced as."""
+    priced = dict(Asset.objects.filter(code__in=holdings).exclude(priced_as="").values_list("code", "priced_as"))
+    if valuation is None or not priced:
+        return {}
+    if clock.now() - valuation.as_of > terms.oldest_price:
+        return priced
+    coins = ports.unsure_marks(valuation.snapshot_id, terms.ruleset, clock.now())
+    return {code: coin for code, coin in priced.items() if coin in coins}
+
+
+def _without(holdings: Mapping[str, int], tokens: Collection[str]) -> dict[str, int]:
+    """The holdings in all other tokens."""
+    return {code: amount for code, amount in holdings.items() if code not in tokens}
 
 
 def _holdings_after(
@@ -99,7 +128,18 @@ def _holdings_after(
 ) -> Mapping[str, int]:
     """What is left in the vaults; refuses when that is not there or does not cover the requirement."""
     holdings = balances(cell_id)
-    most = _available(cell_id, holdings, token, required, valuation, terms)
+    unsure = _unsure(holdings, valuation, terms)
+    most = _available(cell_id, holdings, token, required, valuation, terms, unsure)
+    if amount > most and amount <= _available(cell_id, holdings, token, required, valuation, terms, ()):
+        raise Refusal(
+            "mark_doubtful",
+            "What would be left covers the requirement only by tokens whose price is too unsure for that now.",
+            tokens=sorted(unsure),
+            underlyings=sorted(set(unsure.values())),
+            requested_base_units=amount,
+            available_base_units=most,
+            required_base_units=required,
+        )
     if amount > most:
         raise Refusal(
             "exceeds_free_margin",

@@ -1,18 +1,20 @@
 """What a mark that is less than good does at commit time: it takes no new risk, and stops nobody from having less.
 
 Doubt is what the guards of the marks found (`risk.market.marks`) and the snapshot carries. It refuses new risk on a
-coin whose mark nobody confirms, that nobody has renewed, or that is less sure than the ruleset allows. Requirements are
-computed on all the same: a mark in doubt is still the best there is, and whoever performs is not called for our doubt.
-A trade that only makes a position smaller is never refused for it. Recordings have one source, which judges nothing.
+coin whose mark nobody confirms, that nobody has renewed, or that is less sure than the ruleset allows, and new risk
+that only margin in such a coin, or in one too old, would bear. Requirements are computed on all the same: a mark in
+doubt is still the best there is, and whoever performs is not called for our doubt. A trade that only makes a position
+smaller is never refused for it. Recordings have one source, which judges nothing.
 """
+
+from dataclasses import replace
+from datetime import datetime
 
 from intermediary import books
 from intermediary.errors import Refusal
-from risk.market.quality import MarkQuality, MarkState
 from risk.official import OfficialMarket
-from risk.weighing import Asked, coins_of
-
-UNCONFIRMED = (MarkState.STALE, MarkState.SINGLE_SOURCE)
+from risk.unsure import doubted_coins, unsure_coins
+from risk.weighing import Asked, Weighed, coins_of, weigh
 
 
 def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> None:
@@ -22,7 +24,7 @@ def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> Non
     """
     coins = _of_new_risk(asked, market) if asked.trades else coins_of(asked, market)
     known = market.snapshot.qualities
-    doubted = [coin for coin in sorted(coins & known.keys()) if _is_doubted(known[coin], limit_bps)]
+    doubted = sorted(coins & doubted_coins(known, limit_bps))
     if not doubted:
         return
     coin = max(doubted, key=lambda one: known[one].uncertainty_bps)
@@ -40,9 +42,28 @@ def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> Non
     )
 
 
-def _is_doubted(quality: MarkQuality, limit_bps: int) -> bool:
-    """A mark that nobody renewed is the last one, whatever its state was while there were votes."""
-    return quality.state in UNCONFIRMED or not quality.used or quality.uncertainty_bps > limit_bps
+def refuse_reliance(asked: Asked, found: Weighed, limit_bps: int, now: datetime, under: str | None = None) -> None:
+    """Refuse `mark_doubtful` for new risk that passes by margin alone whose own mark is unsure at `now`: what passes
+    without that margin rests on nothing that is in doubt, and what does not pass at all is refused by its numbers.
+
+    `found` are the figures of `asked`. A line rests on all margin there is.
+    """
+    market, margin = found.market, asked.relationship.margin
+    priced = {code: coin for code in margin if (coin := market.assets[code].priced_as)}
+    unsure = unsure_coins(market.snapshot, limit_bps, now) if priced else frozenset()
+    tokens = sorted(code for code, coin in priced.items() if coin in unsure)
+    if not tokens or (asked.trades and (not _of_new_risk(asked, market) or not found.verdict().passed)):
+        return
+    sure = replace(asked.relationship, margin={code: held for code, held in margin.items() if code not in tokens})
+    if asked.trades and weigh([replace(asked, relationship=sure)], market, under)[0].verdict().passed:
+        return
+    raise Refusal(
+        "mark_doubtful",
+        f"New risk would rest on margin in {', '.join(tokens)}, whose price is too unsure for that now.",
+        tokens=tokens,
+        underlyings=sorted({priced[code] for code in tokens}),
+        limit_bps=limit_bps,
+    )
 
 
 def _of_new_risk(asked: Asked, market: OfficialMarket) -> set[str]:

@@ -16,7 +16,7 @@ from intermediary.models import Instrument
 from intermediary.money import add_exactly, multiply_exactly
 from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
 from intermediary.terms import Terms
-from risk.doubt import refuse_doubtful
+from risk.doubt import refuse_doubtful, refuse_reliance
 from risk.margin.admission import Resources
 from risk.margin.ruleset import ruleset
 from risk.official import OfficialMarket, last_market
@@ -75,11 +75,15 @@ def weighed(
     known = read(list(changes), now)
     market = market_of(known.values(), market)
     asked = [Asked(known[cell_id], trades) for cell_id, trades in changes.items()]
-    for one in asked:
+    limits = [ruleset(under or one.relationship.terms.ruleset).doubt_limit_bps for one in asked]
+    for one, limit_bps in zip(asked, limits, strict=True):
         _refuse_stale(market, one.relationship.terms, coins_of(one, market), now)
-        refuse_doubtful(one, market, ruleset(under or one.relationship.terms.ruleset).doubt_limit_bps)
+        refuse_doubtful(one, market, limit_bps)
     standing = [replace(one, trades=()) for one in asked] if and_before else []
-    return weigh([*asked, *standing], market, under)
+    found = weigh([*asked, *standing], market, under)
+    for one, figures, limit_bps in zip(asked, found, limits, strict=False):
+        refuse_reliance(one, figures, limit_bps, now, under)
+    return found
 
 
 def refuse_off_market(trades: Iterable[PlannedTrade], market: OfficialMarket) -> None:

@@ -1,11 +1,12 @@
 """A mark that is less than good takes no new risk, lets everybody have less, and leaves requirements as they are."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from intermediary import clock, ports, trading
+from intermediary import clock, ports, trading, withdrawals
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, MarginState
@@ -15,7 +16,7 @@ from risk import engine
 from risk.gate import EngineGate
 from risk.margin.ruleset import ruleset
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
-from tests.intermediary.margin_world import MILLION, Client, bitcoin, client
+from tests.intermediary.margin_world import BTC, MILLION, Client, bitcoin, client
 from tests.risk.builders import snapshot
 
 pytestmark = pytest.mark.django_db
@@ -41,9 +42,13 @@ def quality(state: MarkState, uncertainty_bps: int) -> MarkQuality:
     return MarkQuality(state, uncertainty_bps, "marks-1", (kraken, SourceSeen("binance", None, None, 0, "timed out")))
 
 
-def official(doubt: MarkQuality | None) -> None:
+def official(doubt: MarkQuality | None, unseen: str = "") -> None:
+    """A new official market, with this quality of bitcoin's mark; nobody saw the coin `unseen` for three hours."""
     moment, market = clock.now(), snapshot({"BTC": str(MARK)})
-    seen = {coin: replace(item, observed_at=moment) for coin, item in market.underlyings.items()}
+    old = moment - timedelta(hours=3)
+    seen = {
+        coin: replace(item, observed_at=old if coin == unseen else moment) for coin, item in market.underlyings.items()
+    }
     qualities = {"BTC": doubt} if doubt else {}
     tick = engine.open_tick(store_snapshot(replace(market, as_of=moment, underlyings=seen, qualities=qualities)), 1)
     engine.run_shard(tick.id, 0)
@@ -81,6 +86,72 @@ def test_no_new_risk_on_a_mark_in_doubt_and_the_numbers_are_said(who: Client, do
     assert check(who, -1)
     assert check(who, -10)
     assert check(who, -4, -5)
+
+
+def in_ether(who: Client, quantity: int) -> bool:
+    found, _ = Instrument.objects.get_or_create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")
+    planned = [PlannedTrade(found.id, Decimal(quantity), Decimal(4_016))]
+    return EngineGate().check_trades({who.cell.id: planned})[who.cell.id].passed
+
+
+@pytest.fixture
+def pledger() -> Client:
+    """Margin of 30 coins in bitcoin and a hundred dollars, and ether bought in a market that nobody doubts."""
+    ports.bind_risk_gate(EngineGate())
+    found = client("D")
+    found.deposit(30 * BTC, "WBTC")
+    ether = Instrument.objects.create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")
+    official(None)
+    trading.book_leg(cell_id=found.cell.id, instrument_id=ether.id, quantity=Decimal(100), price=Decimal(4_016))
+    return found
+
+
+def test_no_new_risk_rests_on_margin_whose_own_mark_is_in_doubt_and_less_of_it_always_passes(pledger: Client) -> None:
+    official(None)
+    assert in_ether(pledger, 1)
+    official(quality(MarkState.SINGLE_SOURCE, 250))
+    with pytest.raises(Refusal, match="mark_doubtful") as refused:
+        in_ether(pledger, 1)
+    assert refused.value.data == {"tokens": ["WBTC"], "underlyings": ["BTC"], "limit_bps": LIMIT}
+    with pytest.raises(Refusal, match="mark_doubtful"):
+        EngineGate().check_line(pledger.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))
+    assert in_ether(pledger, -1)
+    assert not in_ether(pledger, 10_000), "what does not pass at all is refused by its numbers"
+    pledger.deposit(20 * MILLION)
+    assert in_ether(pledger, 1), "it rests on dollars now"
+
+
+def test_no_new_risk_rests_on_margin_whose_own_mark_is_too_old(pledger: Client) -> None:
+    official(None, unseen="BTC")
+    with pytest.raises(Refusal, match="mark_doubtful"):
+        in_ether(pledger, 1)
+    assert in_ether(pledger, -1)
+
+
+@pytest.mark.parametrize(("doubt", "unseen"), [(quality(MarkState.DIVIDED, LIMIT + 1), ""), (None, "BTC")])
+def test_what_stays_behind_a_withdrawal_rests_on_no_margin_in_doubt(
+    pledger: Client, doubt: MarkQuality | None, unseen: str
+) -> None:
+    pledger.deposit(MILLION)
+    official(doubt, unseen)
+    required = MarginState.objects.get(cell=pledger.cell).required_base_units
+    assert 0 < required < MILLION
+    with pytest.raises(Refusal, match="mark_doubtful") as refused:
+        withdraw(pledger, MILLION)
+    assert refused.value.data["tokens"] == ["WBTC"]
+    assert refused.value.data["available_base_units"] == MILLION - required
+    assert withdrawals.available(pledger.cell.id, "USDC") == MILLION - required
+    withdraw(pledger, 30 * BTC, "WBTC")
+
+
+def test_a_mark_within_the_limit_may_be_what_stays_behind_a_withdrawal(pledger: Client) -> None:
+    pledger.deposit(MILLION)
+    official(quality(MarkState.THIN, 60))
+    withdraw(pledger, MILLION)
+
+
+def withdraw(who: Client, amount: int, asset: str = "USDC") -> None:
+    withdrawals.request_withdrawal(user=who.user, cell_id=who.cell.id, asset=asset, amount_base_units=amount)
 
 
 @pytest.mark.parametrize("doubt", [quality(MarkState.DIVIDED, LIMIT), quality(MarkState.THIN, 60), None])

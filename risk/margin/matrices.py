@@ -17,7 +17,7 @@ from risk.margin.revaluation import InstrumentTable, profit_matrix, resolve
 from risk.margin.ruleset import Ruleset
 from risk.margin.scenarios import ScenarioSet
 from risk.margin.shocks import ShockSet, forecast_shocks, jump_shocks, stress_shocks
-from risk.margin.wrong_way import TiltedProfits
+from risk.margin.wrong_way import Tilts
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
@@ -28,9 +28,9 @@ Singles = NDArray[np.float32]
 class RiskMatrices:
     """Profit matrices (I instruments by shocks), USD per unit held, and the market data of the add-ons.
 
-    `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilted` those in which
-    clients fail, None under a ruleset that adds nothing for them; `jump` grid; `stress` the ruleset's list; `forecast`
-    -5/-10/-20%. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
+    `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilts` their weights
+    where clients fail, None under a ruleset that adds nothing for that; `jump` grid; `stress` the ruleset's list;
+    `forecast` -5/-10/-20%. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
     """
 
     snapshot_id: str
@@ -41,7 +41,7 @@ class RiskMatrices:
     profit: Floats
     profit_single: Singles
     profit_slices: Singles
-    tilted: TiltedProfits | None
+    tilts: Tilts | None
     jump: Floats
     stress: Floats
     forecast: Floats
@@ -72,7 +72,7 @@ class RiskMatrices:
             profit=profit,
             profit_single=profit.astype(np.float32),
             profit_slices=slices(profit),
-            tilted=TiltedProfits.from_scenarios(profit, scenarios.distress, ruleset),
+            tilts=Tilts.of(scenarios.distress, ruleset),
             jump=profit_matrix(table, jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves)),
             stress=profit_matrix(table, stressed),
             forecast=profit_matrix(table, forecast_shocks(coins)),

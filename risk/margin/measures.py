@@ -8,90 +8,108 @@ is small against what they hold, or too large for single precision, are computed
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from risk.margin.kernels import LANES, dense_shorts, room, sparse_losses, worst_of_books, worst_of_losses
+from risk.margin.kernels import (
+    LANES,
+    dense_shorts,
+    room,
+    sparse_losses,
+    weighted_shortfalls,
+    worst_of_books,
+    worst_of_losses,
+)
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
-from risk.margin.tails import fit_pareto, tail_count, worst_losses
+from risk.margin.tails import fit_pareto, tail_count, worst_scenarios
+from risk.margin.wrong_way import Tilts
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Places = NDArray[np.int32]
+# The worst losses of books (A, m), ascending, and the scenarios in which they are (A, m).
+Worst = tuple[Floats, Places]
 
 HEDGED_SHARE = 1e-3  # below this share of gross notional float32 cancellation would show in the requirement
 DENSE_SHARE = 1 / 3  # of all instruments: from here on BLAS multiplies zeros faster than the kernel skips them
 BATCH_BOOKS = 2_048  # of which the worst losses are kept at once: 2 MB
 DENSE_BLOCK = 512  # rows that BLAS needs to reach its speed; their losses are 4 MB
 DENSE_LEAST = 8  # BLAS adds up a single row in another order than rows among others
+MORE_LOSSES = 2  # times as many as under equal weights hold the tail of most of the books left; then twice that
 DOUBLE_BLOCK = 256  # losses of a block in double precision, 4 MB
-
-
-class Profits(Protocol):
-    """Profits of every instrument under some scenarios, (I, S), in the three forms that the kernels take."""
-
-    @property
-    def profit(self) -> Floats: ...
-    @property
-    def profit_single(self) -> Singles: ...
-    @property
-    def profit_slices(self) -> Singles: ...
 
 
 @dataclass(frozen=True)
 class TailMeasures:
-    """(A,) USD, none below zero: expected shortfall, Pareto value at risk, expected shortfall of the admission test."""
+    """(A,) USD, none below zero: expected shortfall, Pareto value at risk, expected shortfall of the admission test,
+    and what expected shortfall gains where clients fail."""
 
     es_99: Floats
     evt_var_997: Floats
     es_995: Floats
+    wrong_way: Floats
 
 
 def tail_measures(positions: Positions, matrices: RiskMatrices, gross: Floats) -> TailMeasures:
-    """All that base margin and admission ask of the scenarios; `gross` (A,) notional."""
-    rules, size = matrices.ruleset, matrices.profit.shape[1]
+    """All that the requirement and admission ask of the scenarios; `gross` (A,) notional."""
+    rules, size, tilts = matrices.ruleset, matrices.profit.shape[1], matrices.tilts
+    beyond = rules.evt_exceedances + 1
 
-    def of(worst: Floats) -> Floats:
-        tail = fit_pareto(worst, size, rules.evt_shape_max)
+    def of(found: Worst) -> Floats:
+        worst, where = found
+        tail = fit_pareto(worst[:, -beyond:], size, rules.evt_shape_max)
         rows = [
             _mean_of_worst(worst, size, rules.es_quantile),
             tail.value_at_risk(rules.evt_quantile),
             _mean_of_worst(worst, size, rules.admission_quantile),
+            np.zeros(worst.shape[0]) if tilts is None else _gain(worst, where, tilts),
         ]
         return np.stack(rows)
 
-    return TailMeasures(*np.maximum(_measured(positions, matrices, gross, rules.evt_exceedances + 1, of), 0.0))
+    count = beyond if tilts is None else max(beyond, tilts.scenarios_needed)
+    measures = TailMeasures(*np.maximum(_measured(positions, matrices, gross, count, of), 0.0))
+    if tilts is not None:
+        _complete(measures.wrong_way, positions, matrices, gross, tilts)
+    return measures
 
 
 def shortfall(positions: Positions, matrices: RiskMatrices, gross: Floats, quantile: float) -> Floats:
     """(A,) expected shortfall beyond `quantile`, not below zero: a fifth of the sorting that the Pareto fit needs."""
     size = matrices.profit.shape[1]
 
-    def of(worst: Floats) -> Floats:
-        return _mean_of_worst(worst, size, quantile)[None, :]
+    def of(found: Worst) -> Floats:
+        return _mean_of_worst(found[0], size, quantile)[None, :]
 
-    found: Floats = np.maximum(_measured(positions, matrices, gross, tail_count(size, quantile), of)[0], 0.0)
+    measures = _measured(positions, matrices, gross, tail_count(size, quantile), of)
+    found: Floats = np.maximum(measures[0], 0.0)
     return found
 
 
-def tilted_shortfall(positions: Positions, matrices: RiskMatrices, gross: Floats, es_99: Floats) -> Floats:
-    """(A,) expected shortfall 99% when the scenarios in which clients fail weigh more, not below zero; zero under a
-    ruleset without that tilt. `es_99` (A,) that of equal weights decides who is hedged: what gains when the market
-    falls is no hedge."""
-    tilted = matrices.tilted
-    if tilted is None:
-        return np.zeros(positions.accounts)
-    count = tail_count(tilted.of, matrices.ruleset.es_quantile)
+def _gain(worst: Floats, where: Places, tilts: Tilts) -> Floats:
+    """(A,) what the tilts add to expected shortfall; NaN where the worst losses do not tell."""
+    shortfalls = np.empty((worst.shape[0], tilts.weights.shape[0]))
+    exact = weighted_shortfalls(shortfalls, worst, where, tilts.weights, tilts.share)
+    gain = tilts.gain(shortfalls)
+    # What is not exact is too large, so that no gain is none.
+    return np.where(exact | (gain <= 0.0), gain, np.nan)
 
-    def of(worst: Floats) -> Floats:
-        mean: Floats = worst.mean(axis=1)
-        return mean[None, :]
 
-    found: Floats = np.maximum(_measured(positions, tilted, gross, count, of, es_99)[0], 0.0)
-    return found
+def _complete(gain: Floats, positions: Positions, matrices: RiskMatrices, gross: Floats, tilts: Tilts) -> None:
+    """Fill in, from more losses, the gains that the worst do not tell: of books that lose when markets rise and lose
+    most when they crash."""
+    rules, size = matrices.ruleset, matrices.profit.shape[1]
+
+    def of(found: Worst) -> Floats:
+        return np.stack([_mean_of_worst(found[0], size, rules.es_quantile), _gain(*found, tilts)])
+
+    count = tilts.scenarios_needed
+    while count < size and np.isnan(gain).any():
+        count = min(count * MORE_LOSSES, size)
+        unknown = np.flatnonzero(np.isnan(gain))
+        gain[unknown] = _measured(positions.take(unknown), matrices, gross[unknown], count, of)[1]
 
 
 def _mean_of_worst(worst: Floats, size: int, quantile: float) -> Floats:
@@ -100,39 +118,30 @@ def _mean_of_worst(worst: Floats, size: int, quantile: float) -> Floats:
 
 
 def _measured(
-    positions: Positions,
-    matrices: Profits,
-    gross: Floats,
-    count: int,
-    of: Callable[[Floats], Floats],
-    judged: Floats | None = None,
+    positions: Positions, matrices: RiskMatrices, gross: Floats, count: int, of: Callable[[Worst], Floats]
 ) -> Floats:
-    """(M, A) what `of` makes of the `count` worst losses of each book; by its first row, or by `judged` (A,), a book is
-    judged as hedged."""
+    """(M, A) what `of` makes of the `count` worst losses of each book, by whose first row it is judged as hedged."""
     batches = []
     for start in range(0, positions.accounts, BATCH_BOOKS):
         part = slice(start, start + BATCH_BOOKS)
-        known = None if judged is None else judged[part]
-        batches.append(_measured_batch(positions.slice(start, part.stop), matrices, gross[part], count, of, known))
-    return np.concatenate(batches, axis=1) if batches else of(np.zeros((0, count)))
+        batches.append(_measured_batch(positions.slice(start, part.stop), matrices, gross[part], count, of))
+    return np.concatenate(batches, axis=1) if batches else of(_room(0, count))
 
 
 def _measured_batch(
-    books: Positions,
-    matrices: Profits,
-    gross: Floats,
-    count: int,
-    of: Callable[[Floats], Floats],
-    judged: Floats | None,
+    books: Positions, matrices: RiskMatrices, gross: Floats, count: int, of: Callable[[Worst], Floats]
 ) -> Floats:
     measures = of(_worst_single(books, matrices, count))
     # Not (a >= b) rather than a < b: what single precision cannot hold is no number here.
-    uncertain = ~((measures[0] if judged is None else judged) >= HEDGED_SHARE * gross) & (gross > 0.0)
-    again = np.flatnonzero(uncertain | np.isnan(measures[0]))
+    again = np.flatnonzero((~(measures[0] >= HEDGED_SHARE * gross) & (gross > 0.0)) | np.isnan(measures[0]))
     for start in range(0, again.size, DOUBLE_BLOCK):
         chosen = again[start : start + DOUBLE_BLOCK]
-        measures[:, chosen] = of(worst_losses(losses_in_double(books.take(chosen), matrices.profit), count))
+        measures[:, chosen] = of(worst_scenarios(losses_in_double(books.take(chosen), matrices.profit), count))
     return measures
+
+
+def _room(books: int, count: int) -> Worst:
+    return np.empty((books, count)), np.empty((books, count), dtype=np.int32)
 
 
 def losses_in_double(positions: Positions, profit: Floats) -> Floats:
@@ -142,30 +151,31 @@ def losses_in_double(positions: Positions, profit: Floats) -> Floats:
     return losses
 
 
-def _worst_single(books: Positions, matrices: Profits, count: int) -> Floats:
-    """(A, count) ascending worst losses in single precision."""
+def _worst_single(books: Positions, matrices: RiskMatrices, count: int) -> Worst:
+    """Worst losses in single precision."""
     dense = np.diff(books.indptr) >= DENSE_SHARE * matrices.profit.shape[0]
     if not dense.any():
         return _worst_sparse(books, matrices, count)
-    worst = np.empty((books.accounts, count))
+    worst, where = _room(books.accounts, count)
     sparse, full = np.flatnonzero(~dense), np.flatnonzero(dense)
-    worst[sparse] = _worst_sparse(books.take(sparse), matrices, count)
+    worst[sparse], where[sparse] = _worst_sparse(books.take(sparse), matrices, count)
     for start in range(0, full.size, DENSE_BLOCK):
         chosen = full[start : start + DENSE_BLOCK]
         losses = dense_losses(books.take(chosen), matrices)
-        found = np.empty((chosen.size, count))
-        worst_of_losses(found, losses[: chosen.size], matrices.profit.shape[1])
-        worst[chosen] = found
-    return worst
+        found = _room(chosen.size, count)
+        worst_of_losses(*found, losses[: chosen.size], matrices.profit.shape[1])
+        worst[chosen], where[chosen] = found
+    return worst, where
 
 
-def _worst_sparse(books: Positions, matrices: Profits, count: int) -> Floats:
-    worst = np.empty((books.accounts, count))
-    worst_of_books(worst, books.indptr, books.indices, books.quantity, matrices.profit_slices, matrices.profit.shape[1])
-    return worst
+def _worst_sparse(books: Positions, matrices: RiskMatrices, count: int) -> Worst:
+    worst, where = _room(books.accounts, count)
+    profit, scenarios = matrices.profit_slices, matrices.profit.shape[1]
+    worst_of_books(worst, where, books.indptr, books.indices, books.quantity, profit, scenarios)
+    return worst, where
 
 
-def dense_losses(books: Positions, matrices: Profits) -> NDArray[np.float32]:
+def dense_losses(books: Positions, matrices: RiskMatrices) -> NDArray[np.float32]:
     """(rows, width) losses by BLAS, of which the first A rows and S columns are the books'."""
     instruments, scenarios = matrices.profit.shape
     rows = max(books.accounts, DENSE_LEAST)

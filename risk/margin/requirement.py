@@ -19,7 +19,7 @@ from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import DOLLAR, ScenarioOutcome
 from risk.margin.kernels import grouped_losses
 from risk.margin.matrices import RiskMatrices
-from risk.margin.measures import losses_in_double, shortfall, tail_measures, tilted_shortfall
+from risk.margin.measures import losses_in_double, shortfall, tail_measures
 from risk.margin.positions import Positions
 
 __all__ = [
@@ -164,7 +164,7 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
     value = np.zeros(positions.accounts) if collateral is None else collateral.weighted(_values(matrices))
     stress_loss, stress_cost, stress_collateral = _stressed(positions, collateral, delta, value, matrices)
     buffer = _buffer(np.maximum(base, jump), delta, matrices)
-    wrong_way = np.maximum(tilted_shortfall(positions, matrices, gross, es_99) - es_99, 0.0)
+    wrong_way = alone.wrong_way
     # In the order of the lines: floats do not add up the same in every order.
     total = ((((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + buffer) + liquidity) + wrong_way
     return RequirementBatch(

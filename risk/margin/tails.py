@@ -50,6 +50,17 @@ def worst_losses(losses: Reals, count: int) -> Floats:
     return worst
 
 
+def worst_scenarios(losses: Reals, count: int) -> tuple[Floats, NDArray[np.int32]]:
+    """(A, count) each: `worst_losses`, and the scenarios in which they are."""
+    size = losses.shape[1]
+    if not 0 < count <= size:
+        raise ValueError(f"cannot take the {count} worst of {size} scenarios")
+    chosen = np.argpartition(losses, size - count, axis=1)[:, size - count :]
+    order = np.argsort(np.take_along_axis(losses, chosen, axis=1), axis=1, kind="stable")
+    where = np.take_along_axis(chosen, order, axis=1)
+    return np.take_along_axis(losses, where, axis=1).astype(np.float64), where.astype(np.int32)
+
+
 def expected_shortfall(losses: Reals, quantile: float) -> Floats:
     """(A,) mean of the round((1 - quantile) S) worst of equally likely losses (A, S). May be negative."""
     count = tail_count(losses.shape[1], quantile)

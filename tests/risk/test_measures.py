@@ -25,12 +25,24 @@ from tests.risk.builders import INDEX, INSTRUMENTS, book, matrices, scenarios, s
 EVT_COUNT = 101
 
 
+def nowhere(worst: np.ndarray) -> np.ndarray:
+    """Room for the scenarios of worst losses."""
+    return np.empty(worst.shape, dtype=np.int32)
+
+
 def worst_by_kernel(rows: np.ndarray, count: int) -> np.ndarray:
-    """(A, count) ascending, of losses (A, S)."""
+    """(A, count) ascending, of losses (A, S); the scenarios said to be theirs are checked."""
     losses = room(rows.shape[0], -(-rows.shape[1] // LANES) * LANES)
     losses[:, : rows.shape[1]] = rows
     out = np.empty((rows.shape[0], count))
-    worst_of_losses(out, losses, rows.shape[1])
+    where = nowhere(out)
+    worst_of_losses(out, where, losses, rows.shape[1])
+    for losses_of_book, worst, places in zip(rows.astype(np.float32), out, where, strict=True):
+        if np.isnan(worst[0]):
+            assert (places == -1).all()
+        else:
+            assert len(set(places)) == count
+            assert (losses_of_book[places] == worst).all()
     return out
 
 
@@ -115,7 +127,7 @@ def test_books_are_multiplied_and_searched_as_by_numpy(size: int) -> None:
     profit = random.standard_t(4, (len(INSTRUMENTS), size))
     books = mixed_books(4, 300)
     out = np.empty((300, 20))
-    worst_of_books(out, books.indptr, books.indices, books.quantity, slices(profit), size)
+    worst_of_books(out, nowhere(out), books.indptr, books.indices, books.quantity, slices(profit), size)
     expected = worst_losses(losses_in_double(books, profit), 20)
     # The hedged books lose digits in single precision: 1e4 x 6e-8 x a profit of some tens.
     assert out == pytest.approx(expected, rel=1e-5, abs=0.05)
@@ -168,7 +180,8 @@ def test_a_dense_book_gets_what_it_would_get_as_a_sparse_one() -> None:
     assert np.diff(positions.indptr).min() >= DENSE_SHARE * len(INSTRUMENTS)
     dense = dense_losses(positions, matrices())[:40, :2_000]
     sparse = np.empty((40, 20))
-    worst_of_books(sparse, positions.indptr, positions.indices, positions.quantity, matrices().profit_slices, 2_000)
+    compressed = (positions.indptr, positions.indices, positions.quantity)
+    worst_of_books(sparse, nowhere(sparse), *compressed, matrices().profit_slices, 2_000)
     assert worst_losses(dense, 20) == pytest.approx(sparse, rel=1e-5)
 
 

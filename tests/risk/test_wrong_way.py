@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from risk.margin.haircuts import model_haircuts
-from risk.margin.measures import losses_in_double, tilted_shortfall
+from risk.margin.measures import losses_in_double, tail_measures
 from risk.margin.requirement import requirements
-from risk.margin.ruleset import ruleset
-from risk.margin.wrong_way import falling_scenarios, market_distress, stressed_mean, tilted_weights
+from risk.margin.ruleset import LossModelParameters, Ruleset, ruleset
+from risk.margin.wrong_way import STEP, Tilts, market_distress, stressed_mean, tilted_weights
 from tests.risk.builders import INSTRUMENTS, book, matrices, required, scenarios
+from tests.risk.test_measures import gross_of, mixed_books
 
 NORMAL = stats.norm.ppf((np.arange(5_000) + 0.5) / 5_000)
 
@@ -52,13 +53,34 @@ def test_distress_ranks_the_fall_of_the_market_and_nothing_else() -> None:
     assert np.array_equal(market_distress(moves), market_distress(100 * moves[:, ::-1]))
 
 
-def test_scenarios_stand_in_proportion_to_their_weights_where_the_market_falls() -> None:
-    distress = scenarios().distress
-    weights = tilted_weights(distress, stressed_mean(ruleset("standard")))
-    times = np.bincount(falling_scenarios(distress, weights), minlength=distress.size)
-    falls = distress > 0.0
-    assert (times[~falls] == 0).all()
-    assert (np.abs(times[falls] - distress.size * weights[falls]) < 1.0 + 1e-9).all()
+def rules(**changes: object) -> Ruleset:
+    """The standard ruleset with these parameters changed."""
+    return replace(ruleset("standard"), **changes)  # type: ignore[arg-type]
+
+
+def tilts(**changes: object) -> Tilts:
+    """Of those rules, in the worlds of the day."""
+    found = Tilts.of(scenarios().distress, rules(**changes))
+    assert found is not None
+    return found
+
+
+def test_the_weights_are_those_of_usual_markets_and_of_two_worse_ones() -> None:
+    found, distress = tilts(), scenarios().distress
+    assert found.weights @ distress == pytest.approx([0.0, STEP, 2 * STEP], abs=1e-9)
+    assert found.weights.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
+    assert STEP + found.last_step * STEP == pytest.approx(stressed_mean(ruleset("standard")))
+
+
+def test_the_tail_never_rests_on_fewer_scenarios_than_the_floor_says() -> None:
+    assert tilts().effective > 20.0
+    for distress in (2.0, 8.0):
+        capped = tilts(wrong_way_distress=distress)
+        assert capped.effective >= 20.0
+        assert (capped.weights[-1] == tilts().weights[-1]).all()
+    assert tilts(wrong_way_distress=2.0, wrong_way_least_scenarios=5.0).effective < 20.0
+    with pytest.raises(ValueError, match="fewer than"):
+        tilts(wrong_way_least_scenarios=101.0)
 
 
 def test_who_loses_when_the_market_falls_is_asked_for_more_and_who_gains_is_not() -> None:
@@ -70,16 +92,29 @@ def test_who_loses_when_the_market_falls_is_asked_for_more_and_who_gains_is_not(
     assert required({"BTC-PERP": 10.0}, name="worked-example").wrong_way[0] == 0.0
 
 
-def test_the_tilted_shortfall_is_that_of_the_weights_and_the_same_in_both_precisions() -> None:
-    built, held = matrices(), book({"BTC-PERP": 10.0}, {"ADA-PERP": 1e6, "BTC-PERP": 2.0}, {"BTC-CALL": 50.0})
-    weights = tilted_weights(scenarios().distress, stressed_mean(built.ruleset))
-    losses = losses_in_double(held, built.profit)
-    expected = [_weighted_shortfall(row, weights, 0.01) for row in losses]
-    gross = np.ones(3)
-    single = tilted_shortfall(held, built, gross, np.ones(3))
-    double = tilted_shortfall(held, built, gross, np.zeros(3))
-    assert single == pytest.approx(double, rel=1e-5)
-    assert double == pytest.approx(expected, rel=0.02)
+@given(st.integers(0, 10_000))
+def test_the_line_is_the_gain_of_exact_weights_whatever_the_book(seed: int) -> None:
+    """Against a sort of all losses: sparse, dense, hedged and empty books, gainers and those that fear both sides."""
+    found, held = tilts(), mixed_books(seed, 8)
+    losses = losses_in_double(held, matrices().profit)
+    shortfalls = [[_weighted_shortfall(row, weights, 0.05) for weights in found.weights] for row in losses]
+    measured = tail_measures(held, matrices(), gross_of(held)).wrong_way
+    assert measured == pytest.approx(found.gain(np.array(shortfalls)), rel=1e-4, abs=1e-6 * gross_of(held).max())
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.floats(0.01, 3.0), st.floats(1.0, 2.0), st.sampled_from(["distress", "rho"]))
+def test_the_line_never_falls_as_its_parameters_rise(seed: int, value: float, factor: float, name: str) -> None:
+    """In steps of any size, for any book: the stated distress, and how closely clients follow the market."""
+    held = mixed_books(seed, 5)
+    lines = []
+    for one in (value, value * factor):
+        changes: dict[str, object] = {"wrong_way_distress": one}
+        if name == "rho":
+            changes = {"loss_model": LossModelParameters(rho=one / 6.0)}
+        built = replace(matrices(), tilts=tilts(**changes))
+        lines.append(tail_measures(held, built, gross_of(held)).wrong_way)
+    assert (lines[1] >= lines[0]).all()
 
 
 def _weighted_shortfall(losses: np.ndarray, weights: np.ndarray, share: float) -> float:

@@ -10,6 +10,7 @@ from risk.margin.kernels.averages import exponential_average
 from risk.margin.kernels.compiling import compiled
 from risk.margin.kernels.options import black76, option_gains, option_values
 from risk.margin.kernels.products import dense_shorts, grouped_losses, sparse_losses
+from risk.margin.kernels.tilts import weighted_shortfalls
 from risk.margin.kernels.worst import LANES, room, slices, worst_of_books, worst_of_losses
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "room",
     "slices",
     "sparse_losses",
+    "weighted_shortfalls",
     "worst_of_books",
     "worst_of_losses",
 ]

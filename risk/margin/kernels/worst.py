@@ -4,7 +4,8 @@ A block of books is multiplied one slice of scenarios at a time: the profits of 
 second cache, and the losses of a book on it stay in registers until its last position is added. Then each book's
 losses, just written, are searched for the worst: a threshold with slightly more losses beyond it than asked for, found
 by bisection on counts, and a sort of those few. The selection is exact. Each loss is summed in the order of the
-positions, so a book's figures do not depend on the block, on the other books or on threads.
+positions, so a book's figures do not depend on the block, on the other books or on threads. Who weighs scenarios also
+asks which they were: each loss that is kept keeps its place.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from risk.margin.kernels.compiling import compiled
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Places = NDArray[np.int32]
 Intrinsic = tuple[Any, Callable[..., Any]]  # a signature and what writes the code
 
 LANES = 16  # of 32 bits in the widest registers; narrower processors take two or four instructions
@@ -39,8 +41,8 @@ LARGEST = np.float32(3.4e38)
 REORDERED = frozenset({"reassoc"})  # only for the sums from which a search begins: no figure depends on them
 
 cgutils: Any = untyped_cgutils
-SINGLE, WORD = ir.FloatType(), ir.IntType(64)
-VECTOR, MASK = ir.VectorType(SINGLE, LANES), ir.VectorType(ir.IntType(1), LANES)
+SINGLE, WORD, PLACE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+VECTOR, PLACES, MASK = (ir.VectorType(kind, LANES) for kind in (SINGLE, PLACE, ir.IntType(1)))
 ADDRESS, COUNT, NUMBER = numba.types.uintp, numba.types.int64, numba.types.float32
 
 
@@ -94,25 +96,33 @@ def count_from(typing: Any, values: Any, vectors: Any, threshold: Any) -> Intrin
 
 
 @emitted
-def pack_from(typing: Any, packed: Any, values: Any, vectors: Any, threshold: Any) -> Intrinsic:
-    """Write the values that are at least `threshold` one after the other to `packed`, and say how many they are."""
+def pack_from(typing: Any, packed: Any, places: Any, values: Any, vectors: Any, threshold: Any) -> Intrinsic:
+    """Write the values that are at least `threshold` one after the other to `packed`, where they stand to `places` as
+    32-bit integers, and say how many they are."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        packed, values, vectors, threshold = arguments
-        room = builder.inttoptr(packed, SINGLE.as_pointer())
-        store = _declared(
-            builder, f"llvm.masked.compressstore.v{LANES}f32", ir.VoidType(), [VECTOR, SINGLE.as_pointer(), MASK]
-        )
+        packed, places, values, vectors, threshold = arguments
+        rooms = [builder.inttoptr(address, kind.as_pointer()) for address, kind in ((packed, SINGLE), (places, PLACE))]
+        stores = [_compressing(builder, vector, name) for vector, name in ((VECTOR, "f32"), (PLACES, "i32"))]
         level = _spread(builder, threshold)
         found = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
+        place = cgutils.alloca_once_value(builder, ir.Constant(PLACES, list(range(LANES))))
         with cgutils.for_range(builder, vectors) as loop:
             here, kept = _vector(builder, values, loop.index), builder.load(found)
             mask = builder.fcmp_ordered(">=", here, level)
-            builder.call(store, [here, builder.gep(room, [kept]), mask])
+            for store, room, vector in zip(stores, rooms, (here, builder.load(place)), strict=True):
+                builder.call(store, [vector, builder.gep(room, [kept]), mask])
             builder.store(builder.add(kept, _ones(builder, mask)), found)
+            builder.store(builder.add(builder.load(place), ir.Constant(PLACES, [LANES] * LANES)), place)
         return builder.load(found)
 
-    return COUNT(ADDRESS, ADDRESS, COUNT, NUMBER), generate
+    return COUNT(ADDRESS, ADDRESS, ADDRESS, COUNT, NUMBER), generate
+
+
+def _compressing(builder: Any, vector: Any, name: str) -> Any:
+    """The instruction that stores what a mask selects of a vector."""
+    arguments = [vector, vector.element.as_pointer(), MASK]
+    return _declared(builder, f"llvm.masked.compressstore.v{LANES}{name}", ir.VoidType(), arguments)
 
 
 def _declared(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
@@ -188,49 +198,64 @@ def _threshold(losses: Singles, vectors: int, count: int) -> np.float32:
     return lowest
 
 
-@compiled("void(float32[::1], float32[::1], int64)")
-def _rank(ranked: Singles, values: Singles, count: int) -> None:
-    """Sort the first `count` of `values` into `ranked`, by counting for each how many are smaller; both RANKED long.
-
-    Equal values count alike and leave gaps, which the value before a gap fills.
+@compiled("void(float32[::1], int32[::1], float32[::1], int32[::1], int64)")
+def _rank(ranked: Singles, ranked_places: Places, values: Singles, places: Places, count: int) -> None:
+    """Sort the first `count` of `values` into `ranked`, by counting for each how many are smaller, and what stands
+    beside them in `places` with them; all RANKED long. Equal values count alike and take the next place that is free.
     """
     vectors = (count + LANES - 1) // LANES
     values[count : vectors * LANES] = np.inf
-    ranked[:count] = np.nan
+    ranked_places[:count] = -1
     for i in range(count):
-        ranked[vectors * LANES - count_from(values.ctypes.data, vectors, values[i])] = values[i]
-    for i in range(1, count):
-        if ranked[i] != ranked[i]:
-            ranked[i] = ranked[i - 1]
+        place = vectors * LANES - count_from(values.ctypes.data, vectors, values[i])
+        while ranked_places[place] >= 0:
+            place += 1
+        ranked[place], ranked_places[place] = values[i], places[i]
 
 
-@compiled("void(float64[::1], float32[::1], int64, float32[::1], float32[::1])")
-def _worst(out: Floats, losses: Singles, vectors: int, packed: Singles, ranked: Singles) -> None:
-    """Fill `out` (m,) with the m largest of `losses`, ascending, or with NaN if any is not finite.
+@compiled("void(float64[::1], int32[::1], float32[::1], int64, float32[::1], int32[::1], float32[::1], int32[::1])")
+def _worst(
+    out: Floats,
+    where: Places,
+    losses: Singles,
+    vectors: int,
+    packed: Singles,
+    places: Places,
+    ranked: Singles,
+    ranked_places: Places,
+) -> None:
+    """Fill `out` (m,) with the m largest of `losses`, ascending, and `where` with the scenarios they are in; with NaN
+    and -1 if any is not finite.
 
-    Losses end with minus infinity in the last of `vectors`. `packed` has room for all of them, `ranked` for RANKED.
+    Losses end with minus infinity in the last of `vectors`. `packed` and `places` have room for all of them, `ranked`
+    and `ranked_places` for RANKED.
     """
     threshold = _threshold(losses, vectors, out.size)
     if threshold != threshold:
-        out[:] = np.nan
+        out[:], where[:] = np.nan, -1
         return
-    kept = pack_from(packed.ctypes.data, losses.ctypes.data, vectors, threshold)
+    kept = pack_from(packed.ctypes.data, places.ctypes.data, losses.ctypes.data, vectors, threshold)
     if kept > RANKED:
         # Most likely a book that cannot lose more than so much: the least survivor, many times.
         threshold = packed[:kept].min()
         above = np.nextafter(threshold, LARGEST)
-        tied = kept - count_from(losses.ctypes.data, vectors, above)
-        if kept - tied < out.size:
-            kept = pack_from(packed.ctypes.data, losses.ctypes.data, vectors, above)
-            packed[kept : out.size] = threshold
-            kept = max(kept, out.size)
+        if count_from(losses.ctypes.data, vectors, above) < out.size:
+            kept = pack_from(packed.ctypes.data, places.ctypes.data, losses.ctypes.data, vectors, above)
+            s = 0
+            while kept < out.size:
+                if losses[s] == threshold:
+                    packed[kept], places[kept] = threshold, s
+                    kept += 1
+                s += 1
     if kept <= RANKED:
-        _rank(ranked, packed, kept)
-        worst = ranked[kept - out.size : kept]
-    else:
-        worst = np.sort(packed[:kept])[kept - out.size :]
+        _rank(ranked, ranked_places, packed, places, kept)
+        first = kept - out.size
+        for i in range(out.size):
+            out[i], where[i] = ranked[first + i], ranked_places[first + i]
+        return
+    order = np.argsort(packed[:kept])[kept - out.size :]
     for i in range(out.size):
-        out[i] = worst[i]
+        out[i], where[i] = packed[order[i]], places[order[i]]
 
 
 @compiled("float32[::1](int64)")
@@ -247,26 +272,34 @@ def room(rows: int, width: int) -> Singles:
     return _aligned(rows * width).reshape((rows, width))
 
 
-@compiled("void(float64[:, ::1], float32[:, ::1], int64)")
-def worst_of_losses(out: Floats, losses: Singles, scenarios: int) -> None:
-    """Fill `out` (A, m) with the m largest of the first `scenarios` of each row of `losses` (A, width), ascending; NaN
-    where one is beyond single precision. `width`, a multiple of LANES, may be more: what lies there is overwritten.
-    0 < m <= `scenarios` <= width."""
+@compiled("void(float64[:, ::1], int32[:, ::1], float32[:, ::1], int64)")
+def worst_of_losses(out: Floats, where: Places, losses: Singles, scenarios: int) -> None:
+    """Fill `out` (A, m) with the m largest of the first `scenarios` of each row of `losses` (A, width), ascending, and
+    `where` (A, m) with their scenarios; NaN and -1 where one is beyond single precision. `width`, a multiple of LANES,
+    may be more: what lies there is overwritten. 0 < m <= `scenarios` <= width."""
     losses[:, scenarios:] = -np.inf
-    packed, ranked = _aligned(max(losses.shape[1], RANKED)), _aligned(RANKED)
+    size = max(losses.shape[1], RANKED)
+    packed, places = _aligned(size), np.empty(size, dtype=np.int32)
+    ranked, ranked_places = _aligned(RANKED), np.empty(RANKED, dtype=np.int32)
     vectors = (scenarios + LANES - 1) // LANES
     for a in range(out.shape[0]):
-        _worst(out[a], losses[a, :scenarios], vectors, packed, ranked)
+        _worst(out[a], where[a], losses[a, :scenarios], vectors, packed, places, ranked, ranked_places)
 
 
-@compiled("void(float64[:, ::1], int64[::1], int64[::1], float64[::1], float32[:, :, ::1], int64)")
+@compiled("void(float64[:, ::1], int32[:, ::1], int64[::1], int64[::1], float64[::1], float32[:, :, ::1], int64)")
 def worst_of_books(
-    out: Floats, indptr: Integers, indices: Integers, quantity: Floats, profit: Singles, scenarios: int
+    out: Floats,
+    where: Places,
+    indptr: Integers,
+    indices: Integers,
+    quantity: Floats,
+    profit: Singles,
+    scenarios: int,
 ) -> None:
     """Fill `out` (A, m) with each book's m largest losses, ascending; NaN where one is beyond single precision.
 
     Books in compressed rows; `profit` (C, I, SLICE) USD per unit held, from `slices`; the first `scenarios` of its
-    C SLICE count. 0 < m <= `scenarios`.
+    C SLICE count. `where` as in `worst_of_losses`. 0 < m <= `scenarios`.
     """
     books = out.shape[0]
     width = profit.shape[0] * SLICE
@@ -279,7 +312,7 @@ def worst_of_books(
     for start in range(0, books, BLOCK_BOOKS):
         stop = min(start + BLOCK_BOOKS, books)
         _block_losses(losses[: stop - start], indptr[start : stop + 1], offset, units, profit)
-        worst_of_losses(out[start:stop], losses[: stop - start], scenarios)
+        worst_of_losses(out[start:stop], where[start:stop], losses[: stop - start], scenarios)
 
 
 def slices(profit: Floats) -> Singles:

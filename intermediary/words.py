@@ -103,8 +103,8 @@ MARGIN_LINES = {
     ),
     "wrong_way_risk": MarginLine(
         "Wrong-way risk",
-        "What the mean loss in the worst 5% gains when the scenarios in which clients fail weigh more: a book that loses"
-        " when the whole market falls loses just when its owner is short of money.",
+        "What the mean loss in the worst 5% gains when the scenarios in which clients fail weigh more: a book that"
+        " loses when the whole market falls loses just when its owner is short of money.",
         "Less of what falls with the market, or a hedge of it. A book that gains then pays nothing here.",
     ),
 }

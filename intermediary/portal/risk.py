@@ -24,6 +24,18 @@ from intermediary.risk_charts import bearers_chart, fan_chart, heat_chart
 from intermediary.stack import stack_of
 from intermediary.terms import Terms
 
+PARTS = (
+    ("so-far", "Exposure so far"),
+    ("behind", "What stands behind you"),
+    ("ahead", "What you may come to owe"),
+    ("ahead-numbers", "In numbers"),
+    ("heat-map", "Price and volatility"),
+    ("who-bears", "Who would bear it"),
+    ("published", "Published scenarios"),
+    ("how-far", "How far off"),
+)
+UNREPORTED = PARTS[:2]  # what a page shows of its own before the first stress report
+
 
 @require_safe
 @of_cell
@@ -38,6 +50,7 @@ def risk(request: HttpRequest, cell: Cell) -> HttpResponse:
         "call_above": limit,
         "history": exposure_chart(cell, limit) if state else None,
         "stack": stack_of(state.admission) if state else None,
+        "on_this_page": [part for part in PARTS if report is not None or part in UNREPORTED],
     }
     if report is not None:
         exposure = report.body["exposure"]
@@ -48,6 +61,8 @@ def risk(request: HttpRequest, cell: Cell) -> HttpResponse:
             "furthest": fan_rows(exposure)[-1],
             "limit_usd": exposure["limit"],
             "heat": heat_chart(report.body["heat"]),
+            "worst_cell": max(max(row) for row in report.body["heat"]["net"]),
+            "beyond_margin": sum(1 for row in report.rows if row["net_loss"]),
             "bars": bearers_chart(report.rows),
         }
     return render(request, "portal/risk.html", context)

@@ -27,13 +27,16 @@ function common(data) {
   const axis = { axisLine: { lineStyle: { color: css("line-2") } }, axisLabel: { color: css("ink-3"), hideOverlap: true, margin: 14 }, splitLine: { lineStyle: { color: css("line") } }, axisTick: { show: false } };
   const named = [...(data.series ?? []).filter((one) => !one.quiet), ...(data.dots ?? [])].map((one) => one.name);
   const several = data.series?.length > 1 || named.length > 1;
+  // On a phone the names break into lines: pages of a legend would hide some, and cut the rest.
+  const narrow = window.innerWidth < 600;
+  const nameLines = narrow ? Math.ceil(named.reduce((sum, name) => sum + 34 + 7 * name.length, 0) / (window.innerWidth - 96)) : 1;
   return {
     axis,
     option: {
       animation: false,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: 16, top: several ? 40 : 16, bottom: data.kind === "lines" && data.xName ? 24 : 8, containLabel: true },
-      legend: { show: several, top: 0, left: 0, icon: "roundRect", itemWidth: 12, itemHeight: 4, type: "scroll", textStyle: { color: css("ink-2") }, data: named },
+      grid: { left: 8, right: 16, top: several ? 18 + 22 * nameLines : 16, bottom: data.kind === "lines" && data.xName ? 24 : 8, containLabel: true },
+      legend: { show: several, top: 0, left: 0, icon: "roundRect", itemWidth: 12, itemHeight: 4, type: narrow ? "plain" : "scroll", textStyle: { color: css("ink-2") }, data: named },
       // Rich text: an HTML tooltip would need inline styles, which the content policy refuses.
       tooltip: { trigger: "axis", renderMode: "richText", backgroundColor: css("surface"), borderColor: css("line-2"), textStyle: { color: css("ink"), fontSize: 12 }, valueFormatter: (value) => (value === null || value === undefined ? "–" : `${value.toLocaleString("en", { maximumFractionDigits: 2 })} ${data.unit ?? ""}`) },
     },
@@ -65,13 +68,14 @@ function bars(data) {
   const { axis, option } = common(data);
   const sized = { type: "value", ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact, hideOverlap: true } };
   if (data.lying) {
-    const room = window.innerWidth < 600 ? 124 : 248;
+    const narrow = window.innerWidth < 600;
+    const room = narrow ? 124 : 248;
     return {
       ...option,
       grid: { ...option.grid, left: room, bottom: 28, containLabel: false },
       tooltip: { ...option.tooltip, axisPointer: { type: "shadow" } },
       xAxis: sized,
-      yAxis: { type: "category", inverse: true, data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: room - 24, overflow: "truncate" } },
+      yAxis: { type: "category", inverse: true, data: data.categories, ...axis, axisLabel: { ...axis.axisLabel, interval: 0, hideOverlap: false, width: room - 24, ...(narrow ? { overflow: "break", fontSize: 11, lineHeight: 12 } : { overflow: "truncate" }) } },
       series: data.series.map((one) => ({ type: "bar", name: one.name, data: one.values, stack: data.stacked ? "all" : undefined, barMaxWidth: 18, itemStyle: { color: tone(one.tone) } })),
     };
   }

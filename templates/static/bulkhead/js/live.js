@@ -77,7 +77,7 @@ function refresh() { readClock(); showTimes(); tickClock(); }
 // Morph keeps what the reader is doing: open drawers and details, half-filled forms, drawn charts.
 if (window.Idiomorph) {
   window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old instanceof Element && old.hasAttribute("data-keep"));
-  window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && /^(DIALOG|DETAILS)$/.test(node.tagName));
+  window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && /^(DIALOG|DETAILS)$/.test(node.tagName)) && name !== "data-unfolded";
 }
 document.addEventListener("htmx:beforeSwap", remember);
 document.addEventListener("htmx:afterSwap", refresh);

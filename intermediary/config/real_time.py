@@ -2,9 +2,10 @@
 
 The platform's clock is the wall clock and nobody waits for the market: every few seconds the exchanges are asked, and
 the newest answer becomes official as soon as the requirements of the last one are renewed. While they are not, the
-newest waits and what it overtakes is skipped, counted and never stored; so two ticks never run at once, none overtakes
-another, and what is offered last is always what was seen last. Where exchanges do not answer nothing is offered: the
-last official market ages, which pages show and the gate refuses new risk on.
+newest waits and what it overtakes is skipped, counted and never stored; so two ticks do not run at once, and what is
+offered last is always what was seen last. Only a tick that does not get done in two minutes is waited for no longer:
+the part that is missing is named and counted, and a later market does not wait for it. Where exchanges do not answer
+nothing is offered: the last official market ages, which pages show and the gate refuses new risk on.
 
 Everything needed to go on after a restart is in rows: the newest stored market is either done or asked for again.
 """
@@ -18,6 +19,7 @@ from math import inf
 from django.conf import settings
 
 from intermediary import clock, queries
+from intermediary.config import live_market
 from intermediary.config.celery import app
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
@@ -33,6 +35,9 @@ logger = logging.getLogger(__name__)
 ASK_AGAIN_SECONDS = 20.0
 # A market that no worker has even opened after this was refused or its workers are away: a newer one is worth more.
 GIVE_UP_SECONDS = 60.0
+# One that was opened is waited for through two hard time limits of a task: by then whoever hung at a part of it was
+# killed, and another has tried. What is missing of it is named, and renewed in the next market.
+STUCK_SECONDS = 120.0
 POLL_SECONDS = 0.1  # a market waits no longer than this after the last tick is done
 LONG_AGO = datetime(2009, 1, 3, tzinfo=UTC)  # before any market
 MEASURE_SECONDS = 60.0  # layers, notes and stress are for people, who do not read faster
@@ -70,15 +75,13 @@ class Driver:
 
     def _look(self) -> None:
         """Take the market of now; it takes the place of one that still waits."""
-        official, now = _last_official(), clock.now()
-        if official > now:
-            logger.error("market.clock_backwards: it is %s, and the market of %s is official", now, official)
-            return
         try:
-            found = self.feed.next_after(max(self.seen_until, official))
+            found = self._next()
         except Refusal as refusal:
             logger.warning("no market: %s %s", refusal, refusal.data)
+            live_market.refused(refusal)
             return
+        live_market.seen(self.skipped)
         if found is None:
             return
         self.seen_until = found.as_of
@@ -86,6 +89,17 @@ class Driver:
             self.skipped += 1
             logger.warning("the market of %s was overtaken, %d so far", self.waiting.as_of.isoformat(), self.skipped)
         self.waiting = found
+
+    def _next(self) -> MarketSnapshot | None:
+        """What the feed says now, if that is later than what is known. Refuses what the feed refuses, and
+        `market.clock_backwards`."""
+        official, now = _last_official(), clock.now()
+        if official > now:
+            raise Refusal(
+                "market.clock_backwards",
+                f"It is {now:%Y-%m-%d %H:%M:%S}, and the market of {official:%Y-%m-%d %H:%M:%S} is official.",
+            )
+        return self.feed.next_after(max(self.seen_until, official))
 
     def _offer(self, snapshot: MarketSnapshot) -> None:
         stored = store_snapshot(snapshot)
@@ -105,10 +119,15 @@ class Driver:
             self._ask(last.id)
 
     def _is_given_up(self, last: Snapshot) -> bool:
-        """Whether nobody has opened the market's tick in a long while. An opened one is always waited for."""
-        if time.monotonic() - self.offered_at < GIVE_UP_SECONDS or Tick.objects.filter(snapshot=last).exists():
+        """Whether a newer market, which is at hand, is worth more than to wait on: nobody has opened this one's tick in
+        a long while, or some part of an opened one does not get done. Such a part may still be done later: what it
+        would change by then is left as the later market made it."""
+        tick = Tick.objects.filter(snapshot=last).first()
+        waited = time.monotonic() - self.offered_at
+        if self.waiting is None or waited < (GIVE_UP_SECONDS if tick is None else STUCK_SECONDS):
             return False
-        logger.error("nobody has valued the market of %s; a newer one takes its place", last.as_of.isoformat())
+        logger.error("the market of %s is not worked through; a newer one takes its place", last.as_of.isoformat())
+        live_market.gave_up(tick, last.as_of)
         return True
 
     def _measure(self, last: Snapshot) -> None:

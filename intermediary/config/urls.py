@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from intermediary.config import live, status
+from intermediary.config import live, live_market, status
 from intermediary.portal import urls as portal
 from intermediary.public import signing_in
 from intermediary.public import views as public
@@ -16,7 +16,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "status/",
         public.status,
-        {"chain_facts": status.chain_facts, "doubtful_marks": status.doubtful_marks, "unmarked": status.unmarked},
+        {
+            "chain_facts": status.chain_facts,
+            "doubtful_marks": status.doubtful_marks,
+            "unmarked": status.unmarked,
+            "live_market": live_market.health,
+        },
         name="status",
     ),
     path("sign-in/", signing_in.SignIn.as_view(), name="sign_in"),

@@ -74,6 +74,7 @@ def status(
     chain_facts: Callable[[], Any],
     doubtful_marks: Callable[[str], Sequence[Any]],
     unmarked: Callable[[Any], Sequence[Any]],
+    live_market: Callable[[], Any],
 ) -> HttpResponse:
     """Market feed, platform clock, chain and reconciliation, as they stand."""
     valuation = queries.latest_valuation()
@@ -82,6 +83,7 @@ def status(
         "doubtful": doubtful_marks(valuation.snapshot_id) if valuation else (),
         "unmarked": unmarked(valuation) if valuation else (),
         "chain": chain_facts(),
+        "live": live_market(),
         "stops": ClockStop.objects.order_by("-id")[:10],
         "stale_after": STALE_AFTER_S,
     }

@@ -10,6 +10,9 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from intermediary.config import live_market
+from intermediary.config.models import LiveMarket
+from intermediary.errors import Refusal
 from intermediary.models import Instrument, Valuation
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
 from risk.models import Snapshot
@@ -121,6 +124,8 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     Valuation.objects.create(as_of=market.as_of, source="live", snapshot_id=market.id, prices={"BTC": "95000"})
     Instrument.objects.create(code="BTC-OLD", kind=Instrument.Kind.FUTURE, underlying="BTC", expiry=market.as_of)
     Instrument.objects.create(code="ZZZ-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ZZZ")
+    live_market.refused(Refusal("market.too_few_sources", "1 of 4 exchanges answer.", silent={"okx": "timed out"}))
+    LiveMarket.objects.update(given_up=3, given_up_at=market.as_of, stuck_as_of=market.as_of, stuck="part 2 of 2")
     web: Client = request.getfixturevalue("web")
     table = web.get("/status/").content.decode().split('id="doubtful"')[1].split("</table>")[0]
     assert "Single source" in table
@@ -128,7 +133,11 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     assert 'title="3.54 %"' in table
     assert "BTC" in table
     assert "ETH" not in table
-    unmarked = web.get("/status/").content.decode().split('id="unmarked"')[1].split("</table>")[0]
+    whole = web.get("/status/").content.decode()
+    assert "Too few exchanges answer" in whole
+    assert "okx: timed out" in whole
+    assert "part 2 of 2" in whole
+    unmarked = whole.split('id="unmarked"')[1].split("</table>")[0]
     assert "<td>BTC-OLD</td><td>expired</td>" in unmarked
     assert "<td>ZZZ-PERP</td><td>no mark of ZZZ</td>" in unmarked
 

@@ -21,8 +21,10 @@ import redis
 from django.db import transaction
 
 from intermediary import clock, trading
-from intermediary.config import real_time
+from intermediary.config import live_market, real_time
 from intermediary.config.celery import app
+from intermediary.config.models import LiveMarket
+from intermediary.config.office import stuck
 from intermediary.errors import Refusal
 from intermediary.models import MarginState
 from risk import engine
@@ -175,18 +177,65 @@ def test_no_market_and_a_clock_that_went_back_offer_nothing(
     feed = Given()
     driver = driver_of(feed)
     feed.upcoming = Refusal("market.too_few_sources", "1 of 4 exchanges answer.", silent={"kraken": "timed out"})
-    driver.step()
+    for _ in range(3):
+        driver.step()
     assert "market.too_few_sources" in caplog.text
     assert "kraken" in caplog.text
+    told = live_market.health()
+    assert told is not None
+    assert (told.stands_still, told.row.refusals, told.row.refusal) == (True, 3, "market.too_few_sources")
+    assert told.silent == {"kraken": "timed out"}
+    assert stuck.count() == 1
     feed.upcoming = replace(market("95000"), as_of=clock.now() + timedelta(minutes=5))
     driver.step()
     official = Snapshot.objects.get()
+    told = live_market.health()
+    assert told is not None
+    assert (told.stands_still, told.row.refusals) == (False, 0)
+    assert told.row.refusal == "market.too_few_sources", "the last one stays to be read"
     work(official.id)
     asked(queue)
     feed.upcoming = market("94000")
     driver.step()
     assert "market.clock_backwards" in caplog.text
+    assert LiveMarket.objects.get().refusal == "market.clock_backwards"
     assert Snapshot.objects.get() == official
+
+
+@pytest.mark.django_db
+def test_a_tick_that_cannot_finish_is_named_and_a_later_market_goes_on(queue: "redis.Redis") -> None:
+    """One of two parts never gets done; when it does after all, it changes nothing that a later market made."""
+    holder, feed = holding(), Given()
+    driver = driver_of(feed)
+    feed.upcoming = market("95000")
+    driver.step()
+    first = engine.open_tick(Snapshot.objects.get().id, 2)
+    missing = next(number for number in (0, 1) if holder.cell.id in engine.cells_of_shard(number, 2))
+    engine.run_shard(first.id, 1 - missing)
+    feed.upcoming = market("90000")
+    driver.step()
+    driver.offered_at -= real_time.GIVE_UP_SECONDS
+    driver.step()
+    assert Snapshot.objects.count() == 1, "an opened one is waited for longer"
+    driver.offered_at -= real_time.STUCK_SECONDS
+    driver.step()
+    newest = Snapshot.objects.first()
+    assert newest is not None
+    assert asked(queue)[-1] == ("risk.open_tick", newest.id)
+    told = live_market.health()
+    assert told is not None
+    assert (told.is_stuck, told.row.given_up, told.row.stuck) == (True, 1, f"part {missing + 1} of 2")
+    assert stuck.count() == 1
+    work(newest.id)
+    state, paid = MarginState.objects.get(cell=holder.cell), holder.held()
+    assert state.valuation.snapshot_id == newest.id
+    assert paid < 20 * MILLION, "what the fall cost was paid once"
+    engine.run_shard(first.id, missing)
+    assert Tick.objects.get(id=first.id).done_at is not None
+    assert (MarginState.objects.get(cell=holder.cell).valuation_id, holder.held()) == (state.valuation_id, paid)
+    told = live_market.health()
+    assert told is not None
+    assert (told.is_stuck, told.row.given_up, stuck.count()) == (False, 1, 0)
 
 
 def test_a_replay_keeps_its_clock(committing_db: TestDatabase) -> None:

@@ -1,7 +1,7 @@
-"""What gets no further by itself: relationships that the last market gave no requirement, calls that the chain or the
-approver will not take, deposits that the ledger cannot book, events that no part of the platform could handle. A call
-needs two people; a deposit that is put into suspense counts for nobody; an event is delivered again, since handlers
-repeat safely.
+"""What gets no further by itself: the live market, relationships that the last market gave no requirement, calls that
+the chain or the approver will not take, deposits that the ledger cannot book, events that no part of the platform could
+handle. A call needs two people; a deposit that is put into suspense counts for nobody; an event is delivered again,
+since handlers repeat safely.
 """
 
 import re
@@ -15,6 +15,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from intermediary import approvals
+from intermediary.config import live_market
 from intermediary.config.office.pages import show
 from intermediary.models import Asset, ChainInstruction, Delivery, Proposal
 from intermediary.portal.wishes import ask
@@ -68,7 +69,13 @@ class StuckCall:
 def count() -> int:
     """How much waits for somebody."""
     lost = Delivery.objects.filter(state=Delivery.State.FAILED).count()
-    return decisions.waiting().count() + refused.waiting().count() + lost + len(held_back())
+    return decisions.waiting().count() + refused.waiting().count() + lost + len(held_back()) + (_market() is not None)
+
+
+def _market() -> live_market.Health | None:
+    """How the live market is doing, while there is none or a part of its requirements is missing."""
+    health = live_market.health()
+    return health if health is not None and (health.stands_still or health.is_stuck) else None
 
 
 def held_back() -> dict[str, str]:
@@ -123,6 +130,7 @@ def _page(request: HttpRequest, filled_in: dict[UUID, forms.Form] | None = None,
         status=status,
         calls=_calls(filled_in or {}),
         held_back=held_back(),
+        live=_market(),
         deposits=_deposits(filled_in or {}),
         deliveries=[(one, _sentence(one.event.kind.replace("_", " "))) for one in lost.order_by("id")],
     )

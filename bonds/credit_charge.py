@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.db import connection
 from numpy.typing import NDArray
 
 from bonds.measures import OFFICIAL, layer_quadrature
+from intermediary import readings
 from intermediary.models import CreditLine, Layer
 from intermediary.money import requirement_from_float
 from risk.live_layers import HORIZON_YEARS, UNIT, model_of
@@ -148,9 +148,7 @@ def _classes(slice_ids: Sequence[UUID]) -> list[_Class]:
     """The classes of these slices, each slice's from the bottom up."""
     if not slice_ids:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(_CLASSES, [list(slice_ids)])
-        rows = cursor.fetchall()
+    rows = readings.of(slice_ids, _CLASSES)[0]
     return [
         _Class(
             slice_id, series, int(attach), int(detach), cleared / guidance if cleared is not None and guidance else 1.0
@@ -181,8 +179,9 @@ def _priced(layer: Layer, classes: Sequence[_Class], of_the_tail: float) -> Pric
 
 
 def _model(one: Weighed) -> LossModel | None:
-    terms, line = one.relationship.terms, one.relationship.line or CreditLine()
-    return model_of(one.found, line, rules_of(terms), one.exposure)
+    allowed = one.relationship.allowance
+    line = CreditLine(default_intensity_annual=allowed.default_intensity_annual) if allowed else CreditLine()
+    return model_of(one.found, line, rules_of(one.relationship.terms), one.exposure)
 
 
 def _row(one: PricedLayer, costs: Mapping[str, Sequence[BandCost]]) -> dict[str, Any]:

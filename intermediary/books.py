@@ -56,7 +56,11 @@ def listed(values: Mapping[UUID, V]) -> list[V | None]:
 def read(cell_ids: Collection[UUID]) -> dict[UUID, HeldBook]:
     """The books of these relationships as they are in the database now: one small query when none has changed."""
     found = BookVersion.objects.filter(cell_id__among=cell_ids).values_list("cell_id", "held", "settled")
-    names: dict[UUID, Names] = {cell_id: (held, settled) for cell_id, held, settled in found}
+    return read_named(cell_ids, {cell_id: (held, settled) for cell_id, held, settled in found})
+
+
+def read_named(cell_ids: Collection[UUID], names: Mapping[UUID, Names]) -> dict[UUID, HeldBook]:
+    """The same when the names that the database gives them now have just been read (`NAMES`)."""
     _settle_again([key for key, now in names.items() if key in _kept and _is_settled_anew(_kept[key].names, now)])
     _read_again([key for key, now in names.items() if key not in _kept or _kept[key].names != now])
     return {cell_id: _kept[cell_id] if cell_id in names else NOTHING for cell_id in cell_ids}
@@ -147,6 +151,7 @@ def _rows(query: str, cell_ids: Sequence[UUID]) -> list[Any]:
     return found
 
 
+NAMES = "SELECT cell_id, held, settled FROM intermediary_bookversion WHERE cell_id = ANY(%s)"
 _SETTLED = """
     SELECT named.cell_id, named.held, named.settled, coalesce(sum(position.settled_value), 0)
     FROM intermediary_bookversion AS named LEFT JOIN intermediary_position AS position USING (cell_id)

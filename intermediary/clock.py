@@ -11,11 +11,13 @@ from decimal import Decimal
 
 from django.db import connection
 
+NOW = "SELECT platform_now()"
+
 
 def now() -> datetime:
     """Platform time in UTC."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT platform_now()")
+        cursor.execute(NOW)
         moment: datetime = cursor.fetchone()[0]
     return moment
 

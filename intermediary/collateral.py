@@ -64,10 +64,15 @@ def counted(cell_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
     """Margin that counts, by cell and token, base units: what lies in the vaults, without what is on its way out, and
     what the intermediary has instructed to them. A payment left the exposure when it was instructed, so it counts here
     from then on, once; one that the chain refuses is exposure again."""
+    return counted_of(_rows(COUNTED, cell_ids, cell_ids))
+
+
+def counted_of(rows: Iterable[tuple[UUID, str, int | Decimal]]) -> dict[UUID, dict[str, int]]:
+    """The same of the rows of `COUNTED`."""
     margin: dict[UUID, dict[str, int]] = {}
-    for cell_id, asset, amount in _rows(_LYING + " UNION ALL " + _COMING, cell_ids, cell_ids):
+    for cell_id, asset, amount in rows:
         held = margin.setdefault(cell_id, {})
-        held[asset] = held.get(asset, 0) + amount
+        held[asset] = held.get(asset, 0) + int(amount)
     return {cell_id: {asset: amount for asset, amount in held.items() if amount} for cell_id, held in margin.items()}
 
 
@@ -124,3 +129,4 @@ _COMING = """
         JOIN intermediary_chaintarget AS target ON target.id = instruction.target_id
     WHERE instruction.state IN ('DRAFT', 'BATCHED', 'INCLUDED') AND instruction.kind = 'CREDIT'
         AND instruction.arguments ->> 'destination' = 'client_margin' AND instruction.cell_id = ANY(%s)"""
+COUNTED = _LYING + " UNION ALL " + _COMING

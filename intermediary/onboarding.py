@@ -194,11 +194,16 @@ def current_terms(cell_id: UUID) -> Terms:
 def terms_of_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Terms]:
     """The newest signed terms of several relationships, one query; cells without any are left out."""
     with connection.cursor() as cursor:
-        cursor.execute(_NEWEST, [list(cell_ids)])
-        return {cell_id: Terms.from_canonical(body) for cell_id, body in cursor.fetchall()}
+        cursor.execute(NEWEST_TERMS, [list(cell_ids)])
+        return terms_of(cursor.fetchall())
 
 
-_NEWEST = """
+def terms_of(rows: Iterable[tuple[UUID, Any]]) -> dict[UUID, Terms]:
+    """The same of the rows of `NEWEST_TERMS`."""
+    return {cell_id: Terms.from_canonical(body) for cell_id, body in rows}
+
+
+NEWEST_TERMS = """
     SELECT DISTINCT ON (cell_id) cell_id, body FROM intermediary_termsversion
     WHERE cell_id = ANY(%s) ORDER BY cell_id, version DESC"""
 

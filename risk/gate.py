@@ -10,7 +10,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from intermediary import clock
 from intermediary.errors import Refusal
 from intermediary.models import Instrument
 from intermediary.money import add_exactly, multiply_exactly
@@ -19,9 +18,9 @@ from intermediary.terms import Terms
 from risk.doubt import refuse_doubtful, refuse_reliance
 from risk.margin.admission import Resources
 from risk.margin.ruleset import ruleset
-from risk.official import OfficialMarket, last_market
+from risk.official import OfficialMarket
 from risk.official import latest_tick as latest_tick
-from risk.weighing import Asked, Weighed, coins_of, market_of, read, result_of, weigh
+from risk.weighing import Asked, Standing, Weighed, coins_of, read, result_of, weigh
 
 # How far from its mark an instrument may be traded, of the price of its underlying (rulebook 3.4): what a market moves
 # while two sides agree. An option moves less than its underlying, but far more than this share of a small premium.
@@ -40,9 +39,10 @@ class EngineGate:
         What a price off the mark costs is owed from the trade on, so it counts in both. Refuses `price_off_market`
         and `price_stale`.
         """
-        market = last_market()
+        standing = read(changes)
+        market = standing.market()
         refuse_off_market([trade for trades in changes.values() for trade in trades], market)
-        return {one.relationship.cell_id: one.verdict() for one in weighed(changes, market, self._under)}
+        return {one.relationship.cell_id: one.verdict() for one in weighed(changes, standing, market, self._under)}
 
     def check_line(self, cell_id: UUID, threshold_base_units: int, layers: LayerSizes) -> AdmissionResult:
         """The verdict on the present book if these layers stood behind it.
@@ -50,7 +50,8 @@ class EngineGate:
         The threshold frees margin, so what the client may take out counts as gone: of its margin only what the new
         requirement would still hold is counted.
         """
-        one = weighed({cell_id: ()}, last_market(), self._under)[0]
+        standing = read([cell_id])
+        one = weighed({cell_id: ()}, standing, standing.market(), self._under)[0]
         resources = Resources(
             first_loss=layers.first_loss_base_units,
             tail=layers.tail_base_units,
@@ -62,27 +63,26 @@ class EngineGate:
 
 def weighed(
     changes: Mapping[UUID, Sequence[PlannedTrade]],
+    standing: Standing,
     market: OfficialMarket,
     under: str | None = None,
     *,
     and_before: bool = False,
 ) -> list[Weighed]:
     """Each relationship with its trades booked, in this order; `and_before`: then each as it stands, all at once.
+    `market` is that of `standing`.
 
     Refuses `price_stale`: no figures in a market that is too old for what is held and traded; and `mark_doubtful`.
     """
-    now = clock.now()
-    known = read(list(changes), now)
-    market = market_of(known.values(), market)
-    asked = [Asked(known[cell_id], trades) for cell_id, trades in changes.items()]
+    asked = [Asked(standing.relationships[cell_id], trades) for cell_id, trades in changes.items()]
     limits = [ruleset(under or one.relationship.terms.ruleset).doubt_limit_bps for one in asked]
     for one, limit_bps in zip(asked, limits, strict=True):
-        _refuse_stale(market, one.relationship.terms, coins_of(one, market), now)
+        _refuse_stale(market, one.relationship.terms, coins_of(one, market), standing.now)
         refuse_doubtful(one, market, limit_bps)
-    standing = [replace(one, trades=()) for one in asked] if and_before else []
-    found = weigh([*asked, *standing], market, under)
+    before = [replace(one, trades=()) for one in asked] if and_before else []
+    found = weigh([*asked, *before], market, under)
     for one, figures, limit_bps in zip(asked, found, limits, strict=False):
-        refuse_reliance(one, figures, limit_bps, now, under)
+        refuse_reliance(one, figures, limit_bps, standing.now, under)
     return found
 
 

@@ -1,7 +1,7 @@
 """The last official market as a trade's check sees it: its tick, every instrument with its mark, the margin tokens.
 
 None of it changes once the tick is open. Marks are written with their valuation, for good, and what is listed later has
-no price in it. So a process keeps the last one, and asking for the market costs one query: which tick is the last.
+no price in it. So a process keeps the last one, and asking for the market is asking which tick is the last.
 """
 
 from collections.abc import Iterable, Mapping
@@ -90,10 +90,10 @@ def latest_tick() -> Tick:
     return tick
 
 
-def last_market() -> OfficialMarket:
-    """The market of the last tick. Refuses `no_official_valuation`."""
-    newest = Tick.objects.values_list("id", flat=True).first()
-    kept = _kept.get(newest) if newest is not None else None
+def market_of_tick(tick_id: UUID | None) -> OfficialMarket:
+    """The market of the tick that has just been found to be the last (`NEWEST_TICK`). Refuses
+    `no_official_valuation`."""
+    kept = _kept.get(tick_id) if tick_id is not None else None
     return kept or _keep(latest_tick())
 
 
@@ -102,6 +102,7 @@ def read_again(market: OfficialMarket) -> OfficialMarket:
     return _keep(market.tick)
 
 
+NEWEST_TICK = "SELECT id FROM risk_tick ORDER BY id DESC LIMIT 1"
 _kept: dict[UUID, OfficialMarket] = {}  # the last one, by its tick
 
 

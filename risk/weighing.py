@@ -1,41 +1,64 @@
 """Relationships weighed at commit time: their books, with trades that are only considered, against their means.
 
 Read once and computed once: the verdict of the gate and the figures of a what-if come out of one batch of the tick's
-own code, so they cannot differ. Five queries whatever the number of relationships, in a market that the process keeps.
+own code, so they cannot differ. One message to the database, in a market and with books that the process keeps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from intermediary import books, margining, onboarding, variation
-from intermediary.allowance import allowances
-from intermediary.collateral import counted, eligible, value_of_holdings
-from intermediary.models import CreditLine, Layer
+from django.db import connection
+
+from intermediary import books, clock, margining, onboarding, readings, variation
+from intermediary.allowance import ACTIVE_LINES, Allowance, allowances_of
+from intermediary.collateral import COUNTED, counted_of, eligible, value_of_holdings
+from intermediary.models import Layer
 from intermediary.money import add_exactly, multiply_exactly, round_up
 from intermediary.ports import AdmissionResult, PlannedTrade
 from intermediary.terms import Terms
 from risk.figures import SETTLEMENT_DECIMALS, Assessment, Rows, compute_batch, resources_of
 from risk.margin.admission import AdmissionDecision, AdmissionRow, Resources
-from risk.official import OfficialMarket, read_again
+from risk.official import NEWEST_TICK, OfficialMarket, market_of_tick, read_again
 from risk.period import rules_of
 
 
 @dataclass(frozen=True)
 class Relationship:
     """What a verdict depends on beside the market: signed terms, open positions, margin that counts by token (base
-    units), layers, the active line and the unsecured exposure that it allows now (base units)."""
+    units), layers in the order of loss, and what its active credit line allows, if it has one."""
 
     cell_id: UUID
     terms: Terms
     held: books.HeldBook
     margin: Mapping[str, int]
     layers: Sequence[Layer]
-    line: CreditLine | None
-    threshold_base_units: int
+    allowance: Allowance | None
+
+    @property
+    def threshold_base_units(self) -> int:
+        """Unsecured exposure allowed now."""
+        return self.allowance.threshold_base_units if self.allowance else 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Relationships as they were read, at which platform time, and the newest tick then, None before the first."""
+
+    now: datetime
+    newest_tick: UUID | None
+    relationships: Mapping[UUID, Relationship]
+
+    def market(self) -> OfficialMarket:
+        """The last official market, read again where something was listed since and is held already. Refuses
+        `no_official_valuation`."""
+        found = market_of_tick(self.newest_tick)
+        known = all(found.knows(one.held, one.margin) for one in self.relationships.values())
+        return found if known else read_again(found)
 
 
 @dataclass(frozen=True)
@@ -109,29 +132,24 @@ class Weighed:
         }
 
 
-def read(cell_ids: Sequence[UUID], now: datetime) -> dict[UUID, Relationship]:
-    """These relationships as they stand, five queries. Refuses `no_terms`."""
-    terms, held, margin = onboarding.terms_of_cells(cell_ids), books.read(cell_ids), counted(cell_ids)
-    lines, layers = allowances(cell_ids, now), _layers(cell_ids)
-    return {
+def read(cell_ids: Collection[UUID]) -> Standing:
+    """These relationships as they stand. Refuses `no_terms`."""
+    now, ticks, terms, names, margin, lines, layers = readings.of(cell_ids, *_READINGS)
+    signed = onboarding.terms_of(terms)
+    held = books.read_named(cell_ids, {cell_id: (held, settled) for cell_id, held, settled in names})
+    counting, allowed, standing = counted_of(margin), allowances_of(lines, now[0][0]), _layers_of(layers)
+    relationships = {
         cell_id: Relationship(
             cell_id=cell_id,
-            terms=terms.get(cell_id) or onboarding.current_terms(cell_id),
+            terms=signed.get(cell_id) or onboarding.current_terms(cell_id),
             held=held[cell_id],
-            margin=eligible(margin.get(cell_id, {}), terms[cell_id]),
-            layers=layers.get(cell_id, []),
-            line=lines[cell_id].line if cell_id in lines else None,
-            threshold_base_units=lines[cell_id].threshold_base_units if cell_id in lines else 0,
+            margin=eligible(counting.get(cell_id, {}), signed[cell_id]),
+            layers=standing.get(cell_id, []),
+            allowance=allowed.get(cell_id),
         )
         for cell_id in cell_ids
     }
-
-
-def market_of(relationships: Iterable[Relationship], market: OfficialMarket) -> OfficialMarket:
-    """The market, read again where something was listed since and is held already."""
-    if all(market.knows(one.held, one.margin) for one in relationships):
-        return market
-    return read_again(market)
+    return Standing(now[0][0], ticks[0][0] if ticks else None, relationships)
 
 
 def weigh(asked: Sequence[Asked], market: OfficialMarket, under: str | None = None) -> list[Weighed]:
@@ -220,8 +238,19 @@ def _by_ruleset(asked: Sequence[Asked], under: str | None) -> dict[str, dict[int
     return found
 
 
-def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
+def _layers_of(rows: Iterable[Any]) -> dict[UUID, list[Layer]]:
+    """Of the rows of `_LAYERS`; what else a layer is, it reads when asked."""
     found: dict[UUID, list[Layer]] = {}
-    for layer in Layer.objects.filter(cell_id__among=cell_ids).order_by("attach_base_units"):
-        found.setdefault(layer.cell_id, []).append(layer)
+    for cell_id, *of_row in rows:
+        values = [int(value) if isinstance(value, Decimal) else value for value in of_row]
+        found.setdefault(cell_id, []).append(Layer.from_db(connection.alias, _LAYER_COLUMNS, values))
     return found
+
+
+_LAYER_COLUMNS = ("id", "kind", "attach_base_units", "detach_base_units", "slice_id", "funded", "loss_base_units")
+_LAYERS = f"""
+    SELECT cell_id, {", ".join(_LAYER_COLUMNS)} FROM intermediary_layer
+    WHERE cell_id = ANY(%s) ORDER BY attach_base_units"""  # noqa: S608  # names of columns
+_READINGS = (
+    clock.NOW, NEWEST_TICK, onboarding.NEWEST_TERMS, books.NAMES, COUNTED, ACTIVE_LINES, _LAYERS,
+)  # fmt: skip

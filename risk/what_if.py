@@ -18,8 +18,8 @@ from intermediary.money import EXACT, multiply_exactly
 from intermediary.ports import PlannedTrade
 from risk.gate import weighed
 from risk.margin.ruleset import ruleset
-from risk.official import OfficialMarket, last_market
-from risk.weighing import Weighed
+from risk.official import OfficialMarket
+from risk.weighing import Weighed, read
 
 TRADES_MAX = 20  # what a person can weigh on one page; a book is moved by files, not by a form
 
@@ -70,9 +70,10 @@ def weigh_up(cell_id: UUID, trades: Sequence[Considered]) -> WhatIf:
     Refuses `what_if_empty`, `what_if_too_many`, `instrument_unknown`, `mark_missing`, `trade_quantity`,
     `trade_too_large`, and what the gate refuses.
     """
-    market = last_market()
+    standing = read([cell_id])
+    market = standing.market()
     planned = _planned(trades, market)
-    after, before = weighed({cell_id: planned}, market, and_before=True)
+    after, before = weighed({cell_id: planned}, standing, market, and_before=True)
     return WhatIf(trades, planned, before, after)
 
 

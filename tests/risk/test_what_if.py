@@ -95,12 +95,12 @@ def test_there_is_no_answer_before_the_first_market(before_any_market: tuple[Cli
         what_if.what_if(before_any_market[0].cell.id, [considered("1")])
 
 
-def test_a_question_is_a_handful_of_queries(
+def test_a_question_is_one_message_to_the_database(
     sides: tuple[Client, Client], django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     """In a market that the process has read already, whatever the book."""
     what_if.what_if(sides[0].cell.id, [considered("40")])
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(1):
         what_if.what_if(sides[0].cell.id, [considered("40")])
 
 

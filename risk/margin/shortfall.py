@@ -8,19 +8,21 @@ All amounts share one unit, the caller's: USD in the platform, multiples of marg
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
 
+from risk.margin.kernels.survival import scenario_survival
 from risk.margin.tails import fit_pareto, worst_losses
 
 Floats = NDArray[np.float64]
 
 NODES = 64  # Gauss-Legendre nodes a panel: doubling them moves no figure by 1e-9 (tested)
 DISTRESS_LIMIT = 9.0  # beyond nine standard deviations the normal density is below 1e-18
+TABLE_ROWS = 4_097  # of `defaulting`: cubics between them move no survival by 1e-9 of itself (tested)
 
 
 @cache
@@ -144,6 +146,13 @@ def gap_scale(model: LossModel, distress: Floats) -> Floats:
 def shortfall_survival(model: LossModel, x: Floats, years: float, nodes: int = NODES) -> Floats:
     """S(x, t) for every x (n,) >= 0: probability of a loss beyond margin larger than x within `years`."""
     level = np.atleast_1d(np.asarray(x, dtype=np.float64)) + model.margin - model.cost
+    if isinstance(model.severity, ScenarioSeverity):
+        return _compiled_survival(model, model.severity, level, years, nodes)
+    return survival_by_numpy(model, level, years, nodes)
+
+
+def survival_by_numpy(model: LossModel, level: Floats, years: float, nodes: int = NODES) -> Floats:
+    """The same for any severity, by the gap `level` (n,) = x + margin - cost that leaves such a loss."""
     distress, weight = _distress_nodes(model, level, nodes)
     gap = level[:, None] / gap_scale(model, distress)
     density = np.exp(-0.5 * distress**2) / np.sqrt(2.0 * np.pi)
@@ -152,15 +161,49 @@ def shortfall_survival(model: LossModel, x: Floats, years: float, nodes: int = N
     return survival
 
 
-def _distress_nodes(model: LossModel, level: Floats, nodes: int) -> tuple[Floats, Floats]:
-    """(n, 4 nodes) points and weights on [-limit, limit], each row split at the m where its gap meets the kink."""
+def _compiled_survival(model: LossModel, severity: ScenarioSeverity, level: Floats, years: float, nodes: int) -> Floats:
+    survival = np.empty(level.size)
+    scenario_survival(
+        survival,
+        level,
+        _panels(model, level),
+        np.stack(gauss_legendre(nodes)),
+        np.stack([severity.points, severity.levels]),
+        np.array([severity.u, severity.xi, severity.beta, severity.share]),
+        defaulting(model.hazard_annual, model.rho, years),
+        model.v,
+        model.s0,
+    )
+    return survival
+
+
+@lru_cache(maxsize=64)  # a line's intensity is one of few, and a horizon too
+def defaulting(hazard_annual: float, rho: float, years: float) -> Floats:
+    """(rows, 2) p(t; m) phi(m) and its slope, at even m on [-limit, limit]."""
+    m = np.linspace(-DISTRESS_LIMIT, DISTRESS_LIMIT, TABLE_ROWS)
+    density = np.exp(-0.5 * m**2) / np.sqrt(2.0 * np.pi)
+    if hazard_annual == 0.0 or years <= 0.0:
+        return np.zeros((m.size, 2))
+    z = (ndtri(-np.expm1(-hazard_annual * years)) - np.sqrt(rho) * m) / np.sqrt(1.0 - rho)
+    falling = np.sqrt(rho / (1.0 - rho)) * np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi)
+    slope = -(falling + m * ndtr(z)) * density * (m[1] - m[0])
+    return np.stack([ndtr(z) * density, slope], axis=1)
+
+
+def _panels(model: LossModel, level: Floats) -> Floats:
+    """(n, 5) edges of four panels of [-limit, limit], each row split at the m where its gap meets the kink."""
     kink = np.zeros_like(level)
     if model.v > 0.0 and model.severity.kink > 0.0:
         ratio = np.maximum(level, 1e-300) / (model.s0 * model.severity.kink)
         kink = -(np.log(ratio) + 0.5 * model.v**2) / model.v
     split = np.clip(kink, -DISTRESS_LIMIT, DISTRESS_LIMIT)
     lowest, highest = np.full_like(split, -DISTRESS_LIMIT), np.full_like(split, DISTRESS_LIMIT)
-    edges = np.stack([lowest, (lowest + split) / 2.0, split, (split + highest) / 2.0, highest], axis=1)
+    return np.stack([lowest, (lowest + split) / 2.0, split, (split + highest) / 2.0, highest], axis=1)
+
+
+def _distress_nodes(model: LossModel, level: Floats, nodes: int) -> tuple[Floats, Floats]:
+    """(n, 4 nodes) points and weights in the panels of each row."""
+    edges = _panels(model, level)
     point, weight = gauss_legendre(nodes)
     half = (edges[:, 1:] - edges[:, :-1]) / 2.0
     middle = (edges[:, 1:] + edges[:, :-1]) / 2.0

@@ -15,7 +15,14 @@ from risk.margin.layers import (
     term_structure,
 )
 from risk.margin.ruleset import ruleset
-from risk.margin.shortfall import NormalBodySeverity, ScenarioSeverity, default_probability, gap_scale
+from risk.margin.shortfall import (
+    Floats,
+    NormalBodySeverity,
+    ScenarioSeverity,
+    default_probability,
+    gap_scale,
+    survival_by_numpy,
+)
 from tests.risk.builders import book, required
 
 REFERENCE = LossModel(
@@ -165,3 +172,23 @@ def test_a_book_without_losses_has_no_shortfall() -> None:
     model = live_loss_model(np.zeros(2_000), hazard_annual=0.1, margin_usd=1.0, ruleset=ruleset("standard"))
     measures = layer_measures(model, 0.0, 10.0, 1.0)
     assert (measures.el, measures.pfl, measures.pll, measures.cel) == (0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("losses", "margin", "hazard"),
+    [
+        (np.random.default_rng(3).standard_t(4, 2_000) * 4e5, 4e6, 0.06),
+        (np.random.default_rng(4).standard_t(3, 2_000) * 4e6, 4e6, 0.01),
+        (np.random.default_rng(5).standard_t(4, 2_000) * 4e5, -1e5, 0.3),
+        (np.random.default_rng(6).standard_t(9, 2_000) * 1e5 - 1e6, 1e4, 0.1),
+        (np.random.default_rng(7).uniform(0.0, 1e6, 2_000), 4e5, 0.06),
+        (np.repeat([0.0, 5e5], [1_000, 1_000]), 2e5, 0.06),
+        (np.zeros(2_000), -1.0, 0.06),
+        (np.random.default_rng(8).standard_t(4, 2_000), 1.0, 0.0),
+    ],
+)
+def test_the_compiled_quadrature_is_that_of_numpy(losses: Floats, margin: float, hazard: float) -> None:
+    model = live_loss_model(losses, hazard_annual=hazard, margin_usd=margin, ruleset=ruleset("standard"), cost_usd=5e3)
+    x = np.linspace(0.0, 1e7, 34)
+    by_numpy = survival_by_numpy(model, x + model.margin - model.cost, 1.0)
+    np.testing.assert_allclose(shortfall_survival(model, x, 1.0), by_numpy, rtol=1e-9, atol=1e-18)

@@ -62,7 +62,7 @@ class MarkParameters:
     floor_bps: tuple[float, ...] = (250.0, 50.0, 5.0)  # with one, two, three or more sources
 
 
-STANDARD = MarkParameters(version="marks-1")
+STANDARD = MarkParameters(version="marks-2")  # since 1: old votes are stale, however far apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,10 +286,10 @@ def _uncertainty_bps(spread_bps: float, used: Sequence[_Vote], expected: int, pa
 def _state(used: Sequence[_Vote], spread_bps: float, parameters: MarkParameters) -> MarkState:
     if len(used) == 1:
         return MarkState.SINGLE_SOURCE
+    if min(vote.age_s for vote in used) > parameters.fresh_s:
+        return MarkState.STALE  # however far apart: old prices of a market that moves are, and nobody confirms any now
     if spread_bps > parameters.divided_bps:
         return MarkState.DIVIDED
-    if min(vote.age_s for vote in used) > parameters.fresh_s:
-        return MarkState.STALE
     if len(used) < parameters.sources_good or _turnover_usd(used) < parameters.turnover_usd_min:
         return MarkState.THIN
     return MarkState.GOOD

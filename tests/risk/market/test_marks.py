@@ -144,6 +144,15 @@ def test_two_large_camps_leave_nobody_out_and_say_how_far_they_are_apart() -> No
     assert found.quality.uncertainty_bps > 3_000
 
 
+def test_old_votes_are_stale_however_far_apart_and_fresh_ones_divided() -> None:
+    def apart(age_s: float) -> Mark:
+        return mark(quote("a", "100", age_s=age_s), quote("b", "102", age_s=age_s + 30), quote("c", "104", age_s=age_s))
+
+    assert apart(0).quality.state is MarkState.DIVIDED
+    assert apart(100).quality.state is MarkState.STALE
+    assert apart(100).quality.uncertainty_bps > apart(0).quality.uncertainty_bps > STANDARD.divided_bps
+
+
 def test_a_perpetual_of_the_same_turnover_is_outvoted_by_spot() -> None:
     found = mark(quote("spot", "20"), quote("perpetual", "10", kind=PERPETUAL))
     assert found.price == Decimal(20)
@@ -205,7 +214,7 @@ def test_quality_survives_its_json() -> None:
 
 def test_a_changed_figure_of_the_rules_is_a_new_version() -> None:
     figures = ",".join(f"{item.name}={getattr(STANDARD, item.name)}" for item in fields(STANDARD))
-    assert (STANDARD.version, sha256_hex(figures)[:16]) == ("marks-1", "b93a691bf93941a7")
+    assert (STANDARD.version, sha256_hex(figures)[:16]) == ("marks-2", "4a73042cc1585e00")
 
 
 # Properties.

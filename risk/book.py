@@ -6,6 +6,7 @@ Quantities become floats here, once; the hash of the exact rows names the book v
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Self
 from uuid import UUID
 
 from intermediary import onboarding
@@ -35,9 +36,23 @@ class Book:
 
     def version(self, cell_id: UUID) -> str:
         """The hash that names this cell's book."""
-        held = self.positions.get(cell_id, {})
-        margin = self.collateral.get(cell_id, {})
-        return hash_of({"positions": {str(key): value for key, value in held.items()}, "margin": margin})
+        return hash_of(self.rows(cell_id))
+
+    def rows(self, cell_id: UUID) -> dict[str, dict[str, str]]:
+        """This cell's book as a JSON value: quantities by instrument id, whole tokens by asset; `of_rows` reads it."""
+        held, margin = self.positions.get(cell_id, {}), self.collateral.get(cell_id, {})
+        return {
+            "positions": {str(key): str(quantity) for key, quantity in held.items()},
+            "margin": {asset: str(tokens) for asset, tokens in margin.items()},
+        }
+
+    @classmethod
+    def of_rows(cls, cell_id: UUID, rows: Mapping[str, Mapping[str, str]]) -> Self:
+        """The book of one cell, as `rows` gave it."""
+        return cls(
+            {cell_id: {UUID(key): Decimal(quantity) for key, quantity in rows["positions"].items()}},
+            {cell_id: {asset: Decimal(tokens) for asset, tokens in rows["margin"].items()}},
+        )
 
     def with_changes(self, cell_id: UUID, changes: Sequence[tuple[UUID, Decimal]]) -> None:
         """Add signed quantities to a cell's positions: a trade that is only being considered."""

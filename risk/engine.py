@@ -293,6 +293,7 @@ def _act(tick: Tick, found: assessment.Requirement, book: Book) -> None:
             defaults={
                 "ruleset_hash": found.ruleset_hash,
                 "book_hash": book.version(found.cell_id),
+                "book": book.rows(found.cell_id),
                 "independent_amount_base_units": found.independent_amount_base_units,
                 "breakdown": found.breakdown,
             },

@@ -72,6 +72,7 @@ def breakdowns(batch: RequirementBatch) -> list[dict[str, Any]]:
         {
             "lines": [[name, amount] for name, amount in zip(names, amounts, strict=True)],
             "margin_period_hours": batch.matrices.ruleset.mpor_hours,
+            "inputs": batch.matrices.inputs,
             "total": total,
             "gross_notional": gross,
             "forecast_loss": dict(zip(MOVES, losses, strict=True)),

@@ -63,6 +63,7 @@ class RequirementRecord(Row):
     tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
     ruleset_hash = models.CharField(max_length=64)
     book_hash = models.CharField(max_length=64, help_text="SHA-256 of the positions and margin it was computed from")
+    book = models.JSONField(default=dict, help_text="those positions and that margin: risk.book reads them")
     independent_amount_base_units = BaseUnitsField()
     breakdown = models.JSONField()
     cause = models.CharField(max_length=40)

@@ -9,6 +9,7 @@ day's, from this one code. Pure: what is in `upto` rows is the past, and nothing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,12 @@ STRESSED_WINDOWS: tuple[tuple[date, date], ...] = (
 TURBULENT_WINDOWS = 15  # a crisis is some weeks, not a day
 NEVER = np.iinfo(np.int64).max
 FILL_SEED = 11  # of the surprises lent to coins not yet recorded: one draw for all days, so that margin does not jump
+
+
+def describe_families() -> dict[str, Any]:
+    """What is stated here and decides the draw, as it is hashed."""
+    spans = [[first.isoformat(), last.isoformat()] for first, last in STRESSED_WINDOWS]
+    return {"stressed": spans, "turbulent": TURBULENT_WINDOWS, "fill_seed": FILL_SEED}
 
 
 @dataclass(frozen=True)

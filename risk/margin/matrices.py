@@ -28,6 +28,7 @@ Singles = NDArray[np.float32]
 class RiskMatrices:
     """Profit matrices (I instruments by shocks), USD per unit held, and the market data of the add-ons.
 
+    `inputs` the hash of what the scenarios follow from (`ScenarioSet`): with snapshot and book it names a result.
     `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilts` their weights
     where clients fail, None under a ruleset that adds nothing for that; `jump` grid; `stress` the ruleset's list;
     `forecast` -5/-10/-20%. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
@@ -36,6 +37,7 @@ class RiskMatrices:
     snapshot_id: str
     ruleset: Ruleset
     scenario_id: str
+    inputs: str
     table: InstrumentTable
     stress_shocks: ShockSet
     profit: Floats
@@ -67,6 +69,7 @@ class RiskMatrices:
             snapshot_id=snapshot.id,
             ruleset=ruleset,
             scenario_id=scenarios.id,
+            inputs=scenarios.inputs,
             table=table,
             stress_shocks=stressed,
             profit=profit,

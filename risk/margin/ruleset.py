@@ -144,6 +144,9 @@ def of_period(name: str, hours: int) -> str:
     return f"{name}{PERIOD_MARK}{hours}"
 
 
+NAMES = ("standard", "worked-example")
+
+
 @cache
 def ruleset(name: str) -> Ruleset:
     """The named ruleset: "standard", or "worked-example" whose only admission scenario is its own path; or one of them

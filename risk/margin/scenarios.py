@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from intermediary.canonical import hash_of
-from risk.margin.families import STRESSED_WINDOWS, recent_rows, stressed_rows, surprise_model, surprises
+from risk.margin.families import (
+    STRESSED_WINDOWS,
+    describe_families,
+    recent_rows,
+    stressed_rows,
+    surprise_model,
+    surprises,
+)
 from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
 from risk.margin.wrong_way import market_distress
@@ -33,7 +40,9 @@ BODY_POINTS = np.arange(0.05, 0.96, 0.05)
 class ScenarioSet:
     """S joint shocks with where they come from. `daily_vol` (U,) is the volatility they were scaled with, never below
     `vol_floor` (U,) of the full history; `distress` (S,) the market's in each (`wrong_way`), of all coins whichever are
-    asked for; `id` names the set by the day, the ruleset and the source."""
+    asked for. `inputs` is the hash of all that its figures follow from beside the market and the book: ruleset, day,
+    calibrated parameters, recorded closes and stressed windows; it is the same over any margin period. `id` names the
+    set over its own."""
 
     id: str
     as_of: date
@@ -42,6 +51,7 @@ class ScenarioSet:
     daily_vol: Floats
     vol_floor: Floats
     distress: Floats
+    inputs: str
 
     def of_coins(self, coins: tuple[str, ...]) -> "ScenarioSet":
         """The same days of these coins alone: a market may lack one."""
@@ -84,8 +94,16 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         vol_now = np.array([parameters.coins[coin].vol_now for coin in COINS])
     floor = np.array([parameters.coins[coin].vol_floor for coin in COINS])
     daily_vol = np.maximum(vol_now, floor)
+    inputs = {
+        "as_of": as_of.isoformat(),
+        "ruleset": ruleset.hash,
+        "parameters": parameters.version,
+        "history": history.digest if history is not None and source == "history" else "",
+        "families": describe_families(),
+    }
     return ScenarioSet(
-        id=hash_of({"as_of": as_of.isoformat(), "ruleset": ruleset.hash, "source": source}),
+        id=hash_of({"inputs": hash_of(inputs), "hours": repr(ruleset.mpor_hours)}),
+        inputs=hash_of(inputs),
         as_of=as_of,
         source=source,
         shocks=_shocks(residuals, daily_vol, ruleset, parameters, random),

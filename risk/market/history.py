@@ -7,6 +7,7 @@ Needs numpy, so only risk workers import it.
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,15 @@ class DailyHistory:
     """24-hour log returns. `days[t]` is the date the return ends in; `returns[p][t, c]` the return of coin `coins[c]`
     over the 24 hours ending at 00:00 (p = 0) or 12:00 (p = 1) UTC of that date, NaN where nothing is recorded.
     `log_close[h, c]` is the log price h hours after the first day's 00:00, the last row that of `days[-1]`'s 00:00.
-    `turnover_usd[t, c]` is the five-minute file's perpetual turnover of the day that ends at 00:00."""
+    `turnover_usd[t, c]` is the five-minute file's perpetual turnover of the day that ends at 00:00. `digest`:
+    SHA-256 of the recorded closes, 64 hex digits, whatever files they came in."""
 
     coins: tuple[str, ...]
     days: tuple[date, ...]
     log_close: Floats
     returns: tuple[Floats, Floats]
     turnover_usd: Floats
+    digest: str
 
 
 def load_history(history_dir: Path | None, as_of: date) -> DailyHistory | None:
@@ -50,11 +53,27 @@ def load_history(history_dir: Path | None, as_of: date) -> DailyHistory | None:
     end = datetime.combine(as_of, time(0), UTC)
     hourly = _closes(history_dir / HOURLY_FILE, count, end, bar=timedelta(hours=1))
     fine = _closes(history_dir / FIVE_MINUTE_FILE, count, end, bar=timedelta(minutes=5))
-    log_close = np.log(np.where(np.isnan(fine), hourly, fine))
+    close = np.where(np.isnan(fine), hourly, fine)
+    log_close = np.log(close)
     noon = np.vstack([log_close[12::24], np.full((1, len(COINS)), np.nan)])  # of the last day: the future
     returns = (_differences(log_close[::24]), _differences(noon))
     turnover = _turnover(history_dir / FIVE_MINUTE_FILE, count, end)
-    return DailyHistory(coins=COINS, days=days, log_close=log_close, returns=returns, turnover_usd=turnover)
+    return DailyHistory(
+        coins=COINS,
+        days=days,
+        log_close=log_close,
+        returns=returns,
+        turnover_usd=turnover,
+        digest=prices_digest(close),
+    )
+
+
+def prices_digest(close: Floats) -> str:
+    """SHA-256 of prices (hours, coins) before their logarithms, which differ between machines in the last bit; a gap is
+    a price of zero."""
+    content = sha256(f"{FIRST_DAY} {','.join(COINS)}".encode())
+    content.update(np.where(np.isnan(close), 0.0, close).astype("<f8").tobytes())
+    return content.hexdigest()
 
 
 def _differences(logs: Floats) -> Floats:

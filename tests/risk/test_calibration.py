@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from risk.market.calibrate import calibrate
-from risk.market.history import load_history
+from risk.market.history import load_history, prices_digest
 from risk.market.parameters import COINS, PARAMETERS_FILE, load_parameters
 from risk.market.volatility import ewma_filter, nearest_correlation
 from tests.risk.test_feeds import history_dir
@@ -30,6 +30,14 @@ def test_history_never_reads_past_the_day_asked() -> None:
     assert history.days[-1] == date(2025, 10, 10)
     assert np.isnan(history.returns[1][-1]).all(), "noon of the day itself is the future"
     assert not np.isnan(history.returns[0][-1]).any()
+
+
+def test_a_history_has_the_hash_of_its_prices_and_of_nothing_later() -> None:
+    close = np.exp(np.random.default_rng(2).normal(0.0, 0.02, (49, 10)))
+    gap = close.copy()
+    gap[3, 4] = np.nan
+    assert prices_digest(close) == prices_digest(close.copy())
+    assert len({prices_digest(close), prices_digest(close[:25]), prices_digest(gap)}) == 3
 
 
 def test_no_directory_is_no_history() -> None:

@@ -90,16 +90,26 @@ def _left(layer: Layer, code: str) -> LayerLeft:
 def _tokens(cells: dict[UUID, Cell], valuation: Valuation | None) -> list[Holding]:
     """Every balance that is tokens somewhere, at today's worth, with its owner and place."""
     kinds = (*VAULT_KINDS, *HOUSE_KINDS, *RETENTION_KINDS, *ESCROW_KINDS, AccountKind.IN_TRANSIT)
-    rows = Account.objects.filter(kind__in=kinds, balance_base_units__gt=0).select_related("asset")
+    rows = Account.objects.filter(kind__in=kinds).exclude(balance_base_units=0).select_related("asset")
     decimals = ledger.settlement_asset().decimals if rows else 0
-    found = []
+    found: dict[tuple[AccountKind, str, str], int] = defaultdict(int)
+    assets = {}
     for row in rows.order_by("kind", "cell_id", "asset_id"):
-        kind, code = AccountKind(row.kind), cells[row.cell_id].code
-        price = Fraction(collateral.price_of(row.asset, valuation))
-        amount = int(row.balance_base_units * price * Fraction(10) ** (decimals - row.asset.decimals))
-        place = _place(kind, code)
-        found.append(Holding(_owner(kind, code), amount, row.asset_id, place, _source(place, kind)))
-    return found
+        kind = AccountKind(row.kind)
+        # What the house advanced for one relationship stands as a negative float facing it: its means are the sum.
+        code = OWN_MEANS if kind in OWN else cells[row.cell_id].code
+        found[kind, code, row.asset_id] += row.balance_base_units
+        assets[row.asset_id] = row.asset
+    unit = {
+        code: Fraction(collateral.price_of(asset, valuation)) * Fraction(10) ** (decimals - asset.decimals)
+        for code, asset in assets.items()
+    }
+    return [
+        Holding(_owner(kind, code), int(amount * unit[asset]), asset, place, _source(place, kind))
+        for (kind, code, asset), amount in found.items()
+        if amount > 0
+        for place in [_place(kind, code)]
+    ]
 
 
 def _owner(kind: AccountKind, code: str) -> str:

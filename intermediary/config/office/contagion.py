@@ -92,7 +92,7 @@ def contagion(request: HttpRequest) -> HttpResponse:
         return show(request, "contagion", "Contagion", refused=refused)
     form = ScenarioForm(known, _asked(request, known))
     found = _played(known, form.cleaned_data) if form.is_valid() and known.relationships else {}
-    counted = _counted(known)
+    counted = counted_sources(known)
     triangle = custody.CustodyForm(known, custody.asked(request.GET.dict(), known))
     if triangle.is_valid():
         found |= custody.played(known, triangle.cleaned_data)
@@ -109,7 +109,7 @@ def contagion(request: HttpRequest) -> HttpResponse:
         sources=counted[:ROWS_MAX],
         sources_count=len(counted),
         twice=[one for one in counted if one.counted_twice],
-        leaning=_leaning(known),
+        leaning=leaning(known),
         by_kind=_by_kind(known),
         by_place=_shares(concentration(_grouped(known.tokens), "place")),
         by_asset=_shares(concentration(known.tokens, "asset")),
@@ -210,7 +210,7 @@ def _largest(amounts: dict[str, Fraction]) -> list[tuple[str, int]]:
     return found[:ROWS_MAX] + ([(f"{len(rest)} others", sum(amount for _, amount in rest))] if rest else [])
 
 
-def _counted(known: Facts) -> list[CountedSource]:
+def counted_sources(known: Facts) -> list[CountedSource]:
     """Every source of tokens with the balance sheets that count on it as capital, worst first."""
     capital = [layer.holding(one.house) for one in known.relationships for layer in one.layers]
     capital += [Holding(one.code, one.margin, place=one.vault, source=one.vault) for one in known.relationships]
@@ -224,7 +224,7 @@ def _counted(known: Facts) -> list[CountedSource]:
     return sorted(rows, key=lambda row: (not row.counted_twice, row.name))
 
 
-def _leaning(known: Facts) -> dict[str, Any]:
+def leaning(known: Facts) -> dict[str, Any]:
     """Whose capital leans on whom, to its end: the ring if there is one, how many links were followed, and the chains
     by kind with their tokens."""
     claims = platform.capital_claims(known)

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from intermediary import trading
+from intermediary.call_forecast import moving_value
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import Instrument
 from intermediary.money import EXACT, multiply_exactly
@@ -43,7 +44,8 @@ class WhatIf:
 
     def as_data(self) -> dict[str, Any]:
         """A JSON value: `before` and `after` as margin states are stored, `verdict` of the gate on what is after,
-        `trades` with the marks they are taken at. Amounts are settlement base units, lines of a breakdown dollars."""
+        `trades` with the marks they are taken at, `coins_base_units` what of the margin moves with the market. Amounts
+        are settlement base units, lines of a breakdown dollars."""
         tick = self.after.market.tick
         return {
             "as_of": tick.valuation.as_of.isoformat(),
@@ -53,10 +55,15 @@ class WhatIf:
                 {"instrument": item.instrument, "quantity": f"{item.quantity:f}", "price": f"{one.price.normalize():f}"}
                 for item, one in zip(self.considered, self.planned, strict=True)
             ],
+            "coins_base_units": self._coins_base_units(),
             "before": self.before.as_state(),
             "after": self.after.as_state(),
             "verdict": self.after.verdict().numbers(),
         }
+
+    def _coins_base_units(self) -> int:
+        one, market = self.after.relationship, self.after.market
+        return moving_value(one.margin, market.tick.valuation, one.terms, market.assets)
 
 
 def what_if(cell_id: UUID, trades: Sequence[Considered]) -> dict[str, Any]:

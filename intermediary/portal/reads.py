@@ -32,25 +32,12 @@ from intermediary.models import (
     Trade,
     Valuation,
 )
-from intermediary.money import from_base_units, multiply_exactly, requirement_from_float
-from intermediary.templatetags.display import MINUS
-from intermediary.terms import Terms
+from intermediary.money import from_base_units, multiply_exactly
 
 DECIMALS = 6  # of the settlement token
-UNIT = 10.0**DECIMALS  # forecasts are dollars, floats
 HISTORY_SPAN = timedelta(hours=36)
 HISTORY_POINTS = 600  # more than a chart of this width can show
 TRADES_SHOWN = 500  # newest first; older ones are in the statements
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a fall of every coin would ask for, at the present independent amount and margin; base units."""
-
-    move: str
-    loss_base_units: int
-    required_base_units: int
-    call_base_units: int
 
 
 def margin_state(cell: Cell) -> MarginState | None:
@@ -88,36 +75,6 @@ def increments(call: MarginCall) -> list[CallIncrement]:
 def call_events(call: MarginCall) -> list[CallEvent]:
     """What happened to a call, oldest first."""
     return list(CallEvent.objects.filter(call=call).order_by("id"))
-
-
-def forecasts(state: MarginState, terms: Terms | None) -> list[Forecast]:
-    """The next expected call at each published fall; none when the engine gave no forecast."""
-    smallest = terms.minimum_transfer_base_units if terms else 0
-    found = []
-    for move, loss_usd in state.breakdown.get("forecast_loss", {}).items():
-        loss = requirement_from_float(float(loss_usd), DECIMALS)
-        exposure = state.exposure_base_units + loss
-        required = max(0, exposure + state.independent_amount_base_units - state.threshold_base_units)
-        short = max(0, required - state.held_base_units)
-        found.append(Forecast(move.replace("-", MINUS), loss, required, short if short >= smallest else 0))
-    return found
-
-
-def fall_to_call(state: MarginState, terms: Terms | None) -> float | None:
-    """The smallest fall of every coin, in percent, at which a call would be issued, straight between the published
-    falls; 0 when the margin is short already, None when the deepest published fall (or no forecast) brings none."""
-    smallest = max(1, terms.minimum_transfer_base_units) if terms else 1
-    uncalled = state.held_base_units + smallest + state.threshold_base_units
-    room = uncalled - state.exposure_base_units - state.independent_amount_base_units
-    if room <= 0:
-        return 0.0
-    fall, loss = 0.0, 0.0
-    for move, loss_usd in state.breakdown.get("forecast_loss", {}).items():
-        deeper, more = float(move.strip("-%")), float(loss_usd) * UNIT
-        if more >= room:
-            return fall + (deeper - fall) * (room - loss) / (more - loss)
-        fall, loss = deeper, more
-    return None
 
 
 def recent_points(cell: Cell) -> list[MarginPoint]:

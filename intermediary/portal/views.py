@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
 
 from intermediary import access, queries
+from intermediary.call_forecast import coin_margin, fall_to_call, forecasts
 from intermediary.collateral import coming_base_units
 from intermediary.margin_parts import parts_of
 from intermediary.models import Asset, Cell, JournalEntry, MarginState
@@ -84,13 +85,14 @@ def overview(request: HttpRequest, cell: Cell) -> HttpResponse:
     """Required, held, free; the next expected call; the day so far."""
     context = context_of(cell)
     state: MarginState | None = context["state"]
-    rows = reads.positions(cell)
+    rows, terms = reads.positions(cell), context["terms"]
+    coins = coin_margin([state], {cell.id: terms}).get(cell.id, 0) if state and terms else 0
     context |= {
         "free": vaults.free_base_units(state),
         "made": parts_of(state) if state else None,
         "coverage": None if not state or not state.required_base_units else _ratio(state),
-        "forecasts": reads.forecasts(state, context["terms"]) if state else [],
-        "fall_to_call": reads.fall_to_call(state, context["terms"]) if state else None,
+        "forecasts": forecasts(state, terms, coins) if state else [],
+        "fall_to_call": fall_to_call(state, terms, coins) if state else None,
         "history": reads.history_chart(cell),
         "minus_threshold": -state.threshold_base_units if state else 0,
         "unpaid": sum((row.gain for row in rows if row.gain is not None), Decimal(0)),

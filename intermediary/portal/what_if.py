@@ -16,8 +16,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from intermediary import access
+from intermediary.call_forecast import fall_to_call, forecasts
 from intermediary.models import Cell, CommandRequest, Instrument, MarginState
-from intermediary.portal import reads, wishes
+from intermediary.portal import wishes
 from intermediary.portal.forms import AmountField
 from intermediary.portal.views import context_of, of_cell, reader
 from intermediary.terms import Terms
@@ -135,7 +136,8 @@ def _answer(outcome: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
     """What the page shows of the worker's answer; the forecast is that of the overview, on both states."""
     before, after = (_state_of(outcome[name]) for name in ("before", "after"))
     lines = zip(outcome["before"]["breakdown"]["lines"], outcome["after"]["breakdown"]["lines"], strict=True)
-    forecasts = zip(reads.forecasts(before, terms), reads.forecasts(after, terms), strict=True)
+    coins = outcome.get("coins_base_units", 0)  # absent from answers that were stored before it was told
+    expected = zip(forecasts(before, terms, coins), forecasts(after, terms, coins), strict=True)
     return outcome | {
         "as_of": datetime.fromisoformat(outcome["as_of"]),
         "trades": [
@@ -145,8 +147,8 @@ def _answer(outcome: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
         "after": after,
         "lines": [Compared(name, amount, new) for (name, amount), (_, new) in lines],
         "sum": Compared("", outcome["before"]["breakdown"]["total"], outcome["after"]["breakdown"]["total"]),
-        "forecasts": [Compared(old.move, old.call_base_units, new.call_base_units) for old, new in forecasts],
-        "falls": Compared("", reads.fall_to_call(before, terms), reads.fall_to_call(after, terms)),
+        "forecasts": [Compared(old.move, old.call_base_units, new.call_base_units) for old, new in expected],
+        "falls": Compared("", fall_to_call(before, terms, coins), fall_to_call(after, terms, coins)),
         "headroom_change": after.headroom_base_units - before.headroom_base_units,
         "required_change": after.required_base_units - before.required_base_units,
         "credit": _credit(outcome.get("credit_charge")),

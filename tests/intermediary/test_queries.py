@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from intermediary import queries
+from intermediary.call_forecast import coin_margin, fall_to_call, forecasts
 from intermediary.config.office.book import book
 from intermediary.models import Asset, Cell, MarginState, Position
 from intermediary.portal import collateral, isolation, reads
@@ -30,13 +31,29 @@ def test_the_next_expected_call_follows_the_published_formula() -> None:
     cells = faces_world.build()
     state = MarginState.objects.get(cell=cells["R-101"])
     terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-101"])[0].body))
-    first, _, last = reads.forecasts(state, terms)
+    first, _, last = forecasts(state, terms, 0)
     required = state.exposure_base_units + 950_000 * USD + state.independent_amount_base_units - 5_000_000 * USD
     assert first.required_base_units == required
     assert first.call_base_units == required - state.held_base_units
     assert last.move == "−20%"
     calm = MarginState.objects.get(cell=cells["R-102"])
-    assert reads.forecasts(calm, terms)[0].call_base_units == 14_450_000 * USD - calm.held_base_units
+    assert forecasts(calm, terms, 0)[0].call_base_units == 14_450_000 * USD - calm.held_base_units
+
+
+@pytest.mark.django_db
+def test_margin_in_coins_falls_with_the_market_on_every_page() -> None:
+    """20 bitcoins at a haircut of 20%."""
+    cells = faces_world.build()
+    state = MarginState.objects.select_related("valuation").get(cell=cells["R-102"])
+    terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-102"])[0].body))
+    coins = coin_margin([state], {state.cell_id: terms})[state.cell_id]
+    assert coins == pytest.approx(16 * float(state.valuation.prices["BTC"]) * USD, abs=1)
+    at_today, falling = (forecasts(state, terms, amount)[2] for amount in (0, coins))
+    assert falling.margin_loss_base_units == -(-coins // 5)
+    assert falling.call_base_units == at_today.call_base_units + falling.margin_loss_base_units
+    distance = fall_to_call(state, terms, coins)
+    assert distance == pytest.approx(5 * 0.85e6 * USD / (0.95e6 * USD + coins / 20))
+    assert next(row.fall_to_call for row in book().rows if row.cell == cells["R-102"]) == distance
 
 
 @pytest.mark.django_db
@@ -45,7 +62,7 @@ def test_a_forecast_below_the_minimum_transfer_is_no_call() -> None:
     state = MarginState.objects.get(cell=cells["R-102"])
     state.held_base_units = 14_449_999 * USD
     terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-102"])[0].body))
-    assert reads.forecasts(state, terms)[0].call_base_units == 0
+    assert forecasts(state, terms, 0)[0].call_base_units == 0
 
 
 @pytest.mark.django_db
@@ -54,14 +71,14 @@ def test_the_distance_to_a_call_lies_between_the_published_falls() -> None:
     terms = Terms.from_body(json.loads(reads.terms_versions(cells["R-102"])[0].body))
     state = MarginState.objects.get(cell=cells["R-102"])
     # Room is 14.1 held + 0.25 of the minimum transfer + 5 threshold - 18.5 = 0.85 million; -5% loses 0.95.
-    assert reads.fall_to_call(state, terms) == pytest.approx(5 * 0.85 / 0.95)
+    assert fall_to_call(state, terms, 0) == pytest.approx(5 * 0.85 / 0.95)
     state.held_base_units += 100_000 * USD
-    assert reads.fall_to_call(state, terms) == pytest.approx(5.0)
+    assert fall_to_call(state, terms, 0) == pytest.approx(5.0)
     state.held_base_units += 1_900_000 * USD
-    assert reads.fall_to_call(state, terms) == pytest.approx(15.0)
+    assert fall_to_call(state, terms, 0) == pytest.approx(15.0)
     state.held_base_units += 1_000_000 * USD
-    assert reads.fall_to_call(state, terms) is None, "deeper than any published fall"
-    assert reads.fall_to_call(MarginState.objects.get(cell=cells["R-101"]), terms) == 0, "short already"
+    assert fall_to_call(state, terms, 0) is None, "deeper than any published fall"
+    assert fall_to_call(MarginState.objects.get(cell=cells["R-101"]), terms, 0) == 0, "short already"
     rows = {row.cell.code: row.fall_to_call for row in book().rows}
     assert rows["R-101"] == 0
     assert rows["R-108"] is None, "in default"

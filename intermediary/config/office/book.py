@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from intermediary import ledger, onboarding, ports
+from intermediary.call_forecast import coin_margin, fall_to_call
 from intermediary.margin_parts import MarginParts, added_up, parts_of
 from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, MarginCall, MarginState
-from intermediary.portal.reads import fall_to_call
 from intermediary.queries import PERFORMING
 from intermediary.stack import Stack, stack_of
 from intermediary.terms import Terms
@@ -41,6 +41,7 @@ class BookRow:
     calls: tuple[CallRow, ...]
     case: DefaultCase | None
     terms: Terms | None
+    coins_base_units: int  # what of the margin held moves with the market
     uncovered_risk: ports.UncoveredRisk | None
     nearest_call: Distance | None
 
@@ -53,7 +54,7 @@ class BookRow:
     def fall_to_call(self) -> float | None:
         """Distance to a margin call: the smallest fall of every coin, in percent, that brings one; None beyond the
         deepest published fall, for a default, and before the first requirement."""
-        return fall_to_call(self.margin, self.terms) if self.margin and not self.case else None
+        return fall_to_call(self.margin, self.terms, self.coins_base_units) if self.margin and not self.case else None
 
     @property
     def headroom_base_units(self) -> int | None:
@@ -125,7 +126,7 @@ def book() -> Book:
     )
     cases = {case.cell_id: case for case in DefaultCase.objects.exclude(state__in=OVER)}
     terms, risks = onboarding.terms_of_cells([cell.id for cell in cells]), ports.uncovered_risk()
-    nearest = nearest_calls()
+    nearest, coins = nearest_calls(), coin_margin(list(margins.values()), terms)
     rows = []
     for cell in cells:
         rows.append(
@@ -136,6 +137,7 @@ def book() -> Book:
                 calls=tuple(_call(call) for call in calls.get(cell.id, ())),
                 case=cases.get(cell.id),
                 terms=terms.get(cell.id),
+                coins_base_units=coins.get(cell.id, 0),
                 uncovered_risk=risks.get(cell.id) if cell.state in PERFORMING else None,
                 nearest_call=nearest.get(cell.id) if cell.state in PERFORMING else None,
             )

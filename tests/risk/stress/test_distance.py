@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from intermediary.call_forecast import fall_to_call, forecasts
+from intermediary.models import MarginState
 from risk.margin.addons import close_out_cost
 from risk.margin.measures import losses_in_double
 from risk.margin.revaluation import profit_matrix
@@ -30,6 +32,7 @@ from tests.risk.builders import INDEX, INSTRUMENTS, MARKS, book, matrices
 
 RESPONSE = load_parameters().vol_response
 BTC = float(MARKS["BTC"])
+UNIT = 10**6
 SOME = Means(
     exposure=0.0, independent=0.0, unsecured=0.0, held_now=0.0, smallest_call=0.0, layers=(0.0, 0.0, 0.0),
     counted=np.ones(len(INSTRUMENTS)),
@@ -90,6 +93,25 @@ def test_margin_in_the_coin_falls_with_it(reverse: ReverseStress) -> None:
     means = replace(SOME, held_now=10 * BTC * 0.8, counted=counted)
     at = move(reverse, {"BTC-PERP": 30}, {"BTC": 10}, means, "requirement")
     assert at == pytest.approx(-8 / 38, abs=1e-6)
+
+
+def test_the_page_of_a_client_expects_its_call_where_the_reverse_stress_finds_it(reverse: ReverseStress) -> None:
+    counted = np.ones(len(INSTRUMENTS))
+    counted[INDEX["BTC"]] = 0.8
+    coins = 10 * BTC * 0.8
+    means = replace(SOME, exposure=2e4, independent=1e5, unsecured=5e4, held_now=coins + 3e5, counted=counted)
+    at = move(reverse, {"BTC-PERP": 30}, {"BTC": 10}, means, "call")
+    state = MarginState(
+        exposure_base_units=20_000 * UNIT,
+        independent_amount_base_units=100_000 * UNIT,
+        threshold_base_units=50_000 * UNIT,
+        held_base_units=round((coins + 3e5) * UNIT),
+        breakdown={"forecast_loss": {f"-{fall}%": 30 * BTC * fall / 100 for fall in (5, 10, 20, 40)}},
+    )
+    assert fall_to_call(state, None, round(coins * UNIT)) == pytest.approx(-100 * at, abs=1e-4)
+    assert [row.call_base_units > 0 for row in forecasts(state, None, round(coins * UNIT))] == [
+        fall > -100 * at for fall in (5, 10, 20, 40)
+    ]
 
 
 def test_one_coin_alone_moves_only_what_is_in_it(reverse: ReverseStress) -> None:

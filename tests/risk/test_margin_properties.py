@@ -1,6 +1,5 @@
-"""What must hold of margin whatever the book: proportion, liquidity's exponent, every parameter's direction."""
+"""What must hold of margin whatever the book: proportion, liquidity's exponent. Parameters are in `test_directions`."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -11,26 +10,13 @@ from hypothesis import strategies as st
 
 from risk.margin.addons import LiquidityModel, close_out_cost
 from risk.margin.matrices import RiskMatrices
-from risk.margin.requirement import RequirementBatch, requirements
+from risk.margin.requirement import requirements
 from risk.margin.ruleset import ruleset
 from risk.margin.scenarios import build_scenarios
-from tests.risk.builders import INSTRUMENTS, book, matrices, required, scenarios, snapshot
+from tests.risk.builders import INSTRUMENTS, book, matrices, required, snapshot
+from tests.risk.test_directions import BOOKS
 
 MODEL = LiquidityModel.of(ruleset("standard"))
-BOOKS: tuple[Mapping[str, float], ...] = (
-    {"BTC-PERP": 2_000.0},
-    {"BTC-PERP": -2_000.0, "BTC-CALL": 300.0},
-    {"ADA-PERP": 2e8, "DOGE-PERP": -5e8},
-    {"BTC": 1_000.0, "BTC-FUT": -990.0, "BTC-PUT": -400.0},
-    {"USDC": 1e7, "ETH-PERP": 3e4, "SOL-PERP": -1e5},
-    {"USDC": 1e7, "XRP-PERP": 100.0},
-)
-
-
-def under(**changes: object) -> RequirementBatch:
-    """The books under the standard ruleset with these parameters changed, all priced anew in the same scenarios."""
-    changed = replace(ruleset("standard"), **changes)  # type: ignore[arg-type]
-    return requirements(RiskMatrices.build(snapshot(), changed, scenarios(), INSTRUMENTS), book(*BOOKS))
 
 
 @given(st.sampled_from(range(len(BOOKS))), st.integers(-6, 6))
@@ -87,37 +73,6 @@ def test_a_wilder_or_thinner_market_is_never_cheaper_to_leave(
     here = MODEL.charge(size, volume, daily)[0] * (1 - 1e-12)
     assert MODEL.charge(size, volume, daily * factor)[0] >= here
     assert MODEL.charge(size, volume / factor, daily)[0] >= here
-
-
-@pytest.mark.parametrize(
-    ("line", "name", "low", "high"),
-    [
-        ("es_99", "es_quantile", 0.98, 0.995),
-        ("evt_var_997", "evt_quantile", 0.99, 0.999),
-        ("evt_var_997", "evt_shape_max", 0.0, 0.5),
-        ("es_995", "admission_quantile", 0.99, 0.999),
-        ("jump", "jump_majors_share", 0.2, 1.0),
-        ("jump", "jump_moves", (-0.4, 0.4), (-0.6, -0.4, 0.4, 0.6)),
-        ("jump", "jump_vol_moves", (0.0,), (-0.3, 0.0, 0.6)),
-        ("jump", "jump_peg", 0.95, 0.80),
-        ("liquidity", "liquidity_eta", 0.1, 2.0),
-        ("liquidity", "liquidity_k", 0.5, 4.0),
-        ("liquidity", "liquidity_spread_bps", 1, 50),
-        ("liquidity", "liquidity_days_in_mpor", 1.0, 0.1),
-        ("liquidity", "liquidity_participation", 0.2, 0.02),
-        ("wrong_way", "wrong_way_distress", 0.5, 1.5),
-        ("wrong_way", "wrong_way_distress", 0.0, 0.25),
-        ("buffer", "buffer_share", 0.0, 0.25),
-    ],
-)
-def test_a_stricter_parameter_never_lowers_its_line_or_the_total(
-    line: str, name: str, low: object, high: object
-) -> None:
-    mild, strict = under(**{name: low}), under(**{name: high})
-    slack = 1e-9 * mild.total + 1e-6
-    assert (getattr(strict, line) >= getattr(mild, line) - slack).all()
-    assert (getattr(strict, line) > getattr(mild, line) + slack).any(), "the parameter is of no consequence"
-    assert (strict.total >= mild.total - slack).all()
 
 
 @given(st.floats(1.0, 3.0))

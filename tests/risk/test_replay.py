@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from intermediary.errors import Refusal
-from intermediary.models import Cell, MarginState
+from intermediary.models import Cell, MarginState, Party
 from risk import replay
 from risk.margin.ruleset import ruleset
 from risk.margin.scenarios import build_scenarios
@@ -58,6 +58,13 @@ def test_whatever_a_figure_follows_from_is_named_when_it_is_another(world: None)
     with pytest.raises(CommandError, match="1 not reproduced"):
         call_command("replay", cell="AMPLE", kept=0, stdout=printed)
     assert "differs in independent_amount" in printed.getvalue()
+
+
+def test_the_type_of_an_entity_changes_no_figure(world: None) -> None:
+    state = MarginState.objects.select_related("cell", "valuation").get(cell__code="AMPLE")
+    for kind in Party.Kind:
+        Party.objects.filter(id=state.cell.party_id).update(kind=kind)
+        assert replay.of_state(state).differs == ()
 
 
 def test_inputs_name_day_ruleset_and_nothing_of_the_period() -> None:

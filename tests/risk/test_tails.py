@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
@@ -38,6 +38,28 @@ def test_pareto_expected_shortfall_is_the_integral_of_its_quantiles() -> None:
     tail = ParetoTail(u=np.array([2.0]), xi=np.array([0.3]), beta=np.array([0.7]), share=0.05)
     area, _ = integrate.quad(lambda q: float(tail.value_at_risk(q)[0]), 0.997, 1.0, epsabs=1e-13, limit=500)
     assert float(tail.expected_shortfall(0.997)[0]) == pytest.approx(area / 0.003, rel=1e-8)
+
+
+@settings(max_examples=20)
+@given(st.floats(0.01, 0.5), st.floats(0.1, 5.0), st.floats(0.96, 0.999))
+def test_closed_forms_are_those_of_quadrature_for_any_tail(xi: float, beta: float, quantile: float) -> None:
+    """The quantile against the integral of the density, the shortfall against that of the survival function, and the
+    moments of the fit against theirs."""
+    u, share = 2.0, 0.05
+    tail = ParetoTail(u=np.array([u]), xi=np.array([xi]), beta=np.array([beta]), share=share)
+    var, es = float(tail.value_at_risk(quantile)[0]), float(tail.expected_shortfall(quantile)[0])
+
+    def density(x: float) -> float:
+        return float(share / beta * (1 + xi * (x - u) / beta) ** (-1 / xi - 1))
+
+    body, _ = integrate.quad(density, u, var, epsabs=0.0, epsrel=1e-12, limit=500)
+    assert share - body == pytest.approx(1 - quantile, rel=1e-8)
+    beyond, _ = integrate.quad(lambda t: (1 - t) ** -xi, 0.0, 1.0, epsabs=0.0, epsrel=1e-12, limit=500)
+    assert es == pytest.approx(var + (beta + xi * (var - u)) * (beyond - 1.0) / xi, rel=1e-8)
+    first, _ = integrate.quad(lambda p: beta / xi * ((1 - p) ** -xi - 1), 0.0, 1.0, epsabs=0.0, epsrel=1e-12, limit=500)
+    second, _ = integrate.quad(lambda p: beta / xi * ((1 - p) ** (1 - xi) - (1 - p)), 0.0, 1.0, epsrel=1e-12)
+    assert 2.0 - first / (first - 2.0 * second) == pytest.approx(xi, abs=1e-8)
+    assert 2.0 * first * second / (first - 2.0 * second) == pytest.approx(beta, rel=1e-8)
 
 
 def test_the_fit_finds_the_shape_it_was_given() -> None:

@@ -79,6 +79,7 @@ DESK = _group(
     {"title": "Defaults", "icon": "gavel", "link": _at("defaults"), "waiting": "live_defaults"},
     {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "waiting": "unbooked_receipts"},
     {"title": "Stress", "icon": "thunderstorm", "link": _at("stress")},
+    {"title": "Liquidity and capital", "icon": "water_drop", "link": _at("liquidity")},
     {"title": "Stuck", "icon": "error", "link": _at("stuck"), "waiting": "stuck"},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},
     collapsible=False,

@@ -93,9 +93,9 @@ def waterfall_bar(
 
 
 @register.simple_tag
-def shares_bar(shares: list[tuple[str, float, float]], words: str) -> SafeString:
+def shares_bar(shares: list[tuple[str, float, float]], words: str, thin: bool = False) -> SafeString:
     """Shares of a whole side by side: (tone, where it begins, its width), both of 1,000."""
-    return _drawn(shares, [], words)
+    return _drawn(shares, [], words, (), thin)
 
 
 def _tokens(amount_base_units: int) -> str:

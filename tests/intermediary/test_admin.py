@@ -125,6 +125,7 @@ def test_every_page_of_the_office_answers(maker: Client) -> None:
         "recovery",
         "stress",
         "own_stress",
+        "liquidity",
         "stuck",
         "replay",
         "start_over",
@@ -150,7 +151,7 @@ def test_pages_answer_in_an_empty_world(as_role: Roles) -> None:
         officer.groups.add(ensure_officer_group())
     with as_role("web"), override_settings(DATABASE_ROLE="web"):
         client = signed_in("officer.maker")
-        for name in ("index", "approvals", "lines", "defaults", "recovery", "stuck", "replay"):
+        for name in ("index", "approvals", "lines", "defaults", "recovery", "liquidity", "stuck", "replay"):
             page(client, name)
 
 

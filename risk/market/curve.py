@@ -20,10 +20,10 @@ import QuantLib as ql
 
 from intermediary.errors import BadInput
 from risk.market.quantlib import business_calendar, evaluation_date, from_ql, to_ql
+from risk.market.snapshot import RATE_LIMITS
 
 # Treasury par yields of six months and less are simple bill yields; longer ones are yields of semi-annual par bonds.
 BILL_MONTHS_MAX = 6
-RATE_LIMITS = (-0.05, 0.30)  # beyond them a dollar rate is a percentage taken for a fraction, or the reverse
 RATE_DIGITS = Decimal("0.000001")
 
 

@@ -30,6 +30,7 @@ from statistics import median_high, median_low
 
 from intermediary.errors import BadInput, Refusal
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
+from risk.market.snapshot import AHEAD_LIMIT_S
 
 BPS = 10_000
 DIGITS = Context(prec=10)  # of a price in dollars: more than any exchange quotes, and none of a float's dust
@@ -44,7 +45,7 @@ class MarkParameters:
     version: str
     quote_age_limit_s: int = 180  # as Deribit's index
     peg_age_limit_s: int = 3_600  # a stablecoin moves less than what is quoted in it
-    ahead_limit_s: float = 5.0  # clocks of exchanges run ahead by less than this; beyond it a time is wrong
+    ahead_limit_s: float = AHEAD_LIMIT_S
     fresh_s: float = 90.0  # a minute bar is up to a minute old when it closes
     half_life_s: float = 60.0  # of a vote: in a fast market a price of two minutes ago should hardly count
     perpetual_share: float = 0.25  # of a perpetual's turnover counts

@@ -8,7 +8,7 @@ too. This file does not decide where prices come from (`feeds`) nor what they im
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +24,11 @@ from risk.market.surface import AGE_LIMIT_S, VolSurface
 
 # A mark older than two hourly bars has missed at least one; rates are published once a working day.
 DEFAULT_AGE_LIMITS_S: Mapping[str, int] = MappingProxyType({"mark": 7_200, "rates": 5 * 86_400})
+AHEAD_LIMIT_S = 5.0  # clocks of exchanges run ahead by less than this; beyond it a time is wrong
+RATE_LIMITS = (-0.05, 0.30)  # beyond them a dollar rate is a percentage taken for a fraction, or the reverse
+# From one rate to the next it is at most this many days, or this multiple of the earlier tenor: published tenors lie
+# closer, and a rate drawn across a missing one is nobody's.
+RATES_GAP_DAYS, RATES_GAP_SHARE = 31, 2.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +51,10 @@ class Underlying:
     surface: VolSurface | None = None
 
     def __post_init__(self) -> None:
-        if not (self.mark > 0 and self.adv_usd > 0 and self.depth_usd > 0 and self.atm_vol > 0):
-            raise BadInput("market.not_positive", "mark, turnover, depth and volatility must be positive")
+        for name in ("mark", "adv_usd", "depth_usd", "atm_vol"):
+            _require_positive(name, getattr(self, name))
+        for name in ("basis_annual", "funding_8h"):
+            _require_finite(name, getattr(self, name))
         _require_utc(self.observed_at)
 
 
@@ -75,7 +82,12 @@ class MarketSnapshot:
             raise BadInput("market.quality_of_nothing", "a quality belongs to a mark of the same snapshot")
         if not ordered or not self.rates:
             raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
+        _require_positive("usdc_peg", self.usdc_peg)
+        _check_rates(self.rates)
         for coin, item in ordered.items():
+            if (item.observed_at - self.as_of).total_seconds() > AHEAD_LIMIT_S:
+                message = f"{coin} was observed at {item.observed_at.isoformat()}, after {self.as_of.isoformat()}"
+                raise BadInput("market.observed_in_the_future", message, underlying=coin)
             if item.surface is not None:
                 _check_surface(coin, item.surface, self.as_of, self.age_limits_s.get("surface", AGE_LIMIT_S))
 
@@ -198,3 +210,29 @@ def _check_surface(coin: str, surface: VolSurface, as_of: datetime, limit_s: int
 def _require_utc(moment: datetime) -> None:
     if moment.tzinfo is None or moment.utcoffset() != UTC.utcoffset(None):
         raise BadInput("market.time_not_utc", "market times are UTC and say so")
+
+
+def _require_finite(name: str, value: Decimal) -> None:
+    if not value.is_finite():
+        raise BadInput("market.no_number", f"{name} is {value}, which is no number", field=name)
+
+
+def _require_positive(name: str, value: Decimal) -> None:
+    _require_finite(name, value)
+    if value <= 0:
+        raise BadInput("market.not_positive", f"{name} is {value} and must be positive", field=name)
+
+
+def _check_rates(rates: Sequence[tuple[int, Decimal]]) -> None:
+    """Rates are dollar rates of rising tenors without a hole between them."""
+    low, high = RATE_LIMITS
+    for days, rate in rates:
+        _require_finite(f"the rate of {days} days", rate)
+        if not low <= rate <= high:
+            raise BadInput("market.absurd_rate", f"{rate} for {days} days is no dollar rate", days=days)
+    for (left, _), (right, _) in pairwise(rates):
+        if right <= left:
+            raise BadInput("market.rates_not_rising", f"{right} days come after {left}", days=right)
+        if right - left > max(RATES_GAP_DAYS, RATES_GAP_SHARE * left):
+            message = f"there is no rate between {left} and {right} days"
+            raise BadInput("market.rates_hole", message, after_days=left, before_days=right)

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from math import exp, inf, log, sqrt
+from math import ceil, exp, inf, isfinite, log, sqrt
 from types import MappingProxyType
 from typing import Protocol
 
+from risk.market.marks import STANDARD, Mark, aged
 from risk.market.parameters import COINS, CoinParameters, load_parameters, load_surfaces
-from risk.market.quality import MarkQuality
+from risk.market.quality import MarkQuality, MarkState
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying
 from risk.market.surface import AGE_LIMIT_S, VolSurface
 
@@ -31,6 +32,7 @@ VOL_MEMORY_DAYS = 2.0  # implied volatility follows a few days of realised movem
 DEPTH_FLOOR = 0.05  # assumption: at worst a twentieth of ordinary depth remains; the books of 10 October were not empty
 VOL_RATIO_LIMITS = (0.5, 6.0)  # realised over calibrated volatility: beyond it the estimate is an artefact of one bar
 FUNDING_8H = Decimal("0.0001")  # assumption: the interest component alone, where funding is not recorded
+UNJUDGED = MarkQuality(MarkState.STALE, ceil(STANDARD.floor_bps[0]), STANDARD.version, ())  # of a mark of one source
 NO_SURFACES: Mapping[str, VolSurface] = MappingProxyType({})
 TENOR_OF_BASIS_DAYS = 91  # assumption: forwards carry at the rate of one quarter, where no curve is recorded
 
@@ -193,6 +195,7 @@ class SnapshotMaker:
         self._parameters = parameters
         self._basis = next(rate for days, rate in parameters.rates if days == TENOR_OF_BASIS_DAYS)
         self._states = {coin: _CoinState(p.vol_now**2, p.vol_now**2) for coin, p in parameters.coins.items()}
+        self._faults: dict[str, MarkQuality] = {}
 
     @property
     def coins_seen(self) -> tuple[str, ...]:
@@ -200,9 +203,17 @@ class SnapshotMaker:
         return tuple(coin for coin in COINS if self._states[coin].bar is not None)
 
     def advance(self, bar: Bar) -> None:
-        """Fold in the next bar, later than the last."""
+        """Fold in the next bar, later than the last. A price that was not made from several sources is taken as it
+        comes, but for one that cannot be a price: then the coin keeps its last mark, in doubt by name."""
+        self._faults = {}
         for coin, coin_bar in bar.coins.items():
-            self._states[coin].advance(coin_bar)
+            state = self._states[coin]
+            fault = "" if coin in bar.qualities else _fault(coin_bar, state.bar)
+            if not fault:
+                state.advance(coin_bar)
+            elif state.bar is not None:
+                kept = Mark(state.bar.close, state.bar.closed_at, UNJUDGED)
+                self._faults[coin] = aged(kept, bar.as_of, {self._source: fault})
 
     def snapshot(self, bar: Bar, surfaces: Mapping[str, VolSurface] = NO_SURFACES) -> MarketSnapshot:
         """The market at `bar`, which was the last to be folded in; at least one coin has been seen.
@@ -222,8 +233,19 @@ class SnapshotMaker:
             rates=self._parameters.rates,
             usdc_peg=bar.usdc_peg,
             age_limits_s=self._age_limits_s,
-            qualities={coin: quality for coin, quality in bar.qualities.items() if coin in seen},
+            qualities={coin: quality for coin, quality in {**self._faults, **bar.qualities}.items() if coin in seen},
         )
+
+
+def _fault(bar: CoinBar, last: CoinBar | None) -> str:
+    """Why a bar of one source is no price; empty for one that may be."""
+    if not (bar.close.is_finite() and isfinite(bar.high) and isfinite(bar.low)) or bar.close <= 0 or bar.low <= 0:
+        return "no price"
+    if not bar.low <= bar.high:
+        return "crossed bar"
+    if last is not None and abs(log(float(bar.close) / float(last.close))) > log(STANDARD.absurd_factor):
+        return "absurd price"
+    return ""
 
 
 def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal, surface: VolSurface | None) -> Underlying:

@@ -46,8 +46,9 @@ class ReplayFeed(SeriesFeed):
 
 
 def _bar(line: str) -> Bar:
-    """One line of `extract`: [seconds, {coin: [close, high, low, closed at in seconds]}]."""
-    seconds, coins = json.loads(line, parse_float=Decimal)
+    """One line of `extract`: [seconds, {coin: [close, high, low, closed at in seconds]}]. What was not recorded is no
+    number, and judged as one."""
+    seconds, coins = json.loads(line.replace("null", "NaN"), parse_float=Decimal)
     return Bar(
         as_of=datetime.fromtimestamp(seconds, UTC),
         coins={

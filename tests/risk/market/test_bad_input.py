@@ -1,0 +1,163 @@
+"""Input that cannot be true, where one source speaks alone: a snapshot refuses it by name, and a feed of one recording
+keeps the last mark of the coin, in doubt by name, while all other coins go on. Several exchanges: `test_live_feed`."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from intermediary.errors import BadInput
+from risk.market.feeds.base import Bar, CoinBar, SnapshotMaker
+from risk.market.feeds.replay import _bar
+from risk.market.quality import MarkState
+from risk.market.snapshot import AHEAD_LIMIT_S, MarketSnapshot
+from risk.unsure import is_doubted
+from tests.risk.builders import MOMENT, snapshot
+
+START = datetime(2025, 10, 10, 12, tzinfo=UTC)
+NAN, INFINITE = Decimal("NaN"), Decimal("Infinity")
+
+
+# What a snapshot refuses.
+
+
+@pytest.mark.parametrize("field", ["mark", "adv_usd", "depth_usd", "atm_vol"])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [(Decimal(0), "not_positive"), (Decimal(-95_000), "not_positive"), (NAN, "no_number"), (INFINITE, "no_number")],
+)
+def test_a_figure_that_is_no_price_is_refused_by_name(field: str, value: Decimal, code: str) -> None:
+    with pytest.raises(BadInput, match=rf"market\.{code}"):
+        replace(snapshot().underlyings["BTC"], **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["basis_annual", "funding_8h"])
+@pytest.mark.parametrize("value", [NAN, INFINITE])
+def test_a_carry_that_is_no_number_is_refused_by_name(field: str, value: Decimal) -> None:
+    with pytest.raises(BadInput, match=r"market\.no_number"):
+        replace(snapshot().underlyings["BTC"], **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("peg", "code"), [("0", "not_positive"), ("-1", "not_positive"), ("NaN", "no_number")])
+def test_a_peg_that_is_no_price_is_refused_by_name(peg: str, code: str) -> None:
+    with pytest.raises(BadInput, match=rf"market\.{code}"):
+        replace(snapshot(), usdc_peg=Decimal(peg))
+
+
+def test_a_market_of_nothing_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match=r"market\.empty"):
+        replace(snapshot(), underlyings={})
+    with pytest.raises(BadInput, match=r"market\.empty"):
+        replace(snapshot(), rates=())
+
+
+def test_a_mark_of_the_future_is_refused_by_name_beyond_what_clocks_differ_by() -> None:
+    calm = snapshot()
+    for ahead_s, refused in ((AHEAD_LIMIT_S, False), (AHEAD_LIMIT_S + 1, True), (3_600.0, True)):
+        late = replace(calm.underlyings["BTC"], observed_at=MOMENT + timedelta(seconds=ahead_s))
+        if not refused:
+            replace(calm, underlyings={**calm.underlyings, "BTC": late})
+            continue
+        with pytest.raises(BadInput, match=r"market\.observed_in_the_future") as told:
+            replace(calm, underlyings={**calm.underlyings, "BTC": late})
+        assert told.value.data["underlying"] == "BTC"
+
+
+@pytest.mark.parametrize("missing_days", [30, 91, 182, 365])
+def test_a_curve_with_a_hole_is_refused_with_where_it_is(missing_days: int) -> None:
+    rates = snapshot().rates
+    tenors = [days for days, _ in rates]
+    with pytest.raises(BadInput, match=r"market\.rates_hole") as told:
+        replace(snapshot(), rates=tuple(row for row in rates if row[0] != missing_days))
+    place = tenors.index(missing_days)
+    assert (told.value.data["after_days"], told.value.data["before_days"]) == (tenors[place - 1], tenors[place + 1])
+
+
+@pytest.mark.parametrize(
+    ("rate", "code"),
+    [("NaN", "no_number"), ("Infinity", "no_number"), ("4.19", "absurd_rate"), ("-0.2", "absurd_rate")],
+)
+def test_a_rate_that_is_none_is_refused_by_name(rate: str, code: str) -> None:
+    with pytest.raises(BadInput, match=rf"market\.{code}"):
+        replace(snapshot(), rates=((1, Decimal("0.04")), (30, Decimal(rate))))
+
+
+def test_tenors_that_do_not_rise_are_refused_by_name() -> None:
+    for tenors in ((30, 30), (30, 1)):
+        with pytest.raises(BadInput, match=r"market\.rates_not_rising"):
+            replace(snapshot(), rates=tuple((days, Decimal("0.04")) for days in tenors))
+
+
+def test_a_stored_text_with_such_a_figure_is_refused_when_it_is_read() -> None:
+    text = snapshot().to_json()
+    for bad, code in (("NaN", "no_number"), ("-1", "not_positive"), ("many", "malformed_snapshot")):
+        with pytest.raises(BadInput, match=rf"market\.{code}"):
+            MarketSnapshot.from_json(text.replace('"usdc_peg":"1"', f'"usdc_peg":"{bad}"'))
+
+
+# What a feed of one source does.
+
+
+def bar(minutes: int, close: str, low: float | None = None, high: float | None = None) -> Bar:
+    """Bitcoin as given, ether always the same."""
+    at = START + timedelta(minutes=minutes)
+    price = float(close)
+    given = CoinBar(Decimal(close), high if high is not None else price, low if low is not None else price, at)
+    return Bar(at, {"BTC": given, "ETH": CoinBar(Decimal(4_016), 4_016.0, 4_016.0, at)})
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (bar(5, "0"), "no price"),
+        (bar(5, "-95000"), "no price"),
+        (bar(5, "NaN"), "no price"),
+        (bar(5, "Infinity"), "no price"),
+        (bar(5, "95000", low=0.0), "no price"),
+        (bar(5, "95000", low=95_010.0, high=94_990.0), "crossed bar"),
+        (bar(5, "95000000"), "absurd price"),
+        (bar(5, "95"), "absurd price"),
+    ],
+)
+def test_a_bar_that_cannot_be_true_leaves_the_last_mark_in_doubt_by_name(bad: Bar, reason: str) -> None:
+    maker = SnapshotMaker("recording")
+    maker.advance(bar(0, "95000"))
+    calm = maker.snapshot(bar(0, "95000"))
+    assert calm.qualities == {}
+    maker.advance(bad)
+    found = maker.snapshot(bad)
+    assert found.mark("BTC") == 95_000
+    assert found.underlyings["BTC"].observed_at == START, "and ages from its own time"
+    assert found.underlyings["BTC"].atm_vol == calm.underlyings["BTC"].atm_vol, "nor does it move a volatility"
+    quality = found.qualities["BTC"]
+    assert (quality.state, [(seen.source, seen.left_out) for seen in quality.left_out]) == (
+        MarkState.STALE, [("recording", reason)],
+    )  # fmt: skip
+    assert is_doubted(quality, 10_000)
+    assert found.underlyings["ETH"].observed_at == bad.as_of, "others go on"
+    assert set(found.qualities) == {"BTC"}
+    after = bar(10, "94000")
+    maker.advance(after)
+    again = maker.snapshot(after)
+    assert again.mark("BTC") == 94_000
+    assert again.qualities == {}
+
+
+def test_a_coin_whose_first_bar_cannot_be_true_is_not_in_the_market_yet() -> None:
+    maker = SnapshotMaker("recording")
+    maker.advance(bar(0, "NaN"))
+    assert maker.coins_seen == ("ETH",)
+
+
+def test_a_crash_of_nine_tenths_is_a_price() -> None:
+    maker = SnapshotMaker("recording")
+    maker.advance(bar(0, "95000"))
+    crashed = bar(5, "9600")
+    maker.advance(crashed)
+    assert maker.snapshot(crashed).mark("BTC") == 9_600
+
+
+def test_what_was_not_recorded_is_no_number() -> None:
+    read = _bar('[1760097600, {"BTC": [null, 95010.5, NaN, 1760097600]}]')
+    assert read.coins["BTC"].close.is_nan()

@@ -14,6 +14,7 @@ from risk.market.feeds.live import LiveFeed, LiveLimits, _quote
 from risk.market.parameters import COINS
 from risk.market.quality import MarkState
 from risk.market.snapshot import MarketSnapshot
+from risk.unsure import is_doubted
 from tests.risk.builders import MARKS
 from tests.risk.market.exchange_server import Exchanges, exchanges
 from tests.risk.market.feed_contract import assert_contract
@@ -218,6 +219,20 @@ def test_an_exchange_whose_clock_jumps_is_left_out_by_name(
     found = look(feed, platform)
     assert left_out(found) == {"bitstamp": reason}
     assert float(found.mark("BTC")) == pytest.approx(world.price["BTC"], rel=1e-6)
+
+
+def test_a_platform_clock_that_jumps_ahead_puts_the_market_in_doubt_and_one_that_goes_back_offers_nothing(
+    world: Exchanges, feed: LiveFeed, platform: Platform
+) -> None:
+    before = look(feed, platform)
+    world.now = lambda: datetime.now(UTC)
+    platform.ahead = timedelta(minutes=10)
+    after = look(feed, platform)
+    assert set(left_out(after).values()) == {"stale"}
+    assert all(is_doubted(after.qualities[coin], 10_000) for coin in COINS), "who says no time of its own is left alone"
+    assert after.mark("BTC") == pytest.approx(before.mark("BTC"), rel=Decimal("1e-6"))
+    platform.ahead = timedelta()
+    assert feed.next_after(after.as_of) is None
 
 
 def test_two_exchanges_left_are_a_thin_market(world: Exchanges, feed: LiveFeed, platform: Platform) -> None:

@@ -6,13 +6,16 @@ official, done or open stands in the markets and ticks themselves.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from django.db.models import F
 from django.db.models.functions import Now
 
-from intermediary import queries
+from intermediary import clock, queries
 from intermediary.config.models import LiveMarket
 from intermediary.errors import Refusal
+from risk.market.parameters import load_parameters
+from risk.market.snapshot import DEFAULT_AGE_LIMITS_S
 from risk.models import Tick, TickShard
 
 WORDS = {
@@ -65,6 +68,16 @@ class Health:
     def silent(self) -> Mapping[str, str]:
         """Who gave nothing at the last refusal, and why."""
         return dict(sorted(self.row.silent.items()))
+
+    @property
+    def calibrated_to(self) -> date:
+        """The last day of what rates, and volatility and depth at a start, come from."""
+        return load_parameters().calibrated_to
+
+    @property
+    def rates_are_old(self) -> bool:
+        """Whether the rates are older than a market would have them."""
+        return clock.now().date() - self.calibrated_to > timedelta(seconds=DEFAULT_AGE_LIMITS_S["rates"])
 
 
 def health() -> Health | None:

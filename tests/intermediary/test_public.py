@@ -137,6 +137,7 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     assert "Too few exchanges answer" in whole
     assert "okx: timed out" in whole
     assert "part 2 of 2" in whole
+    assert "no source of rates yet" in whole
     unmarked = whole.split('id="unmarked"')[1].split("</table>")[0]
     assert "<td>BTC-OLD</td><td>expired</td>" in unmarked
     assert "<td>ZZZ-PERP</td><td>no mark of ZZZ</td>" in unmarked

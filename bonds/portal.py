@@ -101,6 +101,7 @@ def _ask(request: HttpRequest, command: str, body: dict[str, object]) -> HttpRes
     assert isinstance(request.user, User)
     wish = CommandRequest.objects.create(command=command, user=request.user, body=body)
     events.notify(events.PAGES_CHANNEL, f"request:{wish.id}")
+    events.notify(events.WISHES_CHANNEL)
     return redirect("investor:offerings")
 
 

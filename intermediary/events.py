@@ -30,6 +30,7 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
 
 PAGES_CHANNEL = "bulkhead_pages"  # payload "cell:<uuid>", "tick:<uuid>", "series:<uuid>", "request:<uuid>"
 OUTBOX_CHANNEL = "bulkhead_outbox"  # payload: nothing; wakes the approver and the poster
+WISHES_CHANNEL = "bulkhead_wishes"  # payload: nothing; has a risk worker carry out what a page has just stored
 
 
 def emit(kind: str, *, cell_id: UUID | None, **payload: Any) -> Event:

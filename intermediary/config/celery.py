@@ -6,7 +6,7 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "intermediary.config.settings")
 
-app = Celery("bulkhead")
+app = Celery("bulkhead", include=["intermediary.config.wakeups"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     task_ignore_result=True,

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 PUBLIC_TOPICS = frozenset({"tick", "chain", "series"})
 HEARTBEAT_S = 15.0  # proxies cut idle connections after 30 to 60 seconds
 GATHER_S = 0.25  # a tick touches every relationship at once: its messages go out as one
+AWAITED = "request"  # the one topic that a person sits and waits for: it is not gathered
 RECONNECT_S = 1.0
 MAX_STREAMS = 2_000  # a process's file descriptors; beyond it the browser is told to come back
 BACKLOG = 1_000  # messages kept for a slow reader; what it misses is replaced by one "tick", which renews the page
@@ -41,6 +42,7 @@ class Audience:
 
     everything: bool = False
     ids: frozenset[str] = frozenset()
+    request: str = ""  # whose outcome this page waits for
 
     def hears(self, topic: str, key: str) -> bool:
         """Whether the message `topic:key` is for this stream."""
@@ -70,7 +72,8 @@ class Stream:
             first = await asyncio.wait_for(self.waiting.get(), HEARTBEAT_S)
         except TimeoutError:
             return []
-        await asyncio.sleep(GATHER_S)
+        if first[0] != AWAITED:
+            await asyncio.sleep(GATHER_S)
         found = {first: None}
         while not self.waiting.empty():
             found[self.waiting.get_nowait()] = None
@@ -119,7 +122,8 @@ class Switchboard:
             self.listening.clear()
 
     async def _listen_once(self) -> None:
-        async with await psycopg.AsyncConnection.connect(**_address(), autocommit=True) as listener:
+        address = listening_address("bulkhead-live")
+        async with await psycopg.AsyncConnection.connect(**address, autocommit=True) as listener:
             await listener.execute(f"LISTEN {PAGES_CHANNEL}")
             self.listening.set()
             self.tell("tick:")  # whatever was said while nobody listened
@@ -135,11 +139,12 @@ def switchboard() -> Switchboard:
     return _switchboards.setdefault(asyncio.get_running_loop(), Switchboard())
 
 
-def _address() -> dict[str, Any]:
+def listening_address(name: str) -> dict[str, Any]:
+    """Of the database, for a connection of its own under this name, which says what it is for."""
     found = connections["default"].settings_dict
     return {
         "host": found["HOST"], "port": found["PORT"], "dbname": found["NAME"], "user": found["USER"],
-        "password": found["PASSWORD"], "application_name": "bulkhead-live",
+        "password": found["PASSWORD"], "application_name": name,
     }  # fmt: skip
 
 
@@ -157,13 +162,20 @@ def live(request: HttpRequest) -> HttpResponseBase:
 def _audience(request: HttpRequest) -> Audience:
     if not isinstance(request.user, User):
         return Audience()
+    wanted = _own_request(request.user, request.GET.get("request", ""))
     if request.user.is_staff:
-        return Audience(everything=True)
+        return Audience(everything=True, request=wanted)
     ids = {str(cell.id) for cell in queries.cells_of(request.user)}
-    with contextlib.suppress(ValueError):  # not an id: nobody's
-        wanted = CommandRequest.objects.filter(id=UUID(request.GET.get("request", "")), user_id=request.user.pk)
-        ids |= {str(found) for found in wanted.values_list("id", flat=True)}
-    return Audience(ids=frozenset(ids))
+    return Audience(ids=frozenset(ids | {wanted} if wanted else ids), request=wanted)
+
+
+def _own_request(user: User, wanted: str) -> str:
+    """The id of one of the reader's own requests; empty where it is none."""
+    try:
+        key = UUID(wanted)
+    except ValueError:
+        return ""
+    return str(key) if CommandRequest.objects.filter(id=key, user_id=user.pk).exists() else ""
 
 
 def _give_connection_back() -> None:
@@ -172,10 +184,18 @@ def _give_connection_back() -> None:
 
 
 async def messages(audience: Audience) -> AsyncIterator[bytes]:
-    """The text of a stream. The request's database connection is given back before the first wait."""
+    """The text of a stream. The request's database connection is given back before the first wait.
+
+    A page that waits for an outcome is told to look at once: it may have come before the page could hear of it.
+    """
     await sync_to_async(_give_connection_back)()
-    with switchboard().stream(audience) as stream:
+    board = switchboard()
+    with board.stream(audience) as stream:
         yield b"retry: 2000\n\n"
+        if audience.request:
+            with contextlib.suppress(TimeoutError):  # then it looks again by itself, as without a stream
+                await asyncio.wait_for(board.listening.wait(), RECONNECT_S)
+            stream.offer(AWAITED, audience.request)
         while True:
             found = await stream.gather()
             text = "".join(f"event: {topic}\ndata: {key}\n\n" for topic, key in found) or ": still here\n\n"

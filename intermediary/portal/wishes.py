@@ -4,10 +4,14 @@ The commands and their bodies are those of the composition root's request table.
 person may, and whether a rule allows it, is the command's own question when it runs, and so is its audit row.
 """
 
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
 
+from intermediary import events
 from intermediary.models import Cell, CommandRequest
 
 TITLES = {
@@ -21,8 +25,26 @@ TITLES = {
     "what_if": "What if",
 }
 
+# A free worker answers within a few hundredths of a second. A page that has the answer with its first look spares its
+# reader a stream and a second page; one that has not learns it by its stream.
+PATIENCE_S, EVERY_S = 0.4, 0.02
+JUST_ASKED = timedelta(seconds=5)
+
 
 def ask(request: HttpRequest, command: str, cell: Cell | None, body: dict[str, Any]) -> CommandRequest:
     """Store one wish of the signed-in person; amounts and quantities are ints or decimal strings, never floats."""
     assert request.user.is_authenticated, "only a signed-in person has wishes"
-    return CommandRequest.objects.create(command=command, cell=cell, user=request.user, body=body)
+    with transaction.atomic():
+        wish = CommandRequest.objects.create(command=command, cell=cell, user=request.user, body=body)
+        events.notify(events.WISHES_CHANNEL)
+    return wish
+
+
+def soon(wish: CommandRequest) -> CommandRequest:
+    """The wish with its outcome, if it was just asked and is carried out within a moment; else as it is."""
+    if datetime.now(UTC) - wish.recorded_at < JUST_ASKED:
+        until = time.monotonic() + PATIENCE_S
+        while wish.state == CommandRequest.State.PENDING and time.monotonic() < until:
+            time.sleep(EVERY_S)
+            wish.refresh_from_db(fields=["state", "outcome"])
+    return wish

@@ -4,7 +4,7 @@ None of it changes once the tick is open. Marks are written with their valuation
 no price in it. So a process keeps the last one, and asking for the market is asking which tick is the last.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -42,6 +42,11 @@ class OfficialMarket:
             found = matrices_for(self.tick.snapshot_id, ruleset_name, self.universe.instruments)
             self._matrices[ruleset_name] = found
         return self._matrices[ruleset_name]
+
+    @property
+    def rulesets(self) -> Collection[str]:
+        """Those whose matrices were asked for."""
+        return self._matrices.keys()
 
     @cached_property
     def _matrices(self) -> dict[str, RiskMatrices]:
@@ -95,6 +100,19 @@ def market_of_tick(tick_id: UUID | None) -> OfficialMarket:
     `no_official_valuation`."""
     kept = _kept.get(tick_id) if tick_id is not None else None
     return kept or _keep(latest_tick())
+
+
+def keep_up() -> None:
+    """Have the last official market at hand, with the matrices that were used of the one before, before somebody asks:
+    who has just computed a tick holds most of it already."""
+    newest = Tick.objects.values_list("id", flat=True).first()
+    if newest is None or newest in _kept:
+        return
+    used = [name for market in _kept.values() for name in market.rulesets]
+    market = market_of_tick(newest)
+    books.owed(books.NOTHING, market.tick.valuation_id)  # reads the marks that books are valued at
+    for name in used:
+        market.matrices(name)
 
 
 def read_again(market: OfficialMarket) -> OfficialMarket:

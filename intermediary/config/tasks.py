@@ -1,6 +1,9 @@
 """The platform's own wake-ups: deliver events, carry out requests, look at the clock. Rows decide what is left."""
 
+from typing import Any
+
 from celery import shared_task
+from celery.signals import task_postrun
 
 from intermediary.config import clockwork, deliveries
 
@@ -24,3 +27,12 @@ def run_requests() -> None:
 
     bindings.bind_risk()
     requests.run_pending()
+
+
+@task_postrun.connect
+def keep_the_market(task: Any, **_: Any) -> None:
+    """Who has renewed requirements keeps their market for the first what-if or trade after it."""
+    if task.name == "risk.run_shard":
+        from risk import official
+
+        official.keep_up()

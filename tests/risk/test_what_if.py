@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from intermediary import ledger, onboarding
+from intermediary import clock, ledger, onboarding
 from intermediary.errors import BadInput, Refusal
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
@@ -14,8 +14,10 @@ from intermediary.models import AccountKind, Asset, Instrument, Lot, MarginState
 from intermediary.ports import PlannedTrade
 from risk import engine, what_if
 from risk.gate import EngineGate
+from risk.models import Tick
+from risk.official import keep_up
 from tests.intermediary.margin_world import MILLION, Client, bitcoin, signatures
-from tests.risk.test_gate import MARK, before_any_market, novated, sides
+from tests.risk.test_gate import MARK, before_any_market, novated, official, sides
 
 pytestmark = pytest.mark.django_db
 __all__ = ["before_any_market", "sides"]  # fixtures
@@ -131,3 +133,16 @@ def test_a_token_that_the_terms_do_not_name_is_no_margin_and_no_fault(sides: tup
     more = what_if.what_if(buyer.cell.id, [considered("40")])
     assert more["after"]["admission"]["margin_value"] == alone["after"]["admission"]["margin_value"] + MILLION
     assert more["after"]["held_base_units"] == alone["after"]["held_base_units"] + MILLION * 99 // 100
+
+
+def test_the_next_market_is_at_hand_before_anybody_asks(
+    sides: tuple[Client, Client], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """A worker that has renewed requirements keeps their market and its matrices."""
+    cell = sides[0].cell
+    what_if.what_if(cell.id, [considered("40")])
+    official(clock.now())
+    keep_up()
+    with django_assert_num_queries(1):
+        answer = what_if.what_if(cell.id, [considered("40")])
+    assert answer["snapshot_id"] == Tick.objects.all()[0].snapshot_id

@@ -1,8 +1,9 @@
 """One question of one client: what if we traded this? From the question to the whole answer, database included.
 
 The world is a book of a hundred relationships with thirty positions each of three hundred instruments, and layers of
-loss behind every one, so that credit is priced too. `first_whatif_ms` is the first question after a new official
-market, for which a worker that has computed the tick reads its marks once.
+loss behind every one, so that credit is priced too. `whatif_first_ms` is the first question after a new official
+market, to a worker that has renewed requirements in it and has then, before anybody asked, read what questions need
+(`whatif_market_ms`). `whatif_cpu_ms` is this process's own part of a question, whatever else the machine does.
 """
 
 import statistics
@@ -25,7 +26,7 @@ from intermediary.config.scratch import migrated_database, scratch_services
 from intermediary.config.settings import DATABASE_ROLES
 from intermediary.ids import uuid7
 from intermediary.models import Cell, Instrument, Layer
-from risk import engine
+from risk import engine, official
 from risk.market.feeds import open_feed
 from risk.market.snapshot import MarketSnapshot
 from risk.what_if import Considered
@@ -38,10 +39,13 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Asked:
-    """Milliseconds of each question, of the first after each new market, and queries of one."""
+    """Milliseconds of each question, by the wall and of this process, of the first after each new market and of what
+    was read before it; queries of one."""
 
     took: list[float]
+    processor: list[float]
     first: list[float]
+    market: list[float]
     queries: int
 
 
@@ -70,6 +74,12 @@ def figures(say: Say) -> dict[str, Figure]:
         "whatif_first_ms": Figure(
             statistics.median(found.first), "ms", f"the first after a new official market, median of {MARKETS}"
         ),
+        "whatif_market_ms": Figure(
+            statistics.median(found.market), "ms", f"what a worker reads of a new market ahead, median of {MARKETS}"
+        ),
+        "whatif_cpu_ms": Figure(
+            statistics.median(found.processor), "ms", f"processor time of the asking process, same {QUESTIONS}"
+        ),
         "whatif_queries": Figure(float(found.queries), "queries", "of one question"),
     }
 
@@ -92,20 +102,26 @@ def _set_layers(cell_id: UUID) -> None:
 def _asked(cells: Sequence[UUID], snapshot: MarketSnapshot) -> Asked:
     codes = list(Instrument.objects.order_by("code").values_list("code", flat=True))
 
-    def ask(number: int) -> float:
+    def ask(number: int) -> tuple[float, float]:
         trades = [Considered(codes[(number * step) % len(codes)], Decimal(step - 4)) for step in (3, 7)]
-        started = time.perf_counter()
-        what_if(cells[number % len(cells)], trades)
-        return 1e3 * (time.perf_counter() - started)
+        return _milliseconds(lambda: what_if(cells[number % len(cells)], trades))
 
     for number in range(len(cells)):
         ask(number)
-    took = [ask(number) for number in range(QUESTIONS)]
+    took, processor = zip(*(ask(number) for number in range(QUESTIONS)), strict=True)
     with CaptureQueriesContext(connection) as captured:
         ask(0)
-    first = []
+    first, market = [], []
     for number in range(MARKETS):
         opened = engine.open_tick(store_snapshot(tick.later(snapshot, 1 + number)), shards=1)
         engine.run_shard(opened.id, 0)
-        first.append(ask(number))
-    return Asked(took, first, len(captured))
+        market.append(_milliseconds(official.keep_up)[0])  # as a worker does after its shard
+        first.append(ask(number)[0])
+    return Asked(list(took), list(processor), first, market, len(captured))
+
+
+def _milliseconds(work: Callable[[], object]) -> tuple[float, float]:
+    """By the wall, and of this process."""
+    wall, processor = time.perf_counter(), time.thread_time()
+    work()
+    return 1e3 * (time.perf_counter() - wall), 1e3 * (time.thread_time() - processor)

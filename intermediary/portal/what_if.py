@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django import forms
 from django.forms import BaseFormSet, formset_factory
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -44,17 +44,19 @@ def _lines(count: int) -> "type[BaseFormSet[ConsideredForm]]":
 @require_http_methods(["GET", "HEAD", "POST"])
 @of_cell
 def what_if(request: HttpRequest, cell: Cell) -> HttpResponse:
-    """The form, and the answer to the last question asked with it (`?request=`)."""
+    """The form, and the answer to the last question asked with it (`?request=`), also as a file (`&as=json`)."""
     wish = _asked(request, cell)
+    if wish is not None and "as" in request.GET:
+        return _as_file(wish, cell)
     if request.method == "POST":
         bound = _lines(0)(_longer(request.POST) if "more" in request.POST else request.POST)
         trades = _trades(bound) if bound.is_valid() else []
         if trades and "more" not in request.POST:
             asked = wishes.ask(request, COMMAND, cell, {"trades": trades})
-            return redirect(f"{reverse('portal:what_if', args=[cell.code])}?request={asked.id}")
+            return redirect(f"{reverse('portal:what_if', args=[cell.code])}?request={asked.id}#answer")
         nothing = bound.is_valid() and not trades and "more" not in request.POST
         return _page(request, cell, bound, None, nothing=nothing)
-    return _page(request, cell, _started(wish), wish)
+    return _page(request, cell, _started(wish), wishes.soon(wish) if wish else None)
 
 
 def _page(
@@ -69,6 +71,15 @@ def _page(
         "portal/what_if.html",
         page | {"lines": lines, "wish": wish, "answer": answer, "nothing": nothing, "most": LINES_MAX},
     )
+
+
+def _as_file(wish: CommandRequest, cell: Cell) -> HttpResponse:
+    """The answer as the worker gave it, JSON to keep: amounts are base units of the settlement token, exact."""
+    if wish.state != CommandRequest.State.DONE or wish.outcome is None:
+        raise access.not_found()
+    answer = JsonResponse({"relationship": cell.code, "asked_at": wish.at.isoformat()} | wish.outcome)
+    answer["Content-Disposition"] = f'attachment; filename="what-if-{cell.code}-{wish.at:%Y%m%d-%H%M%S}.json"'
+    return answer
 
 
 def _asked(request: HttpRequest, cell: Cell) -> CommandRequest | None:

@@ -44,7 +44,9 @@ def asked(browser: Client, as_role: RoleSwitch, *rows: tuple[str, str, str]) -> 
     answer = browser.post(PAGE, lines(*rows))
     assert answer.status_code == 302, text_of(answer)
     with as_role("worker"):
-        return answer["Location"], CommandRequest.objects.select_related("cell").get(command="what_if")
+        there, _, place = answer["Location"].partition("#")
+        assert place == "answer", "what was asked for stands below the form"
+        return there, CommandRequest.objects.select_related("cell").get(command="what_if")
 
 
 def figures(independent: int, short_by: int = 0) -> dict[str, Any]:
@@ -189,3 +191,16 @@ def test_a_relationship_that_takes_no_trades_is_told_so(browser: Client, as_role
     answer = browser.get(PAGE)
     assert isinstance(answer, HttpResponse)
     assert "takes no new trades now" in text_of(answer)
+
+
+def test_an_answer_can_be_kept_as_the_worker_gave_it(browser: Client, as_role: RoleSwitch) -> None:
+    there, question = asked(browser, as_role, ("SELL", "BTC-PERP", "2.5"))
+    assert browser.get(f"{there}&as=json").status_code == 404, "there is no answer yet"
+    answered(as_role, question, passed=True, credit=CREDIT)
+    kept = browser.get(f"{there}&as=json")
+    assert kept["Content-Disposition"].startswith('attachment; filename="what-if-R-101-')
+    body = kept.json()
+    assert (body["relationship"], body["after"]["required_base_units"]) == ("R-101", 7 * 10**6 * USD)
+    assert body["credit_charge"] == CREDIT
+    assert signed_in("client.maker").get(f"{there}&as=json").status_code == 404
+    assert "as=json" in text_of(browser.get(there))

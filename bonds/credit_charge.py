@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonds.measures import OFFICIAL, layer_quadrature
-from intermediary import readings
 from intermediary.models import CreditLine, Layer
 from intermediary.money import requirement_from_float
 from risk.live_layers import HORIZON_YEARS, UNIT, model_of
@@ -72,14 +71,18 @@ class PricedLayer:
 
 def what_if(cell_id: UUID, trades: Sequence[Considered]) -> dict[str, Any]:
     """The answer to a client's question: `risk.what_if` with `credit_charge` before and after. Refuses as it does."""
-    found = weigh_up(cell_id, trades)
+    found = weigh_up(cell_id, trades, further=[CLASSES])
     return found.as_data() | {"credit_charge": charges(found)}
 
 
 def charges(found: WhatIf) -> dict[str, Any]:
     """A JSON value: the layers behind the relationship, each with what it costs a year before and after; amounts are
     settlement base units, rounded up, probabilities and expected losses shares of one, rates basis points a year."""
-    layers = priced_layers(found.before.relationship.layers)
+    classes = [
+        _Class(slice_id, series, int(attach), int(detach), spread, guidance)
+        for slice_id, series, attach, detach, spread, guidance in found.further[0]
+    ]
+    layers = priced_layers(found.before.relationship.layers, classes)
     bands = [band for one in layers for band in one.bands]
     costs = {name: costs_of(bands, _model(one)) for name, one in (("before", found.before), ("after", found.after))}
     width = sum(one.width_base_units for one in layers)
@@ -97,14 +100,14 @@ def charges(found: WhatIf) -> dict[str, Any]:
     }
 
 
-def priced_layers(layers: Sequence[Layer]) -> list[PricedLayer]:
-    """The layers that can pay, in the order of loss, each with its price of risk; one query for the tail's classes.
-
-    Both retentions take the price of risk of the tail, weighted by the widths of its classes.
-    """
+def priced_layers(layers: Sequence[Layer], classes: Sequence["_Class"]) -> list[PricedLayer]:
+    """The layers that can pay, in the order of loss, each with its price of risk. Both retentions take that of the
+    tail, weighted by the widths of its classes."""
     standing = [layer for layer in layers if layer.funded and layer.size_base_units > layer.loss_base_units]
-    classes = _classes([layer.slice_id for layer in standing if layer.slice_id is not None])
-    widths = [(one.price_of_risk, one.detach_base_units - one.attach_base_units) for one in classes]
+    paying = {layer.slice_id for layer in standing}
+    widths = [
+        (one.price_of_risk, one.detach_base_units - one.attach_base_units) for one in classes if one.slice_id in paying
+    ]
     of_the_tail = sum(price * width for price, width in widths) / sum(width for _, width in widths) if widths else 1.0
     return [
         _priced(layer, [one for one in classes if one.slice_id == layer.slice_id], of_the_tail) for layer in standing
@@ -134,35 +137,29 @@ def _cost(band: Band, weights: Floats, survival: Floats) -> BandCost:
 
 @dataclass(frozen=True)
 class _Class:
-    """What a class of notes covers of a slice, base units, and what investors asked for it over what the model's par
-    spread was when they did; 1 while no spread has cleared."""
+    """A row of `CLASSES`: what a class of notes covers of a slice, base units, the spread that investors asked for it,
+    None while no book has cleared, and what the model's par spread was when they did."""
 
     slice_id: UUID
     series: str
     attach_base_units: int
     detach_base_units: int
-    price_of_risk: float
+    spread_bps: int | None
+    guidance_bps: int | None
+
+    @property
+    def price_of_risk(self) -> float:
+        """The spread over the guidance; 1 while none has cleared."""
+        return self.spread_bps / self.guidance_bps if self.spread_bps is not None and self.guidance_bps else 1.0
 
 
-def _classes(slice_ids: Sequence[UUID]) -> list[_Class]:
-    """The classes of these slices, each slice's from the bottom up."""
-    if not slice_ids:
-        return []
-    rows = readings.of(slice_ids, _CLASSES)[0]
-    return [
-        _Class(
-            slice_id, series, int(attach), int(detach), cleared / guidance if cleared is not None and guidance else 1.0
-        )
-        for slice_id, series, attach, detach, cleared, guidance in rows
-    ]
-
-
-_CLASSES = """
+CLASSES = """
     SELECT part.slice_id, series.code, part.attach_base_units, part.detach_base_units, tranche.spread_bps,
         tranche.guidance_bps
-    FROM bonds_slicepart AS part JOIN bonds_tranche AS tranche ON tranche.id = part.tranche_id
+    FROM intermediary_layer AS layer JOIN bonds_slicepart AS part ON part.slice_id = layer.slice_id
+        JOIN bonds_tranche AS tranche ON tranche.id = part.tranche_id
         JOIN bonds_series AS series ON series.id = tranche.series_id
-    WHERE part.slice_id = ANY(%s) ORDER BY part.attach_base_units"""
+    WHERE layer.cell_id = ANY(%s) ORDER BY part.attach_base_units"""
 
 
 def _priced(layer: Layer, classes: Sequence[_Class], of_the_tail: float) -> PricedLayer:

@@ -47,11 +47,13 @@ class Relationship:
 
 @dataclass(frozen=True)
 class Standing:
-    """Relationships as they were read, at which platform time, and the newest tick then, None before the first."""
+    """Relationships as they were read, at which platform time, and the newest tick then, None before the first.
+    `further`: the rows of what the caller asked to be read along."""
 
     now: datetime
     newest_tick: UUID | None
     relationships: Mapping[UUID, Relationship]
+    further: Sequence[list[Any]] = ()
 
     def market(self) -> OfficialMarket:
         """The last official market, read again where something was listed since and is held already. Refuses
@@ -132,9 +134,9 @@ class Weighed:
         }
 
 
-def read(cell_ids: Collection[UUID]) -> Standing:
-    """These relationships as they stand. Refuses `no_terms`."""
-    now, ticks, terms, names, margin, lines, layers = readings.of(cell_ids, *_READINGS)
+def read(cell_ids: Collection[UUID], further: Sequence[str] = ()) -> Standing:
+    """These relationships as they stand, and `further` readings about them. Refuses `no_terms`."""
+    now, ticks, terms, names, margin, lines, layers, *along = readings.of(cell_ids, *_READINGS, *further)
     signed = onboarding.terms_of(terms)
     held = books.read_named(cell_ids, {cell_id: (held, settled) for cell_id, held, settled in names})
     counting, allowed, standing = counted_of(margin), allowances_of(lines, now[0][0]), _layers_of(layers)
@@ -149,7 +151,7 @@ def read(cell_ids: Collection[UUID]) -> Standing:
         )
         for cell_id in cell_ids
     }
-    return Standing(now[0][0], ticks[0][0] if ticks else None, relationships)
+    return Standing(now[0][0], ticks[0][0] if ticks else None, relationships, along)
 
 
 def weigh(asked: Sequence[Asked], market: OfficialMarket, under: str | None = None) -> list[Weighed]:

@@ -35,12 +35,14 @@ class Considered:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """A relationship as it stands and with the trades booked at their marks, in one market."""
+    """A relationship as it stands and with the trades booked at their marks, in one market. `further`: the rows of what
+    the caller asked to be read along."""
 
     considered: Sequence[Considered]
     planned: Sequence[PlannedTrade]
     before: Weighed
     after: Weighed
+    further: Sequence[list[Any]] = ()
 
     def as_data(self) -> dict[str, Any]:
         """A JSON value: `before` and `after` as margin states are stored, `verdict` of the gate on what is after,
@@ -71,17 +73,17 @@ def what_if(cell_id: UUID, trades: Sequence[Considered]) -> dict[str, Any]:
     return weigh_up(cell_id, trades).as_data()
 
 
-def weigh_up(cell_id: UUID, trades: Sequence[Considered]) -> WhatIf:
-    """The relationship before and after the trades.
+def weigh_up(cell_id: UUID, trades: Sequence[Considered], further: Sequence[str] = ()) -> WhatIf:
+    """The relationship before and after the trades, and `further` readings about it.
 
     Refuses `what_if_empty`, `what_if_too_many`, `instrument_unknown`, `mark_missing`, `trade_quantity`,
     `trade_too_large`, and what the gate refuses.
     """
-    standing = read([cell_id])
+    standing = read([cell_id], further)
     market = standing.market()
     planned = _planned(trades, market)
     after, before = weighed({cell_id: planned}, standing, market, and_before=True)
-    return WhatIf(trades, planned, before, after)
+    return WhatIf(trades, planned, before, after, standing.further)
 
 
 def _planned(trades: Sequence[Considered], market: OfficialMarket) -> list[PlannedTrade]:

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from bonds.credit_charge import Band, costs_of, what_if
 from bonds.measures import OFFICIAL, layer_quadrature
@@ -59,8 +60,11 @@ def test_a_book_that_cannot_lose_costs_nothing() -> None:
 
 
 @pytest.mark.django_db
-def test_the_tail_costs_what_investors_asked_and_the_retentions_with_it(sides: tuple[Client, Client]) -> None:
-    """Cleared at 500 over a guidance of 400: everything costs a quarter more than by the measure alone."""
+def test_the_tail_costs_what_investors_asked_and_the_retentions_with_it(
+    sides: tuple[Client, Client], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """Cleared at 500 over a guidance of 400: everything costs a quarter more than by the measure alone. The notes are
+    read with the rest, by one message."""
     cell = with_layers(sides[0].cell)
     assert what_if(cell.id, [Considered("BTC-PERP", Decimal(400))])["credit_charge"]["width_base_units"] == (
         Layer.objects.get(cell=cell, kind=Layer.Kind.FIRST_LOSS).size_base_units + 3 * MILLION
@@ -69,7 +73,8 @@ def test_the_tail_costs_what_investors_asked_and_the_retentions_with_it(sides: t
     Layer.objects.filter(cell=cell).update(funded=True)
     alone = what_if(cell.id, [Considered("BTC-PERP", Decimal(400))])["credit_charge"]
     Tranche.objects.filter(series=series).update(spread_bps=500)
-    asked = what_if(cell.id, [Considered("BTC-PERP", Decimal(400))])["credit_charge"]
+    with django_assert_num_queries(1):
+        asked = what_if(cell.id, [Considered("BTC-PERP", Decimal(400))])["credit_charge"]
     assert [row["kind"] for row in asked["layers"]] == ["FIRST_LOSS", "TAIL", "SENIOR"]
     assert [row["series"] for row in asked["layers"]] == ["", series.code, ""]
     for before, after in zip(alone["layers"], asked["layers"], strict=True):

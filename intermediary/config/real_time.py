@@ -128,10 +128,12 @@ class Driver:
             return False
         logger.error("the market of %s is not worked through; a newer one takes its place", last.as_of.isoformat())
         live_market.gave_up(tick, last.as_of)
+        if tick is not None:
+            self._measure(last)  # for everybody else; while a part goes on missing no tick is ever done
         return True
 
     def _measure(self, last: Snapshot) -> None:
-        """Have what people read measured in the newest market that is done."""
+        """Have what people read measured in this market: the newest, done or given up."""
         if time.monotonic() - self.measured_at < MEASURE_SECONDS:
             return
         self.measured_at = time.monotonic()

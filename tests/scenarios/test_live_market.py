@@ -221,7 +221,9 @@ def test_a_tick_that_cannot_finish_is_named_and_a_later_market_goes_on(queue: "r
     driver.step()
     newest = Snapshot.objects.first()
     assert newest is not None
-    assert asked(queue)[-1] == ("risk.open_tick", newest.id)
+    tasks = asked(queue)
+    assert tasks[-1] == ("risk.open_tick", newest.id)
+    assert ("risk.renew_layers", str(first.id)) in tasks, "layers and stress of the others are measured on"
     told = live_market.health()
     assert told is not None
     assert (told.is_stuck, told.row.given_up, told.row.stuck) == (True, 1, f"part {missing + 1} of 2")

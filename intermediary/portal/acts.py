@@ -25,7 +25,7 @@ def request_page(request: HttpRequest, request_id: UUID) -> HttpResponse:
     if wish is None:
         raise access.not_found()
     title = wishes.TITLES.get(wish.command, wish.command.replace("_", " ").capitalize())
-    context: dict[str, Any] = {"wish": wish, "title": title}
+    context: dict[str, Any] = {"wish": wishes.soon(wish), "title": title}
     if wish.cell:
         context |= context_of(wish.cell)
     return render(request, "portal/request.html", context)

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from intermediary.config.office.pages import show
 from intermediary.models import CommandRequest
-from intermediary.portal.wishes import ask
+from intermediary.portal.wishes import ask, soon
 from risk.market.parameters import COINS
 
 COMMAND = "own_stress"
@@ -82,7 +82,7 @@ def _asked(request: HttpRequest) -> CommandRequest | None:
         key = UUID(wanted)
     except ValueError:
         return None
-    return get_object_or_404(CommandRequest, id=key, user=request.user, command=COMMAND)
+    return soon(get_object_or_404(CommandRequest, id=key, user=request.user, command=COMMAND))
 
 
 def _initial(asked: CommandRequest | None) -> dict[str, str]:

@@ -16,15 +16,16 @@ from intermediary import access, audit, ledger
 from intermediary.errors import Refusal
 from intermediary.ledger import Line
 from intermediary.margining import deposit_entry_id
-from intermediary.models import AccountKind, ChainTarget
+from intermediary.models import AccountKind, Cell, ChainTarget
 from settlement.bindings import DecodedEvent, decode_event
 from settlement.models import ChainLog
 
 
 def waiting() -> QuerySet[ChainLog]:
-    """Final transfers that the ledger refuses for a reason that nobody has judged yet, oldest first."""
+    """Final transfers to clients that the ledger refuses for a reason that nobody has judged yet, oldest first. One to a
+    house holds no call: it shows as a break alone."""
     refused = ChainLog.objects.filter(name="Transfer", applied=False, set_aside=False, block__canonical=True)
-    return refused.exclude(refusal="").select_related("block", "cell").order_by("block__number", "log_index")
+    return refused.filter(cell__kind=Cell.Kind.CLIENT).exclude(refusal="").select_related("block", "cell").order_by("block__number", "log_index")
 
 
 def put_in_suspense(*, officer: User, log_id: UUID, reason: str) -> ChainLog:

@@ -22,10 +22,15 @@ from settlement.models import ChainLog
 
 
 def waiting() -> QuerySet[ChainLog]:
-    """Final transfers to clients that the ledger refuses for a reason that nobody has judged yet, oldest first. One to a
-    house holds no call: it shows as a break alone."""
+    """Final transfers to clients that the ledger refuses for a reason that nobody has judged yet, oldest first. One to
+    a house holds no call: it shows as a break alone."""
     refused = ChainLog.objects.filter(name="Transfer", applied=False, set_aside=False, block__canonical=True)
-    return refused.filter(cell__kind=Cell.Kind.CLIENT).exclude(refusal="").select_related("block", "cell").order_by("block__number", "log_index")
+    return (
+        refused.filter(cell__kind=Cell.Kind.CLIENT)
+        .exclude(refusal="")
+        .select_related("block", "cell")
+        .order_by("block__number", "log_index")
+    )
 
 
 def put_in_suspense(*, officer: User, log_id: UUID, reason: str) -> ChainLog:

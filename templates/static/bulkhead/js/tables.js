@@ -37,7 +37,9 @@ function prepare(table) {
     if (head.querySelector("button") || !head.textContent.trim() || head.hasAttribute("data-fixed")) continue;
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...head.childNodes);
+    // A link cannot stand inside a button: the button then stands beside it.
+    if (head.querySelector("a")) Object.assign(button, { className: "sorts", ariaLabel: `Sort by ${head.textContent.trim()}` });
+    else button.append(...head.childNodes);
     head.append(button);
   }
   for (const row of table.querySelectorAll("tbody tr, tfoot tr")) {

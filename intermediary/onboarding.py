@@ -163,6 +163,14 @@ def state_own_token(*, actor: str, party: Party, underlying: str) -> OwnToken:
     return found
 
 
+def own_coins(cell_id: UUID) -> set[str]:
+    """Coins that the relationship's party, or an affiliate, has stated as its own; one query where nobody has."""
+    stated = {(own.party_id, own.underlying) for own in OwnToken.objects.all()}
+    party_id = Cell.objects.values_list("party_id", flat=True).get(id=cell_id) if stated else None
+    house = _one_house(party_id) if party_id else set()
+    return {coin for party, coin in stated if party in house}
+
+
 def _one_house(party_id: UUID) -> set[UUID]:
     """The party and its affiliates, either side's statement counting."""
     linked = Affiliation.objects.filter(Q(party_id=party_id) | Q(affiliate_id=party_id))

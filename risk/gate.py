@@ -20,6 +20,7 @@ from risk.margin.admission import Resources
 from risk.margin.ruleset import ruleset
 from risk.official import OfficialMarket
 from risk.official import latest_tick as latest_tick
+from risk.own_coins import refuse_longer_own_coins
 from risk.weighing import Asked, Standing, Weighed, coins_of, read, result_of, weigh
 
 # How far from its mark an instrument may be traded, of the price of its underlying (rulebook 3.4): what a market moves
@@ -36,13 +37,16 @@ class EngineGate:
     def check_trades(self, changes: Mapping[UUID, Sequence[PlannedTrade]]) -> dict[UUID, AdmissionResult]:
         """Every cell's verdict with its trades booked: stressed loss inside its means, and margin for the new book.
 
-        What a price off the mark costs is owed from the trade on, so it counts in both. Refuses `price_off_market`
-        and `price_stale`.
+        What a price off the mark costs is owed from the trade on, so it counts in both. Refuses `price_off_market`,
+        `price_stale` and `own_coin_longer`.
         """
         standing = read(changes)
         market = standing.market()
         refuse_off_market([trade for trades in changes.values() for trade in trades], market)
-        return {one.relationship.cell_id: one.verdict() for one in weighed(changes, standing, market, self._under)}
+        found = {one.relationship.cell_id: one for one in weighed(changes, standing, market, self._under)}
+        for cell_id, one in found.items():
+            refuse_longer_own_coins(one, changes[cell_id])
+        return {cell_id: one.verdict() for cell_id, one in found.items()}
 
     def check_line(self, cell_id: UUID, threshold_base_units: int, layers: LayerSizes) -> AdmissionResult:
         """The verdict on the present book if these layers stood behind it.

@@ -15,11 +15,12 @@ from django.db import connection
 
 @dataclass(frozen=True)
 class Allowance:
-    """Of the active line: the unsecured exposure that it allows now, base units, and the desk's own estimate of how
-    often such a client fails, defaults a year."""
+    """Of the active line: the unsecured exposure that it allows now, base units, the desk's own estimate of how often
+    such a client fails, defaults a year, and when it ends."""
 
     threshold_base_units: int
     default_intensity_annual: Decimal
+    ends_at: datetime
 
 
 def allowances(cell_ids: Collection[UUID], now: datetime) -> dict[UUID, Allowance]:
@@ -33,7 +34,7 @@ def allowances(cell_ids: Collection[UUID], now: datetime) -> dict[UUID, Allowanc
 def allowances_of(rows: Iterable[Any], now: datetime) -> dict[UUID, Allowance]:
     """The same of the rows of `ACTIVE_LINES`."""
     return {
-        cell_id: Allowance(0 if barred or expires_at <= now else int(threshold), intensity)
+        cell_id: Allowance(0 if barred or expires_at <= now else int(threshold), intensity, expires_at)
         for cell_id, threshold, intensity, expires_at, barred in rows
     }
 

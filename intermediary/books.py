@@ -7,7 +7,7 @@ another process, a rollback, a restart, or when a relationship moves to another 
 relationship; pages read rows.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -17,13 +17,13 @@ from uuid import UUID
 
 from django.db import connection
 
-from intermediary.models import BookVersion, Mark
+from intermediary.models import Mark
 from intermediary.money import EXACT
 
 PLACES = 18  # of a quantity, a price and a settled value; products have twice as many
 ONE: int = 10**PLACES
 V = TypeVar("V")
-Names = tuple[UUID, UUID]  # of what is held, and of what has been settled
+Names = tuple[str, str]  # of what is held, and of what has been settled
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class HeldBook:
     settled: int
 
 
-NOTHING = HeldBook((UUID(int=0), UUID(int=0)), (), (), 0)
+NOTHING = HeldBook(("", ""), (), (), 0)
 _kept: dict[UUID, HeldBook] = {}
 _numbers: dict[UUID, int] = {}  # of instruments, as this process met them: a small int is found faster than a key
 
@@ -55,23 +55,39 @@ def listed(values: Mapping[UUID, V]) -> list[V | None]:
 
 def read(cell_ids: Collection[UUID]) -> dict[UUID, HeldBook]:
     """The books of these relationships as they are in the database now: one small query when none has changed."""
-    found = BookVersion.objects.filter(cell_id__among=cell_ids).values_list("cell_id", "held", "settled")
-    return read_named(cell_ids, {cell_id: (held, settled) for cell_id, held, settled in found})
+    names = {cell_id: (held, settled) for cell_id, held, settled in _rows(NAMES, list(cell_ids))}
+    return read_named(cell_ids, names)
 
 
 def read_named(cell_ids: Collection[UUID], names: Mapping[UUID, Names]) -> dict[UUID, HeldBook]:
     """The same when the names that the database gives them now have just been read (`NAMES`)."""
-    _settle_again([key for key, now in names.items() if key in _kept and _is_settled_anew(_kept[key].names, now)])
-    _read_again([key for key, now in names.items() if key not in _kept or _kept[key].names != now])
-    return {cell_id: _kept[cell_id] if cell_id in names else NOTHING for cell_id in cell_ids}
+    found = dict(zip(names, read_in_order(list(names), list(names.values())), strict=True))
+    return {cell_id: found.get(cell_id, NOTHING) for cell_id in cell_ids}
+
+
+def read_in_order(cell_ids: Sequence[UUID], names: Sequence[Names]) -> list[HeldBook]:
+    """The same where each has a name, in their order."""
+    kept = [_kept.get(cell_id) for cell_id in cell_ids]
+    changed = [index for index, book in enumerate(kept) if book is None or book.names != names[index]]
+    if not changed:
+        return kept  # type: ignore[return-value]  # none is missing
+    _settle_again([cell_ids[index] for index in changed if _is_settled_anew(kept[index], names[index])])
+    # What was settled while this was read has another name still.
+    _read_again([key for index in changed if (key := cell_ids[index]) not in _kept or _kept[key].names != names[index]])
+    return [_kept[cell_id] for cell_id in cell_ids]
 
 
 def exposures(cell_ids: Collection[UUID], valuation_id: UUID) -> dict[UUID, int | None]:
     """What each client owes since the last payment at a valuation, ints of 10**-36 dollars; negative: owed to it.
     None where an instrument that is held has no mark. The same number as `variation.exposure`."""
     held = read(cell_ids)
+    return dict(zip(held, exposures_of(held.values(), valuation_id), strict=True))
+
+
+def exposures_of(held: Iterable[HeldBook], valuation_id: UUID) -> list[int | None]:
+    """The same of books that have been read."""
     prices = _marks(valuation_id)
-    return {cell_id: _exposure(book, prices) for cell_id, book in held.items()}
+    return [_exposure(book, prices) for book in held]
 
 
 def owed(book: HeldBook, valuation_id: UUID) -> int | None:
@@ -119,8 +135,8 @@ def _read_marks(valuation_id: UUID, _: int) -> list[int | None]:
     return listed({key: whole(price) for key, price in marks})
 
 
-def _is_settled_anew(kept: Names, now: Names) -> bool:
-    return kept[0] == now[0] and kept[1] != now[1]
+def _is_settled_anew(kept: HeldBook | None, now: Names) -> bool:
+    return kept is not None and kept.names[0] == now[0] and kept.names[1] != now[1]
 
 
 def _settle_again(cell_ids: Sequence[UUID]) -> None:
@@ -151,13 +167,13 @@ def _rows(query: str, cell_ids: Sequence[UUID]) -> list[Any]:
     return found
 
 
-NAMES = "SELECT cell_id, held, settled FROM intermediary_bookversion WHERE cell_id = ANY(%s)"
+NAMES = "SELECT cell_id, held::text, settled::text FROM intermediary_bookversion WHERE cell_id = ANY(%s)"
 _SETTLED = """
-    SELECT named.cell_id, named.held, named.settled, coalesce(sum(position.settled_value), 0)
+    SELECT named.cell_id, named.held::text, named.settled::text, coalesce(sum(position.settled_value), 0)
     FROM intermediary_bookversion AS named LEFT JOIN intermediary_position AS position USING (cell_id)
     WHERE named.cell_id = ANY(%s) GROUP BY named.cell_id"""
 _HELD = """
-    SELECT named.cell_id, named.held, named.settled, coalesce(sum(position.settled_value), 0),
+    SELECT named.cell_id, named.held::text, named.settled::text, coalesce(sum(position.settled_value), 0),
         array_agg(position.instrument_id) FILTER (WHERE position.quantity <> 0),
         array_agg(position.quantity) FILTER (WHERE position.quantity <> 0)
     FROM intermediary_bookversion AS named LEFT JOIN intermediary_position AS position USING (cell_id)

@@ -1,13 +1,11 @@
 """Writing the requirements of many relationships: the current row of each, and its point of the history.
 
-Two statements for any number. Columns travel as arrays and the JSON of each row as one line, so that neither side
-spends its time on placeholders or on taking a document apart.
+A handful of statements for any number. Columns travel as arrays and the JSON of each row as one line, so that neither
+side spends its time on placeholders or on taking a document apart.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -15,51 +13,39 @@ from django.db import connection
 from intermediary.ids import uuid7
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One row of MarginState to be, at the valuation of its part; base units."""
+class Figures(NamedTuple):
+    """One row of MarginState to be, at the valuation of its part; base units. Documents are JSON on one line."""
 
-    cell_id: UUID
+    cell_id: str
     exposure_base_units: int
     independent_amount_base_units: int
     threshold_base_units: int
     required_base_units: int
     held_base_units: int
     ruleset_hash: str
-    breakdown: dict[str, Any]
-    admission: dict[str, Any]
+    breakdown: str
+    admission: str
 
 
-def store(valuation_id: UUID, rows: Sequence[Figures]) -> None:
-    """The current figures, and their point of the history: the first one of a valuation stays."""
+def store(valuation_id: UUID, rows: Sequence[Figures], *, keeps_history: bool) -> None:
+    """The current figures, and where asked their point of the history: the first one of a valuation stays."""
     if not rows:
         return
-    cells = _array(row.cell_id for row in rows)
-    required = _array(row.required_base_units for row in rows)
-    held = _array(row.held_base_units for row in rows)
-    exposure = _array(row.exposure_base_units for row in rows)
+    # The columns in the order of `Figures`.
+    cell_ids, owed, independent, threshold, needed, worth, hashes, breakdowns, admissions = zip(*rows, strict=True)
+    cells, exposure, required, held = _array(cell_ids), _array(owed), _array(needed), _array(worth)
+    whole = [cells, exposure, _array(independent), _array(threshold), required, held, _array(hashes)]
+    figures: list[UUID | str] = [valuation_id, *whole, "\n".join(breakdowns), "\n".join(admissions)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            _STORE,
-            [
-                valuation_id,
-                _new_ids(len(rows)),
-                cells,
-                exposure,
-                _array(row.independent_amount_base_units for row in rows),
-                _array(row.threshold_base_units for row in rows),
-                required,
-                held,
-                _array(row.ruleset_hash for row in rows),
-                _lines(row.breakdown for row in rows),
-                _lines(row.admission for row in rows),
-            ],
-        )
-        cursor.execute(_STORE_POINTS, [valuation_id, _new_ids(len(rows)), cells, required, held, exposure])
+        cursor.execute(_RENEW, figures)
+        if cursor.rowcount != len(rows):  # some have no row yet
+            cursor.execute(_BEGIN, [*figures, _new_ids(len(rows))])
+        if keeps_history:
+            cursor.execute(_STORE_POINTS, [valuation_id, _new_ids(len(rows)), cells, required, held, exposure])
 
 
 def _new_ids(count: int) -> str:
-    return _array(uuid7() for _ in range(count))
+    return _array([uuid7() for _ in range(count)])
 
 
 def _array(values: Iterable[UUID | int | str]) -> str:
@@ -67,26 +53,24 @@ def _array(values: Iterable[UUID | int | str]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def _lines(documents: Iterable[dict[str, Any]]) -> str:
-    """JSON writes a line break inside a text as two other characters, so one separates two documents."""
-    return "\n".join(map(json.dumps, documents))
-
-
-_STORE = """
-    INSERT INTO intermediary_marginstate (valuation_id, id, cell_id, exposure_base_units, independent_amount_base_units,
-        threshold_base_units, required_base_units, held_base_units, ruleset_hash, breakdown, admission)
-    SELECT %s::uuid, new.id, new.cell_id, new.exposure, new.independent, new.threshold, new.required, new.held,
-        new.ruleset_hash, new.breakdown::jsonb, new.admission::jsonb
-    FROM ROWS FROM (unnest(%s::uuid[]), unnest(%s::uuid[]), unnest(%s::numeric[]), unnest(%s::numeric[]),
-        unnest(%s::numeric[]), unnest(%s::numeric[]), unnest(%s::numeric[]), unnest(%s::text[]),
-        string_to_table(%s, E'\\n'), string_to_table(%s, E'\\n')) AS new (id, cell_id, exposure, independent, threshold,
-        required, held, ruleset_hash, breakdown, admission)
-    ON CONFLICT (cell_id) DO UPDATE SET
-        valuation_id = excluded.valuation_id, exposure_base_units = excluded.exposure_base_units,
-        independent_amount_base_units = excluded.independent_amount_base_units,
-        threshold_base_units = excluded.threshold_base_units, required_base_units = excluded.required_base_units,
-        held_base_units = excluded.held_base_units, ruleset_hash = excluded.ruleset_hash,
-        breakdown = excluded.breakdown, admission = excluded.admission"""
+_NEW = """
+    ROWS FROM (unnest(%s::uuid[]), unnest(%s::numeric[]), unnest(%s::numeric[]), unnest(%s::numeric[]),
+        unnest(%s::numeric[]), unnest(%s::numeric[]), unnest(%s::text[]), string_to_table(%s, E'\\n'),
+        string_to_table(%s, E'\\n')"""
+_NAMES = "cell_id, exposure, independent, threshold, required, held, ruleset_hash, breakdown, admission"
+_RENEW = f"""
+    UPDATE intermediary_marginstate AS state SET
+        valuation_id = %s::uuid, exposure_base_units = new.exposure,
+        independent_amount_base_units = new.independent, threshold_base_units = new.threshold,
+        required_base_units = new.required, held_base_units = new.held, ruleset_hash = new.ruleset_hash,
+        breakdown = new.breakdown::json, admission = new.admission::json
+    FROM {_NEW}) AS new ({_NAMES}) WHERE state.cell_id = new.cell_id"""  # noqa: S608 - our words
+_BEGIN = f"""
+    INSERT INTO intermediary_marginstate (valuation_id, cell_id, exposure_base_units, independent_amount_base_units,
+        threshold_base_units, required_base_units, held_base_units, ruleset_hash, breakdown, admission, id)
+    SELECT %s::uuid, new.cell_id, new.exposure, new.independent, new.threshold, new.required, new.held,
+        new.ruleset_hash, new.breakdown::json, new.admission::json, new.id
+    FROM {_NEW}, unnest(%s::uuid[])) AS new ({_NAMES}, id) ON CONFLICT (cell_id) DO NOTHING"""  # noqa: S608 - our words
 _STORE_POINTS = """
     INSERT INTO intermediary_marginpoint
         (valuation_id, id, cell_id, required_base_units, held_base_units, exposure_base_units)

@@ -20,6 +20,7 @@ from django.db.models import Q, Sum
 from intermediary import access, audit, clock, events, ledger, ports
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import Cell, DefaultCase, Instrument, Lot, Mark, Position, Trade, TradeCheck, Valuation
+from intermediary.models.bulk import insert_all
 from intermediary.money import add_exactly, multiply_exactly
 
 logger = logging.getLogger(__name__)
@@ -169,8 +170,11 @@ def record_valuation(
         snapshot_id=snapshot_id,
         prices={underlying: str(price) for underlying, price in prices.items()},
     )
-    Mark.objects.bulk_create(
-        Mark(valuation=valuation, instrument_id=key, price=price.quantize(PRICE_PLACES)) for key, price in marks.items()
+    insert_all(
+        [
+            Mark(valuation=valuation, instrument_id=key, price=price.quantize(PRICE_PLACES))
+            for key, price in marks.items()
+        ]
     )
     return valuation
 

@@ -5,7 +5,9 @@ Quantities become floats here, once; the hash of the exact rows names the book v
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Self
 from uuid import UUID
 
@@ -109,11 +111,12 @@ def load_universe(market: MarketSnapshot) -> Universe:
     tokens: dict[str, int] = {}
     unvalued: dict[UUID | str, str] = {}
     resolved: list[terms.Instrument] = []
-    for row in Instrument.objects.order_by("code"):
-        if why := _why_not(listed := _instrument(row), market):
-            unvalued[row.id] = why
+    # Not as objects: every tick reads them all, and each is made once.
+    for key, *said in Instrument.objects.order_by("code").values_list("id", *_SAID):
+        if why := _why_not(listed := _instrument(*said), market):
+            unvalued[key] = why
         else:
-            rows[row.id] = len(resolved)
+            rows[key] = len(resolved)
             resolved.append(listed)
     for asset in Asset.objects.order_by("code"):
         if why := _why_not(token := _margin_asset(asset), market):
@@ -133,14 +136,20 @@ def _why_not(item: terms.Instrument, market: MarketSnapshot) -> str:
     return ""
 
 
-def _instrument(row: Instrument) -> terms.Instrument:
+_SAID = ("code", "kind", "underlying", "expiry", "strike")
+
+
+@lru_cache(maxsize=10_000)
+def _instrument(
+    code: str, kind: str, underlying: str, expiry: datetime | None, strike: Decimal | None
+) -> terms.Instrument:
     return terms.Instrument(
-        id=row.code,
-        kind=KINDS[row.kind],
-        underlying=row.underlying,
-        expiry=row.expiry,
-        strike=row.strike,
-        is_call=row.kind != Instrument.Kind.PUT,
+        id=code,
+        kind=KINDS[kind],
+        underlying=underlying,
+        expiry=expiry,
+        strike=strike,
+        is_call=kind != Instrument.Kind.PUT,
     )
 
 

@@ -1,38 +1,39 @@
 """One tick: a snapshot in, the requirement of every relationship out.
 
 `open_tick` stores the official valuation and lays out the shards; `run_shard` renews the requirements of one part of
-the relationships: variation margin is settled, the rest is assessed. What the numbers mean is `risk.margin`'s, what
-follows from them (calls, movements) is the intermediary's. Relationships are renewed together, in parts; one with
-which something must happen is taken step by step, and gets the same figures. Results do not depend on the sharding:
-every cell is computed from its own rows and the tick's common matrices. One bad cell stops no other: it is recorded
-with its reason.
+the relationships: where a cycle ends variation margin is settled, and all are assessed. What the numbers mean is
+`risk.margin`'s, what follows from them (calls, movements) is the intermediary's. Relationships are renewed together, in
+parts; one with which something must happen is taken step by step, and gets the same figures. Results do not depend on
+the sharding: every cell is computed from its own rows and the tick's common matrices. One bad cell stops no other: it
+is recorded with its reason.
 """
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import repeat
 from uuid import UUID
 
 import numpy as np
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
-from intermediary.collateral import eligible
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
-from intermediary.models import Asset, Cell, Layer
-from intermediary.money import from_base_units
+from intermediary.models import Cell, Layer
 from risk import partial
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
-from risk.figures import Rows, breakdowns, compute_batch, layers_of, load_rows, matrices_for
+from risk.figures import breakdowns, layers_of, matrices_for, stacked
 from risk.figures import compute as compute
 from risk.figures import load_snapshot as load_snapshot
 from risk.figures import resources_of as resources_of
 from risk.figures import universe_of as universe_of
+from risk.kept_rows import KeptRows, places_in, rows_of
+from risk.margin.requirement import RiskMatrices, requirements
 from risk.margin.revaluation import InstrumentTable, option_price, resolve
 from risk.margin.ruleset import ruleset
 from risk.margin.verdicts import judge, units_up
@@ -42,7 +43,10 @@ from risk.period import rules_of
 
 logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
-CELLS_A_TRANSACTION = 500  # the quiet ones commit in parts: nobody waits long for a lock, and queries stay few
+# Relationships of one transaction: few enough that nobody waits long for a lock, and many enough that queries are few.
+SETTLED_TOGETHER, ASSESSED_TOGETHER = 500, 2500
+ALWAYS = timedelta(0)
+HISTORY_EVERY = timedelta(minutes=5)  # a point of each relationship's margin; a market moves every few seconds
 # What the rows of one relationship can be wrong in: everybody else's figures are right all the same.
 FAULTS_OF_A_CELL = (
     Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError,
@@ -50,22 +54,26 @@ FAULTS_OF_A_CELL = (
 )  # fmt: skip
 
 
-def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False) -> Tick:
+def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False, cycle: timedelta = ALWAYS) -> Tick:
     """Make this snapshot the official valuation and lay out its shards. The same snapshot gives the same tick.
 
-    `only_moved`: between full valuations, renew only those whom the underlyings that moved can touch.
+    `only_moved`: between full valuations, renew only those whom the underlyings that moved can touch. `cycle`: how
+    long after the last time that variation margin was paid everybody pays or is paid again. Until then it is exposure,
+    which requirements hold, and is paid by those with whom something else happens.
     """
     existing = Tick.objects.filter(snapshot_id=snapshot_id).first()
     if existing is not None:
         return existing
     try:
-        return _open(load_snapshot(snapshot_id), snapshot_id, shards, only_moved)
+        return _open(load_snapshot(snapshot_id), snapshot_id, shards, only_moved, cycle)
     except IntegrityError:  # asked twice, and the other was first
         return Tick.objects.get(snapshot_id=snapshot_id)
 
 
-def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: bool) -> Tick:
+def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: bool, cycle: timedelta) -> Tick:
     universe = load_universe(snapshot)
+    settles = _is_due({"settles": True}, snapshot.as_of, cycle)
+    only_moved = only_moved and not (settles and cycle)  # at the end of a cycle those owe, too, whom nothing moved now
     coins = partial.moved_since(Tick.objects.first(), snapshot) if only_moved else None
     with transaction.atomic(durable=True):
         valuation = trading.record_valuation(
@@ -76,9 +84,21 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: b
             marks=official_marks(universe, snapshot),
         )
         started = datetime.now(UTC)
-        tick = Tick.objects.create(snapshot_id=snapshot_id, valuation=valuation, coins=coins, started_at=started)
+        tick = Tick.objects.create(
+            snapshot_id=snapshot_id,
+            valuation=valuation,
+            coins=coins,
+            settles=settles,
+            keeps_history=settles or _is_due({"keeps_history": True}, snapshot.as_of, HISTORY_EVERY),
+            started_at=started,
+        )
         TickShard.objects.bulk_create(TickShard(tick=tick, number=number, of=shards) for number in range(shards))
     return tick
+
+
+def _is_due(what: Mapping[str, bool], as_of: datetime, every: timedelta) -> bool:
+    """Whether no tick of this kind was so short a time ago."""
+    return not Tick.objects.filter(**what, valuation__as_of__gt=as_of - every).exists()
 
 
 def official_marks(universe: Universe, snapshot: MarketSnapshot) -> dict[UUID, Decimal]:
@@ -111,9 +131,16 @@ def warm_up() -> None:
 
 
 def cells_of_shard(number: int, of: int) -> list[UUID]:
-    """Relationships of one shard, by their ids alone: whoever leaves or joins between two shards moves nobody else."""
-    ids = Cell.objects.filter(kind=Cell.Kind.CLIENT).exclude(state__in=[Cell.State.CLOSED, Cell.State.DEFAULTED])
-    return [found for found in ids.order_by("id").values_list("id", flat=True) if found.int % of == number]
+    """Relationships of one shard in the order of their ids, and by these alone: whoever leaves or joins between two
+    shards moves nobody else."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_SHARD, [Cell.Kind.CLIENT, [Cell.State.CLOSED, Cell.State.DEFAULTED], of, number])
+        return [cell_id for (cell_id,) in cursor.fetchall()]
+
+
+_OF_SHARD = """
+    SELECT id FROM intermediary_cell WHERE kind = %s AND state <> ALL(%s)
+        AND ('x' || right(id::text, 8))::bit(32)::bigint %% %s = %s ORDER BY id"""
 
 
 def run_shard(tick_id: UUID, number: int) -> None:
@@ -183,9 +210,7 @@ def renew_one(tick: Tick, cell_id: UUID, universe: Universe) -> None:
         ledger.lock_cells([cell_id])
         terms, book = onboarding.current_terms(cell_id), load_book([cell_id])
         found = compute([cell_id], book, universe, tick.snapshot_id, rules_of(terms))[0]
-        exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
-        layers = list(Layer.objects.filter(cell_id=cell_id))
-        _act(tick, _requirement(found, ruleset(terms.ruleset).hash, layers, exposure), book)
+        _act(tick, found, ruleset(terms.ruleset).hash, book)
 
 
 def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
@@ -193,26 +218,15 @@ def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
 
 
 def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Renew in parts; who was refused, and why."""
+    """Renew in parts: the quiet ones together, the others one by one, each in a transaction of its own; who was
+    refused, and why. A part that fails as a whole is taken one by one: the one to blame is found, and the others go
+    on."""
     universe = universe_of(tick)
-    refused: dict[UUID, str] = {}
-    for start in range(0, len(cell_ids), CELLS_A_TRANSACTION):
-        refused |= _renew_part(tick, universe, cell_ids[start : start + CELLS_A_TRANSACTION])
-    return refused
-
-
-def _renew_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The quiet ones together, the others one by one, each in a transaction of its own. A part that fails as a whole
-    is taken one by one: the one to blame is found, and the others go on."""
-    acting, refused = cell_ids, {}
-    try:
-        with transaction.atomic(durable=True):
-            variation.settle_all(cell_ids, tick.valuation_id)
-        with transaction.atomic(durable=True):
-            part = assessment.read(cell_ids, tick.valuation)
-            acting = assessment.renew(part, _requirements(tick, universe, part))
-    except FAULTS_OF_A_CELL as fault:
-        logger.warning("a part of the tick failed and is taken cell by cell: %s", fault)
+    acting = _settle(tick, cell_ids) if tick.settles else []
+    left = [cell_id for cell_id in cell_ids if cell_id not in set(acting)] if acting else cell_ids
+    for part in _parts(left, ASSESSED_TOGETHER):
+        acting += _assess(tick, universe, part)
+    refused = {}
     for cell_id in acting:
         try:
             renew_one(tick, cell_id, universe)
@@ -223,79 +237,91 @@ def _renew_part(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> dic
     return refused
 
 
+def _parts(cell_ids: Sequence[UUID], size: int) -> Iterator[Sequence[UUID]]:
+    return (cell_ids[start : start + size] for start in range(0, len(cell_ids), size))
+
+
+def _settle(tick: Tick, cell_ids: Sequence[UUID]) -> list[UUID]:
+    """Pay the variation margin of all; those of the parts that failed, for whom it is left to be paid one by one."""
+    failed: list[UUID] = []
+    for part in _parts(cell_ids, SETTLED_TOGETHER):
+        try:
+            with transaction.atomic(durable=True):
+                variation.settle_all(part, tick.valuation_id)
+        except FAULTS_OF_A_CELL as fault:
+            logger.warning("a part of the payments failed and is taken cell by cell: %s", fault)
+            failed += part
+    return failed
+
+
+def _assess(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> list[UUID]:
+    """Renew the quiet ones of a part; the others."""
+    try:
+        with transaction.atomic(durable=True):
+            part = assessment.read(cell_ids, tick.valuation, keeps_history=tick.keeps_history)
+            return assessment.renew(part, _requirements(tick, universe, part))
+    except FAULTS_OF_A_CELL as fault:
+        logger.warning("a part of the tick failed and is taken cell by cell: %s", fault)
+        return list(cell_ids)
+
+
 def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list[assessment.Requirement]:
     """The figures of every relationship of the part that has terms, each under its own ruleset; not of one that holds
     what the market cannot value."""
-    positions = load_rows(list(part.terms), universe)
-    for cell_id in [key for key in positions if part.holdings.get(key, {}).keys() & universe.unvalued.keys()]:
-        del positions[cell_id]
-    counting = {key: eligible(part.holdings.get(key, {}), part.terms[key]) for key in positions}
-    margin = {key: _margin_rows(universe, part.assets, held) for key, held in counting.items()}
-    layers = _layers(list(part.terms))
-    by_ruleset: dict[str, list[UUID]] = {}
-    for cell_id, terms in part.terms.items():
-        if cell_id in positions:
-            by_ruleset.setdefault(rules_of(terms), []).append(cell_id)
-    made = []
+    places = places_in(universe)
+    by_ruleset: dict[str, dict[int, KeptRows]] = {}
+    for index, member in enumerate(part.members):
+        if member.standing.terms is not None:
+            rows = rows_of(member, places, part.assets)
+            if rows.is_valued:
+                by_ruleset.setdefault(rows.ruleset, {})[index] = rows
+    found: list[assessment.Requirement] = []
     for name, members in by_ruleset.items():
-        rules_hash = ruleset(name).hash
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
-        batch = compute_batch(members, positions, margin, matrices)
-        # An exposure that is not known is refused when its cell is taken alone.
-        resources = [resources_of(layers.get(key, []), part.exposure[key] or 0) for key in members]
-        verdicts, amounts = judge(batch, layers_of(resources)), units_up(batch.total).tolist()
-        made += [
-            assessment.Requirement(
-                cell_id=cell_id,
-                independent_amount_base_units=amount,
-                ruleset_hash=rules_hash,
-                breakdown=breakdown,
-                admission=verdicts.as_data(index),
-            )
-            for index, (cell_id, amount, breakdown) in enumerate(zip(members, amounts, breakdowns(batch), strict=True))
-        ]
-    return made
+        found += _under_one_ruleset(ruleset(name).hash, members, part, matrices)
+    return found
 
 
-def _margin_rows(universe: Universe, assets: Mapping[str, Asset], held: Mapping[str, int]) -> Rows:
-    tokens = [float(from_base_units(amount, assets[code].decimals)) for code, amount in held.items()]
-    return [universe.row_of_asset[code] for code in held], tokens
+def _under_one_ruleset(
+    ruleset_hash: str, members: Mapping[int, KeptRows], part: assessment.Part, matrices: RiskMatrices
+) -> Iterator[assessment.Requirement]:
+    """Of these members of the part, by their indices."""
+    positions = stacked([rows.positions for rows in members.values()])
+    margin = stacked([rows.margin for rows in members.values()])
+    batch = requirements(matrices, positions, margin)
+    # An exposure that is not known is refused when its cell is taken alone.
+    exposures = [part.exposure[index] or 0 for index in members]
+    verdicts = judge(batch, layers_of([rows.layers for rows in members.values()], exposures))
+    amounts = units_up(batch.total).tolist()
+    columns = breakdowns(batch), verdicts.documents, verdicts.passed, verdicts.repairs
+    return map(assessment.Requirement, members, amounts, repeat(ruleset_hash), *columns)
 
 
-def _requirement(
-    found: Assessment, ruleset_hash: str, layers: Sequence[Layer], exposure_base_units: int
-) -> assessment.Requirement:
-    return assessment.Requirement(
-        cell_id=found.cell_id,
-        independent_amount_base_units=found.independent_amount_base_units,
-        ruleset_hash=ruleset_hash,
-        breakdown=found.breakdown(),
-        admission=found.admission(resources_of(layers, exposure_base_units)).as_data(),
-    )
-
-
-def _act(tick: Tick, found: assessment.Requirement, book: Book) -> None:
+def _act(tick: Tick, found: Assessment, ruleset_hash: str, book: Book) -> None:
     """Hand one cell's figures to margining; a requirement that moved its call is kept with what reproduces it."""
-    before = _call_state(found.cell_id)
+    cell_id, breakdown = found.cell_id, found.breakdown()
+    layers = Layer.objects.filter(cell_id=cell_id)
+    exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
+    before = _call_state(cell_id)
     margining.assess(
-        cell_id=found.cell_id,
+        cell_id=cell_id,
         valuation_id=tick.valuation_id,
         independent_amount_base_units=found.independent_amount_base_units,
-        ruleset_hash=found.ruleset_hash,
-        breakdown=found.breakdown,
-        admission=found.admission,
+        ruleset_hash=ruleset_hash,
+        breakdown=breakdown,
+        admission=found.admission(resources_of(layers, exposure)).as_data(),
     )
-    if _call_state(found.cell_id) != before:
+    if _call_state(cell_id) != before:
         RequirementRecord.objects.get_or_create(
-            cell_id=found.cell_id,
+            cell_id=cell_id,
             tick=tick,
             cause="margin call",
             defaults={
-                "ruleset_hash": found.ruleset_hash,
-                "book_hash": book.version(found.cell_id),
-                "book": book.rows(found.cell_id),
+                "ruleset_hash": ruleset_hash,
+                "book_hash": book.version(cell_id),
+                "book": book.rows(cell_id),
                 "independent_amount_base_units": found.independent_amount_base_units,
-                "breakdown": found.breakdown,
+                "breakdown": breakdown,
             },
         )
 
@@ -303,10 +329,3 @@ def _act(tick: Tick, found: assessment.Requirement, book: Book) -> None:
 def _call_state(cell_id: UUID) -> tuple[UUID, str, int] | None:
     call = calls.current(cell_id)
     return (call.id, call.state, call.amount_base_units) if call else None
-
-
-def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
-    found: dict[UUID, list[Layer]] = {}
-    for layer in Layer.objects.filter(cell_id__among=cell_ids):
-        found.setdefault(layer.cell_id, []).append(layer)
-    return found

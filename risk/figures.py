@@ -5,7 +5,8 @@ computed the same way a minute later. A position's place in the sums is that of 
 that of its row in the database, so a figure does not depend on who else is computed with it. Reads only.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -17,7 +18,6 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
-from intermediary import books
 from intermediary.models import Layer
 from intermediary.money import requirement_from_float
 from risk.book import Book, Universe, load_universe
@@ -34,6 +34,7 @@ from risk.models import Snapshot, Tick
 SETTLEMENT_DECIMALS = 6
 MOVES = ("-5%", "-10%", "-20%")  # of the forecast
 NO_ROWS, NO_UNITS = np.empty(0, dtype=np.int64), np.empty(0)
+NOTHING: tuple[list[int], list[float]] = ([], [])
 Floats = NDArray[np.float64]
 # Rows of the matrices, units held.
 Rows = tuple[Sequence[int] | NDArray[np.int64], Sequence[float] | Floats]
@@ -54,37 +55,35 @@ class Assessment:
 
     def breakdown(self) -> dict[str, Any]:
         """Lines that add up to the independent amount, and what it would be if the market fell further; dollars."""
-        return breakdowns(self.batch)[self.index]
+        found: dict[str, Any] = json.loads(breakdowns(self.batch)[self.index])
+        return found
 
     def admission(self, resources: Resources) -> AdmissionDecision:
         """The test of D2 on this cell's book and margin."""
         return assess(self.batch.outcomes(self.index, SETTLEMENT_DECIMALS), resources)
 
 
-def breakdowns(batch: RequirementBatch) -> list[dict[str, Any]]:
-    """`Assessment.breakdown` of every account of a batch."""
-    names = [name for name, _ in batch.parts]
-    lines = zip(*(_cents(part) for _, part in batch.parts), strict=True)
-    forecasts = zip(*(_cents(batch.forecast_loss[:, column]) for column in range(len(MOVES))), strict=True)
-    whole = (_cents(part) for part in (batch.total, batch.gross_notional, batch.worst_stress_loss))
-    stress, worst = batch.stress_names, batch.worst_stress.tolist()
-    return [
-        {
-            "lines": [[name, amount] for name, amount in zip(names, amounts, strict=True)],
-            "margin_period_hours": batch.matrices.ruleset.mpor_hours,
-            "inputs": batch.matrices.inputs,
-            "total": total,
-            "gross_notional": gross,
-            "forecast_loss": dict(zip(MOVES, losses, strict=True)),
-            "worst_stress": stress[index],
-            "worst_stress_loss": worst_loss,
-        }
-        for amounts, losses, total, gross, worst_loss, index in zip(lines, forecasts, *whole, worst, strict=True)
-    ]
+def breakdowns(batch: RequirementBatch) -> list[str]:
+    """`Assessment.breakdown` of every account of a batch, as JSON: a tick writes thousands, and reads none."""
+    rules = batch.matrices.ruleset
+    lines = ", ".join(f"[{json.dumps(name)}, %r]" for name, _ in batch.parts)
+    forecasts = ", ".join(f"{json.dumps(move)}: %r".replace('%"', '%%"') for move in MOVES)
+    period, inputs = json.dumps(rules.mpor_hours), json.dumps(batch.matrices.inputs)
+    form = (
+        f'{{"lines": [{lines}], "margin_period_hours": {period}, "inputs": {inputs}, "total": %r, '
+        f'"gross_notional": %r, "forecast_loss": {{{forecasts}}}, "worst_stress": %s, "worst_stress_loss": %r}}'
+    )
+    named = [json.dumps(name) for name in batch.stress_names]
+    parts = [_cents(part) for _, part in batch.parts]
+    whole = [_cents(batch.total), _cents(batch.gross_notional)]
+    moves = [_cents(batch.forecast_loss[:, column]) for column in range(len(MOVES))]
+    worst = [[named[index] for index in batch.worst_stress.tolist()], _cents(batch.worst_stress_loss)]
+    return [form % row for row in zip(*parts, *whole, *moves, *worst, strict=True)]
 
 
 def _cents(dollars: Floats) -> list[float]:
-    return [round(amount, 2) for amount in dollars.tolist()]
+    rounded: list[float] = np.round(dollars, 2).tolist()
+    return rounded
 
 
 def load_snapshot(snapshot_id: str) -> MarketSnapshot:
@@ -147,60 +146,34 @@ def compute_batch(
     return requirements(matrices, _sparse(cell_ids, positions), _sparse(cell_ids, margin))
 
 
-def load_rows(cell_ids: Sequence[UUID], universe: Universe) -> dict[UUID, Rows]:
-    """Open positions of many cells as rows of the matrices and quantities, in no particular order, from the books that
-    this process keeps. Who holds what the market cannot value is left out."""
-    held = books.read(cell_ids)
-    row_of = np.array([-1 if row is None else row for row in books.listed(universe.row_of_instrument)], dtype=np.int64)
-    found: dict[UUID, Rows] = {}
-    for cell_id, book in held.items():
-        instruments, quantities = _arrays(cell_id, book)
-        rows = row_of[instruments]
-        if not universe.unvalued or (rows >= 0).all():
-            found[cell_id] = rows, quantities
-    return found
-
-
-_as_arrays: dict[UUID, tuple[object, NDArray[np.int64], Floats]] = {}  # by cell, of the quantities kept in front
-
-
-def _arrays(cell_id: UUID, book: books.HeldBook) -> tuple[NDArray[np.int64], Floats]:
-    """Numbers of the instruments and quantities, made once for a book. A quotient of ints is rounded to the nearest
-    float, as a decimal is."""
-    kept = _as_arrays.get(cell_id)
-    if kept is None or kept[0] is not book.quantities:
-        numbers = np.array(book.instruments, dtype=np.int64)
-        kept = book.quantities, numbers, np.array([units / books.ONE for units in book.quantities])
-        _as_arrays[cell_id] = kept
-    return kept[1], kept[2]
-
-
 def _rows(row_of: Mapping[Any, int], held: Mapping[Any, Decimal]) -> Rows:
     return [row_of[key] for key in held], [float(quantity) for quantity in held.values()]
 
 
 def _sparse(cell_ids: Sequence[UUID], held: Mapping[UUID, Rows]) -> Positions:
     """The books as one matrix, each in the order of the instruments: floats do not add up the same in every order."""
-    nothing: Rows = ([], [])
-    rows = [held.get(cell, nothing) for cell in cell_ids]
+    found = stacked([held.get(cell, NOTHING) for cell in cell_ids])
+    order = np.lexsort((found.indices, found.owners()))
+    return Positions(found.indptr, found.indices[order], found.quantity[order])
+
+
+def stacked(rows: Sequence[Rows]) -> Positions:
+    """Books that are each in the order of the instruments, as one matrix."""
     counts = np.array([len(indices) for indices, _ in rows], dtype=np.int64)
-    indices = np.concatenate([NO_ROWS, *(indices for indices, _ in rows)]).astype(np.int64)
-    quantity = np.concatenate([NO_UNITS, *(units for _, units in rows)])
-    order = np.lexsort((indices, np.repeat(np.arange(counts.size), counts)))
     return Positions(
         indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        indices=indices[order],
-        quantity=quantity[order],
+        indices=np.concatenate([NO_ROWS, *(indices for indices, _ in rows)]).astype(np.int64),
+        quantity=np.concatenate([NO_UNITS, *(units for _, units in rows)]),
     )
 
 
-def layers_of(resources: Sequence[Resources]) -> Layers:
-    """The same of many, as arrays."""
-    rows = [(item.exposure, item.first_loss, item.tail, item.senior_retention) for item in resources]
-    return Layers(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+def layers_of(resources: Sequence[Resources], exposures: Sequence[int]) -> Layers:
+    """What stands behind many, each beside its exposure, as arrays."""
+    rows = [(item.first_loss, item.tail, item.senior_retention) for item in resources]
+    return Layers(np.array(exposures, dtype=np.int64), *np.array(rows, dtype=np.int64).reshape(-1, 3).T)
 
 
-def resources_of(layers: Sequence[Layer], exposure_base_units: int) -> Resources:
+def resources_of(layers: Iterable[Layer], exposure_base_units: int) -> Resources:
     """What stands behind a relationship now: the funded part of each layer that no loss has used."""
     left = dict.fromkeys(Layer.Kind.values, 0)
     for layer in layers:

@@ -35,6 +35,10 @@ class Tick(Row):
     coins = models.JSONField(
         null=True, help_text="underlyings that moved; who holds none of them keeps its figures; null: all are renewed"
     )
+    settles = models.BooleanField(
+        default=True, help_text="whether a cycle of variation margin ends here: all pay or are paid"
+    )
+    keeps_history = models.BooleanField(default=True, help_text="whether each gets a point of its margin's history")
     started_at = models.DateTimeField(help_text="wall clock")
     done_at = models.DateTimeField(null=True, help_text="wall clock")
 

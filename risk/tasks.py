@@ -13,6 +13,7 @@ from uuid import UUID
 from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_init
+from django.conf import settings
 from django.db import DatabaseError, connections
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def open_tick(snapshot_id: str, only_moved: bool = False) -> None:
     """Value the market officially and hand out the shards of the relationships; repeated, those that are not done."""
     from risk import engine
 
-    tick = engine.open_tick(snapshot_id, SHARDS, only_moved=only_moved)
+    tick = engine.open_tick(snapshot_id, SHARDS, only_moved=only_moved, cycle=settings.VARIATION_CYCLE)
     for shard in tick.shards.filter(done_at=None):
         run_shard.delay(str(tick.id), shard.number)
 

@@ -5,6 +5,7 @@ poster and the approver each have their own login, and only migrations use the o
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -120,6 +121,11 @@ DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else "
 # clock, so a demo's world, whose clock is one, has no other market.
 MARKET_FEED = os.environ.get("MARKET_FEED") or ("live" if MODE == "production" else "replay")
 MARKET_FEED_SECONDS = float(os.environ.get("MARKET_FEED_SECONDS") or 10)  # between two looks at the exchanges
+# How often everybody pays or is paid variation margin. In a replay at every bar; the market of today moves every few
+# seconds, and a payment is a transaction on chain.
+VARIATION_CYCLE = timedelta(
+    minutes=float(os.environ.get("VARIATION_CYCLE_MINUTES") or (240 if MARKET_FEED == "live" else 0))
+)
 MARKET_MIRROR = os.environ.get("MARKET_MIRROR", "")  # base URL asked in place of the exchanges
 MARKET_HISTORY_DIR = Path(os.environ.get("MARKET_HISTORY_DIR", BASE_DIR / "var" / "history"))
 

@@ -54,6 +54,19 @@ class BaseUnitsField(IntField):
         return Decimal(value)
 
 
+class DocumentField(models.JSONField):
+    """A document that is written and read as a whole, as text: nobody asks the database what is in it, so it need not
+    take each one apart."""
+
+    description = "JSON document"
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "json"
+
+    def from_db_value(self, value: Any, expression: object, connection: BaseDatabaseWrapper) -> Any:
+        return value  # the driver has read it
+
+
 class ExactField(ExactDecimalField):
     """A quantity or a price: exact decimal, 18 places."""
 

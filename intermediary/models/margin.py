@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from intermediary.models.base import BaseUnitsField, Row
+from intermediary.models.base import BaseUnitsField, DocumentField, Row
 from intermediary.models.cell import Cell
 from intermediary.models.journal import Asset, JournalEntry
 from intermediary.models.trading import Valuation
@@ -26,8 +26,8 @@ class MarginState(Row):
     required_base_units = BaseUnitsField()
     held_base_units = BaseUnitsField(help_text="after haircut")
     ruleset_hash = models.CharField(max_length=64)
-    breakdown = models.JSONField(help_text="lines of the requirement, dollars; they add up to the independent amount")
-    admission = models.JSONField(help_text="stressed loss against margin and layers (D2)")
+    breakdown = DocumentField(help_text="lines of the requirement, dollars; they add up to the independent amount")
+    admission = DocumentField(help_text="stressed loss against margin and layers (D2)")
 
     @property
     def headroom_base_units(self) -> int:

@@ -6,6 +6,7 @@ to zero (D6).
 """
 
 from django.conf import settings
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import F, Q
 
@@ -112,12 +113,14 @@ class Position(Row):
 
 
 class BookVersion(models.Model):
-    """The present name of what a relationship holds, and of what variation margin has paid for it; written by the
-    database with every change of the cell's positions, and by nobody else (see intermediary.books)."""
+    """The present names of what a relationship holds, of what variation margin has paid for it, and of what else its
+    requirement rests on; written by the database with every change, and by nobody else (see intermediary.books and
+    intermediary.standings)."""
 
     cell = models.OneToOneField(Cell, models.PROTECT, primary_key=True, related_name="+")
     held = models.UUIDField()
     settled = models.UUIDField()
+    standing = models.UUIDField(db_default=RandomUUID())
 
     def __str__(self) -> str:
         return f"{self.cell_id} {self.held}"

@@ -4,6 +4,7 @@ Losses round up to base units and collateral down, exactly as `intermediary.mone
 floats and what rounding took from it are both floats, so the ceiling of the exact product is known. Pure.
 """
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -96,23 +97,29 @@ class Verdicts:
 
     def as_data(self, account: int) -> dict[str, Any]:
         """The numbers of one decision, as `AdmissionDecision.as_data`."""
-        binding, loss, cost, margin, net_loss, short_by, exposure, first_loss, tail, senior = self._binding[account]
-        name, title, _ = self.scenarios[binding]
-        return {
-            "passed": self.passed[account],
-            "scenario": name,
-            "scenario_title": title,
-            "exposure": exposure,
-            "position_loss": loss,
-            "close_out_cost": cost,
-            "margin_value": margin,
-            "net_loss": net_loss,
-            "first_loss": first_loss,
-            "tail": tail,
-            "senior_retention": senior,
-            "short_by": short_by,
-            "repair": self.repair(account),
-        }
+        found: dict[str, Any] = json.loads(self.documents[account])
+        return found
+
+    @cached_property
+    def documents(self) -> list[str]:
+        """The same of every account, as JSON."""
+        names = [(json.dumps(name), json.dumps(title)) for name, title, _ in self.scenarios]
+        return [
+            _DOCUMENT % ("true" if passed else "false", *names[row[0]], row[6], *row[1:5], *row[7:], row[5], repair)
+            for passed, row, repair in zip(self.passed, self._binding, self.repairs, strict=True)
+        ]
+
+    @cached_property
+    def repairs(self) -> list[int]:
+        """`repair` of every account."""
+        return [0 if passed else self.repair(account) for account, passed in enumerate(self.passed)]
+
+
+_DOCUMENT = (
+    '{"passed": %s, "scenario": %s, "scenario_title": %s, "exposure": %d, "position_loss": %d, "close_out_cost": %d, '
+    '"margin_value": %d, "net_loss": %d, "first_loss": %d, "tail": %d, "senior_retention": %d, "short_by": %d, '
+    '"repair": %d}'
+)
 
 
 def judge(batch: RequirementBatch, layers: Layers, decimals: int = 6) -> Verdicts:

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from intermediary import books, trading
+from intermediary import books, standings, trading, variation
 from intermediary.config.replay import store_snapshot
-from intermediary.models import Cell, Instrument
+from intermediary.models import Cell, Instrument, MarginPoint, MarginState, VariationPayment
 from risk import engine
 from risk.models import Tick, TickShard
 from tests.conftest import TestDatabase
@@ -43,6 +43,7 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Cell]) -> None
         for number in range(of):
             if restarted:
                 books.forget()
+                standings.forget()
             engine.run_shard(opened.id, number)
 
     kept = undone(partial(in_shards, 3, restarted=False))
@@ -77,3 +78,31 @@ def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Cell]) ->
     assert engine.open_tick(both, 1, only_moved=True).coins is None, "everybody holds dollars"
     nobody = replace(snapshot({"BTC": "94100"}), as_of=MOMENT + timedelta(minutes=13))
     assert engine.open_tick(store_snapshot(nobody), 1, only_moved=True).coins is None, "the last one is not done"
+
+
+def test_between_two_cycles_nobody_pays_but_whom_something_happens_to(clients: dict[str, Cell]) -> None:
+    """What is owed stands in the requirement until the cycle ends; a relationship that is called pays first."""
+    hours = timedelta(hours=4)
+    first = tick(market(10, "94900"))
+
+    def then(minutes: int, bitcoin: str) -> tuple[Tick, dict[str, MarginState], set[str]]:
+        opened = engine.open_tick(market(minutes, bitcoin), 2, cycle=hours)
+        for number in (0, 1):
+            engine.run_shard(opened.id, number)
+        states = MarginState.objects.filter(valuation=opened.valuation).select_related("cell")
+        paid = VariationPayment.objects.filter(valuation=opened.valuation).values_list("cell__code", flat=True)
+        return opened, {state.cell.code: state for state in states}, set(paid)
+
+    opened, states, paid = then(11, "93900")
+    assert (first.settles, opened.settles, opened.keeps_history) == (True, False, False)
+    ample = states["AMPLE"]
+    assert ample.exposure_base_units == variation.exposure_base_units(ample.cell_id, opened.valuation_id) > 0
+    assert ample.required_base_units == ample.exposure_base_units + ample.independent_amount_base_units
+    assert "AMPLE" not in paid
+    assert "SHORT" in paid, "its call ends, for it gained"
+    assert not MarginPoint.objects.filter(valuation=opened.valuation, cell=ample.cell).exists()
+    assert then(15, "93900")[0].keeps_history, "five minutes after the last point"
+    ended, states, paid = then(10 + 4 * 60, "93900")
+    assert ended.settles
+    assert {"AMPLE", "CAPPED"} <= paid
+    assert states["AMPLE"].exposure_base_units <= 1

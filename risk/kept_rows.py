@@ -1,0 +1,102 @@
+"""What relationships hold as rows of the matrices, kept by a worker between ticks.
+
+A row is the place of an instrument among those that the market of a tick values; it stays while the same instruments
+are valued. What a process keeps of a relationship (`intermediary.books`, `intermediary.standings`) is the same object
+for as long as nothing of it changes, so the rows made of it are too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intermediary import books
+from intermediary.books import HeldBook
+from intermediary.collateral import eligible
+from intermediary.models import Asset
+from intermediary.money import from_base_units
+from intermediary.standings import Member, Standing
+from intermediary.terms import Terms
+from risk.book import Universe
+from risk.figures import Rows, resources_of
+from risk.margin.admission import Resources
+from risk.period import rules_of
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where what can be held stands among the valued instruments: those by their numbers in `books` (-1: nowhere),
+    margin by its code."""
+
+    of_number: Integers
+    of_asset: Mapping[str, int]
+    unvalued: frozenset[UUID | str]
+
+
+class KeptRows(NamedTuple):
+    """One relationship's, in the order of the rows: its ruleset, positions, margin that counts, and what its layers
+    can still pay. `is_valued`: nothing is held that the market cannot value."""
+
+    ruleset: str
+    positions: Rows
+    margin: Rows
+    layers: Resources
+    is_valued: bool
+
+
+_places = Places(np.empty(0, dtype=np.int64), {}, frozenset())
+_kept: dict[UUID, tuple[HeldBook, Standing, Places, KeptRows]] = {}
+
+
+def places_in(universe: Universe) -> Places:
+    """The places of this universe: the same object while they are the same."""
+    global _places
+    listed = books.listed(universe.row_of_instrument)
+    found = Places(
+        np.array([-1 if row is None else row for row in listed], dtype=np.int64),
+        universe.row_of_asset,
+        frozenset(universe.unvalued),
+    )
+    same = np.array_equal(found.of_number, _places.of_number) and found.of_asset == _places.of_asset
+    if not same or found.unvalued != _places.unvalued:
+        _places = found
+    return _places
+
+
+def rows_of(member: Member, places: Places, assets: Mapping[str, Asset]) -> KeptRows:
+    """The rows of one relationship that has terms."""
+    cell_id, standing, book = member
+    kept = _kept.get(cell_id)
+    if kept is not None and kept[0].quantities is book.quantities and kept[1] is standing and kept[2] is places:
+        return kept[3]
+    assert standing.terms is not None, "without terms there is nothing to compute"
+    rows = places.of_number[np.array(book.instruments, dtype=np.int64)]
+    # A quotient of ints is rounded to the nearest float, as a decimal is.
+    quantities = np.array([units / books.ONE for units in book.quantities])
+    order = np.argsort(rows, kind="stable")
+    made = KeptRows(
+        ruleset=rules_of(standing.terms),
+        positions=(rows[order], quantities[order]),
+        margin=_margin(standing.holdings, standing.terms, places, assets),
+        layers=resources_of(standing.layers, 0),
+        is_valued=bool((rows >= 0).all()) and not places.unvalued & standing.holdings.keys(),
+    )
+    _kept[cell_id] = book, standing, places, made
+    return made
+
+
+def _margin(holdings: Mapping[str, int], terms: Terms, places: Places, assets: Mapping[str, Asset]) -> Rows:
+    counting = {code: amount for code, amount in eligible(holdings, terms).items() if code in places.of_asset}
+    found = sorted(
+        (places.of_asset[code], float(from_base_units(amount, assets[code].decimals)))
+        for code, amount in counting.items()
+    )
+    return (
+        np.array([row for row, _ in found], dtype=np.int64),
+        np.array([tokens for _, tokens in found], dtype=np.float64),
+    )

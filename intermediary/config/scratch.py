@@ -84,10 +84,17 @@ def forked(running: Services, original: str, name: str) -> Iterator[dict[str, st
 @contextlib.contextmanager
 def connected(urls: Mapping[str, str], role: str) -> Iterator[None]:
     """The default connection under another role's login, while the block runs; `urls` by environment variable."""
+    with connected_to(urls[DATABASE_ROLES[role]]):
+        yield
+
+
+@contextlib.contextmanager
+def connected_to(url: str) -> Iterator[None]:
+    """The default connection to another address, while the block runs."""
     connection = connections["default"]
     before = dict(connection.settings_dict)
     connection.close()
-    connection.settings_dict.update(database_from_url(urls[DATABASE_ROLES[role]]))
+    connection.settings_dict.update(database_from_url(url))
     try:
         yield
     finally:

@@ -1,22 +1,24 @@
 """A large book for measurements, made in seconds: relationships in pairs, one long what the other is short.
 
-Rows go in many at once, under the triggers and constraints of all others. Two things are not as in life: terms carry no
-real signatures (thousands of them would measure signing, and a tick reads terms without asking who signed them), and
-all trades are of one moment, at the official marks, so that nothing is owed when a measurement begins.
+Relationships and their money go in under the triggers and constraints of all others. Three things are not as in life:
+terms carry no real signatures (thousands of them would measure signing, and a tick reads terms without asking who
+signed them); all trades are of one moment, at the official marks, so that nothing is owed when a measurement begins;
+and the rows of trades and positions are written by the server's administrator past the triggers, which look at each of
+some hundred thousand rows for longer than the measurement takes.
 """
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-import psycopg
-from django.db import transaction
+from django.db import connection, transaction
 
 from intermediary.config.demo import bootstrap, world
-from intermediary.config.settings import DATABASE_ROLES
+from intermediary.config.scratch import connected_to
 from intermediary.ids import uuid7
 from intermediary.ledger import Draft, Line, post_all
 from intermediary.models import (
@@ -39,7 +41,7 @@ from risk.book import load_universe
 from risk.market.snapshot import MarketSnapshot
 
 NOWHERE = "0x" + "00" * 20  # nobody signs here
-PAIRS_AT_ONCE = 50
+AT_ONCE = 1000  # relationships (an even number) whose rows are made and written together
 
 
 @dataclass(frozen=True)
@@ -56,45 +58,47 @@ class Size:
     rare_share: float = 1.0
 
 
-def build(size: Size, snapshot: MarketSnapshot, urls: Mapping[str, str]) -> None:
-    """Write the book into an empty world, whose addresses by role `urls` are; every instrument nets to zero."""
+def build(size: Size, snapshot: MarketSnapshot, admin_url: str) -> None:
+    """Write the book into an empty world, the default connection's; every instrument nets to zero. `admin_url` is
+    the same database under its administrator's login."""
     draw = random.Random(7)
     usdc = Asset.objects.create(code="USDC", decimals=6, is_settlement=True)
     instruments = Instrument.objects.bulk_create(_instruments(size.instruments, snapshot))
     marks = engine.official_marks(load_universe(snapshot), snapshot)
-    pairs = 2 * PAIRS_AT_ONCE
-    for start in range(0, size.relationships, pairs):
-        codes = [f"B-{number}" for number in range(start, min(start + pairs, size.relationships))]
+    for start in range(0, size.relationships, AT_ONCE):
+        codes = [f"B-{number}" for number in range(start, min(start + AT_ONCE, size.relationships))]
         with transaction.atomic(durable=True):
-            _write(size, codes, usdc, instruments, marks, snapshot, draw)
-        if start in (0, pairs) or start + pairs >= size.relationships:
-            _analyse(urls)  # at first, or what the database checks of each row is planned for empty tables
+            cells = _relationships(codes, usdc)
+            post_all([_deposit(cell, size.margin_usd) for cell in cells])
+        trades: list[Trade] = []
+        for one, other in zip(cells[::2], cells[1::2], strict=True):
+            held = _held(size, instruments, draw, snapshot.coins[-1])
+            trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
+        _write(trades, admin_url)
 
 
-def _write(
-    size: Size,
-    codes: Sequence[str],
-    usdc: Asset,
-    instruments: Sequence[Instrument],
-    marks: Mapping[UUID, Decimal],
-    snapshot: MarketSnapshot,
-    draw: random.Random,
-) -> None:
-    cells = _relationships(codes, usdc)
-    post_all([_deposit(cell, size.margin_usd) for cell in cells])
-    trades: list[Trade] = []
-    for one, other in zip(cells[::2], cells[1::2], strict=True):
-        held = _held(size, instruments, draw, snapshot.coins[-1])
-        trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
+def _write(trades: Sequence[Trade], admin_url: str) -> None:
     lots = [_lot(cell, trade) for trade in trades for cell in (trade.buyer, trade.seller)]
-    for rows in (trades, lots, [_position(lot) for lot in lots]):
-        insert_all(rows)
+    with _past_the_triggers(admin_url):
+        for rows in (trades, lots, [_position(lot) for lot in lots]):
+            insert_all(rows)
+        with connection.cursor() as cursor:
+            cursor.execute(_NAME_BOOKS)
+            cursor.execute("ANALYZE")  # what autovacuum does within a minute: without it every plan is a guess
 
 
-def _analyse(urls: Mapping[str, str]) -> None:
-    """What autovacuum does within a minute of such a book: without statistics every plan is a guess."""
-    with psycopg.connect(urls[DATABASE_ROLES["owner"]], autocommit=True) as owner:
-        owner.execute("ANALYZE")
+_NAME_BOOKS = """
+    INSERT INTO intermediary_bookversion (cell_id, held, settled)
+    SELECT cell_id, gen_random_uuid(), gen_random_uuid() FROM intermediary_position GROUP BY cell_id
+    ON CONFLICT (cell_id) DO UPDATE SET held = excluded.held"""
+
+
+@contextmanager
+def _past_the_triggers(admin_url: str) -> Iterator[None]:
+    with connected_to(admin_url):
+        with connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+        yield
 
 
 def _relationships(codes: Sequence[str], usdc: Asset) -> list[Cell]:

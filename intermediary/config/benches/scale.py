@@ -1,14 +1,15 @@
 """How a tick grows with the number of relationships, and what a market that moves in part costs.
 
 The same as `bench tick`, with 300 instruments of which each relationship holds 30, for 1,000 and for 10,000
-relationships: from a stored snapshot to requirements stored and pages told, by two workers, database included. Three
-markets: one that stands still, where all figures are computed and stored and nothing has to be paid; one where every
-coin moves and so everybody pays or is paid variation margin, by a movement each; and one where a single coin moves that
-six in a hundred hold, which is a partial tick.
+relationships: from a stored snapshot to requirements stored and pages told, by two workers, database included. Four
+markets: one in which every coin moves a little, between two cycles of variation margin, as the market of today does
+every few seconds; one that stands still; one where a single coin moves that six in a hundred hold, which is a partial
+tick; and the end of a cycle, where every coin has moved and everybody pays or is paid, by a movement each.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from django.conf import settings
@@ -23,20 +24,25 @@ from risk.market.snapshot import MarketSnapshot
 
 SMALL = book.Size(relationships=1_000, instruments=300, held=30, margin_usd=40_000_000, rare_share=0.06)
 LARGE = replace(SMALL, relationships=10_000)
-STILL_RUNS, MOVING_RUNS, PARTIAL_RUNS = 20, 6, 10
+RUNS, PARTIAL_RUNS, CYCLE_RUNS = 20, 10, 3
+BETWEEN = {"VARIATION_CYCLE_MINUTES": "240"}  # the book is paid for when it begins, and again much later
+EVERY_TICK = {"VARIATION_CYCLE_MINUTES": "0"}
+A_LITTLE = 0.0005  # standard deviation of a coin's step: what some seconds bring
 STEP = 0.01  # of the coin that moves alone
 Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each tick, by market, and of the processor for one."""
+    """Seconds of each tick, by market, and of the processor for one that moves between two cycles and one that ends
+    a cycle."""
 
-    still: list[float]
     moving: list[float]
+    still: list[float]
     partial: list[float]
-    still_cpu: float
+    cycle: list[float]
     moving_cpu: float
+    cycle_cpu: float
 
 
 def run(say: Say) -> dict[str, Figure]:
@@ -46,43 +52,56 @@ def run(say: Say) -> dict[str, Figure]:
         small, large = measured(running, SMALL, say), measured(running, LARGE, say)
     book_of = f"{LARGE.held} positions each of {LARGE.instruments} instruments x 2000 scenarios, 2 workers"
     everybody = f"{LARGE.relationships} relationships, {book_of}"
+    between = "every coin moved, between two cycles of variation margin"
     return {
-        "tick_10k_p95_s": Figure(p95(large.moving), "s", f"{everybody}, every coin moved, all pay or are paid"),
+        "tick_10k_p95_s": Figure(p95(large.moving), "s", f"{everybody}, {between}; of {RUNS}"),
+        "tick_10k_median_s": Figure(statistics.median(large.moving), "s", "the median of the same"),
+        "tick_10k_cpu_s": Figure(large.moving_cpu, "s", "processor time of one such tick, workers and database"),
         "tick_10k_still_p95_s": Figure(p95(large.still), "s", f"{everybody}, a market that stands still"),
-        "tick_10k_cpu_s": Figure(large.moving_cpu, "s", "processor time of one such moving tick, database included"),
-        "tick_10k_still_cpu_s": Figure(large.still_cpu, "s", "the same of one in a market that stands still"),
+        "tick_10k_cycle_s": Figure(
+            statistics.median(large.cycle), "s", f"{everybody}, the end of a cycle: all pay or are paid"
+        ),
+        "tick_10k_cycle_cpu_s": Figure(large.cycle_cpu, "s", "processor time of one such tick"),
         "tick_growth_1k_10k": Figure(
             statistics.median(large.moving) / statistics.median(small.moving), "x", "1,000 relationships; linear is 10"
-        ),
-        "tick_growth_1k_10k_still": Figure(
-            statistics.median(large.still) / statistics.median(small.still), "x", "the same in a still market"
         ),
         "tick_partial_share": Figure(
             statistics.median(large.partial) / statistics.median(large.moving),
             "share",
-            f"a full moving tick of {LARGE.relationships}: one coin moved, which {SMALL.rare_share:.0%} hold",
+            f"a full tick of {LARGE.relationships}, {between}: one coin moved, which {SMALL.rare_share:.0%} hold",
         ),
     }
 
 
 def measured(running: Services, size: book.Size, say: Say) -> Times:
-    """A world of this size in all three markets."""
-    with migrated_database(running, f"bench_{size.relationships}") as urls:
+    """A world of this size in all four markets."""
+    name = f"bench_{size.relationships}"
+    with migrated_database(running, name) as urls:
         say(f"a book of {size.relationships} relationships with {size.held} positions each")
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
-        book.build(size, snapshot, urls)
+        book.build(size, snapshot, running.admin_url_of(name))
         tick.act_once(snapshot)
-        with tick.workers(urls, running.valkey_url, running.state.root / "worker.log") as worker:
-            processes = [tick.postmaster(running.state.root), *tick.children(worker.pid)]
+        markets = tick.moving_market(snapshot, RUNS + CYCLE_RUNS, A_LITTLE)
+        with two_workers(running, urls, BETWEEN) as processes:
             for number in (1, 2):  # both workers have read the books of both shards, most likely
                 tick.take(tick.later(snapshot, number))
-            still, still_cpu = tick.ticks([tick.later(snapshot, 3 + number) for number in range(STILL_RUNS)], processes)
-            markets = tick.moving_market(snapshot, MOVING_RUNS)
-            moving, moving_cpu = tick.ticks(markets, processes)
-            partial = [tick.take(market, only_moved=True) for market in one_moves(markets[-1])]
-    for name, took in (("still", still), ("moving", moving), ("partial", partial)):
-        say(f"{name}: {', '.join(f'{seconds:.2f}' for seconds in took)} s")
-    return Times(still, moving, partial, still_cpu, moving_cpu)
+            still, _ = tick.ticks([tick.later(snapshot, 3 + number) for number in range(RUNS)], processes)
+            moving, moving_cpu = tick.ticks(markets[:RUNS], processes)
+            partial = [tick.take(market, only_moved=True) for market in one_moves(markets[RUNS - 1])]
+        with two_workers(running, urls, EVERY_TICK) as processes:
+            cycle, cycle_cpu = tick.ticks([tick.later(market, 1_000 * RUNS) for market in markets[RUNS:]], processes)
+    times = Times(moving, still, partial, cycle, moving_cpu, cycle_cpu)
+    for kind in ("moving", "still", "partial", "cycle"):
+        say(f"{kind}: {', '.join(f'{seconds:.2f}' for seconds in getattr(times, kind))} s")
+    return times
+
+
+@contextmanager
+def two_workers(running: Services, urls: dict[str, str], environment: dict[str, str]) -> Iterator[list[int]]:
+    """Workers under these settings; the processes whose time a tick takes."""
+    log = running.state.root / "worker.log"
+    with tick.workers(urls | environment, running.valkey_url, log) as worker:
+        yield [tick.postmaster(running.state.root), *tick.children(worker.pid)]
 
 
 def one_moves(snapshot: MarketSnapshot) -> list[MarketSnapshot]:

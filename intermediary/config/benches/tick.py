@@ -47,7 +47,7 @@ def run(say: Say) -> dict[str, Figure]:
     with scratch_services("valkey") as running, migrated_database(running, "bench_tick") as urls:
         say(f"a book of {BOOK.relationships} relationships with {BOOK.held} positions each")
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
-        book.build(BOOK, snapshot, urls)
+        book.build(BOOK, snapshot, running.admin_url_of("bench_tick"))
         act_once(snapshot)
         app.conf.broker_url = running.valkey_url
         say("two workers")
@@ -82,11 +82,11 @@ def later(snapshot: MarketSnapshot, number: int) -> MarketSnapshot:
     return replace(snapshot, as_of=snapshot.as_of + timedelta(microseconds=number))
 
 
-def moving_market(snapshot: MarketSnapshot, runs: int = RUNS) -> list[MarketSnapshot]:
-    """A walk of every coin, about a percent a step."""
+def moving_market(snapshot: MarketSnapshot, runs: int = RUNS, step: float = MOVE) -> list[MarketSnapshot]:
+    """A walk of every coin by steps of this standard deviation."""
     draw, found = random.Random(11), []
     for number in range(runs):
-        quotes = {coin: moved(item, draw.gauss(0, MOVE)) for coin, item in snapshot.underlyings.items()}
+        quotes = {coin: moved(item, draw.gauss(0, step)) for coin, item in snapshot.underlyings.items()}
         snapshot = replace(later(snapshot, 1_000 + number), underlyings=quotes)
         found.append(snapshot)
     return found

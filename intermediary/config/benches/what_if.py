@@ -56,7 +56,7 @@ def figures(say: Say) -> dict[str, Figure]:
         snapshot = next(iter(open_feed(settings.MARKET_HISTORY_DIR).bars(world.START, world.END)))
         with psycopg.connect(urls[DATABASE_ROLES["owner"]]) as owner:  # no trade is weighed in a market of another year
             owner.execute("SELECT platform_clock_start_replay(%s)", [snapshot.as_of])
-        book.build(BOOK, snapshot, urls)
+        book.build(BOOK, snapshot, running.admin_url_of("bench_what_if"))
         tick.act_once(snapshot)
         cells = list(Cell.objects.filter(kind=Cell.Kind.CLIENT).order_by("id").values_list("id", flat=True))
         for cell_id in cells:

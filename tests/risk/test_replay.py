@@ -63,7 +63,7 @@ def test_whatever_a_figure_follows_from_is_named_when_it_is_another(world: None)
 def test_the_type_of_an_entity_changes_no_figure(world: None) -> None:
     state = MarginState.objects.select_related("cell", "valuation").get(cell__code="AMPLE")
     for kind in Party.Kind:
-        Party.objects.filter(id=state.cell.party_id).update(kind=kind)
+        Party.objects.filter(cells=state.cell).update(kind=kind)
         assert replay.of_state(state).differs == ()
 
 

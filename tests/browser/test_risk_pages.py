@@ -52,7 +52,7 @@ def a_report_made_here(directory: Path) -> None:
 @pytest.mark.browser
 @pytest.mark.deep
 def test_the_pages_of_risk_are_drawn_without_an_error(address: str, browser: Browser, tmp_path: Path) -> None:
-    pages = [screens.Screen(name, reverse(f"admin:{name}"), OFFICER) for name in ("backtest", "contagion")]
+    pages = [screens.Screen(name, reverse(f"admin:{name}"), OFFICER) for name in ("backtest", "contagion", "liquidity")]
     for picture in screens.shoot(browser, address, pages, tmp_path):
         assert picture.problems == (), picture.file
     page = browser.new_page(viewport={"width": 1440, "height": 900})

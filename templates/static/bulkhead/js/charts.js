@@ -25,7 +25,7 @@ function compact(value) {
 
 function common(data) {
   const axis = { axisLine: { lineStyle: { color: css("line-2") } }, axisLabel: { color: css("ink-3"), hideOverlap: true, margin: 14 }, splitLine: { lineStyle: { color: css("line") } }, axisTick: { show: false } };
-  const named = [...(data.series ?? []).filter((one) => !one.quiet), ...(data.dots ?? [])].map((one) => one.name);
+  const named = [...(data.series ?? []).filter((one) => !one.quiet), ...(data.dots ?? [])].map((one) => one.name).filter(Boolean);
   const several = data.series?.length > 1 || named.length > 1;
   // On a phone the names break into lines: pages of a legend would hide some, and cut the rest.
   const narrow = window.innerWidth < 600;

@@ -24,6 +24,8 @@ app.conf.update(
         name: {"task": name, "schedule": 1.0, "options": {"expires": 5}}
         for name in ("default.deliver", "default.look_at_the_clock", "risk.run_requests")
     },
+    # Celery would close the database after each task; `tasks` does, and keeps it where somebody waits for the next.
+    CELERY_DB_REUSE_MAX=1_000,
     # An unacknowledged task is handed out again after this; above the hard limit, else it would run twice.
     broker_transport_options={"visibility_timeout": 120},
 )

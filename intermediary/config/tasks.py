@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from celery import shared_task
-from celery.signals import task_postrun
+from celery import shared_task, states
+from celery.signals import task_postrun, task_prerun
+from django.db import connection, connections
 
 from intermediary.config import clockwork, deliveries
 
@@ -29,10 +30,27 @@ def run_requests() -> None:
     requests.run_pending()
 
 
-@task_postrun.connect
-def keep_the_market(task: Any, **_: Any) -> None:
-    """Who has renewed requirements keeps their market for the first what-if or trade after it."""
-    if task.name == "risk.run_shard":
-        from risk import official
+@task_prerun.connect
+def look_at_the_connection(task: Any, **_: Any) -> None:
+    """A connection that was kept may have been lost since."""
+    if not task.request.is_eager and connection.connection is not None and not connection.is_usable():
+        connection.close()
 
-        official.keep_up()
+
+@task_postrun.connect
+def leave(task: Any, state: str | None = None, **_: Any) -> None:
+    """What a worker keeps between tasks: the market in which it has renewed requirements, for the first what-if or
+    trade after it; and the database, with what was planned there, between requests, which come one at a time.
+
+    Any other task closes its session, however it ended, and with it whatever it claimed there.
+    """
+    if task.request.is_eager:
+        return
+    try:
+        if task.name == "risk.run_shard":
+            from risk import official
+
+            official.keep_up()
+    finally:
+        if task.name != run_requests.name or state != states.SUCCESS:
+            connections.close_all()

@@ -8,9 +8,11 @@ from threading import Thread
 
 import psycopg
 import pytest
+from celery import states
+from django.db import connection
 from pytest_django.fixtures import Settings
 
-from intermediary.config import live, wakeups
+from intermediary.config import live, tasks, wakeups
 from intermediary.config.celery import app
 from intermediary.models import Cell, CommandRequest
 from tests.conftest import RoleSwitch, TestDatabase
@@ -81,3 +83,27 @@ def test_a_page_that_waits_is_told_to_look_when_it_begins_to_listen(committing_d
 
     _, took = asyncio.run(scenario())
     assert took < live.GATHER_S
+
+
+def test_a_worker_keeps_its_database_between_requests_only(committing_db: TestDatabase) -> None:
+    """A session that ended with its task gives up what it claimed; one that was lost is replaced before it is used."""
+
+    def session() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            found: int = cursor.fetchone()[0]
+        return found
+
+    first = session()
+    tasks.leave(tasks.run_requests, state=states.SUCCESS)
+    tasks.look_at_the_connection(tasks.run_requests)
+    assert session() == first
+    with psycopg.connect(committing_db.url_of("worker"), autocommit=True) as another:
+        another.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+    tasks.look_at_the_connection(tasks.run_requests)
+    second = session()
+    assert second != first
+    for task, state in ((tasks.run_requests, states.FAILURE), (tasks.deliver, states.SUCCESS)):
+        tasks.leave(task, state=state)
+        assert connection.connection is None
+        assert session() != second

@@ -55,6 +55,13 @@ class Ruleset:
     premium_vol: float = 0.0015  # daily standard deviation of perpetual premium, fraction of spot (assumption)
     premium_beta: float = 0.02  # premium falls by this share of the coin's own log return (assumption)
     basis_vol_annual: float = 0.02  # daily standard deviation of the annual forward basis (assumption)
+    # Of the volatility surface, whose skew and term nobody has recorded by the day: assumptions, said in decision 8.
+    # Nearer expiries move more: a third more for each e-fold that an expiry is nearer than 30 days, near the square
+    # root of time that desks weigh vega by.
+    term_beta: float = 0.0
+    term_vol: float = 0.0  # daily standard deviation of that slope by itself
+    skew_beta: float = 0.0  # volatility gained for each deviation below the forward, by a fall of one daily deviation
+    skew_vol: float = 0.0  # daily standard deviation of the slope of the smile by itself
     jump_moves: tuple[float, ...] = (-0.60, -0.40, -0.20, 0.20, 0.40, 0.60)
     jump_vol_moves: tuple[float, ...] = (-0.30, 0.0, 0.60)
     jump_majors_share: float = 0.35
@@ -163,6 +170,10 @@ def ruleset(name: str) -> Ruleset:
             filter_decays=REALISED_DECAYS,
             mpor_by_terms=True,
             wrong_way_distress=1.0,
+            term_beta=0.3,
+            term_vol=0.02,
+            skew_beta=0.01,
+            skew_vol=0.02,  # a 25-delta risk reversal moves by one point of volatility a day where it is 40%
             haircut_bps=HAIRCUT_BPS,
         )
     if name == "worked-example":

@@ -65,13 +65,7 @@ class ScenarioSet:
         """The same worlds over another margin period than they were drawn for, by the square root of time: exactly what
         drawing them for it gives."""
         root = float(np.sqrt(hours / drawn_hours))
-        shocks = replace(
-            self.shocks,
-            price_ratio=self.shocks.price_ratio**root,
-            vol_ratio=self.shocks.vol_ratio**root,
-            premium=self.shocks.premium * root,
-            basis_annual=self.shocks.basis_annual * root,
-        )
+        shocks = replace(self.shocks.carried(root), premium=self.shocks.premium * root)
         return replace(self, id=hash_of({"scenarios": self.id, "hours": repr(hours)}), shocks=shocks)
 
 
@@ -130,12 +124,18 @@ def _shocks(
     premium = ruleset.premium_beta * log_return
     premium += ruleset.premium_vol * root * random.standard_normal(residuals.shape)
     count = residuals.shape[0]
+    basis_annual = ruleset.basis_vol_annual * root * random.standard_normal(count)
+    # Drawn last: a ruleset without them draws the others as ever.
+    term = ruleset.term_beta * vol_log + ruleset.term_vol * random.standard_normal(residuals.shape)
+    skew = ruleset.skew_beta * residuals + ruleset.skew_vol * random.standard_normal(residuals.shape)
     return ShockSet(
         coins=COINS,
         price_ratio=np.exp(log_return),
         vol_ratio=np.exp(vol_log * root),
+        vol_term=term * root,
+        vol_skew=skew * root,
         premium=premium,
-        basis_annual=ruleset.basis_vol_annual * root * random.standard_normal(count),
+        basis_annual=basis_annual,
         peg=np.ones(count),
     )
 

@@ -15,27 +15,32 @@ from risk.margin.stress import FORECAST_MOVES, StressScenario
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
+BY_COIN = ("price_ratio", "vol_ratio", "vol_term", "vol_skew", "premium")
 
 
 @dataclass(frozen=True)
 class ShockSet:
     """S joint shocks of U coins, `coins` naming the columns.
 
-    `price_ratio` (S, U) stressed over current price, >= 0; `vol_ratio` (S, U) of implied volatility; `premium` (S, U)
-    of perpetuals over spot as a fraction of the stressed spot; `basis_annual` (S,) change of the forward basis;
-    `peg` (S,) USD per USDC.
+    `price_ratio` (S, U) stressed over current price, >= 0; `vol_ratio` (S, U) of implied volatility at the money in 30
+    days; `vol_term` (S, U) change of its logarithm for each e-fold that an expiry is nearer than 30 days; `vol_skew`
+    (S, U) relative change of volatility for each deviation that a strike lies above the forward, negative when puts
+    grow dearer; `premium` (S, U) of perpetuals over spot as a fraction of the stressed spot; `basis_annual` (S,) change
+    of the forward basis; `peg` (S,) USD per USDC.
     """
 
     coins: tuple[str, ...]
     price_ratio: Floats
     vol_ratio: Floats
+    vol_term: Floats
+    vol_skew: Floats
     premium: Floats
     basis_annual: Floats
     peg: Floats
 
     def __post_init__(self) -> None:
         shape = (self.peg.size, len(self.coins))
-        for name in ("price_ratio", "vol_ratio", "premium"):
+        for name in BY_COIN:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
         if self.basis_annual.shape != self.peg.shape:
@@ -53,8 +58,19 @@ class ShockSet:
         if unknown := [coin for coin in coins if coin not in self.coins]:
             raise ValueError(f"no shock of {', '.join(unknown)}")
         columns = [self.coins.index(coin) for coin in coins]
-        moved = {name: getattr(self, name)[:, columns] for name in ("price_ratio", "vol_ratio", "premium")}
+        moved = {name: getattr(self, name)[:, columns] for name in BY_COIN}
         return replace(self, coins=coins, **moved)
+
+    def carried(self, root: float) -> Self:
+        """Moves of price, volatility surface and basis times `root`, that of time; the premium stays what it is."""
+        return replace(
+            self,
+            price_ratio=self.price_ratio**root,
+            vol_ratio=self.vol_ratio**root,
+            vol_term=self.vol_term * root,
+            vol_skew=self.vol_skew * root,
+            basis_annual=self.basis_annual * root,
+        )
 
     @classmethod
     def of_prices(cls, coins: tuple[str, ...], price_ratio: Floats, vol_ratio: Floats | None = None) -> Self:
@@ -64,6 +80,8 @@ class ShockSet:
             coins=coins,
             price_ratio=price_ratio,
             vol_ratio=np.ones_like(price_ratio) if vol_ratio is None else vol_ratio,
+            vol_term=np.zeros_like(price_ratio),
+            vol_skew=np.zeros_like(price_ratio),
             premium=np.zeros_like(price_ratio),
             basis_annual=np.zeros(count),
             peg=np.ones(count),
@@ -78,10 +96,13 @@ def stress_shocks(snapshot: MarketSnapshot, scenarios: Sequence[StressScenario])
         for item in scenarios
     ]
     ones = np.ones((1, len(coins)))
+    still = np.zeros((len(scenarios), len(coins)))
     return ShockSet(
         coins=coins,
         price_ratio=np.array(ratio),
         vol_ratio=np.array([[float(item.vol_multiplier)] for item in scenarios]) * ones,
+        vol_term=still,
+        vol_skew=still,
         premium=np.array([[float(item.premium)] for item in scenarios]) * ones,
         basis_annual=np.array([float(item.basis_annual) for item in scenarios]),
         peg=np.array([float(item.peg) for item in scenarios]),

@@ -6,7 +6,7 @@ zero. What stands against it - margin as it would then be worth, then layers - i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,7 @@ BLOCK = 256  # relationships whose losses are held at once: 4 MB
 def over(shocks: ShockSet, days: float, period_days: float) -> ShockSet:
     """Shocks of one period carried to `days`: log moves of price, volatility and basis by the square root of time. The
     premium of perpetuals reverts within hours and stays what it is."""
-    root = np.sqrt(days / period_days)
-    return replace(
-        shocks,
-        price_ratio=shocks.price_ratio**root,
-        vol_ratio=shocks.vol_ratio**root,
-        basis_annual=shocks.basis_annual * root,
-    )
+    return shocks.carried(float(np.sqrt(days / period_days)))
 
 
 def future_exposure(

@@ -56,6 +56,7 @@ OF_THE_DRAW: dict[str, tuple[Mapping[str, float], float, float]] = {
     "premium_vol": ({"BTC": 10.0, "BTC-PERP": -10.0}, 0.0015, 0.003),
     "premium_beta": ({"BTC-PERP": 10.0}, 0.02, 0.04),
     "basis_vol_annual": ({"BTC": 10.0, "BTC-FUT": -10.0}, 0.02, 0.04),
+    "skew_vol": ({"BTC-PUT": -10.0, "BTC-CALL": 10.0, "BTC-FUT": -10.0}, 0.0, 0.2),
 }
 # name -> (a milder value, a stricter one) of one stated scenario.
 OF_STRESS: dict[str, tuple[Any, Any]] = {
@@ -79,6 +80,9 @@ WITHOUT = {
     "seed": "which are drawn",
     "ewma_decay": "how fast the filter forgets: stricter after a shock, milder before",
     "filter_decays": "as above",
+    "skew_beta": "how a fall bends the smile: worse for sold puts, better for bought ones",
+    "term_beta": "how much more near expiries move: worse for near ones, better for far ones",
+    "term_vol": "as above",
     "evt_exceedances": "where the fitted tail begins",
     "loss_model.tail_share": "where the fitted tail begins",
     "wrong_way_quantile": "where the tail begins: under normal losses the gain is the same in all",

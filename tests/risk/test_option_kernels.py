@@ -22,7 +22,8 @@ def values(forward: np.ndarray, vol_ratio: np.ndarray, deviation: float, strike:
     """The kernel's values at a discount of 0.97."""
     out = np.empty(forward.size)
     with np.errstate(divide="ignore"):
-        option_values(out, forward, np.log(forward), vol_ratio, deviation, strike, 0.97, is_call)
+        terms = np.array([deviation, strike, 0.97, 0.0, 0.0])
+        option_values(out, forward, np.log(forward), vol_ratio, np.zeros(forward.size), terms, is_call)
     return out
 
 

@@ -133,6 +133,8 @@ def test_the_peg_and_the_premium_reach_only_what_they_concern() -> None:
         coins=COINS,
         price_ratio=np.ones((1, count)),
         vol_ratio=np.ones((1, count)),
+        vol_term=np.zeros((1, count)),
+        vol_skew=np.zeros((1, count)),
         premium=np.full((1, count), -0.05),
         basis_annual=np.array([0.12]),
         peg=np.array([0.9]),

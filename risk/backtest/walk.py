@@ -43,8 +43,9 @@ TAIL_SHARE = 0.05  # the Pareto limit is fitted to the worst 5% of scenarios, as
 class Walk:
     """Results of B books over T windows; arrays (T, B) per dollar of gross notional. `loss` is NaN where a book cannot
     be held, the others also where it is not tested. `var` (T, B, 2) at 99% and 99.7%, `es_99`, `xi`, `scale` (of the
-    tail beyond VaR 99%): model (a). `margin`: base IM of (b). `days` the UTC midnights at which the windows begin; none
-    before `begin` is tested: those are the past that the first forecasts are made from."""
+    tail beyond VaR 99%): model (a). `margin`: base IM of (b). `rise`: how far the volatility of what is held stands
+    above its floor, at least 1. `days` the UTC midnights at which the windows begin; none before `begin` is tested:
+    those are the past that the first forecasts are made from."""
 
     books: tuple[Book, ...]
     days: tuple[datetime, ...]
@@ -55,6 +56,7 @@ class Walk:
     xi: Floats
     scale: Floats
     margin: Floats
+    rise: Floats
 
 
 @dataclass
@@ -117,7 +119,7 @@ class _Walker:
         self.holdings = holdings(every, self.symbols)
         count = self.returns.shape[0]
         begin = int(np.argmax(self.usable.any(axis=1)))
-        loss, es_99, xi, scale, margin = (np.full((count, len(every)), np.nan) for _ in range(5))
+        loss, es_99, xi, scale, margin, rise = (np.full((count, len(every)), np.nan) for _ in range(6))
         var = np.full((count, len(every), len(QUANTILES)), np.nan)
         fitted: _Fitted | None = None
         for window in range(TREND_WINDOWS, count):
@@ -137,6 +139,7 @@ class _Walker:
             xi[window, can] = tail.xi
             scale[window, can] = tail.beta + tail.xi * (var[window, can, 0] - tail.u)
             margin[window, can] = self._margin(held, window, fitted)
+            rise[window, can] = self._rise(held, window, fitted)
             progress(window + 1 - begin, count - begin)
         enough = np.isfinite(margin).sum(axis=0) >= TESTED_MIN
         return Walk(
@@ -149,6 +152,7 @@ class _Walker:
             xi=xi[:, enough],
             scale=scale[:, enough],
             margin=margin[:, enough],
+            rise=rise[:, enough],
         )
 
     def _held(self, window: int, known: NDArray[np.bool_], moves: Floats) -> tuple[Floats, NDArray[np.bool_]]:
@@ -200,6 +204,13 @@ class _Walker:
         shortfall = worst[:, -tail_count(size, rules.es_quantile) :].mean(axis=1)
         base: Floats = np.maximum(shortfall, _tail(worst, size, rules).value_at_risk(rules.evt_quantile))
         return base
+
+    def _rise(self, held: Floats, window: int, fitted: _Fitted) -> Floats:
+        """As the ruleset's buffer reads it: sizes times volatility over sizes times its floor."""
+        coins, size = np.flatnonzero(self.usable[window]), np.abs(held)
+        floors = fitted.floors[coins]
+        rise: Floats = (size @ np.maximum(self.deviation[window][coins], floors)) / (size @ floors)
+        return rise
 
 
 def _beyond(size: int) -> int:

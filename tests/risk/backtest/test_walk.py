@@ -53,6 +53,15 @@ def test_initial_margin_of_a_known_world_covers_it(simulated: Walk) -> None:
     assert found["exceptions"] <= found["expected"]
 
 
+def test_a_buffer_costs_size_and_takes_the_edge_off_rises(simulated: Walk) -> None:
+    found = margin_verdict(simulated, Stretch("all", simulated.begin, len(simulated.days)))
+    for row in found["books"]:
+        assert row["mean_margin"] < row["mean_margin_buffered"] <= 1.25 * row["mean_margin"]
+        plain, buffered = row["procyclicality"], row["procyclicality_buffered"]
+        assert buffered["peak_to_trough"] <= plain["peak_to_trough"]
+    assert (simulated.rise[np.isfinite(simulated.margin)] >= 1.0).all()
+
+
 def test_the_truth_passes_every_verdict(simulated: Walk) -> None:
     found = conditional_verdict(simulated, {}, Stretch("all", simulated.begin, len(simulated.days)))
     assert found["series"] == len(simulated.books)

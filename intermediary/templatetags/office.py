@@ -17,6 +17,7 @@ register = template.Library()
 FILL = {"MARGIN": "f-margin", "FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
 DECIMALS = 6
 TALL = 20
+SMALLEST_SIGMAS = 0.1  # a nearer move takes one more place: it is near, and not none
 
 
 @register.simple_tag
@@ -153,7 +154,8 @@ def distance(crossing: Any) -> SafeString:
     if crossing.percent == 0.0:
         return format_html('<data class="num loss" value="0">{}</data>', "now")
     move = number(crossing.percent, 1, "%", sign=True)
-    return format_html('{}<br><span class="quiet small">{} {} σ</span>', move, crossing.coin, f"{crossing.sigmas:.1f}")
+    sigmas = f"{crossing.sigmas:.1f}" if crossing.sigmas >= SMALLEST_SIGMAS else f"{crossing.sigmas:.2f}"
+    return format_html('{}<br><span class="quiet small">{} {} σ</span>', move, crossing.coin, sigmas)
 
 
 @register.simple_tag

@@ -36,7 +36,7 @@ def relationship_stress(request: HttpRequest, code: str) -> HttpResponse:
     one = next((row for row in found.relationships if row.cell.code == code), None) if found else None
     if found is None or one is None:
         raise not_found()
-    state = MarginState.objects.filter(cell=one.cell).first()
+    state = MarginState.objects.select_related("valuation").filter(cell=one.cell).first()
     return show(
         request,
         "stress_of",

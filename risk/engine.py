@@ -105,19 +105,29 @@ def official_marks(universe: Universe, snapshot: MarketSnapshot) -> dict[UUID, D
     """The official price of every instrument that this market can value, exact decimals: the market's where there is
     one, the model's to a millionth of a dollar for futures and options."""
     table = resolve(universe.instruments, snapshot)
-    return {key: _mark(table, row, snapshot) for key, row in universe.row_of_instrument.items()}
+    model = _model_prices(table)
+    return {key: _mark(table, row, snapshot, model) for key, row in universe.row_of_instrument.items()}
 
 
-def _mark(table: InstrumentTable, row: int, snapshot: MarketSnapshot) -> Decimal:
+def _mark(table: InstrumentTable, row: int, snapshot: MarketSnapshot, model: Sequence[float]) -> Decimal:
     item = table.instruments[row]
     if item.kind in ("spot", "perp"):
         return snapshot.mark(item.underlying)
-    value = float(table.forward[row])
-    if item.kind == "option":
-        assert item.strike is not None
-        deviation = table.vol[row] * np.sqrt(table.years[row])
-        value = float(option_price(value, float(item.strike), deviation, float(table.discount[row]), item.is_call))
-    return Decimal(value).quantize(PRICE_PLACES)
+    return Decimal(model[row]).quantize(PRICE_PLACES)
+
+
+def _model_prices(table: InstrumentTable) -> list[float]:
+    """Of futures and options; of the others their forward, which nobody asks for."""
+    values = table.forward.copy()
+    for is_call in (True, False):
+        chosen = [
+            row for row, item in enumerate(table.instruments) if item.kind == "option" and item.is_call is is_call
+        ]
+        strikes = np.array([float(table.instruments[row].strike or 0) for row in chosen])
+        deviation = table.vol[chosen] * np.sqrt(table.years[chosen])
+        values[chosen] = option_price(values[chosen], strikes, deviation, table.discount[chosen], is_call)
+    prices: list[float] = values.tolist()
+    return prices
 
 
 def warm_up() -> None:

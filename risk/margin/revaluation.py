@@ -233,13 +233,13 @@ def _option_rows(
 
 
 def option_price(
-    forward: Floats | float, strike: float, deviation: Floats | float, discount: float, is_call: bool
+    forward: Floats | float, strike: Floats | float, deviation: Floats | float, discount: Floats | float, is_call: bool
 ) -> Floats:
-    """Black-76 in numpy, the reference of the compiled kernel: same arguments, any shape of `forward` and `deviation`.
+    """Black-76 in numpy, the reference of the compiled kernel: same arguments, of any shape.
 
     Positive deviations and forwards only.
     """
     sign = 1.0 if is_call else -1.0
-    d1 = np.log(forward / np.float64(strike)) / deviation + 0.5 * deviation
+    d1 = np.log(forward / np.asarray(strike)) / deviation + 0.5 * deviation
     value: Floats = discount * sign * (forward * ndtr(sign * d1) - strike * ndtr(sign * (d1 - deviation)))
     return np.asarray(value)

@@ -83,17 +83,23 @@ def measured(running: Services, size: book.Size, say: Say) -> Times:
         tick.act_once(snapshot)
         markets = tick.moving_market(snapshot, RUNS + CYCLE_RUNS, A_LITTLE)
         with two_workers(running, urls, BETWEEN) as processes:
-            for number in (1, 2):  # both workers have read the books of both shards, most likely
-                tick.take(tick.later(snapshot, number))
+            _warm(snapshot, 1)
             still, _ = tick.ticks([tick.later(snapshot, 3 + number) for number in range(RUNS)], processes)
             moving, moving_cpu = tick.ticks(markets[:RUNS], processes)
             partial = [tick.take(market, only_moved=True) for market in one_moves(markets[RUNS - 1])]
         with two_workers(running, urls, EVERY_TICK) as processes:
+            _warm(markets[RUNS - 1], 5_000)
             cycle, cycle_cpu = tick.ticks([tick.later(market, 1_000 * RUNS) for market in markets[RUNS:]], processes)
     times = Times(moving, still, partial, cycle, moving_cpu, cycle_cpu)
     for kind in ("moving", "still", "partial", "cycle"):
         say(f"{kind}: {', '.join(f'{seconds:.2f}' for seconds in getattr(times, kind))} s")
     return times
+
+
+def _warm(snapshot: MarketSnapshot, number: int) -> None:
+    """After two ticks both workers have read the books of both shards, most likely."""
+    for more in (0, 1):
+        tick.take(tick.later(snapshot, number + more))
 
 
 @contextmanager

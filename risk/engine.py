@@ -288,6 +288,8 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
     found: list[assessment.Requirement] = []
     for name, members in by_ruleset.items():
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
+        if matrices.unpriced.size:
+            members = {index: rows for index, rows in members.items() if not rows.holds(matrices.unpriced)}
         found += _under_one_ruleset(ruleset(name).hash, members, part, matrices)
     return found
 

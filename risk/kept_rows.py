@@ -48,6 +48,10 @@ class KeptRows(NamedTuple):
     layers: Resources
     is_valued: bool
 
+    def holds(self, rows: Integers) -> bool:
+        """Whether a position or margin stands in one of these rows."""
+        return any(bool(np.isin(held, rows).any()) for held, _ in (self.positions, self.margin))
+
 
 _places = Places(np.empty(0, dtype=np.int64), {}, frozenset())
 _kept: dict[UUID, tuple[HeldBook, Standing, Places, KeptRows]] = {}

@@ -22,6 +22,7 @@ from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class RiskMatrices:
     `inputs` the hash of what the scenarios follow from (`ScenarioSet`): with snapshot and book it names a result.
     `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilts` their weights
     where clients fail, None under a ruleset that adds nothing for that; `jump` grid; `stress` the ruleset's list;
-    `forecast` -5/-10/-20%. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
+    `forecast` -5/-10/-20%; `unpriced` the rows without a price under every shock, zero here. `adv_usd`, `daily_vol`
+    and its floor `vol_floor` (U,) in the order of the table's coins.
     """
 
     snapshot_id: str
@@ -47,6 +49,7 @@ class RiskMatrices:
     jump: Floats
     stress: Floats
     forecast: Floats
+    unpriced: Integers
     adv_usd: Floats
     daily_vol: Floats
     vol_floor: Floats
@@ -56,15 +59,22 @@ class RiskMatrices:
     def build(
         cls, snapshot: MarketSnapshot, ruleset: Ruleset, scenarios: ScenarioSet, instruments: Sequence[Instrument]
     ) -> "RiskMatrices":
-        """Price everything. Raises ValueError when the scenarios and the snapshot know different coins, or when a price
-        under a scenario is no number: the compiled kernels do not look."""
+        """Price everything. Raises ValueError when the scenarios and the snapshot know different coins. An instrument
+        without a price under every shock is `unpriced`: who holds it is refused, and nobody else."""
         table = resolve(instruments, snapshot)
         coins = table.coins
         stressed = stress_shocks(snapshot, ruleset.stress)
-        profit = profit_matrix(table, scenarios.shocks)
-        if not np.isfinite(profit).all():
-            names = [item.id for item, row in zip(instruments, profit, strict=True) if not np.isfinite(row).all()]
-            raise ValueError(f"no price under every scenario: {', '.join(names)}")
+        lists = (
+            scenarios.shocks,
+            jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves),
+            stressed,
+            forecast_shocks(coins),
+        )
+        priced = [profit_matrix(table, shocks) for shocks in lists]
+        bad = ~np.all([np.isfinite(found).all(axis=1) for found in priced], axis=0)
+        for found in priced:
+            found[bad] = 0.0  # the compiled kernels do not look, and one row that is no number spoils its neighbours
+        profit, jump, stress, forecast = priced
         return cls(
             snapshot_id=snapshot.id,
             ruleset=ruleset,
@@ -76,9 +86,10 @@ class RiskMatrices:
             profit_single=profit.astype(np.float32),
             profit_slices=slices(profit),
             tilts=Tilts.of(scenarios.distress, ruleset),
-            jump=profit_matrix(table, jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves)),
-            stress=profit_matrix(table, stressed),
-            forecast=profit_matrix(table, forecast_shocks(coins)),
+            jump=jump,
+            stress=stress,
+            forecast=forecast,
+            unpriced=np.flatnonzero(bad),
             adv_usd=np.array([float(snapshot.underlyings[coin].adv_usd) for coin in coins]),
             daily_vol=scenarios.daily_vol,
             vol_floor=scenarios.vol_floor,

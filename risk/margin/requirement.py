@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from intermediary.errors import Refusal
 from intermediary.money import amount_from_float, requirement_from_float
 from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import DOLLAR, ScenarioOutcome
@@ -147,11 +148,13 @@ class RequirementBatch:
 def requirements(matrices: RiskMatrices, positions: Positions, collateral: Positions | None = None) -> RequirementBatch:
     """Requirements of A accounts. `collateral` holds the same accounts' margin assets as positions in instruments of
     the same table; it enters ES 99.5%, stress and the loss model, never the initial margin (haircuts cover it there).
-    Raises ValueError on a position outside the table."""
+    Raises ValueError on a position outside the table; refuses `instrument_not_valued` when something that is held has
+    no price under every shock."""
     positions.check(len(matrices.table.instruments))
     if collateral is not None:
         collateral.check(len(matrices.table.instruments))
     held = positions.with_held(collateral)
+    _refuse_unpriced(held, matrices)
     gross = _gross(positions, matrices)
     alone = tail_measures(positions, matrices, gross)
     es_99, evt, es_995 = alone.es_99, alone.evt_var_997, alone.es_995
@@ -188,6 +191,14 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
         worst_stress=np.argmax(stress_loss + stress_cost, axis=1),
         forecast_loss=losses_in_double(positions, matrices.forecast),
     )
+
+
+def _refuse_unpriced(held: Positions, matrices: RiskMatrices) -> None:
+    rows = np.intersect1d(held.indices, matrices.unpriced)
+    if rows.size:
+        names = [matrices.table.instruments[row].id for row in rows.tolist()]
+        reasons = [f"{name} has no price under every scenario" for name in names]
+        raise Refusal("instrument_not_valued", "; ".join(reasons) + ".", reasons=reasons)
 
 
 def stressed_books(

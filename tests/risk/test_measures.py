@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intermediary.errors import Refusal
 from risk.margin.kernels import LANES, room, slices, worst_of_books, worst_of_losses
 from risk.margin.measures import (
     DENSE_SHARE,
@@ -75,14 +76,22 @@ def stacked(measures: TailMeasures) -> np.ndarray:
     return np.stack([measures.es_99, measures.evt_var_997, measures.es_995])
 
 
-def test_a_scenario_without_a_price_is_rejected() -> None:
+def test_an_instrument_without_a_price_under_a_scenario_holds_back_its_holders_alone() -> None:
     """The kernels compare, and nothing is larger than NaN: it would be overlooked, so it may not come so far."""
     drawn = scenarios()
     broken = drawn.shocks.price_ratio.copy()
     broken[7, 3] = np.nan
     spoiled = replace(drawn, shocks=replace(drawn.shocks, price_ratio=broken))
-    with pytest.raises(ValueError, match="no price under every scenario: BTC-PERP"):
-        type(matrices()).build(snapshot(), matrices().ruleset, spoiled, INSTRUMENTS)
+    built = type(matrices()).build(snapshot(), matrices().ruleset, spoiled, INSTRUMENTS)
+    bad = {built.table.instruments[row].id for row in built.unpriced}
+    coin = built.table.coins[3]
+    assert bad == {item.id for item in INSTRUMENTS if item.underlying == coin and item.kind != "cash"} != set()
+    rows = {item.id: row for row, item in enumerate(INSTRUMENTS)}
+    other = next(row for row in rows.values() if row not in built.unpriced)
+    alone = requirements(built, Positions.from_rows([[(other, 2.0)]]))
+    assert alone.es_99 == requirements(matrices(), Positions.from_rows([[(other, 2.0)]])).es_99
+    with pytest.raises(Refusal, match="has no price under every scenario"):
+        requirements(built, Positions.from_rows([[(other, 2.0)], [(int(built.unpriced[0]), 1.0)]]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from intermediary.errors import BadInput
+from risk.market.recording import HOURLY_MOVE_MAX
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -25,7 +26,6 @@ COLUMNS = ("ts_utc", "symbol", *PRICES, "volume")
 HOUR_NS = 3_600_000_000_000
 HOURS_A_WINDOW = 24
 SYMBOLS_MAX = 40  # pairs grow with the square: 40 symbols make 1,600 series, minutes of work
-HOURLY_MOVE_MAX = 10.0  # no listed coin has moved tenfold within an hour; a misplaced decimal point has
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from risk.margin.wrong_way import market_distress
 from risk.market.history import DailyHistory
 from risk.market.parameters import COINS, CoinParameters, Parameters, load_parameters
 from risk.market.realised import FilteredHistory, filter_history
+from risk.market.recording import LeftOut, is_too_old, source_of
 from risk.market.volatility import SEED_DAYS, ewma_filter, nearest_correlation
 
 Floats = NDArray[np.float64]
@@ -42,16 +43,30 @@ class ScenarioSet:
     `vol_floor` (U,) of the full history; `distress` (S,) the market's in each (`wrong_way`), of all coins whichever are
     asked for. `inputs` is the hash of all that its figures follow from beside the market and the book: ruleset, day,
     calibrated parameters, recorded closes and stressed windows; it is the same over any margin period. `id` names the
-    set over its own."""
+    set over its own. `recorded_to` is the day that the recording reaches, None for a simulated set, and `why_simulated`
+    what a recording that is there lacks; `source` says it in words, and of a recording that ended too long ago when;
+    `left_out` are the bars that could not be true."""
 
     id: str
     as_of: date
-    source: str
+    recorded_to: date | None
+    why_simulated: str
+    left_out: tuple[LeftOut, ...]
     shocks: ShockSet
     daily_vol: Floats
     vol_floor: Floats
     distress: Floats
     inputs: str
+
+    @property
+    def source(self) -> str:
+        """`history`, `history until <day>` or `simulated`."""
+        return source_of(self.recorded_to, self.as_of)
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether today's volatility is that of a day too long ago; never of a simulated set, which says what it is."""
+        return self.recorded_to is not None and is_too_old(self.recorded_to, self.as_of)
 
     def of_coins(self, coins: tuple[str, ...]) -> "ScenarioSet":
         """The same days of these coins alone: a market may lack one."""
@@ -73,17 +88,17 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
     """The scenarios for margin periods that begin on `as_of`; `history` must end before it (see `load_history`).
 
     History shorter than the recent sample, or without enough days of any one coin to start its filter, is treated as
-    none: half a sample would hide which half it is.
+    none: half a sample would hide which half it is. One that ended long ago is used, and says so.
     """
     parameters = load_parameters()
     # One seed for all days: margin must move with the market, not with the draw.
     random = np.random.default_rng(ruleset.seed)
-    if history is not None and _covers(history, ruleset):
-        source = "history"
+    lacks = _lacks(history, ruleset) if history is not None else ""
+    used = history if not lacks else None
+    if used is not None:
         of_history = _realised_moves if ruleset.filter_decays else _residuals_of_history
-        residuals, vol_now = of_history(history, ruleset, parameters, random)
+        residuals, vol_now = of_history(used, ruleset, parameters, random)
     else:
-        source = "simulated"
         residuals = _draw(ruleset.scenarios_total, parameters, random)
         vol_now = np.array([parameters.coins[coin].vol_now for coin in COINS])
     floor = np.array([parameters.coins[coin].vol_floor for coin in COINS])
@@ -92,14 +107,16 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         "as_of": as_of.isoformat(),
         "ruleset": ruleset.hash,
         "parameters": parameters.version,
-        "history": history.digest if history is not None and source == "history" else "",
+        "history": used.digest if used is not None else "",
         "families": describe_families(),
     }
     return ScenarioSet(
         id=hash_of({"inputs": hash_of(inputs), "hours": repr(ruleset.mpor_hours)}),
         inputs=hash_of(inputs),
         as_of=as_of,
-        source=source,
+        recorded_to=used.recorded_to if used is not None else None,
+        why_simulated=lacks,
+        left_out=history.left_out if history is not None else (),
         shocks=_shocks(residuals, daily_vol, ruleset, parameters, random),
         daily_vol=daily_vol,
         vol_floor=floor,
@@ -107,9 +124,16 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
     )
 
 
-def _covers(history: DailyHistory, ruleset: Ruleset) -> bool:
+def _lacks(history: DailyHistory, ruleset: Ruleset) -> str:
+    """What is missing to draw from it, in words; nothing where it will do."""
+    if len(history.days) <= ruleset.scenarios_recent:
+        return f"{len(history.days)} days, more than {ruleset.scenarios_recent} are needed"
     days_of_each_coin = np.isfinite(history.returns[0]).sum(axis=0)
-    return len(history.days) > ruleset.scenarios_recent and int(days_of_each_coin.min()) >= SEED_DAYS
+    shortest = int(days_of_each_coin.argmin())
+    if days_of_each_coin[shortest] < SEED_DAYS:
+        recorded = int(days_of_each_coin[shortest])
+        return f"{history.coins[shortest]} has {recorded} recorded days, {SEED_DAYS} are needed"
+    return "" if history.recorded_to is not None else "no whole recorded day of each coin"
 
 
 def _shocks(

@@ -13,10 +13,16 @@ large venue from outvoting several independent ones. Indices of spot give deriva
 turnover counts, and where spot is a market of its own they have at most a fifth of the votes together: a perpetual
 under liquidation trades much volume at prices nobody can deliver at (for minutes of 10 October 2025, a third of spot).
 
+A volume is one figure of one source, and a wrong unit makes it any number. So no spot venue has half of spot's votes
+where two others, fresh and each a market of its own, speak too: then it cannot take the median out of their range.
+Where fewer can contradict it the deepest is followed, and the uncertainty, in which nobody counts for more than all
+others together, says that they do not agree.
+
 **The uncertainty** is sqrt(d^2 + a^2 + c^2 + f^2) sqrt(expected/used), in basis points of the mark: d = sqrt(pi/2) x
-the turnover-weighted mean of |ln(p/m)| over all sources that are young enough, outliers too (a standard deviation, were
-prices normal: how far from the mark a dollar drawn at random trades); a = movement in the time since the votes;
-c of the stablecoins quoted in; f what remains unknown with so few sources.
+the mean of |ln(p/m)| over all sources that are young enough, outliers too (a standard deviation, were prices normal):
+by turnover, how far from the mark a dollar drawn at random trades, or by votes, the largest cut to the sum of all
+others, whichever is more; a = movement in the time since the votes; c of the stablecoins quoted in; f what remains
+unknown with so few sources.
 """
 
 from __future__ import annotations
@@ -52,6 +58,10 @@ class MarkParameters:
     # Of spot's votes, where spot trades `turnover_usd_min` a day. With a perpetual on its side a second spot venue then
     # needs a third of the first one's volume to carry the median.
     perpetual_votes_max: float = 0.25
+    # Of spot's votes, for one venue that two others can contradict: just less than half, so that the median, which goes
+    # half way when the votes are even, stays within the others.
+    single_votes_max: float = 0.499_999
+    witnesses_min: int = 2  # fresh spot venues besides it, each with `turnover_usd_min`: a thin pair is easily moved
     sources_good: int = 3
     absurd_factor: float = 10.0  # venues were apart by a factor of 5 on 10 October 2025; 10 is a misplaced digit
     outlier_bps: float = 200.0  # apart from the mark by more than this in calm markets is no spread
@@ -63,7 +73,8 @@ class MarkParameters:
     floor_bps: tuple[float, ...] = (250.0, 50.0, 5.0)  # with one, two, three or more sources
 
 
-STANDARD = MarkParameters(version="marks-2")  # since 1: old votes are stale, however far apart
+# Since 1: old votes are stale, however far apart. Since 2: no volume carries a mark alone or hides that others differ.
+STANDARD = MarkParameters(version="marks-3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +103,15 @@ class Mark:
 
 @dataclass
 class _Vote:
-    """A quote that is young enough and means something, in USD. `volume` counts the kind and the age."""
+    """A quote that is young enough and means something, in USD. `volume` and `weight` (its votes) count the kind and
+    the age; `decay` is what age leaves of them."""
 
     quote: Quote
     price: Decimal
     age_s: float
     weight: float
     volume: float
+    decay: float
     peg_bps: float
 
 
@@ -129,6 +142,8 @@ def mark_of(
     left_out = {source: reason for source, reason in judged.items() if isinstance(reason, str)}
     _cap_perpetuals(votes, parameters)
     votes = _without_absurd(votes, left_out, parameters)
+    _cap_single(votes, parameters)
+    _cap_perpetuals(votes, parameters)  # of the votes that spot has now
     if not votes:
         raise _no_mark(coin, "no source gives a price that can be used", quotes, left_out | dict(silent))
     used = _without_outliers(votes, left_out, parameters)
@@ -204,6 +219,7 @@ def _judge(quote: Quote, now: datetime, pegs: Mapping[str, Mark], parameters: Ma
         age_s=max(age_s, 0.0),
         weight=sqrt(counted) * decay,
         volume=counted * decay,
+        decay=decay,
         peg_bps=0.0 if peg is None else float(peg.quality.uncertainty_bps),
     )
 
@@ -223,6 +239,23 @@ def _cap_perpetuals(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
     scale = min(1.0, most / sum(vote.weight for vote in perpetual))
     for vote in perpetual:
         vote.weight *= scale
+
+
+def _cap_single(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
+    """Let no spot venue outvote all others where enough of them can contradict it. Only one can have half the votes."""
+    spot = [vote for vote in votes if vote.quote.kind == SPOT]
+    if not spot:
+        return
+    largest = max(spot, key=lambda vote: vote.weight)
+    others = [vote for vote in spot if vote is not largest]
+    witnesses = [
+        vote
+        for vote in others
+        if vote.age_s <= parameters.fresh_s and _turnover_usd([vote]) >= parameters.turnover_usd_min
+    ]
+    if len(witnesses) >= parameters.witnesses_min:
+        share = parameters.single_votes_max
+        largest.weight = min(largest.weight, share / (1.0 - share) * sum(vote.weight for vote in others))
 
 
 def _rounded(price: Decimal) -> Decimal:
@@ -268,9 +301,21 @@ def _without_outliers(votes: list[_Vote], left_out: dict[str, str], parameters: 
 
 
 def _spread_bps(price: Decimal, votes: Sequence[_Vote]) -> float:
-    """How far from the mark a coin drawn at random trades, outliers too, as a standard deviation of a normal."""
-    total = sum(vote.volume for vote in votes)
-    mean = sum(vote.volume * abs(log(float(vote.price / price))) for vote in votes) / total
+    """How far from the mark a coin, or a vote, drawn at random is, outliers too, as a standard deviation of a normal.
+
+    By votes the largest counts for no more than all others together, before age: nobody confirms its own price.
+    """
+    say = [vote.weight / vote.decay for vote in votes]
+    largest = say.index(max(say))
+    if len(say) > 1:
+        say[largest] = min(say[largest], sum(say) - say[largest])
+    by_votes = [strength * vote.decay for strength, vote in zip(say, votes, strict=True)]
+    by_turnover = [vote.volume for vote in votes]
+    apart = [abs(log(float(vote.price / price))) for vote in votes]
+    mean = max(
+        sum(share * off for share, off in zip(shares, apart, strict=True)) / sum(shares)
+        for shares in (by_votes, by_turnover)
+    )
     return sqrt(pi / 2.0) * mean * BPS
 
 

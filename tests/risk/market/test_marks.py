@@ -86,6 +86,7 @@ def test_one_source_may_not_speak_twice() -> None:
         (quote("bad", "100", bid=Decimal("NaN"), ask=Decimal(99)), "crossed book"),
         (quote("bad", "100", turnover=0.0), "no volume"),
         (quote("bad", "100", turnover=float("nan")), "no volume"),
+        (quote("bad", "100", turnover=float("inf")), "no volume"),
         (quote("bad", "100", currency="USDT"), "no price of USDT"),
     ],
 )
@@ -169,6 +170,43 @@ def test_several_venues_outvote_one_that_is_a_little_larger_than_all_of_them() -
     assert found.price == Decimal(100)
 
 
+def in_dollars(one: Quote) -> Quote:
+    """The quote with dollars where coins belong: the volume of a coin that costs 95,000 is so many times too large."""
+    return replace(one, volume=one.volume * 95_000)
+
+
+@pytest.mark.parametrize("off", ["90", "97", "103", "110"])
+def test_a_volume_in_the_wrong_unit_does_not_carry_the_mark_of_four_venues_and_the_doubt_shows(off: str) -> None:
+    wrong = in_dollars(quote("wrong", off))
+    found = mark(*CALM, wrong)
+    assert Decimal("99.9") <= found.price <= Decimal("100.1")
+    assert found.quality.state is MarkState.DIVIDED
+    assert found.quality.uncertainty_bps > abs(float(off) - 100) * 50
+    assert max(seen.share_bps for seen in found.quality.sources) <= 5_000
+    two = mark(*CALM[:2], wrong)
+    assert Decimal("100.0") <= two.price <= Decimal("100.1"), "two others are enough"
+
+
+def test_a_volume_in_the_wrong_unit_at_a_venue_that_agrees_costs_nothing() -> None:
+    found = mark(*CALM[:2], in_dollars(CALM[2]))
+    assert found.quality.state is MarkState.GOOD
+    assert found.quality.uncertainty_bps <= 20
+
+
+def test_where_one_alone_could_contradict_it_a_wrong_volume_is_followed_and_said_to_be_divided() -> None:
+    for others in (CALM[:1], (CALM[0], replace(CALM[1], kind=PERPETUAL)), (CALM[0], quote("thin", "100.1", THIN))):
+        found = mark(*others, in_dollars(quote("wrong", "95")))
+        assert found.price == Decimal(95)
+        assert found.quality.state is MarkState.DIVIDED
+        assert found.quality.uncertainty_bps > 250
+
+
+def test_old_votes_and_thin_ones_do_not_take_half_of_the_votes_from_the_deep_venue() -> None:
+    crashed = quote("deep", "80")
+    assert mark(crashed, quote("a", "100", age_s=120), quote("b", "100", age_s=120)).price == Decimal(80)
+    assert mark(crashed, *(quote(name, "100", turnover=THIN) for name in "abc")).price == Decimal(80)
+
+
 def test_old_quotes_count_less() -> None:
     assert mark(quote("a", "100", age_s=150), quote("b", "101")).price == Decimal(101)
 
@@ -214,7 +252,7 @@ def test_quality_survives_its_json() -> None:
 
 def test_a_changed_figure_of_the_rules_is_a_new_version() -> None:
     figures = ",".join(f"{item.name}={getattr(STANDARD, item.name)}" for item in fields(STANDARD))
-    assert (STANDARD.version, sha256_hex(figures)[:16]) == ("marks-2", "4a73042cc1585e00")
+    assert (STANDARD.version, sha256_hex(figures)[:16]) == ("marks-3", "0395c81f7b760056")
 
 
 # Properties.

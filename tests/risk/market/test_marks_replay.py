@@ -47,7 +47,7 @@ def test_avalanche_follows_the_deep_spot_venue_while_a_perpetual_trades_at_a_thi
     assert by_source[COIN_MARGINED].price_usd == Decimal("6.61")
     assert worst.price == by_source["coinbase"].price_usd == Decimal("17.64")
     assert worst.quality.state is MarkState.DIVIDED
-    assert 3_000 < worst.quality.uncertainty_bps < 3_600  # the other camp, a third of the votes, is 98% in logs below
+    assert 4_300 < worst.quality.uncertainty_bps < 4_600  # the others, heard as one half, are 98% and 17% away in logs
 
 
 def test_the_fall_goes_through_in_the_minute_in_which_the_deep_venues_fall(recording: Path) -> None:

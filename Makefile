@@ -14,7 +14,9 @@ endif
 
 help:
 	@sed -n '1,3s/^# \{0,1\}//p' Makefile
-	@echo "  make setup | lint | contracts | bench | deep | screenshots | lock"
+	@echo "  make setup | lint | contracts | deep | screenshots | lock"
+	@echo "  make bench [WHAT=tick|risk|scale]    measure, as JSON: a tick; the engine's arithmetic and what-if; 10,000"
+	@echo "                                       relationships (docs/benchmarks.md)"
 
 setup:
 	@python=$$(scripts/find-python) && exec "$$python" -m scripts.install
@@ -37,8 +39,9 @@ contracts: setup-tests
 deep: setup-tests
 	@exec $(PYTHON_OF_VENV) -m scripts.check deep
 
+WHAT = tick
 bench: setup
-	@exec $(PYTHON_OF_VENV) manage.py bench tick --json
+	@exec $(PYTHON_OF_VENV) manage.py bench $(WHAT) --json
 
 screenshots: setup-tests
 	@exec $(PYTHON_OF_VENV) manage.py screenshots

@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def describe(threads: Mapping[str, str]) -> dict[str, object]:
@@ -20,8 +21,20 @@ def describe(threads: Mapping[str, str]) -> dict[str, object]:
             "python": platform.python_version(),
         },
         "threads": dict(threads),
-        "blas": {"name": blas["name"], "version": blas["version"], "kernel": _kernel()},
+        "blas": {"name": blas["name"], "version": blas["version"], "kernel": _kernel(), "threads_here": _threads()},
     }
+
+
+def in_words(found: Mapping[str, Any]) -> list[str]:
+    """Lines that say what `describe` found."""
+    cpu, blas, threads = found["machine"], found["blas"], found["threads"]
+    limits = ", ".join(f"{name}={value}" for name, value in threads.items())
+    here = f"threads in this process: {blas['threads_here'] or 'unknown'}"
+    return [
+        f"on {cpu['cpu']}, {cpu['cores']} cores, load {cpu['load_1_min']}, Python {cpu['python']}",
+        f"BLAS {blas['name']} {blas['version']}, kernel {blas['kernel']}, {here}",
+        f"workers, where there are any: {limits}",
+    ]
 
 
 def hold_blas_to_one_thread() -> None:
@@ -37,6 +50,13 @@ def _kernel() -> str:
         corename.restype = ctypes.c_char_p
         return str(corename().decode())
     return "unknown: numpy uses a BLAS of the system"
+
+
+def _threads() -> int | None:
+    """How many threads OpenBLAS takes in this process now; None where numpy uses a BLAS of the system."""
+    for library in _openblas():
+        return int(library.scipy_openblas_get_num_threads64_())
+    return None
 
 
 def _openblas() -> Iterator[ctypes.CDLL]:

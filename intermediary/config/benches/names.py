@@ -1,0 +1,48 @@
+"""The names of the figures of each group of `manage.py bench`, as docs/benchmarks.md promises them. Data only."""
+
+RISK = (
+    "remargin_es_1core_s",
+    "remargin_es_2core_s",
+    "remargin_es_cpu_s",
+    "remargin_es_of_sgemm",
+    "remargin_im_1core_s",
+    "remargin_im_2core_s",
+    "remargin_im_cpu_s",
+    "remargin_im_of_sgemm",
+    "sgemm_share",
+    "sgemm_gflops",
+    "f32_rel_error",
+    "f32_rel_error_other_hedges",
+    "black76_m_per_s",
+    "black76_vs_quantlib_instruments",
+    "black76_vs_blackformula",
+    "peak_mb",
+    "whatif_kernel_ms",
+    "whatif_ms",
+    "whatif_p95_ms",
+    "whatif_first_ms",
+    "whatif_market_ms",
+    "whatif_cpu_ms",
+    "whatif_queries",
+)
+SCALE = (
+    "tick_10k_p95_s",
+    "tick_10k_median_s",
+    "tick_10k_cpu_s",
+    "tick_10k_still_p95_s",
+    "tick_10k_cycle_s",
+    "tick_10k_cycle_cpu_s",
+    "tick_growth_1k_10k",
+    "tick_partial_share",
+)
+TICK = (
+    "tick_s",
+    "tick_best_s",
+    "tick_cpu_s",
+    "tick_cold_s",
+    "tick_moving_s",
+    "tick_moving_best_s",
+    "tick_moving_cpu_s",
+    "worker_peak_mb",
+)
+NAMES = {"risk": RISK, "scale": SCALE, "tick": TICK}

@@ -5,6 +5,8 @@ coin whose mark nobody confirms, that nobody has renewed, or that is less sure t
 that only margin in such a coin, or in one too old, would bear. Requirements are computed on all the same: a mark in
 doubt is still the best there is, and whoever performs is not called for our doubt. A trade that only makes a position
 smaller is never refused for it. Recordings have one source, which judges nothing.
+
+The same holds in a live market whose recorded history ended too long ago: its volatility is of then.
 """
 
 from dataclasses import replace
@@ -12,6 +14,8 @@ from datetime import datetime
 
 from intermediary import books
 from intermediary.errors import Refusal
+from risk.figures import scenarios_for
+from risk.market.recording import HISTORY_AGE_LIMIT_DAYS, LIVE, age_days
 from risk.official import OfficialMarket
 from risk.unsure import doubted_coins, unsure_coins
 from risk.weighing import Asked, Weighed, coins_of, weigh
@@ -63,6 +67,24 @@ def refuse_reliance(asked: Asked, found: Weighed, limit_bps: int, now: datetime,
         tokens=tokens,
         underlyings=sorted({priced[code] for code in tokens}),
         limit_bps=limit_bps,
+    )
+
+
+def refuse_old_history(asked: Asked, market: OfficialMarket, ruleset_name: str) -> None:
+    """Refuse `history_too_old`, with the day and the limit, new risk in a live market whose scenarios follow from a
+    recording that ended too long ago. Simulated ones follow from calibrated parameters, and say so.
+    """
+    if market.snapshot.source != LIVE or (asked.trades and not _of_new_risk(asked, market)):
+        return
+    drawn = scenarios_for(ruleset_name, market.snapshot.as_of.date())
+    if not drawn.is_too_old or drawn.recorded_to is None:
+        return
+    raise Refusal(
+        "history_too_old",
+        f"The recorded prices that requirements follow from end on {drawn.recorded_to}: too long ago to take new risk.",
+        recorded_to=drawn.recorded_to.isoformat(),
+        age_days=age_days(drawn.recorded_to, drawn.as_of),
+        limit_days=HISTORY_AGE_LIMIT_DAYS,
     )
 
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 # A day's scenarios follow from what closed before its 00:00. The shortest of the four averages (`realised`) has a
 # half-life of about one day: after two days without a bar three quarters of it should have come from what is missing.
 HISTORY_AGE_LIMIT_DAYS = 2
+LIVE = "live"  # the source of a market of now: what is old in it is old, while a replay's past is its present
 HOURLY_MOVE_MAX = 10.0  # no listed coin has moved tenfold within an hour; a misplaced decimal point has
 
 

@@ -16,8 +16,9 @@ from risk import engine
 from risk.gate import EngineGate
 from risk.margin.ruleset import ruleset
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
+from risk.market.snapshot import MarketSnapshot
 from tests.intermediary.margin_world import BTC, MILLION, Client, bitcoin, client
-from tests.risk.builders import snapshot
+from tests.risk.builders import scenarios, snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -174,3 +175,39 @@ def test_doubt_leaves_the_requirement_as_it_is_and_other_coins_alone(who: Client
     official(quality(MarkState.SINGLE_SOURCE, 2_000))
     planned = [PlannedTrade(ether.id, Decimal(1), Decimal(4_016))]
     assert EngineGate().check_trades({who.cell.id: planned})[who.cell.id].passed
+
+
+# History that ended too long ago.
+
+
+@pytest.mark.parametrize(
+    ("source", "ended_days_ago", "refused"),
+    [("live", 3, True), ("live", 2, False), ("live", None, False), ("recording", 400, False)],
+)
+def test_no_new_risk_in_a_live_market_on_volatility_of_long_ago(
+    who: Client, monkeypatch: pytest.MonkeyPatch, source: str, ended_days_ago: int | None, refused: bool
+) -> None:
+    """Replays and simulated scenarios take it; less of a position always passes."""
+    market = official_market(source)
+    ended = None if ended_days_ago is None else market.as_of.date() - timedelta(days=ended_days_ago)
+    drawn = replace(scenarios(), as_of=market.as_of.date(), recorded_to=ended)
+    monkeypatch.setattr("risk.doubt.scenarios_for", lambda *_: drawn)
+    assert check(who, -1)
+    if not refused:
+        assert check(who, 1)
+        return
+    with pytest.raises(Refusal, match="history_too_old") as told:
+        check(who, 1)
+    assert ended is not None
+    assert told.value.data == {"recorded_to": ended.isoformat(), "age_days": 3, "limit_days": 2}
+    with pytest.raises(Refusal, match="history_too_old"):
+        EngineGate().check_line(who.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))
+
+
+def official_market(source: str) -> MarketSnapshot:
+    """A new official market of this source, which nobody doubts."""
+    moment, market = clock.now(), snapshot({"BTC": str(MARK)})
+    seen = {coin: replace(item, observed_at=moment) for coin, item in market.underlyings.items()}
+    found = replace(market, as_of=moment, source=source, underlyings=seen)
+    engine.run_shard(engine.open_tick(store_snapshot(found), 1).id, 0)
+    return found

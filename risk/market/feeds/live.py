@@ -27,6 +27,7 @@ from risk.market.feeds.smiles import Smiles
 from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
 from risk.market.parameters import COINS
 from risk.market.quality import MarkQuality, MarkState
+from risk.market.recording import LIVE
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class LiveFeed:
     """A feed (`base.Feed`) of the present. `now` is the platform's clock, UTC; `mirror` a base URL asked instead of the
     exchanges; `smiles` gives surfaces. Not for several threads; `close` lets its own go."""
 
-    source = "live"
+    source = LIVE
 
     def __init__(
         self,

@@ -26,6 +26,12 @@ from risk.market.surface import AGE_LIMIT_S, VolSurface
 DEFAULT_AGE_LIMITS_S: Mapping[str, int] = MappingProxyType({"mark": 7_200, "rates": 5 * 86_400})
 AHEAD_LIMIT_S = 5.0  # clocks of exchanges run ahead by less than this; beyond it a time is wrong
 RATE_LIMITS = (-0.05, 0.30)  # beyond them a dollar rate is a percentage taken for a fraction, or the reverse
+# A stablecoin that breaks goes on being a price; a tenth, or two dollars for one, is a misplaced digit or another coin.
+PEG_LIMITS = (Decimal("0.1"), Decimal(2))
+# A year's volatility of 1% is no coin's, and beyond 1,000% or a carry of 200% a year a percentage was taken for a
+# fraction: the wildest volatility that a feed derives from the calibrated ones is below 300%.
+VOL_LIMITS = (Decimal("0.01"), Decimal(10))
+BASIS_LIMITS = (Decimal(-2), Decimal(2))
 # From one rate to the next it is at most this many days, or this multiple of the earlier tenor: published tenors lie
 # closer, and a rate drawn across a missing one is nobody's.
 RATES_GAP_DAYS, RATES_GAP_SHARE = 31, 2.1
@@ -55,6 +61,8 @@ class Underlying:
             _require_positive(name, getattr(self, name))
         for name in ("basis_annual", "funding_8h"):
             _require_finite(name, getattr(self, name))
+        _require_within("vol", "atm_vol", self.atm_vol, VOL_LIMITS)
+        _require_within("basis", "basis_annual", self.basis_annual, BASIS_LIMITS)
         _require_utc(self.observed_at)
 
 
@@ -83,6 +91,7 @@ class MarketSnapshot:
         if not ordered or not self.rates:
             raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
         _require_positive("usdc_peg", self.usdc_peg)
+        _require_within("peg", "usdc_peg", self.usdc_peg, PEG_LIMITS)
         _check_rates(self.rates)
         for coin, item in ordered.items():
             if (item.observed_at - self.as_of).total_seconds() > AHEAD_LIMIT_S:
@@ -221,6 +230,14 @@ def _require_positive(name: str, value: Decimal) -> None:
     _require_finite(name, value)
     if value <= 0:
         raise BadInput("market.not_positive", f"{name} is {value} and must be positive", field=name)
+
+
+def _require_within(kind: str, name: str, value: Decimal, limits: tuple[Decimal, Decimal]) -> None:
+    """Refuses `market.absurd_<kind>` with the limits, both of which may still be true."""
+    low, high = limits
+    if not low <= value <= high:
+        message = f"{name} is {value}, which is not within {low} and {high}"
+        raise BadInput(f"market.absurd_{kind}", message, field=name, value=str(value), low=str(low), high=str(high))
 
 
 def _check_rates(rates: Sequence[tuple[int, Decimal]]) -> None:

@@ -11,7 +11,7 @@ from intermediary.errors import BadInput
 from risk.market.feeds.base import Bar, CoinBar, SnapshotMaker
 from risk.market.feeds.replay import _bar
 from risk.market.quality import MarkState
-from risk.market.snapshot import AHEAD_LIMIT_S, MarketSnapshot
+from risk.market.snapshot import AHEAD_LIMIT_S, BASIS_LIMITS, PEG_LIMITS, VOL_LIMITS, MarketSnapshot
 from risk.unsure import is_doubted
 from tests.risk.builders import MOMENT, snapshot
 
@@ -43,6 +43,27 @@ def test_a_carry_that_is_no_number_is_refused_by_name(field: str, value: Decimal
 def test_a_peg_that_is_no_price_is_refused_by_name(peg: str, code: str) -> None:
     with pytest.raises(BadInput, match=rf"market\.{code}"):
         replace(snapshot(), usdc_peg=Decimal(peg))
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "limits", "absurd"),
+    [
+        ("atm_vol", "vol", VOL_LIMITS, ("50", "10.01", "0.0099")),  # 50% as 50
+        ("basis_annual", "basis", BASIS_LIMITS, ("4", "2.01", "-2.01")),  # 4% as 4
+        ("usdc_peg", "peg", PEG_LIMITS, ("1000", "2.01", "0.0998")),
+    ],
+)
+def test_a_figure_that_no_market_shows_is_refused_by_name_with_its_limits(
+    field: str, kind: str, limits: tuple[Decimal, Decimal], absurd: tuple[str, ...]
+) -> None:
+    calm = snapshot()
+    item = calm if field == "usdc_peg" else calm.underlyings["BTC"]
+    for limit in limits:
+        replace(item, **{field: limit})  # type: ignore[arg-type]
+    for value in absurd:
+        with pytest.raises(BadInput, match=rf"market\.absurd_{kind}") as told:
+            replace(item, **{field: Decimal(value)})  # type: ignore[arg-type]
+        assert told.value.data == {"field": field, "value": value, "low": str(limits[0]), "high": str(limits[1])}
 
 
 def test_a_market_of_nothing_is_refused_by_name() -> None:
@@ -91,7 +112,9 @@ def test_tenors_that_do_not_rise_are_refused_by_name() -> None:
 
 def test_a_stored_text_with_such_a_figure_is_refused_when_it_is_read() -> None:
     text = snapshot().to_json()
-    for bad, code in (("NaN", "no_number"), ("-1", "not_positive"), ("many", "malformed_snapshot")):
+    for bad, code in (
+        ("NaN", "no_number"), ("-1", "not_positive"), ("1000", "absurd_peg"), ("many", "malformed_snapshot"),
+    ):  # fmt: skip
         with pytest.raises(BadInput, match=rf"market\.{code}"):
             MarketSnapshot.from_json(text.replace('"usdc_peg":"1"', f'"usdc_peg":"{bad}"'))
 

@@ -1,5 +1,5 @@
 """What the risk engine remembers: snapshots, ticks and their shards, requirements that caused an action, live layers,
-the last stress report.
+the last stress report, and where the scenarios come from.
 
 The current requirement of a relationship stands in the intermediary's MarginState; any earlier one is recomputed from
 (snapshot, book version, ruleset), so only those that caused something are kept here (architecture E14).
@@ -9,6 +9,7 @@ from django.db import models
 
 from intermediary.models import Asset, Cell, Layer, Valuation
 from intermediary.models.base import BaseUnitsField, Row
+from risk.market.recording import HISTORY_AGE_LIMIT_DAYS, is_too_old, source_of
 
 
 class Snapshot(models.Model):
@@ -126,3 +127,45 @@ class ModelHaircut(Row):
     floor_bps = models.PositiveIntegerField(help_text="least haircut of the ruleset")
     shortfall_bps = models.PositiveIntegerField(help_text="1 - exp(-ES 99%) over the margin period, rounded up")
     concentration_bps = models.PositiveIntegerField(help_text="cost of selling all that clients hold, rounded up")
+
+
+class ScenarioSource(models.Model):
+    """Where the scenarios of the last official market come from, for people. One row, absent before the first one."""
+
+    only_row = models.BooleanField(primary_key=True, default=True)
+    as_of = models.DateField(help_text="day of the scenarios")
+    recorded_to = models.DateField(null=True, help_text="day that the recording reaches; null: they are simulated")
+    lacks = models.CharField(max_length=200, blank=True, help_text="why a recording that is there is not used")
+    left_out = models.JSONField(default=list, help_text="bars of the recording that could not be true, in words")
+    is_live = models.BooleanField(default=False, help_text="whether the market is of now, and no replay")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="scenario_source_is_one_row", condition=models.Q(only_row=True))]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.as_of})"
+
+    @property
+    def name(self) -> str:
+        """`history`, `history until <day>` or `simulated`."""
+        return source_of(self.recorded_to, self.as_of)
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether the volatility in requirements is of a day too long ago."""
+        return self.recorded_to is not None and is_too_old(self.recorded_to, self.as_of)
+
+    @property
+    def takes_no_new_risk(self) -> bool:
+        """As the gate judges it (`risk.doubt`)."""
+        return self.is_live and self.is_too_old
+
+    @property
+    def limit_days(self) -> int:
+        """How many days a recording may be behind."""
+        return HISTORY_AGE_LIMIT_DAYS
+
+    @property
+    def wants_somebody(self) -> bool:
+        """Whether an officer has to do something about the recording: none at all is a choice."""
+        return self.is_too_old or bool(self.lacks) or bool(self.left_out)

@@ -22,12 +22,14 @@ SHARDS = 2  # one for each worker process of a two-core machine; the results do 
 
 @shared_task(name="risk.open_tick")
 def open_tick(snapshot_id: str, only_moved: bool = False) -> None:
-    """Value the market officially and hand out the shards of the relationships; repeated, those that are not done."""
-    from risk import engine
+    """Value the market officially and hand out the shards of the relationships; repeated, those that are not done. Then
+    say where the scenarios come from."""
+    from risk import engine, scenario_source
 
     tick = engine.open_tick(snapshot_id, SHARDS, only_moved=only_moved, cycle=settings.VARIATION_CYCLE)
     for shard in tick.shards.filter(done_at=None):
         run_shard.delay(str(tick.id), shard.number)
+    scenario_source.note(tick.id)
 
 
 @shared_task(name="risk.run_shard", autoretry_for=(SoftTimeLimitExceeded,), max_retries=3, default_retry_delay=1)

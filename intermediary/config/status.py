@@ -10,7 +10,7 @@ from functools import lru_cache
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, Mark, Valuation
 from risk.market.quality import MarkQuality, MarkState
-from risk.models import Snapshot
+from risk.models import ScenarioSource, Snapshot
 from settlement.models import ChainBlock, Deployment, ReconciliationRun
 
 RULEBOOK_CACHE_S = 60  # the rulebook on chain changes with a month's notice; a page must not cost a call each time
@@ -96,6 +96,11 @@ def doubtful_marks(snapshot_id: str) -> list[DoubtfulMark]:
         if item["state"] != MarkState.GOOD
     ]
     return sorted(found, key=lambda mark: (-mark.quality.uncertainty_bps, mark.coin))
+
+
+def scenario_source() -> ScenarioSource | None:
+    """Where the scenarios of the last official market come from; None before the first."""
+    return ScenarioSource.objects.first()
 
 
 def unmarked(valuation: Valuation) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
             "chain_facts": status.chain_facts,
             "doubtful_marks": status.doubtful_marks,
             "unmarked": status.unmarked,
+            "scenario_source": status.scenario_source,
             "live_market": live_market.health,
         },
         name="status",

@@ -74,6 +74,7 @@ def status(
     chain_facts: Callable[[], Any],
     doubtful_marks: Callable[[str], Sequence[Any]],
     unmarked: Callable[[Any], Sequence[Any]],
+    scenario_source: Callable[[], Any],
     live_market: Callable[[], Any],
 ) -> HttpResponse:
     """Market feed, platform clock, chain and reconciliation, as they stand."""
@@ -82,6 +83,7 @@ def status(
         "valuation": valuation,
         "doubtful": doubtful_marks(valuation.snapshot_id) if valuation else (),
         "unmarked": unmarked(valuation) if valuation else (),
+        "scenarios": scenario_source(),
         "chain": chain_facts(),
         "live": live_market(),
         "stops": ClockStop.objects.order_by("-id")[:10],

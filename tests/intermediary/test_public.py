@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from intermediary.config.models import LiveMarket
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, Valuation
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
-from risk.models import Snapshot
+from risk.models import ScenarioSource, Snapshot
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
 from tests.risk.builders import snapshot
@@ -126,6 +127,7 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     Instrument.objects.create(code="ZZZ-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ZZZ")
     live_market.refused(Refusal("market.too_few_sources", "1 of 4 exchanges answer.", silent={"okx": "timed out"}))
     LiveMarket.objects.update(given_up=3, given_up_at=market.as_of, stuck_as_of=market.as_of, stuck="part 2 of 2")
+    ScenarioSource.objects.create(as_of=market.as_of, recorded_to=date(2025, 6, 30), is_live=True)
     web: Client = request.getfixturevalue("web")
     table = web.get("/status/").content.decode().split('id="doubtful"')[1].split("</table>")[0]
     assert "Single source" in table
@@ -138,6 +140,8 @@ def test_the_status_page_says_which_marks_are_in_doubt_and_why(
     assert "okx: timed out" in whole
     assert "part 2 of 2" in whole
     assert "no source of rates yet" in whole
+    assert "recorded until 30 Jun 2025" in whole
+    assert "No new risk is taken on it." in whole
     unmarked = whole.split('id="unmarked"')[1].split("</table>")[0]
     assert "<td>BTC-OLD</td><td>expired</td>" in unmarked
     assert "<td>ZZZ-PERP</td><td>no mark of ZZZ</td>" in unmarked

@@ -1,7 +1,7 @@
-"""What gets no further by itself: the live market, relationships that the last market gave no requirement, calls that
-the chain or the approver will not take, deposits that the ledger cannot book, events that no part of the platform could
-handle. A call needs two people; a deposit that is put into suspense counts for nobody; an event is delivered again,
-since handlers repeat safely.
+"""What gets no further by itself: the live market, a recording that ended or lacks something, relationships that the
+last market gave no requirement, calls that the chain or the approver will not take, deposits that the ledger cannot
+book, events that no part of the platform could handle. A call needs two people; a deposit that is put into suspense
+counts for nobody; an event is delivered again, since handlers repeat safely.
 """
 
 import re
@@ -17,9 +17,10 @@ from django.views.decorators.http import require_POST
 from intermediary import approvals
 from intermediary.config import live_market
 from intermediary.config.office.pages import show
+from intermediary.config.status import scenario_source
 from intermediary.models import Asset, ChainInstruction, Delivery, Proposal
 from intermediary.portal.wishes import ask
-from risk.models import Tick, TickShard
+from risk.models import ScenarioSource, Tick, TickShard
 from settlement import decisions, holding, refused
 from settlement.models import BatchMovement, ChainLog
 
@@ -69,13 +70,20 @@ class StuckCall:
 def count() -> int:
     """How much waits for somebody."""
     lost = Delivery.objects.filter(state=Delivery.State.FAILED).count()
-    return decisions.waiting().count() + refused.waiting().count() + lost + len(held_back()) + (_market() is not None)
+    markets = (_market() is not None) + (_recording() is not None)
+    return decisions.waiting().count() + refused.waiting().count() + lost + len(held_back()) + markets
 
 
 def _market() -> live_market.Health | None:
     """How the live market is doing, while there is none or a part of its requirements is missing."""
     health = live_market.health()
     return health if health is not None and (health.stands_still or health.is_stuck) else None
+
+
+def _recording() -> ScenarioSource | None:
+    """Where the scenarios come from, while an officer has to do something about it."""
+    found = scenario_source()
+    return found if found is not None and found.wants_somebody else None
 
 
 def held_back() -> dict[str, str]:
@@ -131,6 +139,7 @@ def _page(request: HttpRequest, filled_in: dict[UUID, forms.Form] | None = None,
         calls=_calls(filled_in or {}),
         held_back=held_back(),
         live=_market(),
+        scenarios=_recording(),
         deposits=_deposits(filled_in or {}),
         deliveries=[(one, _sentence(one.event.kind.replace("_", " "))) for one in lost.order_by("id")],
     )

@@ -53,9 +53,10 @@ _ENTRIES = (
     Entry("UNCOVERED", "Loss beyond every layer of a relationship: a limited-recourse claim of its linked lots.",
           "Positions stay open. Whoever has no linked lot cannot be reached at all."),
     Entry("UNCOVERED probability", "Chance within a year of a default whose loss exceeds margin and all funded layers.",
-          "Measured at every valuation from the relationship's own scenario losses, the margin it holds and the default"
-          " intensity that officers set. An estimate of the model: it does not know calls still to be met, recoveries,"
-          " or a failure of the intermediary, of a venue or of the chain."),
+          "Measured at most once a minute in the market of today and at every valuation in a replay, from the"
+          " relationship's own scenario losses, the margin it holds and the default intensity that officers set. An"
+          " estimate of the model: it does not know calls still to be met, recoveries, or a failure of"
+          " the intermediary, of a venue or of the chain."),
     Entry("coverage call", "A demand for the margin that an existing book's admission test is short of.",
           "It has its own deadline beside a margin call; one deposit counts for both."),
     Entry("layer", "One band of a relationship's net loss, from its attachment to its detachment point.",

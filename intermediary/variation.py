@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from intermediary import books, clock, ledger, outbox, vaults
-from intermediary.collateral import held_after_haircut
+from intermediary.collateral import asset_for_value, held_after_haircut
 from intermediary.csa import required_for
 from intermediary.errors import Refusal
 from intermediary.held_back import gains_held_back
@@ -40,6 +40,7 @@ from intermediary.models import (
 from intermediary.models.bulk import insert_all
 from intermediary.money import add_exactly, from_base_units, multiply_exactly, round_down, round_up
 from intermediary.onboarding import terms_of_cells
+from intermediary.terms import Terms
 from intermediary.vaults import Vault
 
 Kind = ChainInstruction.Kind
@@ -129,9 +130,12 @@ def settle_all(cell_ids: Sequence[UUID], valuation_id: UUID) -> None:
         return
     dues = _payable(_dues(_settling(cells.values(), valuation), valuation))
     if dues:
+        terms = terms_of_cells([due.movement.cell_id for due in dues])
+        _lock_what_was_gained(dues, terms)
         outbox.move_all([due.movement for due in dues], memo="variation margin")
         _carry(dues, valuation)
         insert_all([_payment(due.movement, valuation) for due in dues])
+        _require_without(dues, terms)
 
 
 def on_instruction_failed(event: Event) -> None:
@@ -162,6 +166,49 @@ def _require_again(payment: VariationPayment) -> None:
     )
     state.held_base_units = held_after_haircut(payment.cell_id, state.valuation_id)
     state.save(update_fields=["exposure_base_units", "required_base_units", "held_base_units"])
+
+
+def _lock_what_was_gained(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> None:
+    """A requirement between two cycles is lower by the gain that was not paid yet, and so is what the vault locks. The
+    credit that pays it carries the number without it: until the next requirement the gain is not free a second time."""
+    signed = [due.movement for due in dues if due.movement.cell_id in terms]
+    credits = {movement.cell_id: movement for movement in signed if movement.kind == Kind.CREDIT}
+    token = ledger.settlement_asset()
+    for state in MarginState.objects.filter(cell_id__among=credits, exposure_base_units__lt=0):
+        movement, agreed = credits[state.cell_id], terms[state.cell_id]
+        left = min(0, state.exposure_base_units + movement.amount_base_units)
+        required = required_for(left, state.independent_amount_base_units, state.threshold_base_units)
+        more = max(0, required - state.required_base_units)
+        number = movement.required_base_units + asset_for_value(
+            more, token, Decimal(1), agreed.haircut_of(token.code), token
+        )
+        movement.required_base_units = min(number, agreed.max_required_base_units)
+
+
+def _require_without(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> None:
+    """What was paid is exposure no longer, and margin more or less, at any valuation: the requirement that stands
+    knows it at once, or a gain would be free twice until the next one. Rounded against the client."""
+    cells, owed, gained = [], [], []
+    for due in dues:
+        if due.movement.cell_id not in terms:
+            continue  # nothing is required of it
+        cell_id, amount, token = due.movement.cell_id, due.movement.amount_base_units, due.movement.target.asset_id
+        came = amount if due.movement.kind == Kind.CREDIT else -amount
+        cells.append(cell_id)
+        owed.append(-came)
+        gained.append(came * (10_000 - terms[cell_id].haircut_of(token)) // 10_000)
+    with connection.cursor() as cursor:
+        cursor.execute(_PAID, [cells, owed, gained])
+
+
+_PAID = """
+    UPDATE intermediary_marginstate AS state SET
+        exposure_base_units = state.exposure_base_units - paid.owed,
+        required_base_units = greatest(0, state.exposure_base_units - paid.owed
+            + state.independent_amount_base_units - state.threshold_base_units),
+        held_base_units = state.held_base_units + paid.gained
+    FROM unnest(%s::uuid[], %s::numeric[], %s::numeric[]) AS paid (cell_id, owed, gained)
+    WHERE state.cell_id = paid.cell_id"""
 
 
 def debit_in_use(vault: ChainTarget, cap_base_units: int) -> int:

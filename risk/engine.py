@@ -22,7 +22,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
-from intermediary.models import Cell, Layer
+from intermediary.models import Cell, Layer, Position
 from risk import partial
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
@@ -45,8 +45,12 @@ logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
 # Relationships of one transaction: few enough that nobody waits long for a lock, and many enough that queries are few.
 SETTLED_TOGETHER, ASSESSED_TOGETHER = 500, 2500
+TAKEN_ALONE = 40  # a part that fails is halved until it is this small: few are taken alone for the fault of one
 ALWAYS = timedelta(0)
+# Without a mark nothing of a relationship is paid: what is owed is paid while there is one.
+EXPIRES_SOON, LAST_PAYMENTS_EVERY = timedelta(minutes=5), timedelta(minutes=1)
 HISTORY_EVERY = timedelta(minutes=5)  # a point of each relationship's margin; a market moves every few seconds
+_rulesets_met: set[str] = set()  # by this process, over each margin period
 # What the rows of one relationship can be wrong in: everybody else's figures are right all the same.
 FAULTS_OF_A_CELL = (
     Refusal, DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError,
@@ -72,7 +76,9 @@ def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False, cycle:
 
 def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: bool, cycle: timedelta) -> Tick:
     universe = load_universe(snapshot)
-    settles = _is_due({"settles": True}, snapshot.as_of, cycle)
+    if _expires_soon(snapshot.as_of):
+        cycle = min(cycle, LAST_PAYMENTS_EVERY)
+    settles = _is_due({"settles": True, "done_at__isnull": False}, snapshot.as_of, cycle)
     only_moved = only_moved and not (settles and cycle)  # at the end of a cycle those owe, too, whom nothing moved now
     coins = partial.moved_since(Tick.objects.first(), snapshot) if only_moved else None
     with transaction.atomic(durable=True):
@@ -89,7 +95,8 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: b
             valuation=valuation,
             coins=coins,
             settles=settles,
-            keeps_history=settles or _is_due({"keeps_history": True}, snapshot.as_of, HISTORY_EVERY),
+            keeps_history=settles
+            or (coins is None and _is_due({"keeps_history": True}, snapshot.as_of, HISTORY_EVERY)),
             started_at=started,
         )
         TickShard.objects.bulk_create(TickShard(tick=tick, number=number, of=shards) for number in range(shards))
@@ -99,6 +106,12 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: b
 def _is_due(what: Mapping[str, bool], as_of: datetime, every: timedelta) -> bool:
     """Whether no tick of this kind was so short a time ago."""
     return not Tick.objects.filter(**what, valuation__as_of__gt=as_of - every).exists()
+
+
+def _expires_soon(as_of: datetime) -> bool:
+    """Whether something that is held has a mark for a few minutes more: what is owed on it is paid until then."""
+    expiring = Position.objects.filter(instrument__expiry__gt=as_of, instrument__expiry__lte=as_of + EXPIRES_SOON)
+    return expiring.exclude(quantity=0).exists()
 
 
 def official_marks(universe: Universe, snapshot: MarketSnapshot) -> dict[UUID, Decimal]:
@@ -229,9 +242,11 @@ def _codes(cell_ids: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
 
 def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Renew in parts: the quiet ones together, the others one by one, each in a transaction of its own; who was
-    refused, and why. A part that fails as a whole is taken one by one: the one to blame is found, and the others go
-    on."""
+    refused, and why. A part that fails as a whole is halved, and at last taken one by one: the one to blame is found,
+    and the others go on."""
     universe = universe_of(tick)
+    for name in _rulesets_met:  # before anybody is locked, who would wait for it
+        matrices_for(tick.snapshot_id, name, universe.instruments)
     acting = _settle(tick, cell_ids) if tick.settles else []
     left = [cell_id for cell_id in cell_ids if cell_id not in set(acting)] if acting else cell_ids
     for part in _parts(left, ASSESSED_TOGETHER):
@@ -271,8 +286,11 @@ def _assess(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> list[UU
             part = assessment.read(cell_ids, tick.valuation, keeps_history=tick.keeps_history)
             return assessment.renew(part, _requirements(tick, universe, part))
     except FAULTS_OF_A_CELL as fault:
-        logger.warning("a part of the tick failed and is taken cell by cell: %s", fault)
+        logger.warning("a part of %d of the tick failed: %s", len(cell_ids), fault)
+    if len(cell_ids) <= TAKEN_ALONE:
         return list(cell_ids)
+    half = len(cell_ids) // 2
+    return _assess(tick, universe, cell_ids[:half]) + _assess(tick, universe, cell_ids[half:])
 
 
 def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list[assessment.Requirement]:
@@ -286,6 +304,7 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list
             if rows.is_valued:
                 by_ruleset.setdefault(rows.ruleset, {})[index] = rows
     found: list[assessment.Requirement] = []
+    _rulesets_met.update(by_ruleset)
     for name, members in by_ruleset.items():
         matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
         if matrices.unpriced.size:

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from intermediary import books, standings, trading, variation
+from intermediary import books, margining, standings, trading, variation, vaults
 from intermediary.config.replay import store_snapshot
-from intermediary.models import Cell, Instrument, MarginPoint, MarginState, VariationPayment
+from intermediary.models import Cell, ChainInstruction, Instrument, MarginPoint, MarginState, VariationPayment
 from risk import engine
 from risk.models import Tick, TickShard
 from tests.conftest import TestDatabase
@@ -106,3 +106,48 @@ def test_between_two_cycles_nobody_pays_but_whom_something_happens_to(clients: d
     assert ended.settles
     assert {"AMPLE", "CAPPED"} <= paid
     assert states["AMPLE"].exposure_base_units <= 1
+
+
+def test_a_gain_that_was_just_paid_is_not_free_twice(clients: dict[str, Cell]) -> None:
+    """Between payment and the next requirement the one that stands knows what was paid, and so does the vault."""
+    hours, cell = timedelta(hours=4), clients["AMPLE"]
+    tick(market(10, "94900"))
+    opened = engine.open_tick(market(11, "96900"), 1, cycle=hours)
+    engine.run_shard(opened.id, 0)
+    before = MarginState.objects.get(cell=cell)
+    free = before.held_base_units - before.required_base_units
+    assert before.exposure_base_units < 0
+    last = engine.open_tick(market(10 + 4 * 60, "96900"), 1, cycle=hours)
+    variation.settle_all([cell.id], last.valuation_id)
+    paid = VariationPayment.objects.get(cell=cell, valuation=last.valuation)
+    after = MarginState.objects.get(cell=cell)
+    assert after.exposure_base_units == before.exposure_base_units - paid.amount_base_units
+    assert after.held_base_units - after.required_base_units <= free
+    assert after.held_base_units <= margining.held_after_haircut(cell.id, after.valuation_id)
+    gained = -paid.amount_base_units
+    locked = paid.instruction.required_base_units - vaults.required_in_force(paid.instruction.target)
+    assert locked == 0, "the last number of the vault is that of the credit"
+    numbers = ChainInstruction.objects.filter(cell=cell).order_by("-seq").values_list("required_base_units", flat=True)
+    assert numbers[0] - numbers[1] >= gained, "the vault locks the requirement without the gain"
+
+
+def test_a_cycle_that_was_overtaken_is_paid_by_the_next_tick(clients: dict[str, Cell]) -> None:
+    hours = timedelta(hours=4)
+    tick(market(10, "94900"))
+    stuck = engine.open_tick(market(10 + 4 * 60, "94800"), 1, cycle=hours)
+    later = engine.open_tick(market(11 + 4 * 60, "94800"), 1, cycle=hours)
+    assert (stuck.settles, later.settles) == (True, True)
+    engine.run_shard(later.id, 0)
+    assert not engine.open_tick(market(12 + 4 * 60, "94800"), 1, cycle=hours).settles
+
+
+def test_what_is_owed_on_something_that_expires_is_paid_while_it_has_a_mark(clients: dict[str, Cell]) -> None:
+    hours = timedelta(hours=4)
+    tick(market(10, "94900"))
+    expires = Instrument.objects.get(code="BTC-CALL").expiry
+    assert expires is not None
+    minutes = int((expires - MOMENT).total_seconds() // 60)
+    for before, settles in ((240, True), (60, False), (4, True), (2, True)):
+        opened = engine.open_tick(market(minutes - before, "94900"), 1, cycle=hours)
+        assert opened.settles is settles, before
+        Tick.objects.filter(id=opened.id).update(done_at=MOMENT)

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 logger = logging.getLogger(__name__)
+OLDEST_AFTER = 1_000  # collections of the middle generation before one of everything
 SHARDS = 2  # one for each worker process of a two-core machine; the results do not depend on it
 
 
@@ -65,6 +66,9 @@ def warm_up(**_: Any) -> None:
     it needs and no longer.
     """
     if "risk" in current_app.amqp.queues.consume_from:
+        # A worker keeps some million objects from tick to tick. To walk through them all takes the collector a quarter
+        # of a second; it did so in every second tick, and what it looks for is young.
+        gc.set_threshold(*gc.get_threshold()[:2], OLDEST_AFTER)
         Thread(target=_load, name="warm-up", daemon=True).start()
 
 

@@ -18,8 +18,9 @@ class MarginState(Row):
     """
 
     cell = models.OneToOneField(Cell, models.PROTECT, related_name="margin_state")
-    # No index: a valuation is never deleted, and every tick would rewrite it for everybody.
-    valuation = models.ForeignKey(Valuation, models.PROTECT, db_index=False)
+    # No index: a valuation is never deleted, and every tick would rewrite it for everybody. Nor a key of the usual
+    # kind, which asks once for each row: a trigger asks once for each statement.
+    valuation = models.ForeignKey(Valuation, models.PROTECT, db_index=False, db_constraint=False)
     exposure_base_units = BaseUnitsField(help_text="positive: the client owes unsettled variation margin")
     independent_amount_base_units = BaseUnitsField()
     threshold_base_units = BaseUnitsField()

@@ -4,11 +4,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intermediary import clock, collateral, ledger, margining, vaults
 from intermediary.errors import Refusal
+from intermediary.ids import uuid7
 from intermediary.models import (
     AccountKind,
     Asset,
@@ -157,6 +159,14 @@ def test_an_older_valuation_does_not_replace_a_newer_one() -> None:
     old, new = value(95_000), value(96_000)
     assess(d, new, 5 * MILLION)
     assert assess(d, old, 9 * MILLION).independent_amount_base_units == 5 * MILLION
+
+
+@pytest.mark.django_db
+def test_a_requirement_is_of_a_valuation_that_exists() -> None:
+    d = client("D")
+    state = assess(d, value(95_000), 5 * MILLION)
+    with pytest.raises(IntegrityError, match="no_such_valuation"), transaction.atomic():
+        MarginState.objects.filter(id=state.id).update(valuation=uuid7())
 
 
 @pytest.mark.django_db

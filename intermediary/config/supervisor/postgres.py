@@ -18,6 +18,7 @@ import psycopg
 
 from intermediary.config.supervisor.keeper import KeeperSpec
 from intermediary.config.supervisor.processes import LOOPBACK
+from intermediary.config.supervisor.progress import say
 from intermediary.config.supervisor.state import CannotStart, StateDirectory, named_disk_errors
 
 SUPERUSER = "bulkhead_admin"
@@ -27,6 +28,7 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "max_connections": "200",  # web, workers, pollers and a test session's clones together stay below 100
     "max_parallel_workers_per_gather": "0",  # parallel queries need /dev/shm, which containers keep at 64 MB
+    "random_page_cost": "1.1",  # no disk turns here: an index is worth it for some thousand rows
     "timezone": "UTC",
     "log_timezone": "UTC",
     "lc_messages": "C",
@@ -52,6 +54,7 @@ class EmbeddedPostgres:
             home.mkdir(parents=True, exist_ok=True)
             binaries = _binaries(home, copy=account is not None)
             data = home / "data"
+            set_aside_orphan(data, state)
             if not data.exists():
                 _initdb(binaries, data, account, state)
         settings = SETTINGS | {"port": str(port)} | _further_settings(state)
@@ -77,6 +80,15 @@ class EmbeddedPostgres:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def set_aside_orphan(data: Path, state: StateDirectory) -> None:
+    """Put a cluster aside whose state directory was deleted, and with it the passwords and the chain it belongs to: for
+    root it stands elsewhere, and would be found again, shut. Kept, because nobody asked for it to be deleted."""
+    if data.exists() and not state.has_secret("postgres_admin"):
+        aside = data.with_name(f"{data.name}-without-state-{int(data.stat().st_mtime)}")
+        data.rename(aside)
+        say(f"The database in {data} belonged to a state directory that is gone; it is kept in {aside}.")
 
 
 def admin_url(state: StateDirectory, port: int, database: str = "postgres") -> str:

@@ -74,11 +74,19 @@ def breakdowns(batch: RequirementBatch) -> list[str]:
         f'"gross_notional": %r, "forecast_loss": {{{forecasts}}}, "worst_stress": %s, "worst_stress_loss": %r}}'
     )
     named = [json.dumps(name) for name in batch.stress_names]
-    parts = [_cents(part) for _, part in batch.parts]
-    whole = [_cents(batch.total), _cents(batch.gross_notional)]
+    parts, total = _lines(batch)
+    whole = [total, _cents(batch.gross_notional)]
     moves = [_cents(batch.forecast_loss[:, column]) for column in range(len(MOVES))]
     worst = [[named[index] for index in batch.worst_stress.tolist()], _cents(batch.worst_stress_loss)]
     return [form % row for row in zip(*parts, *whole, *moves, *worst, strict=True)]
+
+
+def _lines(batch: RequirementBatch) -> tuple[list[list[float]], list[float]]:
+    """The parts of each line and the totals, in cents that add up: what is rounded is the sum up to each line."""
+    up_to = np.rint(100.0 * np.cumsum([part for _, part in batch.parts], axis=0))
+    lines: list[list[float]] = (np.diff(up_to, axis=0, prepend=0.0) / 100.0).tolist()
+    totals: list[float] = (up_to[-1] / 100.0).tolist()
+    return lines, totals
 
 
 def _cents(dollars: Floats) -> list[float]:
@@ -106,7 +114,7 @@ def scenarios_for(ruleset_name: str, day: date) -> ScenarioSet:
     return build_scenarios(rules, day, load_history(settings.MARKET_HISTORY_DIR, day))
 
 
-@lru_cache(maxsize=8)  # of the last two ticks, for some margin periods
+@lru_cache(maxsize=16)  # of the last two ticks, for some margin periods
 def matrices_for(snapshot_id: str, ruleset_name: str, instruments: tuple[Instrument, ...]) -> RiskMatrices:
     """Every instrument priced under every shock; a worker keeps the last few."""
     snapshot = load_snapshot(snapshot_id)
@@ -117,6 +125,20 @@ def matrices_for(snapshot_id: str, ruleset_name: str, instruments: tuple[Instrum
 def universe_of(tick: Tick) -> Universe:
     """What can be held and has a value in the market of this tick."""
     return load_universe(load_snapshot(tick.snapshot_id))
+
+
+def without(rows: NDArray[np.int64], cell_ids: Sequence[UUID], book: Book, universe: Universe) -> list[UUID]:
+    """Those of the relationships that hold nothing in these rows of the matrices, in their order."""
+    if not rows.size:
+        return list(cell_ids)
+    bad = set(rows.tolist())
+    instruments = {key for key, row in universe.row_of_instrument.items() if row in bad}
+    tokens = {code for code, row in universe.row_of_asset.items() if row in bad}
+    return [
+        key
+        for key in cell_ids
+        if not instruments & book.positions.get(key, {}).keys() and not tokens & book.collateral.get(key, {}).keys()
+    ]
 
 
 def compute(

@@ -18,6 +18,7 @@ from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginStat
 from intermediary.money import requirement_from_float
 from risk.book import load_book
 from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of, universe_of
+from risk.figures import matrices_for, without
 from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, layer_measures, live_loss_model, loss_beyond
 from risk.margin.ruleset import ruleset
 from risk.models import LayerRisk, Tick, UncoveredRisk
@@ -88,7 +89,9 @@ def _models(tick: Tick, cell_ids: Sequence[UUID], lines: Mapping[UUID, CreditLin
     rules = {cell_id: rules_of(terms) for cell_id, terms in onboarding.terms_of_cells(cell_ids).items()}
     models: dict[UUID, LossModel | None] = {}
     for name in sorted(set(rules.values())):
-        mine = [cell_id for cell_id in universe.valued(cell_ids, book) if rules[cell_id] == name]
+        unpriced = matrices_for(tick.snapshot_id, name, universe.instruments).unpriced
+        valued = without(unpriced, universe.valued(cell_ids, book), book, universe)
+        mine = [cell_id for cell_id in valued if rules[cell_id] == name]
         for found in compute(mine, book, universe, tick.snapshot_id, name):
             line = lines.get(found.cell_id) or CreditLine()
             models[found.cell_id] = model_of(found, line, name, exposures.get(found.cell_id, 0))

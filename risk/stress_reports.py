@@ -19,7 +19,7 @@ from intermediary import events, ledger, onboarding
 from intermediary.models import AccountKind, Cell, Layer, MarginState
 from intermediary.terms import Terms
 from risk.book import Book, Universe, load_book
-from risk.figures import load_snapshot, matrices_for, resources_of, scenarios_for, universe_of
+from risk.figures import load_snapshot, matrices_for, resources_of, scenarios_for, universe_of, without
 from risk.live_layers import UNIT, performing
 from risk.margin.admission import Resources
 from risk.margin.matrices import RiskMatrices
@@ -97,7 +97,8 @@ def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> li
         snapshot = load_snapshot(tick.snapshot_id)
         matrices = under_scenarios(matrices_for(tick.snapshot_id, name, universe.instruments), snapshot, wanted)
         shocks = scenarios_for(name, snapshot.as_of.date()).shocks.of_coins(snapshot.coins)
-        found += _measure(matrices, shocks, members, book, universe)
+        priced = set(without(matrices.unpriced, [one.cell_id for one in members], book, universe))
+        found += _measure(matrices, shocks, [one for one in members if one.cell_id in priced], book, universe)
     return sorted(found, key=lambda one: one.standing.state.cell.code)
 
 

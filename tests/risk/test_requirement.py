@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intermediary.ids import uuid7
 from intermediary.words import MARGIN_LINES
+from risk.figures import Assessment
 from risk.margin.kernels import sparse_losses
 from risk.margin.requirement import Positions, requirements
 from risk.margin.tails import expected_shortfall
@@ -41,6 +43,10 @@ def test_the_breakdown_adds_up_exactly(accounts: list[dict[str, float]]) -> None
         assert total == batch.total[account]
         expected = max(batch.base[account], batch.jump[account]) + batch.liquidity[account] + batch.wrong_way[account]
         assert total == pytest.approx(expected, rel=1e-12, abs=1e-9)
+        stored = Assessment(uuid7(), batch, account).breakdown()
+        cents = [round(100 * amount) for _, amount in stored["lines"]]
+        assert sum(cents) == round(100 * stored["total"]), "as stored, too, to the cent"
+        assert min(cents) >= 0
 
 
 def test_the_compiled_product_equals_the_dense_one() -> None:

@@ -74,22 +74,23 @@ def build(size: Size, snapshot: MarketSnapshot, admin_url: str) -> None:
         for one, other in zip(cells[::2], cells[1::2], strict=True):
             held = _held(size, instruments, draw, snapshot.coins[-1])
             trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
-        _write(trades, admin_url)
+        _write(trades, admin_url, analyse=start in (0, AT_ONCE) or start + AT_ONCE >= size.relationships)
 
 
-def _write(trades: Sequence[Trade], admin_url: str) -> None:
+def _write(trades: Sequence[Trade], admin_url: str, *, analyse: bool) -> None:
     lots = [_lot(cell, trade) for trade in trades for cell in (trade.buyer, trade.seller)]
     with _past_the_triggers(admin_url):
         for rows in (trades, lots, [_position(lot) for lot in lots]):
             insert_all(rows)
         with connection.cursor() as cursor:
-            cursor.execute(_NAME_BOOKS)
-            cursor.execute("ANALYZE")  # what autovacuum does within a minute: without it every plan is a guess
+            cursor.execute(_NAME_BOOKS, [list({lot.cell_id for lot in lots})])
+            if analyse:
+                cursor.execute("ANALYZE")  # what autovacuum does within a minute: without it every plan is a guess
 
 
 _NAME_BOOKS = """
     INSERT INTO intermediary_bookversion (cell_id, held, settled)
-    SELECT cell_id, gen_random_uuid(), gen_random_uuid() FROM intermediary_position GROUP BY cell_id
+    SELECT cell_id, gen_random_uuid(), gen_random_uuid() FROM unnest(%s::uuid[]) AS cell_id
     ON CONFLICT (cell_id) DO UPDATE SET held = excluded.held"""
 
 

@@ -28,7 +28,7 @@ RUNS, PARTIAL_RUNS, CYCLE_RUNS = 20, 10, 3
 BETWEEN = {"VARIATION_CYCLE_MINUTES": "240"}  # the book is paid for when it begins, and again much later
 EVERY_TICK = {"VARIATION_CYCLE_MINUTES": "0"}
 A_LITTLE = 0.0005  # standard deviation of a coin's step: what some seconds bring
-STEP = 0.01  # of the coin that moves alone
+STEP = A_LITTLE  # of the coin that moves alone
 Say = Callable[[str], object]
 
 

@@ -1,5 +1,6 @@
 """Embedded services start once, serve everybody, survive the death of one user and end with the last."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import redis
 
 from intermediary.config.services import services
-from intermediary.config.supervisor import anvil, embedded
+from intermediary.config.supervisor import anvil, embedded, postgres
 from intermediary.config.supervisor.processes import Identity, wait_until
 from intermediary.config.supervisor.progress import CHECKOUT
 from intermediary.config.supervisor.state import CannotStart, StateDirectory
@@ -105,3 +106,16 @@ def test_a_chain_that_was_stopped_keeps_its_blocks_and_a_killed_one_is_known_as_
         running.running["anvil"].process.send(signal.SIGKILL)
         assert wait_until(lambda: not running.running["anvil"].alive(), seconds=5.0)
     assert anvil.state_was_lost(state)
+
+
+def test_a_database_whose_state_directory_was_deleted_is_put_aside(tmp_path: Path) -> None:
+    """For root it stands elsewhere, and nobody knows its passwords any more."""
+    state, data = StateDirectory(tmp_path / "var"), tmp_path / "elsewhere" / "data"
+    (data / "base").mkdir(parents=True)
+    state.secret("postgres_admin")
+    postgres.set_aside_orphan(data, state)
+    assert data.exists()
+    shutil.rmtree(tmp_path / "var")
+    postgres.set_aside_orphan(data, StateDirectory(tmp_path / "var"))
+    assert not data.exists()
+    assert [(kept / "base").exists() for kept in data.parent.iterdir()] == [True]

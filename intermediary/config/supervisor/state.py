@@ -66,6 +66,11 @@ class StateDirectory:
                 write_private(path, json.dumps(known, indent=1, sort_keys=True))
             return known[name]
 
+    def has_secret(self, name: str) -> bool:
+        """Whether the secret called `name` has been made."""
+        path = self.root / "secrets.json"
+        return path.exists() and name in json.loads(path.read_text())
+
     def step_done(self, step: str, key: str) -> bool:
         """Whether `step` finished with these inputs (`key` is their hash)."""
         mark = self.steps / step

@@ -113,6 +113,7 @@ class _Vote:
     volume: float
     decay: float
     peg_bps: float
+    contradictable: bool = False  # enough others could say that it is wrong
 
 
 def mark_of(
@@ -147,6 +148,7 @@ def mark_of(
     if not votes:
         raise _no_mark(coin, "no source gives a price that can be used", quotes, left_out | dict(silent))
     used = _without_outliers(votes, left_out, parameters)
+    _cut_single(used, parameters)  # whoever was left out had held it
     price = weighted_median([vote.price for vote in used], [vote.weight for vote in used])
     if len(votes) == 1 and last is not None and abs(log(float(price / last))) > parameters.unconfirmed_move_max:
         left_out[votes[0].quote.source] = "unconfirmed move"
@@ -242,20 +244,28 @@ def _cap_perpetuals(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
 
 
 def _cap_single(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
-    """Let no spot venue outvote all others where enough of them can contradict it. Only one can have half the votes."""
+    """Let no spot venue outvote all others where enough of them can contradict it: fresh ones that are markets."""
     spot = [vote for vote in votes if vote.quote.kind == SPOT]
-    if not spot:
-        return
-    largest = max(spot, key=lambda vote: vote.weight)
-    others = [vote for vote in spot if vote is not largest]
     witnesses = [
         vote
-        for vote in others
-        if vote.age_s <= parameters.fresh_s and _turnover_usd([vote]) >= parameters.turnover_usd_min
+        for vote in spot
+        if vote.age_s <= parameters.fresh_s
+        and vote.volume / vote.decay * float(vote.price) >= parameters.turnover_usd_min
     ]
-    if len(witnesses) >= parameters.witnesses_min:
-        share = parameters.single_votes_max
-        largest.weight = min(largest.weight, share / (1.0 - share) * sum(vote.weight for vote in others))
+    for vote in spot:
+        vote.contradictable = len(witnesses) - (vote in witnesses) >= parameters.witnesses_min
+    _cut_single(votes, parameters)
+
+
+def _cut_single(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
+    """Cut the largest spot vote to less than half of spot's, if it can be contradicted. Only one can have as much."""
+    spot = [vote for vote in votes if vote.quote.kind == SPOT]
+    largest = max(spot, key=lambda vote: vote.weight, default=None)
+    if largest is None or not largest.contradictable or len(spot) == 1:
+        return
+    share = parameters.single_votes_max
+    others = sum(vote.weight for vote in spot if vote is not largest)
+    largest.weight = min(largest.weight, share / (1.0 - share) * others)
 
 
 def _rounded(price: Decimal) -> Decimal:

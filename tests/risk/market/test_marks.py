@@ -201,6 +201,13 @@ def test_where_one_alone_could_contradict_it_a_wrong_volume_is_followed_and_said
         assert found.quality.uncertainty_bps > 250
 
 
+def test_an_outlier_that_is_left_out_gives_no_votes_to_a_wrong_volume() -> None:
+    far = quote("far", "103", turnover=DEEP / 20)
+    found = mark(quote("a", "100"), far, in_dollars(quote("wrong", "99")))
+    assert reasons(found) == {"far": "outlier"}
+    assert found.price == Decimal(100), "whose price most of them stood by"
+
+
 def test_old_votes_and_thin_ones_do_not_take_half_of_the_votes_from_the_deep_venue() -> None:
     crashed = quote("deep", "80")
     assert mark(crashed, quote("a", "100", age_s=120), quote("b", "100", age_s=120)).price == Decimal(80)
@@ -307,6 +314,19 @@ def test_less_than_half_of_the_votes_cannot_leave_the_range_of_the_others(
     attacked = sorted([*honest, (attack, weight)])
     found = weighted_median([price for price, _ in attacked], [weight for _, weight in attacked])
     assert honest[0][0] <= found <= honest[-1][0]
+
+
+@given(
+    st.lists(st.tuples(st.floats(60, 160), st.floats(2e6, 1e10), st.floats(0.0, 60.0)), min_size=2, max_size=5),
+    st.tuples(st.floats(60, 160), st.floats(1e5, 1e16)),
+)
+def test_no_volume_takes_the_mark_out_of_the_range_of_two_fresh_spot_markets(
+    rows: list[tuple[float, float, float]], wrong: tuple[float, float]
+) -> None:
+    others = [quote(f"s{i}", f"{price:.4f}", turnover, age_s) for i, (price, turnover, age_s) in enumerate(rows)]
+    found = mark(*others, quote("wrong", f"{wrong[0]:.4f}", wrong[1]))
+    used = [one.price for one in others]
+    assert min(used) <= found.price <= max(used)
 
 
 def _median_by_definition(values: Sequence[Decimal], weights: Sequence[float]) -> float:

@@ -113,7 +113,6 @@ class _Vote:
     volume: float
     decay: float
     peg_bps: float
-    contradictable: bool = False  # enough others could say that it is wrong
 
 
 def mark_of(
@@ -148,8 +147,8 @@ def mark_of(
     if not votes:
         raise _no_mark(coin, "no source gives a price that can be used", quotes, left_out | dict(silent))
     used = _without_outliers(votes, left_out, parameters)
-    _cut_single(used, parameters)  # whoever was left out had held it
-    price = weighted_median([vote.price for vote in used], [vote.weight for vote in used])
+    # Of all of them: an outlier confirms nothing, but without its vote another one might have more than half again.
+    price = weighted_median([vote.price for vote in votes], [vote.weight for vote in votes])
     if len(votes) == 1 and last is not None and abs(log(float(price / last))) > parameters.unconfirmed_move_max:
         left_out[votes[0].quote.source] = "unconfirmed move"
         raise _no_mark(coin, f"a single source says {price} after {last}, and nothing confirms it", quotes, left_out)
@@ -245,27 +244,16 @@ def _cap_perpetuals(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
 
 def _cap_single(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
     """Let no spot venue outvote all others where enough of them can contradict it: fresh ones that are markets."""
-    spot = [vote for vote in votes if vote.quote.kind == SPOT]
+    spot = sorted((vote for vote in votes if vote.quote.kind == SPOT), key=lambda vote: vote.weight)
     witnesses = [
         vote
-        for vote in spot
+        for vote in spot[:-1]
         if vote.age_s <= parameters.fresh_s
         and vote.volume / vote.decay * float(vote.price) >= parameters.turnover_usd_min
     ]
-    for vote in spot:
-        vote.contradictable = len(witnesses) - (vote in witnesses) >= parameters.witnesses_min
-    _cut_single(votes, parameters)
-
-
-def _cut_single(votes: Sequence[_Vote], parameters: MarkParameters) -> None:
-    """Cut the largest spot vote to less than half of spot's, if it can be contradicted. Only one can have as much."""
-    spot = [vote for vote in votes if vote.quote.kind == SPOT]
-    largest = max(spot, key=lambda vote: vote.weight, default=None)
-    if largest is None or not largest.contradictable or len(spot) == 1:
-        return
-    share = parameters.single_votes_max
-    others = sum(vote.weight for vote in spot if vote is not largest)
-    largest.weight = min(largest.weight, share / (1.0 - share) * others)
+    if len(witnesses) >= parameters.witnesses_min:
+        share = parameters.single_votes_max
+        spot[-1].weight = min(spot[-1].weight, share / (1.0 - share) * sum(vote.weight for vote in spot[:-1]))
 
 
 def _rounded(price: Decimal) -> Decimal:

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 from intermediary.config import live, tasks, wakeups
 from intermediary.config.celery import app
 from intermediary.models import Cell, CommandRequest
+from tests.broker import sending_to
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
 from tests.intermediary.test_live import MINE
@@ -25,12 +26,11 @@ pytestmark = pytest.mark.world(build=faces_world.build)
 
 
 @pytest.fixture
-def listening(committing_db: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def listening(committing_db: TestDatabase) -> Iterator[None]:
     """Beat's thread on this database, and a broker within this process."""
-    monkeypatch.setitem(app.conf, "broker_url", "memory://")
     heard = Thread(target=_until_cut)
-    heard.start()
-    with psycopg.connect(committing_db.url_of("worker"), autocommit=True) as worker:
+    with sending_to("memory://"), psycopg.connect(committing_db.url_of("worker"), autocommit=True) as worker:
+        heard.start()
         listeners = "FROM pg_stat_activity WHERE application_name = 'bulkhead-wakeups' AND query LIKE 'LISTEN%'"
         for _ in range(200):
             if worker.execute(f"SELECT 1 {listeners}").fetchone():
@@ -38,7 +38,7 @@ def listening(committing_db: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> I
             time.sleep(0.05)
         yield
         worker.execute(f"SELECT pg_terminate_backend(pid) {listeners}")
-    heard.join(10)
+        heard.join(10)
 
 
 def _until_cut() -> None:

@@ -22,7 +22,6 @@ from django.db import transaction
 
 from intermediary import clock, trading
 from intermediary.config import live_market, real_time
-from intermediary.config.celery import app
 from intermediary.config.models import LiveMarket
 from intermediary.config.office import stuck
 from intermediary.errors import Refusal
@@ -32,6 +31,7 @@ from risk.market.feeds.live import LiveFeed, LiveLimits
 from risk.market.quality import MarkState
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot, Tick
+from tests.broker import sending_to
 from tests.conftest import TestDatabase
 from tests.intermediary.margin_world import MILLION, Client, bitcoin, client, fund_house
 from tests.risk.builders import MARKS, snapshot
@@ -49,12 +49,12 @@ def world() -> Iterator[Exchanges]:
 
 
 @pytest.fixture
-def queue(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.Redis"]:
+def queue(valkey_url: str) -> Iterator["redis.Redis"]:
     """The broker's queue of the risk workers, of which none runs."""
-    monkeypatch.setattr(app.conf, "broker_url", valkey_url)
     found = redis.Redis.from_url(valkey_url)
     found.delete(QUEUE, NOTES)
-    yield found
+    with sending_to(valkey_url):
+        yield found
     found.delete(QUEUE, NOTES)
 
 

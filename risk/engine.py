@@ -245,10 +245,10 @@ def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
     refused, and why. A part that fails as a whole is halved, and at last taken one by one: the one to blame is found,
     and the others go on."""
     universe = universe_of(tick)
-    for name in _rulesets_met:  # before anybody is locked, who would wait for it
-        matrices_for(tick.snapshot_id, name, universe.instruments)
+    _price_everything(tick, universe)
     acting = _settle(tick, cell_ids) if tick.settles else []
-    left = [cell_id for cell_id in cell_ids if cell_id not in set(acting)] if acting else cell_ids
+    failed = set(acting)
+    left = [cell_id for cell_id in cell_ids if cell_id not in failed] if failed else cell_ids
     for part in _parts(left, ASSESSED_TOGETHER):
         acting += _assess(tick, universe, part)
     refused = {}
@@ -260,6 +260,16 @@ def _renew(tick: Tick, cell_ids: Sequence[UUID]) -> dict[UUID, str]:
             logger.warning("requirement of cell %s not renewed: %s", cell_id, fault, exc_info=not known)
             refused[cell_id] = str(fault) if known else f"internal_error: {type(fault).__name__}"
     return refused
+
+
+def _price_everything(tick: Tick, universe: Universe) -> None:
+    """Build what the relationships will be computed with, before any of them is locked and somebody waits for it. What
+    cannot be built is met again, and recorded, with those who need it."""
+    for name in _rulesets_met:
+        try:
+            matrices_for(tick.snapshot_id, name, universe.instruments)
+        except FAULTS_OF_A_CELL as fault:
+            logger.warning("matrices under %s were not built: %s", name, fault)
 
 
 def _parts(cell_ids: Sequence[UUID], size: int) -> Iterator[Sequence[UUID]]:

@@ -66,8 +66,8 @@ def warm_up(**_: Any) -> None:
     it needs and no longer.
     """
     if "risk" in current_app.amqp.queues.consume_from:
-        # A worker keeps some million objects from tick to tick. To walk through them all takes the collector a quarter
-        # of a second; it did so in every second tick, and what it looks for is young.
+        # A worker keeps some million objects from tick to tick, and what the collector looks for is young: it walks
+        # through all of them rarely.
         gc.set_threshold(*gc.get_threshold()[:2], OLDEST_AFTER)
         Thread(target=_load, name="warm-up", daemon=True).start()
 

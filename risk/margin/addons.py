@@ -1,8 +1,8 @@
 """Add-ons to base margin: the cost of running a position down, and the gap no history holds.
 
 Liquidity follows Almgren and Chriss with square-root impact: running X down over T days costs half the spread, an
-impact that falls with T, and a risk that grows with it. The charge is the cost at the best T. The jump grid revalues
-everything at moves far outside the scenarios.
+impact that falls with T, and a risk that grows with it. The charge is the cost at the best T without the risk that the
+margin period holds already. The jump grid revalues everything at moves far outside the scenarios.
 """
 
 from collections.abc import Sequence
@@ -65,27 +65,32 @@ class LiquidityModel:
     def least_cost(self, notional: Floats, adv: Floats, vol: Floats) -> Floats:
         """The cost at T*: 2 sigma X sqrt(eta k) (X/(3V))^(1/4) + spread/2 X."""
         size = np.abs(notional)
-        root = np.sqrt(self.eta * self.k) * (size / (3.0 * adv)) ** 0.25
-        value: Floats = 2.0 * vol * size * root + self.spread / 2.0 * size
+        value: Floats = 2.0 * self.impact_at_best(size, adv, vol) + self.spread / 2.0 * size
+        return value
+
+    def impact_at_best(self, notional: Floats, adv: Floats, vol: Floats) -> Floats:
+        """The impact of a run-down over T*: sigma X sqrt(eta k) (X/(3V))^(1/4), which is also its risk over T*. USD."""
+        size = np.abs(notional)
+        value: Floats = vol * size * np.sqrt(self.eta * self.k) * (size / (3.0 * adv)) ** 0.25
         return value
 
     def days(self, notional: Floats, adv: Floats) -> Floats:
-        """The best time, lengthened to what the margin period holds anyway, because waiting is free until then, and
-        where it would trade more than the participation cap of ADV."""
-        best = np.maximum(self.best_days(notional, adv), self.days_in_mpor)
-        value: Floats = np.maximum(best, np.abs(notional) / (self.participation * adv))
+        """The best time, lengthened where it would trade more than the participation cap of ADV."""
+        value: Floats = np.maximum(self.best_days(notional, adv), np.abs(notional) / (self.participation * adv))
         return value
 
     def charge(self, notional: Floats, adv: Floats, vol: Floats) -> Floats:
-        """Liquidity margin in USD, elementwise: spread, impact, and the run-down risk beyond what the margin period
-        already holds. It is the least of that sum over all run-downs that the period and the cap allow, so every
-        parameter that is stricter makes it larger."""
+        """Liquidity margin in USD, elementwise: spread, impact at the best pace, and the risk of the run-down beyond
+        what the margin period already holds:
+
+            spread/2 X + sigma X sqrt(eta k) (X/(3V))^(1/4) + k sigma X (sqrt(T/3) - sqrt(d/3))^+,  T = `days`.
+
+        Beyond the spread it grows as X^1.25 wherever the run-down fits into the period, and faster beyond. A cap
+        lengthens the time at risk and takes nothing off the impact, so every parameter that is stricter makes it
+        larger."""
         size = np.abs(notional)
-        days = self.days(size, adv)
-        beyond = self.risk(size, vol, days) - self.risk(size, vol, self.days_in_mpor)
-        # An empty position has no days where the period holds none, and impact is 0/0: it costs nothing.
-        safe_days = np.where(days > 0.0, days, 1.0)
-        value: Floats = self.spread / 2.0 * size + self.impact(size, adv, vol, safe_days) + beyond
+        over = self.risk(size, vol, self.days(size, adv)) - self.risk(size, vol, self.days_in_mpor)
+        value: Floats = self.spread / 2.0 * size + self.impact_at_best(size, adv, vol) + np.maximum(over, 0.0)
         return value
 
 

@@ -165,7 +165,7 @@ def ruleset(name: str) -> Ruleset:
     if name == "standard":
         return Ruleset(
             name=name,
-            version=4,
+            version=5,
             stress=published_scenarios(),
             filter_decays=REALISED_DECAYS,
             mpor_by_terms=True,
@@ -177,5 +177,5 @@ def ruleset(name: str) -> Ruleset:
             haircut_bps=HAIRCUT_BPS,
         )
     if name == "worked-example":
-        return Ruleset(name=name, version=2, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS)
+        return Ruleset(name=name, version=3, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS)
     raise BadInput("risk.unknown_ruleset", f"there is no ruleset {name}", name=name)

@@ -1,5 +1,7 @@
 """The liquidity charge against its numeric minimum, and its limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,18 +50,30 @@ def test_nothing_costs_nothing_and_short_costs_as_long() -> None:
 
 def test_the_participation_cap_lengthens_the_run_down() -> None:
     adv = one(1e8)
-    large = one(5e8)
-    assert MODEL.days(large, adv)[0] == pytest.approx(5e8 / (0.10 * 1e8))
-    assert MODEL.days(one(2e7), adv)[0] == pytest.approx(2e7 / (0.10 * 1e8))
-    assert MODEL.days(one(1e6), adv)[0] == MODEL.days_in_mpor
+    assert MODEL.days(one(5e8), adv)[0] == pytest.approx(5e8 / (0.10 * 1e8))
+    assert MODEL.days(one(1e4), adv)[0] == MODEL.best_days(one(1e4), adv)[0]
 
 
-def test_waiting_is_free_until_the_margin_period_ends() -> None:
-    """A small position is run down over all of what the period holds: only its spread and its own impact are left."""
-    size, adv, vol = one(1e5), one(1e9), one(0.05)
-    assert MODEL.best_days(size, adv)[0] < MODEL.days_in_mpor == MODEL.days(size, adv)[0]
-    left = MODEL.spread / 2 * 1e5 + float(MODEL.impact(size, adv, vol, one(MODEL.days_in_mpor))[0])
-    assert MODEL.charge(size, adv, vol)[0] == left
+@given(st.floats(1e4, 1e10), st.floats(1e7, 1e11), st.floats(0.005, 0.2))
+def test_the_charge_is_the_least_cost_without_the_risk_that_the_period_holds(
+    notional: float, adv: float, vol: float
+) -> None:
+    """The one closed form in the other: at T* impact and risk are equal, and risk counts from the period's end on."""
+    model = replace(MODEL, participation=np.inf)
+    size, turnover, daily = one(notional), one(adv), one(vol)
+    best = model.best_days(size, turnover)
+    held = np.minimum(model.risk(size, daily, best), model.risk(size, daily, model.days_in_mpor))
+    least = model.cost(size, turnover, daily, best)
+    assert model.charge(size, turnover, daily) == pytest.approx(least - held, rel=1e-9)
+
+
+def test_no_risk_is_charged_twice_and_none_is_missed_at_the_end_of_the_period() -> None:
+    """Where the run-down just fits: impact and spread alone; the next dollar adds to it without a jump."""
+    adv, vol = one(1e9), one(0.05)
+    fits = MODEL.participation * MODEL.days_in_mpor * 1e9
+    at = MODEL.charge(one(fits), adv, vol)
+    assert at[0] == pytest.approx(MODEL.spread / 2 * fits + MODEL.impact_at_best(one(fits), adv, vol)[0], rel=1e-12)
+    assert MODEL.charge(one(fits * (1 + 1e-9)), adv, vol)[0] == pytest.approx(at[0], rel=1e-7)
 
 
 def test_a_close_out_never_costs_more_than_the_position() -> None:

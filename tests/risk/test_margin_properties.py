@@ -28,19 +28,21 @@ def test_base_margin_is_exactly_in_proportion_to_powers_of_two(number: int, powe
         assert getattr(many, name)[0] == factor * getattr(one, name)[0]
 
 
-@given(st.floats(1e5, 1e9), st.floats(1.1, 50.0))
-def test_the_least_cost_of_liquidity_grows_with_the_power_five_quarters(notional: float, factor: float) -> None:
+@given(st.floats(1e2, 1e6), st.floats(1.1, 49.0))
+def test_the_liquidity_charge_grows_with_the_power_five_quarters(notional: float, factor: float) -> None:
+    """Of what fits into the margin period, half a day at a tenth of turnover: fifty millions of a billion."""
     model = replace(MODEL, spread=0.0)
     sizes, adv, vol = np.array([notional, notional * factor]), np.full(2, 1e9), np.full(2, 0.04)
-    small, large = model.least_cost(sizes, adv, vol)
-    assert np.log(large / small) / np.log(factor) == pytest.approx(1.25, abs=1e-9)
+    for charge in (model.charge, model.least_cost):
+        small, large = charge(sizes, adv, vol)
+        assert np.log(large / small) / np.log(factor) == pytest.approx(1.25, abs=1e-9)
 
 
-@given(st.floats(1e6, 1e9), st.floats(1.01, 5.0))
-def test_the_participation_cap_makes_liquidity_grow_faster_still(notional: float, factor: float) -> None:
+@given(st.floats(1e2, 1e10), st.floats(1.01, 5.0))
+def test_what_outlasts_the_margin_period_makes_liquidity_grow_faster_still(notional: float, factor: float) -> None:
     adv, vol = np.array([1e7]), np.array([0.04])
-    capped = replace(MODEL, spread=0.0, days_in_mpor=0.0)
-    small, large = (capped.charge(np.array([size]), adv, vol)[0] for size in (notional, notional * factor))
+    model = replace(MODEL, spread=0.0)
+    small, large = (model.charge(np.array([size]), adv, vol)[0] for size in (notional, notional * factor))
     assert large >= factor**1.25 * small * (1 - 1e-12)
 
 
@@ -54,15 +56,23 @@ def test_a_position_that_may_only_be_sold_more_slowly_never_costs_less(
 
 
 @pytest.mark.parametrize("name", ["eta", "k", "spread"])
-@given(notional=st.floats(1e4, 1e10), adv=st.floats(1e7, 1e11), factor=st.floats(1.0, 10.0))
-def test_every_coefficient_of_liquidity_adds_to_the_least_cost(
+@given(notional=st.floats(1e2, 1e10), adv=st.floats(1e7, 1e11), factor=st.floats(1.0, 10.0))
+def test_every_coefficient_of_liquidity_adds_to_what_it_costs(
     name: str, notional: float, adv: float, factor: float
 ) -> None:
     dearer = replace(MODEL, **{name: factor * getattr(MODEL, name)})
     size, volume, vol = np.array([notional]), np.array([adv]), np.array([0.04])
-    assert dearer.least_cost(size, volume, vol)[0] >= MODEL.least_cost(size, volume, vol)[0] * (1 - 1e-12)
-    if name == "spread":
+    for of in (LiquidityModel.least_cost, LiquidityModel.charge):
+        assert of(dearer, size, volume, vol)[0] >= of(MODEL, size, volume, vol)[0] * (1 - 1e-12)
+    if name != "k":
         assert close_out_cost(dearer, size, volume, vol)[0] >= close_out_cost(MODEL, size, volume, vol)[0]
+
+
+@given(notional=st.floats(1e2, 1e10), days=st.floats(0.0, 2.0), less=st.floats(0.0, 1.0))
+def test_a_period_that_holds_less_of_the_run_down_never_charges_less(notional: float, days: float, less: float) -> None:
+    size, volume, vol = np.array([notional]), np.array([1e9]), np.array([0.04])
+    long, short = replace(MODEL, days_in_mpor=days), replace(MODEL, days_in_mpor=days * less)
+    assert short.charge(size, volume, vol)[0] >= long.charge(size, volume, vol)[0] * (1 - 1e-12)
 
 
 @given(notional=st.floats(1e4, 1e10), adv=st.floats(1e7, 1e11), vol=st.floats(0.005, 0.2), factor=st.floats(1.0, 10.0))

@@ -4,7 +4,7 @@ Linear and inverse contracts are closed forms of numpy; options run through the 
 are rows like any other. Sign: D > 0 is a gain of the holder of one unit, so the loss of positions Q is -Q D.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -20,6 +20,7 @@ from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Expiry = tuple[int, float]  # of options: the column of their coin, years
 
 USUAL_YEARS = 30 / 365  # the expiry whose volatility an index of implied volatility quotes, and the shocks of one
 LEAST_YEARS, MOST_YEARS = 1 / 365, 1.0  # between which the term structure bends
@@ -99,7 +100,7 @@ def profit_matrix(table: InstrumentTable, shocks: ShockSet) -> Floats:
     if shocks.coins != table.coins:
         raise ValueError(f"shocks are for {shocks.coins}, the market has {table.coins}")
     out = np.empty((len(table.instruments), shocks.size))
-    options: dict[tuple[int, float], list[int]] = {}
+    options: dict[Expiry, list[int]] = {}
     for row, item in enumerate(table.instruments):
         if item.kind == "cash":
             # The shock is a level of the peg; what is already below it loses no more.
@@ -108,51 +109,8 @@ def profit_matrix(table: InstrumentTable, shocks: ShockSet) -> Floats:
             options.setdefault((int(table.column[row]), float(table.years[row])), []).append(row)
         else:
             out[row] = _linear_row(table, row, shocks)
-    rows = np.array([row for group in options.values() for row in group], dtype=np.int64)
-    terms, is_call = _option_terms(table, rows)
-    coins: dict[int, CoinShocks] = {}
-    begin = 0
-    for (column, _), group in options.items():
-        if column not in coins:
-            coins[column] = CoinShocks.of(shocks, column)
-        part = slice(begin, begin + len(group))
-        _option_rows(out, table, rows[part], terms[part], is_call[part], coins[column], shocks.basis_annual)
-        begin = part.stop
+    _option_rows(out, table, options, shocks)
     return out
-
-
-@dataclass(frozen=True)
-class CoinShocks:
-    """What all options on one coin share, (S,) each and side by side in memory, slopes within their bounds."""
-
-    price_ratio: Floats
-    log_price_ratio: Floats
-    vol_ratio: Floats
-    vol_term: Floats
-    vol_skew: Floats
-
-    @classmethod
-    def of(cls, shocks: ShockSet, column: int) -> "CoinShocks":
-        """Of the coin in this column."""
-        price_ratio = shocks.price_ratio[:, column].copy()
-        with np.errstate(divide="ignore"):  # a coin at zero: minus infinity is what the kernel expects
-            log_price_ratio = np.log(price_ratio)
-        return cls(
-            price_ratio=price_ratio,
-            log_price_ratio=log_price_ratio,
-            vol_ratio=shocks.vol_ratio[:, column].copy(),
-            vol_term=np.clip(shocks.vol_term[:, column], -STEEPEST_TERM, STEEPEST_TERM),
-            vol_skew=np.clip(shocks.vol_skew[:, column], -STEEPEST_SKEW, STEEPEST_SKEW),
-        )
-
-    def vol_ratio_at(self, years: float) -> Floats:
-        """(S,) stressed over present volatility at the money for an expiry in `years`.
-
-        ln ratio = that in 30 days + slope x ln(30 days / expiry): parallel in logarithms where there is no slope.
-        """
-        nearer = log(USUAL_YEARS / min(max(years, LEAST_YEARS), MOST_YEARS))
-        ratio: Floats = self.vol_ratio * np.exp(self.vol_term * nearer)
-        return ratio
 
 
 def _years(item: Instrument, snapshot: MarketSnapshot) -> float:
@@ -212,24 +170,38 @@ def _option_terms(table: InstrumentTable, rows: Integers) -> tuple[Floats, NDArr
     return terms, np.array([item.is_call for item in items], dtype=np.bool_)
 
 
-def _option_rows(
-    out: Floats,
-    table: InstrumentTable,
-    rows: Integers,
-    terms: Floats,
-    is_call: NDArray[np.bool_],
-    coin: CoinShocks,
-    basis_annual: Floats,
-) -> None:
-    """Options on one coin for one expiry: what they share is computed once."""
-    first, mark = rows[0], float(table.mark[rows[0]])
-    years = float(table.years[first])
-    carry = (table.basis_annual[first] + basis_annual) * years
-    forward = np.exp(carry) * coin.price_ratio * mark
-    log_forward = carry + (coin.log_price_ratio + log(mark))
-    ratio = coin.vol_ratio_at(years)
-    skew = ratio * coin.vol_skew
-    option_gains(out, rows, table.forward[first], terms, is_call, forward, log_forward, ratio, skew)
+def _option_rows(out: Floats, table: InstrumentTable, groups: Mapping[Expiry, list[int]], shocks: ShockSet) -> None:
+    """Options by the coin's column and the expiry in years: what a group shares is computed once."""
+    rows = np.array([row for group in groups.values() for row in group], dtype=np.int64)
+    columns = list(dict.fromkeys(column for column, _ in groups))
+    expiries = np.empty((len(groups), 6))
+    for group, ((column, years), members) in enumerate(groups.items()):
+        first = members[0]
+        nearer = log(USUAL_YEARS / min(max(years, LEAST_YEARS), MOST_YEARS))
+        present = (table.mark[first], table.basis_annual[first], years, nearer)
+        expiries[group] = (table.forward[first], columns.index(column), *present)
+    coins = np.empty((len(columns), 5, shocks.size))
+    for place, column in enumerate(columns):
+        coins[place] = _coin_shocks(shocks, column)
+    terms, is_call = _option_terms(table, rows)
+    ends = np.cumsum([len(members) for members in groups.values()], dtype=np.int64)
+    option_gains(out, rows, terms, is_call, ends, expiries, coins, shocks.basis_annual)
+
+
+def _coin_shocks(shocks: ShockSet, column: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """What all options on one coin share, (S,) each, slopes within their bounds: price ratio, its logarithm, ratio of
+    volatility in 30 days, term, skew. For another expiry, ln ratio = that in 30 days + term x ln(30 days / expiry):
+    parallel in logarithms where there is no slope."""
+    price_ratio = shocks.price_ratio[:, column]
+    with np.errstate(divide="ignore"):  # a coin at zero: minus infinity is what the kernel expects
+        log_price_ratio = np.log(price_ratio)
+    return (
+        price_ratio,
+        log_price_ratio,
+        shocks.vol_ratio[:, column],
+        np.clip(shocks.vol_term[:, column], -STEEPEST_TERM, STEEPEST_TERM),
+        np.clip(shocks.vol_skew[:, column], -STEEPEST_SKEW, STEEPEST_SKEW),
+    )
 
 
 def option_price(

@@ -23,7 +23,7 @@ def values(forward: np.ndarray, vol_ratio: np.ndarray, deviation: float, strike:
     out = np.empty(forward.size)
     with np.errstate(divide="ignore"):
         terms = np.array([deviation, strike, 0.97, 0.0, 0.0])
-        option_values(out, forward, np.log(forward), vol_ratio, np.zeros(forward.size), terms, is_call)
+        option_values(out, forward, np.log(forward), vol_ratio, np.zeros(forward.size), terms, is_call, 0.0)
     return out
 
 
@@ -49,7 +49,7 @@ def normal_probability(x: Decimal) -> Decimal:
 
 
 def test_the_exponential_has_its_stated_error() -> None:
-    x = np.concatenate([np.linspace(0.0, LARGEST_EXPONENT, 20_001), np.geomspace(1e-12, 1.0, 1_000)])
+    x = np.concatenate([np.linspace(-LARGEST_EXPONENT, LARGEST_EXPONENT, 20_001), np.geomspace(1e-12, 1.0, 1_000)])
     found = np.array([exp_of_negative(value) for value in x.tolist()])
     assert np.abs(found / np.exp(-x) - 1.0).max() < 1e-15
     assert 0.0 < exp_of_negative(1e6) < 1e-307

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from risk.margin.instruments import Instrument
 from risk.margin.revaluation import option_price, profit_matrix, resolve
+from risk.margin.shocks import ShockSet
 from tests.risk.builders import MOMENT, snapshot
 from tests.risk.test_revaluation import prices
 
@@ -74,3 +75,25 @@ def test_volatility_stops_at_its_floor() -> None:
     found = stressed_vols(0.5, [1.0, 0.9], vol_ratio=1e-6)
     vol = float(snapshot().underlyings["BTC"].atm_vol)
     assert found * vol == pytest.approx(0.05, rel=0.02)
+
+
+def test_an_option_gains_the_same_alone_as_among_others() -> None:
+    """Coins and expiries in any order: what some share is no other's."""
+    options = [
+        Instrument(
+            id=f"{number}",
+            kind="option",
+            underlying=("BTC", "ETH")[number % 2],
+            expiry=MOMENT + timedelta(days=(7, 30, 90)[number % 3]),
+            strike=Decimal(100 * (number + 1)),
+            is_call=number % 4 < 2,
+        )
+        for number in range(12)
+    ]
+    ratio = np.repeat([[0.0], [0.7], [1.0], [1.3]], len(snapshot().coins), axis=1)
+    moves = ShockSet.of_prices(snapshot().coins, ratio, 2.0 - ratio)
+    shocks = replace(moves, vol_term=moves.vol_term + 0.1, vol_skew=moves.vol_skew - 0.1)
+    together = profit_matrix(resolve(options, snapshot()), shocks)
+    alone = [profit_matrix(resolve([option], snapshot()), shocks)[0] for option in options]
+    assert np.array_equal(together, np.array(alone))
+    assert (together != 0.0).any(axis=1).all()

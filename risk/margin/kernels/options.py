@@ -34,7 +34,7 @@ MANTISSA_BITS = 52
 
 @compiled("float64(float64)", fastmath=FUSED, inlined=True)
 def exp_of_negative(x: float) -> float:
-    """exp(-x) for x >= 0, relative error below 1e-15 up to x = 708 and constant beyond: Taylor over half an octave."""
+    """exp(-x), relative error below 1e-15 for x between -708 and 708, constant above: Taylor over half an octave."""
     x = min(x, LARGEST_EXPONENT)
     shifted = ROUNDING - x * LOG2_E
     octaves = shifted - ROUNDING
@@ -117,7 +117,7 @@ def black76(forward: float, strike: float, deviation: float, discount: float, is
 
 
 @compiled(
-    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean)",
+    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean, float64)",
     fastmath=FUSED,
 )
 def option_values(
@@ -128,8 +128,9 @@ def option_values(
     vol_skew: Floats,
     terms: Floats,
     is_call: bool,
+    present: float,
 ) -> None:
-    """Fill `out` (S,) with Black-76 values of one option under S shocks.
+    """Fill `out` (S,) with Black-76 values of one option under S shocks, less its value at `present`.
 
     `forward` (S,) >= 0 after the shock and its logarithm, which the options of one expiry share; `vol_ratio` (S,) of
     stressed to present volatility at the money; `vol_skew` (S,) what it gains for each deviation that the strike lies
@@ -144,32 +145,57 @@ def option_values(
         intrinsic = max(sign * (forward[s] - strike), 0.0)
         stressed = max(deviation * vol_ratio[s] + skewed * vol_skew[s], least)
         value = time_value(min(forward[s], strike), log_forward[s] - log_strike, stressed)
-        out[s] = discount * (intrinsic + value)
+        out[s] = discount * (intrinsic + value) - present
+
+
+@compiled("void(float64[:, ::1], float64[:, ::1], float64[::1], float64[::1])", fastmath=FUSED)
+def expiry_shocks(out: Floats, coin: Floats, basis_annual: Floats, expiry: Floats) -> None:
+    """Fill `out` (4, S) with what the options of one expiry share under each shock: forward, its logarithm, ratio of
+    stressed to present volatility at the money, and skew as `option_values` asks for it.
+
+    `coin` (5, S) of all expiries: relative price of the coin, its logarithm, ratio of volatility in 30 days, its slope
+    in ln(30 days / expiry), its skew; `basis_annual` (S,) added by the shock; `expiry` (4,) the present mark, basis a
+    year, years to expiry and ln(30 days / expiry).
+    """
+    mark, basis, years, nearer = expiry[0], expiry[1], expiry[2], expiry[3]
+    log_mark = log(mark)
+    for s in range(out.shape[1]):
+        carry = (basis + basis_annual[s]) * years
+        out[0, s] = exp_of_negative(-carry) * (mark * coin[0, s])
+        out[1, s] = carry + (coin[1, s] + log_mark)
+        ratio = coin[2, s] * exp_of_negative(-coin[3, s] * nearer)
+        out[2, s] = ratio
+        out[3, s] = ratio * coin[4, s]
 
 
 @compiled(
-    "void(float64[:, ::1], int64[::1], float64, float64[:, ::1], boolean[::1],"
-    " float64[::1], float64[::1], float64[::1], float64[::1])",
+    "void(float64[:, ::1], int64[::1], float64[:, ::1], boolean[::1], int64[::1], float64[:, ::1], float64[:, :, ::1],"
+    " float64[::1])",
     fastmath=FUSED,
 )
 def option_gains(
     out: Floats,
     rows: NDArray[np.int64],
-    present_forward: float,
     terms: Floats,
     is_call: NDArray[np.bool_],
-    forward: Floats,
-    log_forward: Floats,
-    vol_ratio: Floats,
-    vol_skew: Floats,
+    ends: NDArray[np.int64],
+    expiries: Floats,
+    coins: Floats,
+    basis_annual: Floats,
 ) -> None:
-    """Fill these `rows` of `out` (I, S) with the gains of n options on one coin for one expiry under S shocks.
+    """Fill these `rows` of `out` (I, S) with the gains of n options under S shocks.
 
-    `terms` (n, 5) of each and the other arguments as in `option_values`.
+    `terms` (n, 5) and `is_call` (n,) of each as in `option_values`. Options come by coin and expiry: those of the g-th
+    pair end before `ends[g]` (G,). `expiries` (G, 6): present forward, the coin's place in `coins` (C, 5, S), and the
+    four numbers of `expiry_shocks`.
     """
-    for option in range(rows.size):
-        row = out[rows[option]]
-        option_values(row, forward, log_forward, vol_ratio, vol_skew, terms[option], is_call[option])
-        present = black76(present_forward, terms[option, 1], terms[option, 0], terms[option, 2], is_call[option])
-        for s in range(row.size):
-            row[s] -= present
+    shared = np.empty((4, out.shape[1]))
+    option = 0
+    for group in range(ends.size):
+        expiry_shocks(shared, coins[int(expiries[group, 1])], basis_annual, expiries[group, 2:])
+        while option < ends[group]:
+            own = terms[option]
+            present = black76(expiries[group, 0], own[1], own[0], own[2], is_call[option])
+            row = out[rows[option]]
+            option_values(row, shared[0], shared[1], shared[2], shared[3], own, is_call[option], present)
+            option += 1

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.codegen import get_host_cpu_features as untyped_features
 
 F = TypeVar("F", bound=Callable[..., Any])
+get_host_cpu_features: Callable[[], str] = untyped_features
+config: Any = numba.config
 
 
 def compiled(
@@ -24,3 +27,15 @@ def compiled(
         return cast(F, jit(function))
 
     return decorate
+
+
+def _use_the_widest_registers() -> None:
+    """Of 512 bits where the processor has them. The compiler avoids them by default, because processors of 2017 slowed
+    down for them; with them option revaluation takes two thirds of the time on a processor of 2023. What the
+    environment asks for goes first. Numba reads this when it compiles for the first time, and names its cache by it."""
+    features = get_host_cpu_features()
+    if config.CPU_FEATURES is None and "+avx512f" in features.split(","):
+        config.CPU_FEATURES = f"{features},-prefer-256-bit"
+
+
+_use_the_widest_registers()

@@ -9,16 +9,21 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Positions:
     """Q: account a holds `quantity[p]` units (negative: short) of instrument `indices[p]` for p in
-    indptr[a]..indptr[a + 1]. The same instrument may appear twice; the parts add up."""
+    indptr[a]..indptr[a + 1]. The same instrument may appear twice; the parts add up.
+
+    `gross` (A,): what this account gains in one instrument does not make up for what it loses in another
+    (`risk.margin.gross`); None: everybody's does. It is carried along, and read by nobody who is not told to."""
 
     indptr: Integers
     indices: Integers
     quantity: Floats
+    gross: Flags | None = None
 
     @property
     def accounts(self) -> int:
@@ -42,11 +47,14 @@ class Positions:
             raise ValueError(f"a position names an instrument outside 0..{instruments - 1}")
         if not np.isfinite(self.quantity).all():
             raise ValueError("a position has a quantity that is not a number")
+        if self.gross is not None and self.gross.shape != (self.accounts,):
+            raise ValueError(f"flags of {self.gross.size} accounts for positions of {self.accounts}")
         if self.indptr[0] != 0 or self.indptr[-1] != self.indices.size or (np.diff(self.indptr) < 0).any():
             raise ValueError("row pointers do not cover the positions")
 
     def with_held(self, held: Self | None) -> Self:
-        """Positions and collateral of the same accounts in one matrix, so that a fall of both is seen together."""
+        """Positions and collateral of the same accounts in one matrix, so that a fall of both is seen together. All of
+        it nets."""
         if held is None:
             return self
         if held.accounts != self.accounts:
@@ -71,6 +79,7 @@ class Positions:
             indptr=self.indptr[start : stop + 1] - first,
             indices=self.indices[first:last],
             quantity=self.quantity[first:last],
+            gross=None if self.gross is None else self.gross[start:stop],
         )
 
     def take(self, accounts: Integers) -> Self:
@@ -78,7 +87,19 @@ class Positions:
         counts = np.diff(self.indptr)[accounts]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         chosen = np.repeat(self.indptr[accounts] - indptr[:-1], counts) + np.arange(indptr[-1])
-        return type(self)(indptr=indptr, indices=self.indices[chosen], quantity=self.quantity[chosen])
+        gross = None if self.gross is None else self.gross[accounts]
+        return type(self)(indptr, self.indices[chosen], self.quantity[chosen], gross)
+
+    def by_instrument(self) -> tuple[Self, Integers]:
+        """Every instrument that a gross account holds as an account of its own, in the order of accounts and
+        instruments, and the account that each is of. In one instrument positions net."""
+        owner = self.owners()
+        mine = np.zeros(owner.size, dtype=np.bool_) if self.gross is None else self.gross[owner]
+        rows = int(self.indices.max()) + 1 if self.indices.size else 1
+        keys, which = np.unique(owner[mine] * rows + self.indices[mine], return_inverse=True)
+        quantity = np.zeros(keys.size)
+        np.add.at(quantity, which, self.quantity[mine])
+        return type(self)(np.arange(keys.size + 1), keys % rows, quantity), keys // rows
 
     def weighted(self, per_unit: Floats) -> Floats:
         """(A,) sum of quantity times `per_unit` (I,) of the instrument."""

@@ -1,12 +1,13 @@
 """The requirement of every account of a shard, with a breakdown that adds up.
 
-total = max(base, jump) + buffer + liquidity + wrong-way, base = max(ES 99%, Pareto VaR 99.7%). Beside it stand what
-admission, early warning and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss
+total = max(base, jump) + buffer + liquidity + wrong-way, base = max(ES 99%, Pareto VaR 99.7%); of a book that does not
+net (`risk.margin.gross`) every line is the sum of what each instrument asks alone. Beside it stand what admission,
+early warning and the bonds need: ES 99.5% of positions and collateral together, every stress loss, the loss
 if the market fell further, and the scenario losses themselves. Losses are positive USD floats; money begins where the
 caller rounds up.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
@@ -18,10 +19,12 @@ from intermediary.errors import Refusal
 from intermediary.money import amount_from_float, requirement_from_float
 from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import DOLLAR, ScenarioOutcome
+from risk.margin.gross import delta_to_close, joint_losses, net_delta, position_losses
 from risk.margin.kernels import grouped_losses
 from risk.margin.matrices import RiskMatrices
 from risk.margin.measures import losses_in_double, shortfall, tail_measures
 from risk.margin.positions import Positions
+from risk.margin.tails import expected_shortfall
 
 __all__ = [
     "Positions",
@@ -47,14 +50,16 @@ class RequirementLine(NamedTuple):
 class RequirementBatch:
     """Results of A accounts; arrays are (A,) unless said otherwise, USD.
 
-    `es_99`, `evt_var_997`, `base`, `jump`, `buffer`, `liquidity`, `wrong_way`, `total`; `es_995` of positions
+    `es_99`, `evt_var_997`, `base`, `jump` (of a gross book at least the base, instrument by instrument), `buffer`,
+    `liquidity`, `wrong_way`, `total`; `total_if_netted` the same number but of a gross book; `es_995` of positions
     and collateral together; `gross_notional`; `net_delta` (A, U); `collateral_value` now, without haircuts;
     `stress_loss`, `stress_cost`, `stress_collateral` (A, K) per scenario of the ruleset; `worst_stress` index of the
     largest loss plus cost; `forecast_loss` (A, 3) of positions at -5/-10/-20%.
     """
 
     matrices: RiskMatrices
-    held: Positions
+    positions: Positions
+    collateral: Positions | None
     es_99: Floats
     evt_var_997: Floats
     base: Floats
@@ -63,6 +68,7 @@ class RequirementBatch:
     liquidity: Floats
     wrong_way: Floats
     total: Floats
+    total_if_netted: Floats
     es_995: Floats
     gross_notional: Floats
     net_delta: Floats
@@ -94,8 +100,11 @@ class RequirementBatch:
 
     def scenario_losses(self, account: int) -> Floats:
         """(S,) losses of positions and collateral together, the severity of the loss model."""
-        row = self.held.slice(account, account + 1)
-        losses: Floats = losses_in_double(row, self.matrices.profit)[0]
+        positions, collateral = (
+            None if held is None else held.slice(account, account + 1) for held in (self.positions, self.collateral)
+        )
+        assert positions is not None
+        losses: Floats = joint_losses(positions, collateral, self.matrices.profit)[0]
         return losses
 
     def outcomes(self, account: int, decimals: int = 6) -> tuple[ScenarioOutcome, ...]:
@@ -153,44 +162,101 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
     positions.check(len(matrices.table.instruments))
     if collateral is not None:
         collateral.check(len(matrices.table.instruments))
-    held = positions.with_held(collateral)
-    _refuse_unpriced(held, matrices)
+    _refuse_unpriced(positions.with_held(collateral), matrices)
+    found = _netted(matrices, positions, collateral)
+    gross = positions.gross
+    return found if gross is None or not gross.any() else _without_netting(found, gross)
+
+
+def _netted(matrices: RiskMatrices, positions: Positions, collateral: Positions | None) -> RequirementBatch:
+    """Everybody's book as one."""
     gross = _gross(positions, matrices)
     alone = tail_measures(positions, matrices, gross)
     es_99, evt, es_995 = alone.es_99, alone.evt_var_997, alone.es_995
     if collateral is not None:
-        es_995 = shortfall(held, matrices, gross, matrices.ruleset.admission_quantile)
+        es_995 = shortfall(positions.with_held(collateral), matrices, gross, matrices.ruleset.admission_quantile)
     base = np.maximum(es_99, evt)
     delta = net_delta(positions, matrices)
     liquidity = matrices.liquidity.charge(delta, matrices.adv_usd, matrices.daily_vol).sum(axis=1)
     jump = _jump(positions, matrices)
     value = np.zeros(positions.accounts) if collateral is None else collateral.weighted(_values(matrices))
-    stress_loss, stress_cost, stress_collateral = _stressed(positions, collateral, delta, value, matrices)
+    loss = losses_in_double(positions, matrices.stress)
+    cost = _stress_cost(delta, matrices)
     buffer = _buffer(np.maximum(base, jump), delta, matrices)
-    wrong_way = alone.wrong_way
-    # In the order of the lines: floats do not add up the same in every order.
-    total = ((((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + buffer) + liquidity) + wrong_way
+    total = _total(es_99, base, jump, buffer, liquidity, alone.wrong_way)
     return RequirementBatch(
         matrices=matrices,
-        held=held,
+        positions=positions,
+        collateral=collateral,
         es_99=es_99,
         evt_var_997=evt,
         base=base,
         jump=jump,
         buffer=buffer,
         liquidity=liquidity,
-        wrong_way=wrong_way,
+        wrong_way=alone.wrong_way,
         total=total,
+        total_if_netted=total,
         es_995=es_995,
         gross_notional=gross,
         net_delta=delta,
         collateral_value=value,
-        stress_loss=stress_loss,
-        stress_cost=stress_cost,
-        stress_collateral=stress_collateral,
-        worst_stress=np.argmax(stress_loss + stress_cost, axis=1),
+        stress_loss=loss,
+        stress_cost=cost,
+        stress_collateral=_stress_collateral(collateral, value, matrices),
+        worst_stress=np.argmax(loss + cost, axis=1),
         forecast_loss=losses_in_double(positions, matrices.forecast),
     )
+
+
+def _total(es_99: Floats, base: Floats, jump: Floats, buffer: Floats, liquidity: Floats, wrong_way: Floats) -> Floats:
+    """In the order of the lines: floats do not add up the same in every order."""
+    total: Floats = ((((es_99 + (base - es_99)) + np.maximum(jump - base, 0.0)) + buffer) + liquidity) + wrong_way
+    return total
+
+
+def _without_netting(found: RequirementBatch, gross: NDArray[np.bool_]) -> RequirementBatch:
+    """The same with the figures of the gross accounts: lines instrument by instrument, worlds without their gains."""
+    matrices, positions = found.matrices, found.positions
+    books, owners = positions.by_instrument()
+    alone = _netted(matrices, books, None)
+
+    def summed(netted: Floats, parts: Floats) -> Floats:
+        sums = np.zeros(positions.accounts)
+        np.add.at(sums, owners, parts)
+        return np.where(gross, sums, netted)
+
+    to_close = delta_to_close(positions, matrices)
+    es_99, base = summed(found.es_99, alone.es_99), summed(found.base, alone.base)
+    jump = summed(found.jump, np.maximum(alone.base, alone.jump))
+    buffer, wrong_way = summed(found.buffer, alone.buffer), summed(found.wrong_way, alone.wrong_way)
+    liquidity = matrices.liquidity.charge(to_close, matrices.adv_usd, matrices.daily_vol).sum(axis=1)
+    loss, cost = position_losses(positions, matrices.stress), _stress_cost(to_close, matrices)
+    return replace(
+        found,
+        es_99=es_99,
+        evt_var_997=summed(found.evt_var_997, alone.evt_var_997),
+        base=base,
+        jump=jump,
+        buffer=buffer,
+        liquidity=liquidity,
+        wrong_way=wrong_way,
+        total=_total(es_99, base, jump, buffer, liquidity, wrong_way),
+        es_995=_joint_shortfall(found, gross),
+        stress_loss=loss,
+        stress_cost=cost,
+        worst_stress=np.argmax(loss + cost, axis=1),
+        forecast_loss=position_losses(positions, matrices.forecast),
+    )
+
+
+def _joint_shortfall(found: RequirementBatch, gross: NDArray[np.bool_]) -> Floats:
+    """(A,) ES of admission, of gross accounts from their own scenario losses."""
+    es_995, quantile = found.es_995.copy(), found.matrices.ruleset.admission_quantile
+    for account in np.flatnonzero(gross).tolist():
+        losses = found.scenario_losses(account)[None, :]
+        es_995[account] = max(float(expected_shortfall(losses, quantile)[0]), 0.0)
+    return es_995
 
 
 def _refuse_unpriced(held: Positions, matrices: RiskMatrices) -> None:
@@ -208,15 +274,9 @@ def stressed_books(
     the margin. What `requirements` gives for the same, without the rest."""
     for books in (positions, collateral):
         books.check(len(matrices.table.instruments))
-    value = collateral.weighted(_values(matrices))
-    return _stressed(positions, collateral, net_delta(positions, matrices), value, matrices)
-
-
-def _stressed(
-    positions: Positions, collateral: Positions | None, delta: Floats, value: Floats, matrices: RiskMatrices
-) -> tuple[Floats, Floats, Floats]:
-    loss = losses_in_double(positions, matrices.stress)
-    return loss, _stress_cost(delta, matrices), _stress_collateral(collateral, value, matrices)
+    loss = position_losses(positions, matrices.stress)
+    cost = _stress_cost(delta_to_close(positions, matrices), matrices)
+    return loss, cost, _stress_collateral(collateral, collateral.weighted(_values(matrices)), matrices)
 
 
 def _gross(positions: Positions, matrices: RiskMatrices) -> Floats:
@@ -228,16 +288,6 @@ def _values(matrices: RiskMatrices) -> Floats:
     """(I,) market value of one unit of a collateral asset: only spot and cash have one."""
     holds = np.array([item.kind in ("spot", "cash") for item in matrices.table.instruments])
     return np.where(holds, matrices.table.mark, 0.0)
-
-
-def net_delta(positions: Positions, matrices: RiskMatrices) -> Floats:
-    """(A, U) USD delta by underlying; cash has none."""
-    columns = matrices.table.column[positions.indices]
-    keep = columns >= 0
-    delta = np.zeros((positions.accounts, len(matrices.table.coins)))
-    amounts = positions.quantity * matrices.table.delta_usd[positions.indices]
-    np.add.at(delta, (positions.owners()[keep], columns[keep]), amounts[keep])
-    return delta
 
 
 def _jump(positions: Positions, matrices: RiskMatrices) -> Floats:

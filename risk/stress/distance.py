@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.margin.addons import close_out_cost
+from risk.margin.gross import delta_to_close
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
-from risk.margin.requirement import net_delta
 from risk.margin.revaluation import InstrumentTable, profit_matrix
 from risk.margin.shocks import ShockSet
 from risk.market.parameters import VolResponse
@@ -152,7 +152,7 @@ class _Bracket:
 @dataclass(frozen=True)
 class _Account:
     """One relationship over the instruments that it holds: `rows` of the full table, `quantity` of positions and
-    `margin` of margin assets in them, `delta` (U,) net USD."""
+    `margin` of margin assets in them, `delta` (U,) USD that would have to be replaced; `is_gross`: it does not net."""
 
     matrices: RiskMatrices
     means: Means
@@ -161,6 +161,7 @@ class _Account:
     quantity: Floats
     margin: Floats
     delta: Floats
+    is_gross: bool
 
     @classmethod
     def of(cls, matrices: RiskMatrices, held: Positions, margin: Positions, means: Means) -> "_Account":
@@ -177,7 +178,8 @@ class _Account:
             table=_part_of(matrices.table, rows),
             quantity=quantity[rows],
             margin=assets[rows],
-            delta=net_delta(held, matrices)[0],
+            delta=delta_to_close(held, matrices)[0],
+            is_gross=held.gross is not None and bool(held.gross[0]),
         )
 
     @property
@@ -198,7 +200,7 @@ class _Account:
         `on_axis` (R,) or (R, S) which of them move."""
         means = self.means
         moved = profit * (on_axis if on_axis.ndim == 2 else on_axis[:, None])
-        loss = -self.quantity @ moved
+        loss = self._loss(moved)
         value = np.where(self.margin != 0.0, self.table.mark, 0.0)
         gross = means.exposure + loss + self._cost(moves, on_axis)
         beyond = gross - (self.margin @ value + self.margin @ moved)
@@ -216,6 +218,13 @@ class _Account:
             ]
         )
         return passed_by
+
+    def _loss(self, moved: Floats) -> Floats:
+        """(S,) USD of positions by what each row moves; what gains makes up for nothing where nothing nets."""
+        if not self.is_gross:
+            return -self.quantity @ moved
+        lost: Floats = np.maximum(-self.quantity[:, None] * moved, 0.0).sum(axis=0)
+        return lost
 
     def _cost(self, moves: Floats, on_axis: Floats) -> Floats:
         """(S,) USD of closing out at each move, in ordinary depth."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from risk.margin.gross import position_losses
 from risk.margin.matrices import RiskMatrices
-from risk.margin.measures import losses_in_double
 from risk.margin.positions import Positions
 from risk.margin.revaluation import profit_matrix
 from risk.margin.shocks import ShockSet
@@ -40,7 +40,7 @@ def future_exposure(
         profit = profit_matrix(matrices.table, over(shocks, horizon, matrices.ruleset.mpor_hours / 24.0))
         for start in range(0, positions.accounts, BLOCK):
             part = slice(start, start + BLOCK)
-            owed = exposure[part, None] + losses_in_double(positions.slice(start, start + BLOCK), profit)
+            owed = exposure[part, None] + position_losses(positions.slice(start, start + BLOCK), profit)
             found[part, column] = np.quantile(np.maximum(owed, 0.0), QUANTILES, axis=1).T
     return found
 

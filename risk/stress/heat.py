@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.margin.addons import close_out_cost
+from risk.margin.gross import delta_to_close, position_losses
 from risk.margin.matrices import RiskMatrices
 from risk.margin.measures import losses_in_double
 from risk.margin.positions import Positions
-from risk.margin.requirement import net_delta
 from risk.margin.revaluation import profit_matrix
 from risk.margin.shocks import ShockSet
 
@@ -40,8 +40,8 @@ def stress_map(
     holds = np.array([item.kind in ("spot", "cash") for item in matrices.table.instruments])
     value = collateral.weighted(np.where(holds, matrices.table.mark, 0.0))
     margin = value[:, None] - losses_in_double(collateral, profit)
-    gross = exposure[:, None] + losses_in_double(positions, profit)
-    delta = np.abs(net_delta(positions, matrices))
+    gross = exposure[:, None] + position_losses(positions, profit)
+    delta = delta_to_close(positions, matrices)
     for column, ratio in enumerate(grid[:, 0]):
         gross[:, column] += close_out_cost(matrices.liquidity, delta * ratio, matrices.adv_usd, matrices.daily_vol).sum(
             axis=1

@@ -15,8 +15,8 @@ endif
 help:
 	@sed -n '1,3s/^# \{0,1\}//p' Makefile
 	@echo "  make setup | lint | contracts | deep | screenshots | lock"
-	@echo "  make bench [WHAT=tick|risk|scale]    measure, as JSON: a tick; the engine's arithmetic and what-if; 10,000"
-	@echo "                                       relationships (docs/benchmarks.md)"
+	@echo "  make bench [WHAT=tick|kernels|scale|risk]    measure, as JSON: a tick; the engine's arithmetic; 10,000"
+	@echo "                                       relationships; the last two and what-if (docs/benchmarks.md)"
 
 setup:
 	@python=$$(scripts/find-python) && exec "$$python" -m scripts.install

@@ -1,6 +1,6 @@
 """The names of the figures of each group of `manage.py bench`, as docs/benchmarks.md promises them. Data only."""
 
-RISK = (
+KERNELS = (
     "remargin_es_1core_s",
     "remargin_es_2core_s",
     "remargin_es_cpu_s",
@@ -18,6 +18,8 @@ RISK = (
     "black76_vs_blackformula",
     "peak_mb",
     "whatif_kernel_ms",
+)
+WHAT_IF = (
     "whatif_ms",
     "whatif_p95_ms",
     "whatif_first_ms",
@@ -45,4 +47,4 @@ TICK = (
     "tick_moving_cpu_s",
     "worker_peak_mb",
 )
-NAMES = {"risk": RISK, "scale": SCALE, "tick": TICK}
+NAMES = {"kernels": KERNELS, "risk": KERNELS + WHAT_IF + SCALE, "scale": SCALE, "tick": TICK}

@@ -18,6 +18,7 @@ from risk.market.copula import SurpriseModel, fit_surprises
 from risk.market.realised import FilteredHistory, fill_unrecorded
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 # Days when several coins broke at once. The span of each holds the event and its aftermath.
 STRESSED_WINDOWS: tuple[tuple[date, date], ...] = (
@@ -77,22 +78,43 @@ def _named_from(days: Sequence[date], first_window: int) -> NDArray[np.int64]:
 
 def recent_rows(phase: Surprises, upto: int, count: int) -> Floats:
     """(<= count, C) surprises of the last windows before window `upto`."""
+    return phase.rows[_recent(phase, upto, count)]
+
+
+def recent_windows(phase: Surprises, upto: int, count: int) -> Integers:
+    """(<= count,) the window of each row of `recent_rows`."""
+    return phase.window[_recent(phase, upto, count)]
+
+
+def _recent(phase: Surprises, upto: int, count: int) -> slice:
     end = int(np.searchsorted(phase.window, upto))
-    return phase.rows[max(end - count, 0) : end]
+    return slice(max(end - count, 0), end)
 
 
 def stressed_rows(phases: tuple[Surprises, ...], upto: int, count: int) -> Floats:
     """(<= count, C) surprises before window `upto`: of named crises those that surprised most, so that no crash day is
     ever dropped; where crises named so far are too few, the most turbulent weeks besides. Phases are half a day apart,
     so that two of one day overlap little and the sample doubles."""
+    ends, chosen = _stressed(phases, upto, count)
+    return np.vstack([phase.rows[:end] for phase, end in zip(phases, ends, strict=True)])[chosen]
+
+
+def stressed_windows(phases: tuple[Surprises, ...], upto: int, count: int) -> tuple[Integers, Integers]:
+    """Of each row of `stressed_rows`: which phase (<= count,), and which window of it (<= count,)."""
+    ends, chosen = _stressed(phases, upto, count)
+    window = np.concatenate([phase.window[:end] for phase, end in zip(phases, ends, strict=True)])
+    return np.repeat(np.arange(len(phases)), ends)[chosen], window[chosen]
+
+
+def _stressed(phases: tuple[Surprises, ...], upto: int, count: int) -> tuple[list[int], Integers]:
+    """How many rows of each phase are past, and which of them all, one phase after the other, are taken."""
     ends = [int(np.searchsorted(phase.window, upto)) for phase in phases]
     rows = np.vstack([phase.rows[:end] for phase, end in zip(phases, ends, strict=True)])
     named = np.concatenate([phase.named_from[:end] <= upto for phase, end in zip(phases, ends, strict=True)])
     turbulence = np.concatenate([phase.turbulence[:end] for phase, end in zip(phases, ends, strict=True)])
     # Named first; among them by surprise, among the others by the turbulence of their weeks.
     rank = np.where(named, np.abs(rows).mean(axis=1), turbulence)
-    chosen = np.sort(np.lexsort((-rank, ~named))[:count])
-    return rows[chosen]
+    return ends, np.sort(np.lexsort((-rank, ~named))[:count])
 
 
 def standardised_returns(filtered: FilteredHistory, upto: int) -> Floats:

@@ -15,7 +15,7 @@ from scipy.special import ndtr
 from intermediary.errors import Refusal
 from risk.margin.instruments import Instrument
 from risk.margin.kernels import option_gains
-from risk.margin.shocks import ShockSet
+from risk.margin.shocks import ShockSet, slope_share
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
@@ -103,8 +103,9 @@ def profit_matrix(table: InstrumentTable, shocks: ShockSet) -> Floats:
     options: dict[Expiry, list[int]] = {}
     for row, item in enumerate(table.instruments):
         if item.kind == "cash":
-            # The shock is a level of the peg; what is already below it loses no more.
-            out[row] = np.minimum(shocks.peg, table.mark[row]) - table.mark[row]
+            # A level of the peg takes nothing more from what is already below it; a token above its dollar is one.
+            left = np.minimum(shocks.peg, table.mark[row]) * (1.0 + np.minimum(shocks.peg_move, 0.0))
+            out[row] = left - table.mark[row]
         elif item.kind == "option":
             options.setdefault((int(table.column[row]), float(table.years[row])), []).append(row)
         else:
@@ -154,7 +155,8 @@ def _linear_row(table: InstrumentTable, row: int, shocks: ShockSet) -> Floats:
     if item.kind == "perp":
         ratio = ratio * (1.0 + shocks.premium[:, column])
     elif item.kind == "future":
-        ratio = ratio * np.exp(shocks.basis_annual * table.years[row])
+        years = float(table.years[row])
+        ratio = ratio * np.exp((shocks.basis_annual + shocks.rate_move(years)) * years)
     gain: Floats = ratio - 1.0
     return gain if item.inverse else table.forward[row] * gain
 
@@ -174,18 +176,19 @@ def _option_rows(out: Floats, table: InstrumentTable, groups: Mapping[Expiry, li
     """Options by the coin's column and the expiry in years: what a group shares is computed once."""
     rows = np.array([row for group in groups.values() for row in group], dtype=np.int64)
     columns = list(dict.fromkeys(column for column, _ in groups))
-    expiries = np.empty((len(groups), 6))
+    expiries = np.empty((len(groups), 7))
     for group, ((column, years), members) in enumerate(groups.items()):
         first = members[0]
         nearer = log(USUAL_YEARS / min(max(years, LEAST_YEARS), MOST_YEARS))
-        present = (table.mark[first], table.basis_annual[first], years, nearer)
+        present = (table.mark[first], table.basis_annual[first], years, nearer, slope_share(years))
         expiries[group] = (table.forward[first], columns.index(column), *present)
     coins = np.empty((len(columns), 5, shocks.size))
     for place, column in enumerate(columns):
         coins[place] = _coin_shocks(shocks, column)
     terms, is_call = _option_terms(table, rows)
     ends = np.cumsum([len(members) for members in groups.values()], dtype=np.int64)
-    option_gains(out, rows, terms, is_call, ends, expiries, coins, shocks.basis_annual)
+    rates = np.stack([shocks.basis_annual, shocks.rate_level, shocks.rate_slope])
+    option_gains(out, rows, terms, is_call, ends, expiries, coins, rates)
 
 
 def _coin_shocks(shocks: ShockSet, column: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:

@@ -55,6 +55,8 @@ class Ruleset:
     premium_vol: float = 0.0015  # daily standard deviation of perpetual premium, fraction of spot (assumption)
     premium_beta: float = 0.02  # premium falls by this share of the coin's own log return (assumption)
     basis_vol_annual: float = 0.02  # daily standard deviation of the annual forward basis (assumption)
+    # How much of the dollar curve's recorded or calibrated moves the scenarios take: 1 as they are, 0 none.
+    rate_scale: float = 0.0
     # Of the volatility surface, whose skew and term nobody has recorded by the day: assumptions, said in decision 8.
     # Nearer expiries move more: a third more for each e-fold that an expiry is nearer than 30 days, near the square
     # root of time that desks weigh vega by.
@@ -169,6 +171,7 @@ def ruleset(name: str) -> Ruleset:
             stress=published_scenarios(),
             filter_decays=REALISED_DECAYS,
             mpor_by_terms=True,
+            rate_scale=1.0,
             wrong_way_distress=1.0,
             term_beta=0.3,
             term_vol=0.02,

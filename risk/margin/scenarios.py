@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from intermediary.canonical import hash_of
+from risk.margin.factors import RecordedRates, joint_shocks
 from risk.margin.families import (
     STRESSED_WINDOWS,
     describe_families,
     recent_rows,
+    recent_windows,
     stressed_rows,
+    stressed_windows,
     surprise_model,
     surprises,
 )
@@ -95,9 +98,11 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
     random = np.random.default_rng(ruleset.seed)
     lacks = _lacks(history, ruleset) if history is not None else ""
     used = history if not lacks else None
-    if used is not None:
-        of_history = _realised_moves if ruleset.filter_decays else _residuals_of_history
-        residuals, vol_now = of_history(used, ruleset, parameters, random)
+    quoted: list[date] = []
+    if used is not None and ruleset.filter_decays:
+        residuals, vol_now, quoted = _realised_moves(used, ruleset, random)
+    elif used is not None:
+        residuals, vol_now = _residuals_of_history(used, ruleset, parameters, random)
     else:
         residuals = _draw(ruleset.scenarios_total, parameters, random)
         vol_now = np.array([parameters.coins[coin].vol_now for coin in COINS])
@@ -108,8 +113,10 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         "ruleset": ruleset.hash,
         "parameters": parameters.version,
         "history": used.digest if used is not None else "",
+        "rates": used.rates.digest if used is not None and used.rates is not None else "",
         "families": describe_families(),
     }
+    rates = RecordedRates(used.rates if used is not None else None, quoted)
     return ScenarioSet(
         id=hash_of({"inputs": hash_of(inputs), "hours": repr(ruleset.mpor_hours)}),
         inputs=hash_of(inputs),
@@ -117,7 +124,7 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         recorded_to=used.recorded_to if used is not None else None,
         why_simulated=lacks,
         left_out=history.left_out if history is not None else (),
-        shocks=_shocks(residuals, daily_vol, ruleset, parameters, random),
+        shocks=joint_shocks(residuals, daily_vol, rates, ruleset, parameters, random),
         daily_vol=daily_vol,
         vol_floor=floor,
         distress=market_distress(residuals),
@@ -136,38 +143,11 @@ def _lacks(history: DailyHistory, ruleset: Ruleset) -> str:
     return "" if history.recorded_to is not None else "no whole recorded day of each coin"
 
 
-def _shocks(
-    residuals: Floats, daily_vol: Floats, ruleset: Ruleset, parameters: Parameters, random: np.random.Generator
-) -> ShockSet:
-    """Residuals (S, U) in daily standard deviations into moves over the margin period, by the square root of time."""
-    root = np.sqrt(ruleset.mpor_hours / 24.0)
-    log_return = residuals * daily_vol * root
-    response = parameters.vol_response
-    vol_log = response.down * np.maximum(-residuals, 0.0) + response.up * np.maximum(residuals, 0.0)
-    vol_log += response.residual * random.standard_normal(residuals.shape)
-    premium = ruleset.premium_beta * log_return
-    premium += ruleset.premium_vol * root * random.standard_normal(residuals.shape)
-    count = residuals.shape[0]
-    basis_annual = ruleset.basis_vol_annual * root * random.standard_normal(count)
-    # Drawn last: a ruleset without them draws the others as ever.
-    term = ruleset.term_beta * vol_log + ruleset.term_vol * random.standard_normal(residuals.shape)
-    skew = ruleset.skew_beta * residuals + ruleset.skew_vol * random.standard_normal(residuals.shape)
-    return ShockSet(
-        coins=COINS,
-        price_ratio=np.exp(log_return),
-        vol_ratio=np.exp(vol_log * root),
-        vol_term=term * root,
-        vol_skew=skew * root,
-        premium=premium,
-        basis_annual=basis_annual,
-        peg=np.ones(count),
-    )
-
-
 def _realised_moves(
-    history: DailyHistory, ruleset: Ruleset, parameters: Parameters, random: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """(S, U) standardised joint moves in today's correlations, and (U,) today's volatility: the backtested model."""
+    history: DailyHistory, ruleset: Ruleset, random: np.random.Generator
+) -> tuple[Floats, Floats, list[date]]:
+    """(S, U) standardised joint moves in today's correlations, (U,) today's volatility: the backtested model; and the
+    day of each recorded row, which come first."""
     last = history.log_close.shape[0] - 1
     filtered = filter_history(history.log_close, ruleset.filter_decays, last)
     half = filter_history(history.log_close, ruleset.filter_decays, last - 12)
@@ -175,14 +155,18 @@ def _realised_moves(
     end = filtered.ends.size
     vol_now = np.sqrt(np.diag(filtered.covariance[-1]))
     root = filtered.root[-1] / vol_now[filtered.order][:, None]
-    recorded = np.vstack(
-        [recent_rows(phases[0], end, ruleset.scenarios_recent), stressed_rows(phases, end, ruleset.scenarios_stressed)]
-    )
+    recent, stressed = (phases[0], end, ruleset.scenarios_recent), (phases, end, ruleset.scenarios_stressed)
+    recorded = np.vstack([recent_rows(*recent), stressed_rows(*stressed)])
+    of_phase = [_days_of(history, filtered), _days_of(history, half)]
+    windows = [(0, window) for window in recent_windows(*recent).tolist()]
+    windows += zip(*(part.tolist() for part in stressed_windows(*stressed)), strict=True)
+    # A window that ends at 00:00 or at noon holds the business hours of the day before.
+    quoted = [of_phase[phase][window] - timedelta(days=1) for phase, window in windows]
     model = surprise_model(filtered, end, ruleset.scenarios_recent)
     drawn = model.draw(root, ruleset.scenarios_total - recorded.shape[0], random)
     moves = np.empty((ruleset.scenarios_total, len(COINS)))
     moves[:, filtered.order] = np.vstack([recorded @ root.T, drawn])
-    return moves, vol_now
+    return moves, vol_now, quoted
 
 
 def _days_of(history: DailyHistory, filtered: FilteredHistory) -> list[date]:

@@ -6,6 +6,7 @@ expiry, nothing is reinvested.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import log
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,8 @@ from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 BY_COIN = ("price_ratio", "vol_ratio", "vol_term", "vol_skew", "premium")
+BY_SHOCK = ("basis_annual", "rate_level", "rate_slope", "peg_move")
+SHORT_YEARS, LONG_YEARS = 0.25, 1.0  # the tenors whose rates are moved; between them linear in the logarithm of time
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class ShockSet:
     days; `vol_term` (S, U) change of its logarithm for each e-fold that an expiry is nearer than 30 days; `vol_skew`
     (S, U) relative change of volatility for each deviation that a strike lies above the forward, negative when puts
     grow dearer; `premium` (S, U) of perpetuals over spot as a fraction of the stressed spot; `basis_annual` (S,) change
-    of the forward basis; `peg` (S,) USD per USDC.
+    of the forward basis beyond the dollar rate's; `rate_level` (S,) change of the one-year dollar rate and `rate_slope`
+    (S,) of that rate less the three-month one; `peg` (S,) USD per USDC, no more than which is left, and `peg_move` (S,)
+    its relative change from there.
     """
 
     coins: tuple[str, ...]
@@ -36,15 +41,18 @@ class ShockSet:
     vol_skew: Floats
     premium: Floats
     basis_annual: Floats
+    rate_level: Floats
+    rate_slope: Floats
     peg: Floats
+    peg_move: Floats
 
     def __post_init__(self) -> None:
         shape = (self.peg.size, len(self.coins))
         for name in BY_COIN:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
-        if self.basis_annual.shape != self.peg.shape:
-            raise ValueError("basis_annual and peg must have one value a shock")
+        if any(getattr(self, name).shape != self.peg.shape for name in BY_SHOCK):
+            raise ValueError(f"{', '.join(BY_SHOCK)} and peg must have one value a shock")
 
     @property
     def size(self) -> int:
@@ -62,7 +70,8 @@ class ShockSet:
         return replace(self, coins=coins, **moved)
 
     def carried(self, root: float) -> Self:
-        """Moves of price, volatility surface and basis times `root`, that of time; the premium stays what it is."""
+        """Moves of price, volatility surface, basis and rates times `root`, that of time. Premium and peg, which are
+        pulled back, stay what they are."""
         return replace(
             self,
             price_ratio=self.price_ratio**root,
@@ -70,7 +79,14 @@ class ShockSet:
             vol_term=self.vol_term * root,
             vol_skew=self.vol_skew * root,
             basis_annual=self.basis_annual * root,
+            rate_level=self.rate_level * root,
+            rate_slope=self.rate_slope * root,
         )
+
+    def rate_move(self, years: float) -> Floats:
+        """(S,) change of the continuously compounded annual rate to a time in `years`; beyond a tenor that of it."""
+        move: Floats = self.rate_level - self.rate_slope * slope_share(years)
+        return move
 
     @classmethod
     def of_prices(cls, coins: tuple[str, ...], price_ratio: Floats, vol_ratio: Floats | None = None) -> Self:
@@ -84,8 +100,17 @@ class ShockSet:
             vol_skew=np.zeros_like(price_ratio),
             premium=np.zeros_like(price_ratio),
             basis_annual=np.zeros(count),
+            rate_level=np.zeros(count),
+            rate_slope=np.zeros(count),
             peg=np.ones(count),
+            peg_move=np.zeros(count),
         )
+
+
+def slope_share(years: float) -> float:
+    """How much of the slope's move a rate to a time in `years` lacks: 1 up to three months, 0 from a year on."""
+    time = min(max(years, SHORT_YEARS), LONG_YEARS)
+    return log(LONG_YEARS / time) / log(LONG_YEARS / SHORT_YEARS)
 
 
 def stress_shocks(snapshot: MarketSnapshot, scenarios: Sequence[StressScenario]) -> ShockSet:
@@ -105,7 +130,10 @@ def stress_shocks(snapshot: MarketSnapshot, scenarios: Sequence[StressScenario])
         vol_skew=still,
         premium=np.array([[float(item.premium)] for item in scenarios]) * ones,
         basis_annual=np.array([float(item.basis_annual) for item in scenarios]),
+        rate_level=np.zeros(len(scenarios)),
+        rate_slope=np.zeros(len(scenarios)),
         peg=np.array([float(item.peg) for item in scenarios]),
+        peg_move=np.zeros(len(scenarios)),
     )
 
 

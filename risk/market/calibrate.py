@@ -7,6 +7,7 @@ results are facts about the recording; they copy no price. The version of each i
 
 import csv
 import gzip
+from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from intermediary.errors import BadInput
 from risk.market.copula import degrees_of_freedom, rank_correlation
 from risk.market.history import DailyHistory, load_history
 from risk.market.parameters import COINS, version_of
 from risk.market.published_rates import rates_of
+from risk.market.rate_moves import deviations_of, load_rate_moves
 from risk.market.surface_report import run as fit_chain
 from risk.market.volatility import LONG_HISTORY_DAYS, ewma_filter, volatility_floors
 
@@ -66,6 +69,7 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
         "dof": _digits(dof),
         "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied),
         "rates": _rates(history_dir, last_day),
+        "rate_moves": _rate_moves(history_dir, last_day),
     }
     return {"version": version_of(body)} | body
 
@@ -146,6 +150,14 @@ def _rates(history_dir: Path, last_day: date) -> list[list[Any]]:
     curve = rates_of(history_dir, last_day).curve(last_day)
     reach = (curve.dates[-1] - curve.as_of).days
     return [[days, str(rate)] for days, rate in curve.points([days for days in RATE_DAYS if days <= reach])]
+
+
+def _rate_moves(history_dir: Path, last_day: date) -> dict[str, float]:
+    """How much level and slope of the curve have moved a day, over all that is recorded."""
+    found = load_rate_moves(history_dir, last_day + timedelta(days=1))
+    if found is None:
+        raise BadInput("rates.absent", f"neither table of yields is in {history_dir}")
+    return {name: _digits(value) for name, value in asdict(deviations_of(found)).items()}
 
 
 def _digits(value: float) -> float:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from risk.market.parameters import COINS
+from risk.market.rate_moves import RateMoves, load_rate_moves
 from risk.market.recording import HOURLY_MOVE_MAX, LeftOut
 
 HOURLY_FILE = "px_1h_6coins_201805_202604.parquet"
@@ -39,7 +40,7 @@ class DailyHistory:
     `log_close[h, c]` is the log price h hours after the first day's 00:00, the last row that of `days[-1]`'s 00:00.
     `turnover_usd[t, c]` is the five-minute file's perpetual turnover of the day that ends at 00:00. `digest`:
     SHA-256 of the recorded closes, 64 hex digits, whatever files they came in. `left_out` names the bars that cannot
-    be true: their prices are in nothing here."""
+    be true: their prices are in nothing here. `rates` are the moves of the dollar curve, where they are recorded."""
 
     coins: tuple[str, ...]
     days: tuple[date, ...]
@@ -48,6 +49,7 @@ class DailyHistory:
     turnover_usd: Floats
     digest: str
     left_out: tuple[LeftOut, ...]
+    rates: RateMoves | None = None
 
     @property
     def recorded_to(self) -> date | None:
@@ -97,6 +99,7 @@ def load_history(history_dir: Path | None, as_of: date) -> DailyHistory | None:
             *_named(untrue_fine, "of five minutes without a price above zero"),
             *_named(moved, f"more than {HOURLY_MOVE_MAX:g} times off the one before"),
         ),
+        rates=load_rate_moves(history_dir, as_of),
     )
 
 

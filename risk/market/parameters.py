@@ -62,6 +62,16 @@ class VolResponse:
 
 
 @dataclass(frozen=True)
+class RateDeviations:
+    """Daily standard deviations of the dollar curve's moves, as fractions a year: `level` of the one-year yield,
+    `slope` of the one-year yield less the three-month one; `correlation` of the two."""
+
+    level: float
+    slope: float
+    correlation: float
+
+
+@dataclass(frozen=True)
 class Parameters:
     """All calibrated figures. `version` is the hash of the content; `correlation` is of the copula, rows and columns in
     COINS order; `dof` its degrees of freedom; `rates` (days, continuously compounded annual rate)."""
@@ -73,6 +83,7 @@ class Parameters:
     dof: float
     vol_response: VolResponse
     rates: tuple[tuple[int, Decimal], ...]
+    rate_moves: RateDeviations
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,7 @@ def parameters_from(body: Mapping[str, Any]) -> Parameters:
         dof=float(body["dof"]),
         vol_response=VolResponse(**body["vol_response"]),
         rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
+        rate_moves=RateDeviations(**body["rate_moves"]),
     )
 
 

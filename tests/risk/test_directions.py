@@ -69,6 +69,7 @@ ELSEWHERE = {
     "haircut_bps": "a least haircut: test_a_higher_least_haircut_never_takes_less",
     "haircut_other_bps": "a least haircut: test_a_higher_least_haircut_never_takes_less",
     "decision_minutes": "a part of the margin period, whose sum is held in test_period",
+    "rate_scale": "moves of the dollar curve: test_rate_moves",
     "doubt_limit_bps": "admits less as it falls, changes no figure: test_doubt",
     "loss_model.severity_vol": "of the loss beyond margin: test_a_wilder_gap_makes_a_far_loss_larger",
 }

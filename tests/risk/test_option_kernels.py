@@ -23,7 +23,8 @@ def values(forward: np.ndarray, vol_ratio: np.ndarray, deviation: float, strike:
     out = np.empty(forward.size)
     with np.errstate(divide="ignore"):
         terms = np.array([deviation, strike, 0.97, 0.0, 0.0])
-        option_values(out, forward, np.log(forward), vol_ratio, np.zeros(forward.size), terms, is_call, 0.0)
+        still, same = np.zeros(forward.size), np.ones(forward.size)
+        option_values(out, forward, np.log(forward), vol_ratio, still, same, terms, is_call, 0.0)
     return out
 
 

@@ -9,6 +9,7 @@ import pytest
 from intermediary.terms import Terms
 from risk.margin.ruleset import of_period, ruleset
 from risk.margin.scenarios import build_scenarios
+from risk.margin.shocks import BY_SHOCK
 from risk.period import margin_period_minutes, rules_of
 from tests.risk.builders import scenarios
 
@@ -45,7 +46,7 @@ def test_a_ruleset_over_a_period_is_the_published_one() -> None:
 def test_scenarios_carried_to_a_longer_period_are_those_drawn_for_it() -> None:
     carried = scenarios().over(36.0, 24.0)
     drawn = build_scenarios(replace(ruleset("standard"), mpor_hours=36.0), date(2025, 10, 10), None)
-    for name in ("price_ratio", "vol_ratio", "vol_term", "vol_skew", "premium", "basis_annual"):
+    for name in ("price_ratio", "vol_ratio", "vol_term", "vol_skew", "premium", *BY_SHOCK):
         assert getattr(carried.shocks, name) == pytest.approx(getattr(drawn.shocks, name), rel=1e-12), name
     assert np.array_equal(carried.distress, drawn.distress)
     assert carried.id != scenarios().id

@@ -137,7 +137,10 @@ def test_the_peg_and_the_premium_reach_only_what_they_concern() -> None:
         vol_skew=np.zeros((1, count)),
         premium=np.full((1, count), -0.05),
         basis_annual=np.array([0.12]),
+        rate_level=np.zeros(1),
+        rate_slope=np.zeros(1),
         peg=np.array([0.9]),
+        peg_move=np.zeros(1),
     )
     rows = profit_matrix(matrices().table, shock)[:, 0]
     assert rows[INDEX["USDC"]] == pytest.approx(-0.1)

@@ -117,7 +117,8 @@ def black76(forward: float, strike: float, deviation: float, discount: float, is
 
 
 @compiled(
-    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean, float64)",
+    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean,"
+    " float64)",
     fastmath=FUSED,
 )
 def option_values(
@@ -126,6 +127,7 @@ def option_values(
     log_forward: Floats,
     vol_ratio: Floats,
     vol_skew: Floats,
+    discount_ratio: Floats,
     terms: Floats,
     is_call: bool,
     present: float,
@@ -134,8 +136,9 @@ def option_values(
 
     `forward` (S,) >= 0 after the shock and its logarithm, which the options of one expiry share; `vol_ratio` (S,) of
     stressed to present volatility at the money; `vol_skew` (S,) what it gains for each deviation that the strike lies
-    above the forward, as a part of the present one; `terms` (5,) the present sigma sqrt(T), strike, discount, how many
-    deviations the strike lies above the forward, and the least sigma sqrt(T) that a shock may leave.
+    above the forward, as a part of the present one; `discount_ratio` (S,) of stressed to present discount factor;
+    `terms` (5,) the present sigma sqrt(T), strike, discount, how many deviations the strike lies above the forward, and
+    the least sigma sqrt(T) that a shock may leave.
     """
     sign = 1.0 if is_call else -1.0
     deviation, strike, discount = terms[0], terms[1], terms[2]
@@ -145,32 +148,35 @@ def option_values(
         intrinsic = max(sign * (forward[s] - strike), 0.0)
         stressed = max(deviation * vol_ratio[s] + skewed * vol_skew[s], least)
         value = time_value(min(forward[s], strike), log_forward[s] - log_strike, stressed)
-        out[s] = discount * (intrinsic + value) - present
+        out[s] = discount * discount_ratio[s] * (intrinsic + value) - present
 
 
-@compiled("void(float64[:, ::1], float64[:, ::1], float64[::1], float64[::1])", fastmath=FUSED)
-def expiry_shocks(out: Floats, coin: Floats, basis_annual: Floats, expiry: Floats) -> None:
-    """Fill `out` (4, S) with what the options of one expiry share under each shock: forward, its logarithm, ratio of
-    stressed to present volatility at the money, and skew as `option_values` asks for it.
+@compiled("void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1])", fastmath=FUSED)
+def expiry_shocks(out: Floats, coin: Floats, rates: Floats, expiry: Floats) -> None:
+    """Fill `out` (5, S) with what the options of one expiry share under each shock: forward, its logarithm, ratio of
+    stressed to present volatility at the money, skew and ratio of discount factors as `option_values` asks for them.
 
     `coin` (5, S) of all expiries: relative price of the coin, its logarithm, ratio of volatility in 30 days, its slope
-    in ln(30 days / expiry), its skew; `basis_annual` (S,) added by the shock; `expiry` (4,) the present mark, basis a
-    year, years to expiry and ln(30 days / expiry).
+    in ln(30 days / expiry), its skew; `rates` (3, S) added by the shock, a year: to the basis, to the level and to the
+    slope of the dollar curve; `expiry` (5,) the present mark, basis a year, years to expiry, ln(30 days / expiry) and
+    the share of the slope that its rate lacks.
     """
-    mark, basis, years, nearer = expiry[0], expiry[1], expiry[2], expiry[3]
+    mark, basis, years, nearer, short = expiry[0], expiry[1], expiry[2], expiry[3], expiry[4]
     log_mark = log(mark)
     for s in range(out.shape[1]):
-        carry = (basis + basis_annual[s]) * years
+        moved = (rates[1, s] - short * rates[2, s]) * years
+        carry = (basis + rates[0, s]) * years + moved
         out[0, s] = exp_of_negative(-carry) * (mark * coin[0, s])
         out[1, s] = carry + (coin[1, s] + log_mark)
         ratio = coin[2, s] * exp_of_negative(-coin[3, s] * nearer)
         out[2, s] = ratio
         out[3, s] = ratio * coin[4, s]
+        out[4, s] = exp_of_negative(moved)
 
 
 @compiled(
     "void(float64[:, ::1], int64[::1], float64[:, ::1], boolean[::1], int64[::1], float64[:, ::1], float64[:, :, ::1],"
-    " float64[::1])",
+    " float64[:, ::1])",
     fastmath=FUSED,
 )
 def option_gains(
@@ -181,21 +187,21 @@ def option_gains(
     ends: NDArray[np.int64],
     expiries: Floats,
     coins: Floats,
-    basis_annual: Floats,
+    rates: Floats,
 ) -> None:
     """Fill these `rows` of `out` (I, S) with the gains of n options under S shocks.
 
     `terms` (n, 5) and `is_call` (n,) of each as in `option_values`. Options come by coin and expiry: those of the g-th
-    pair end before `ends[g]` (G,). `expiries` (G, 6): present forward, the coin's place in `coins` (C, 5, S), and the
-    four numbers of `expiry_shocks`.
+    pair end before `ends[g]` (G,). `expiries` (G, 7): present forward, the coin's place in `coins` (C, 5, S), and the
+    five numbers of `expiry_shocks`, as are `rates` (3, S).
     """
-    shared = np.empty((4, out.shape[1]))
+    shared = np.empty((5, out.shape[1]))
     option = 0
     for group in range(ends.size):
-        expiry_shocks(shared, coins[int(expiries[group, 1])], basis_annual, expiries[group, 2:])
+        expiry_shocks(shared, coins[int(expiries[group, 1])], rates, expiries[group, 2:])
         while option < ends[group]:
             own = terms[option]
             present = black76(expiries[group, 0], own[1], own[0], own[2], is_call[option])
             row = out[rows[option]]
-            option_values(row, shared[0], shared[1], shared[2], shared[3], own, is_call[option], present)
+            option_values(row, shared[0], shared[1], shared[2], shared[3], shared[4], own, is_call[option], present)
             option += 1

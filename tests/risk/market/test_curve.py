@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from intermediary.errors import BadInput, Refusal
 from risk.market.curve import DiscountCurve, discount_curve, rate_helpers
-from risk.market.published_rates import PAR_FILE, PAR_MONTHS, SHORT_MONTHS, SOFR_FILE, PublishedRates, _tables, rates_of
+from risk.market.published_rates import PublishedRates, rates_of
 from risk.market.quantlib import business_days_between, evaluation_date, is_business_day
+from risk.market.yield_tables import PAR_FILE, PAR_MONTHS, SHORT_MONTHS, SOFR_FILE, yield_tables
 
 FRIDAY = date(2025, 10, 10)
 # US Treasury and New York Fed, 9 October 2025.
@@ -230,8 +231,8 @@ def test_beyond_the_recording_rates_are_stale(market_history_dir: Path) -> None:
 
 
 def test_both_recorded_tables_carry_the_same_yields(market_history_dir: Path) -> None:
-    (short,) = _tables(market_history_dir / SOFR_FILE, "DATE", SHORT_MONTHS)
-    (long,) = _tables(market_history_dir / PAR_FILE, "date", PAR_MONTHS)
+    (short,) = yield_tables(market_history_dir / SOFR_FILE, "DATE", SHORT_MONTHS)
+    (long,) = yield_tables(market_history_dir / PAR_FILE, "date", PAR_MONTHS)
     both = sorted(set(short) & set(long))
     assert len(both) > 1000
     apart = [day for day in both if any(abs(short[day][m] - long[day][m]) > 1e-9 for m in SHORT_MONTHS.values())]

@@ -1,0 +1,83 @@
+"""What moves beside prices in a joint scenario: volatility surface, premium, basis, dollar curve and peg.
+
+`scenarios` draws how many deviations each coin moves; here each of those days becomes a whole market, over the margin
+period. Pure: equal arguments and an equally seeded generator give equal shocks.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risk.margin.ruleset import Ruleset
+from risk.margin.shocks import ShockSet
+from risk.market.parameters import COINS, Parameters, RateDeviations
+from risk.market.rate_moves import RateMoves
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RecordedRates:
+    """Moves of the dollar curve where they are recorded, and the `days` of the first scenarios, which are recorded
+    too."""
+
+    moves: RateMoves | None
+    days: list[date]
+
+
+def joint_shocks(
+    residuals: Floats,
+    daily_vol: Floats,
+    rates: RecordedRates,
+    ruleset: Ruleset,
+    parameters: Parameters,
+    random: np.random.Generator,
+) -> ShockSet:
+    """Residuals (S, U) in daily standard deviations into moves over the margin period, by the square root of time."""
+    root = np.sqrt(ruleset.mpor_hours / 24.0)
+    log_return = residuals * daily_vol * root
+    response = parameters.vol_response
+    vol_log = response.down * np.maximum(-residuals, 0.0) + response.up * np.maximum(residuals, 0.0)
+    vol_log += response.residual * random.standard_normal(residuals.shape)
+    premium = ruleset.premium_beta * log_return
+    premium += ruleset.premium_vol * root * random.standard_normal(residuals.shape)
+    count = residuals.shape[0]
+    basis_annual = ruleset.basis_vol_annual * root * random.standard_normal(count)
+    # Drawn last: a ruleset without them draws the others as ever.
+    term = ruleset.term_beta * vol_log + ruleset.term_vol * random.standard_normal(residuals.shape)
+    skew = ruleset.skew_beta * residuals + ruleset.skew_vol * random.standard_normal(residuals.shape)
+    moves = np.zeros((count, 2))
+    if ruleset.rate_scale:
+        moves = ruleset.rate_scale * root * rate_moves(rates, count, parameters.rate_moves, random)
+    return ShockSet(
+        coins=COINS,
+        price_ratio=np.exp(log_return),
+        vol_ratio=np.exp(vol_log * root),
+        vol_term=term * root,
+        vol_skew=skew * root,
+        premium=premium,
+        basis_annual=basis_annual,
+        rate_level=moves[:, 0].copy(),
+        rate_slope=moves[:, 1].copy(),
+        peg=np.ones(count),
+        peg_move=np.zeros(count),
+    )
+
+
+def rate_moves(rates: RecordedRates, count: int, usual: RateDeviations, random: np.random.Generator) -> Floats:
+    """(count, 2) daily moves of level and slope of the dollar curve, fractions a year.
+
+    On recorded days they are the recorded moves in units of their own day's deviation times today's, neither ever
+    below the `usual` one; where nothing is recorded, and for all other rows, normal draws.
+    """
+    correlation = np.array([[1.0, usual.correlation], [usual.correlation, 1.0]])
+    surprises = random.standard_normal((count, 2)) @ np.linalg.cholesky(correlation).T
+    deviation = np.array([usual.level, usual.slope])
+    if rates.moves is not None:
+        standard, deviation = rates.moves.filtered(usual)
+        known = standard.on(rates.days)
+        surprises[: len(rates.days)] = np.where(np.isnan(known), surprises[: len(rates.days)], known)
+    moves: Floats = surprises * deviation
+    return moves

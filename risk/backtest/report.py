@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.backtest.candidates import ewma_filtered, gjr_filtered, unfiltered
+from risk.backtest.past import TESTED_MIN, Past
 from risk.backtest.plots import exceptions_plot
 from risk.backtest.prices import HourlyPrices, read_prices
 from risk.backtest.verdicts import Stretch, conditional_verdict, margin_verdict
-from risk.backtest.walk import QUANTILES, TESTED_MIN, Walk, walk
+from risk.backtest.walk import QUANTILES, Walk, walk
 from risk.margin.ruleset import Ruleset
 
 Floats = NDArray[np.float64]
@@ -46,7 +47,7 @@ class Report:
 def run(path: Path, rules: Ruleset, progress: Progress = lambda stage, done, of: None) -> Report:
     """Backtest `rules` on the Parquet file at `path`. Raises BadInput `backtest.*` when the file cannot be trusted."""
     prices = read_prices(path)
-    walked = walk(prices, rules, lambda done, of: progress("walk", done, of))
+    walked = walk(Past(prices, rules), lambda done, of: progress("walk", done, of))
     plain = _plain(walked, progress)
     stretches = _stretches(walked)
     conditional = []
@@ -122,6 +123,8 @@ def _verdicts(conditional: list[dict[str, Any]], margin: list[dict[str, Any]]) -
             add(of["stretch"], f"pinball_ratio_{label}", sharp["pinball_ratio"], 0.97, sharp["sharp"])
         counted = of["shortfall_99"]
         add(of["stretch"], "acerbi_szekely_rejected_99", counted["rejected"], counted["limit"], counted["holds"])
+        for claim, test in (("evt_residuals_rejected_95", "tail"), ("beyond_margin_rejected_99.7", "beyond_margin")):
+            add(of["stretch"], claim, of[test]["rejected"], of[test]["limit"], of[test]["holds"])
     for of in margin:
         outside = of["series"] - of["zones"]["green"]
         add(of["stretch"], "margin_series_outside_green", outside, 0, of["holds"])

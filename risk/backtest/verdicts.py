@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risk.backtest.beyond import beyond_margin, probability_beyond
 from risk.backtest.coverage import (
     SIZE,
     conditional_coverage_p_value,
@@ -18,9 +19,12 @@ from risk.backtest.coverage import (
     traffic_light,
 )
 from risk.backtest.null import rejection_null
+from risk.backtest.past import TESTED_MIN
+from risk.backtest.residuals import margin_tail_test, residuals, tail_test
 from risk.backtest.scores import diebold_mariano, pinball
 from risk.backtest.shortfall import TailForecast, p_value, second_statistic, simulated_statistics
-from risk.backtest.walk import QUANTILES, TESTED_MIN, Walk
+from risk.backtest.tail_null import tail_null
+from risk.backtest.walk import QUANTILES, Tails, Walk
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +46,7 @@ class Stretch:
 def conditional_books(walk: Walk, plain: dict[str, Floats], stretch: Stretch) -> list[dict[str, Any]]:
     """One row a book tested in at least 250 windows of the stretch. `plain` (T, B, 2) forecasts by name."""
     rows = []
+    beyond = probability_beyond(walk.tails, walk.margin)
     for index, book in enumerate(walk.books):
         tested = _tested(walk, index, stretch)
         if tested.size < TESTED_MIN:
@@ -53,12 +58,21 @@ def conditional_books(walk: Walk, plain: dict[str, Floats], stretch: Stretch) ->
             others = {name: values[tested, index, level] for name, values in plain.items()}
             row["levels"][label] = _level(losses, forecast, others, quantile)
         row["shortfall_99"] = _shortfall(walk, tested, index)
+        row["tail"] = tail_test(_residuals(walk.loss, walk.tails, tested, index), float(walk.tails.share[tested].sum()))
+        chances = [values[tested, index] for values in beyond]
+        row["beyond_margin"] = beyond_margin(losses, walk.margin[tested, index], *chances)
         rows.append(row)
     return rows
 
 
 def _tested(walk: Walk, book: int, stretch: Stretch) -> NDArray[np.intp]:
     return np.flatnonzero(np.isfinite(walk.margin[stretch.begin : stretch.end, book])) + stretch.begin
+
+
+def _residuals(losses: Floats, tails: Tails, tested: NDArray[np.intp], book: int) -> Floats:
+    found = residuals(losses[tested][:, [book]], tails.of_windows(tested).of_books(np.array([book])))[:, 0]
+    kept: Floats = found[np.isfinite(found)]
+    return kept
 
 
 def _level(losses: Floats, forecast: Floats, others: dict[str, Floats], quantile: float) -> dict[str, Any]:
@@ -93,7 +107,9 @@ def _level(losses: Floats, forecast: Floats, others: dict[str, Floats], quantile
 
 def _shortfall(walk: Walk, tested: NDArray[np.intp], book: int) -> dict[str, Any]:
     quantile = QUANTILES[0]
-    forecast = TailForecast(quantile, walk.var[tested, book, 0], walk.scale[tested, book], walk.xi[tested, book])
+    var, xi = walk.var[tested, book, 0], walk.tails.xi[tested, book]
+    scale = walk.tails.beta[tested, book] + xi * (var - walk.tails.u[tested, book])
+    forecast = TailForecast(quantile, var, scale, xi)
     null = simulated_statistics(forecast, NULL_SEED + book)
     statistic = second_statistic(walk.loss[tested, book], forecast.value_at_risk, forecast.expected_shortfall, quantile)
     p = p_value(statistic, null)
@@ -140,8 +156,27 @@ def conditional_verdict(walk: Walk, plain: dict[str, Floats], stretch: Stretch) 
         "series": len(rows),
         "levels": levels,
         "shortfall_99": {"rejected": shortfall, "limit": limit, "holds": shortfall <= limit},
+        **_tail_verdicts(walk, rows, columns, part),
         "books": rows,
     }
+
+
+def _tail_verdicts(walk: Walk, rows: list[dict[str, Any]], columns: list[int], part: slice) -> dict[str, Any]:
+    """Over all books: residuals of the tail, and the number and size of losses beyond margin."""
+    chances, _ = probability_beyond(walk.tails, walk.margin)
+    scaled = walk.loss[part, columns] / walk.var[part, columns, 0]
+    limits = tail_null(scaled, chances[part, columns], NULL_SEED).limits()
+    found = {}
+    for name, limit in zip(("tail", "beyond_margin"), limits, strict=True):
+        rejected = sum(row[name]["rejected"] for row in rows)
+        found[name] = {"rejected": rejected, "limit": limit, "holds": rejected <= limit}
+    found["tail"] |= {name: sum(row["tail"][name] for row in rows) for name in ("exceedances", "expected")}
+    found["tail"]["mean_residual"] = float(np.mean([row["tail"]["mean_residual"] for row in rows]))
+    found["beyond_margin"] |= {
+        name: sum(row["beyond_margin"][name] for row in rows)
+        for name in ("observed", "expected", "total_size", "expected_total_size")
+    }
+    return found
 
 
 def _against(
@@ -179,11 +214,13 @@ def margin_verdict(walk: Walk, stretch: Stretch, probability: float = 1.0 - QUAN
         buffered = margin * np.maximum((1.0 + BUFFER_SHARE) / walk.rise[tested, index], 1.0)
         beyond = losses - margin
         light = traffic_light(int((beyond > 0.0).sum()), int(tested.size), probability)
+        tail = _residuals(walk.loss, walk.margin_tails, tested, index)
         rows.append(
             {
                 "book": book.name,
                 "kind": book.kind,
                 "windows": int(tested.size),
+                "tail": margin_tail_test(tail, float(walk.margin_tails.share[tested].sum())),
                 "exceptions": light.exceptions,
                 "expected": tested.size * probability,
                 "yellow_from": light.yellow_from,
@@ -209,6 +246,7 @@ def margin_verdict(walk: Walk, stretch: Stretch, probability: float = 1.0 - QUAN
         "exceptions": sum(row["exceptions"] for row in rows),
         "expected": float(sum(row["expected"] for row in rows)),
         "size_against_conditional": float(np.mean([row["size_against_conditional"] for row in rows])),
+        "tail_rejected": sum(row["tail"]["rejected"] for row in rows),
         "books": rows,
     }
 

@@ -1,24 +1,28 @@
 """The walk sees no future, is right about worlds whose truth is known, and reports them end to end."""
 
 import json
+from datetime import date
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
+from numpy.typing import NDArray
 from scipy.stats import binom
+from scipy.stats import t as student
 
 from intermediary.errors import BadInput
 from risk.backtest.books import books, holdings, weights
+from risk.backtest.past import Past
 from risk.backtest.prices import read_prices
-from risk.backtest.report import run
 from risk.backtest.verdicts import Stretch, conditional_verdict, margin_verdict, procyclicality
 from risk.backtest.walk import Walk, walk
 from risk.margin.ruleset import ruleset
-from tests.risk.backtest.builders import hourly_columns
+from tests.risk.backtest.builders import DOF, gjr_world, hourly_columns
 from tests.risk.backtest.builders import write as write_file
+
+Floats = NDArray[np.float64]
 
 RULES = ruleset("standard")
 DAYS = {"AAA": 1_900, "BBB": 1_900, "CCC": 1_100}
@@ -26,28 +30,74 @@ DAYS = {"AAA": 1_900, "BBB": 1_900, "CCC": 1_100}
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    """A GARCH-t world of three coins."""
-    return walk(read_prices(write_file(hourly_columns(DAYS), tmp_path_factory.mktemp("world"))), RULES)
+    """A GJR-GARCH(1,1)-t world of three coins."""
+    return walked(write_file(hourly_columns(DAYS), tmp_path_factory.mktemp("world")))
 
 
-@pytest.mark.parametrize(("level", "quantile"), [(0, 0.99), (1, 0.997)])
-def test_coverage_of_a_known_world_is_inside_the_binomial_band(simulated: Walk, level: int, quantile: float) -> None:
-    """95% band of each single coin, long and short: a simulated GARCH-t world with known parameters."""
+def walked(path: Path) -> Walk:
+    return walk(Past(read_prices(path), RULES))
+
+
+# The truth of that world: a loss beyond VaR 99% has a probability of 1%, one beyond expected shortfall 99% this one.
+SIGMA_99 = float(student.ppf(0.99, DOF))
+SHORTFALL_99 = float(student.pdf(SIGMA_99, DOF) / 0.01 * (DOF + SIGMA_99**2) / (DOF - 1.0))
+BEYOND_SHORTFALL = float(student.sf(SHORTFALL_99, DOF))
+BEYOND_BASE = min(BEYOND_SHORTFALL, 0.003)  # beyond the larger of it and VaR 99.7%: what base margin claims
+
+
+def lines(found: Walk) -> dict[str, tuple[Floats, float]]:
+    """Each forecast with the probability that it claims to be passed with. The last is base margin without floors and
+    without the stressed quarter: that part may only be high, this one claims to be right."""
+    conditional_base = np.maximum(found.es_99, found.var[..., 1])
+    return {
+        "VaR 99%": (found.var[..., 0], 0.01),
+        "VaR 99.7%": (found.var[..., 1], 0.003),
+        "ES 99%": (found.es_99, BEYOND_SHORTFALL),
+        "base of the conditional model": (conditional_base, BEYOND_BASE),
+    }
+
+
+@pytest.mark.parametrize("line", ["VaR 99%", "VaR 99.7%", "ES 99%", "base of the conditional model"])
+def test_coverage_of_a_known_world_is_inside_the_binomial_band(simulated: Walk, line: str) -> None:
+    """Two-sided 95% band of each single coin, long and short. Of six right series two may be outside: that is the 99%
+    quantile (one in twenty is, by chance). Over the worlds of seeds 1 to 20 115, 117, 118 and 117 of 120 are inside."""
+    forecast, probability = lines(simulated)[line]
+    outside = []
     for index, book in enumerate(simulated.books):
         if book.kind == "single":
             tested = np.isfinite(simulated.margin[:, index])
-            exceptions = int((simulated.loss[tested, index] > simulated.var[tested, index, level]).sum())
-            low, high = binom.interval(0.95, int(tested.sum()), 1.0 - quantile)
-            assert low <= exceptions <= high, book.name
+            exceptions = int((simulated.loss[tested, index] > forecast[tested, index]).sum())
+            low, high = binom.interval(0.95, int(tested.sum()), probability)
+            outside += [book.name] if not low <= exceptions <= high else []
+    assert len(outside) <= binom.ppf(0.99, 6, 0.05), outside
+
+
+@pytest.mark.parametrize("line", ["VaR 99%", "VaR 99.7%", "ES 99%", "base of the conditional model"])
+def test_the_true_probability_of_a_loss_beyond_each_line_is_what_it_claims(simulated: Walk, line: str) -> None:
+    """Known of every window in this world, so that no luck of exceptions is in it. Over the worlds of seeds 1 to 20 the
+    mean is 1.08% and 0.35% for VaR, 0.39% for shortfall (0.33% claimed), 0.34% for the base: slightly low."""
+    forecast, probability = lines(simulated)[line]
+    _, deviation = gjr_world(max(DAYS.values()), len(DAYS), seed=3)
+    found = []
+    for index, book in enumerate(simulated.books):
+        if book.kind == "single":
+            tested = np.flatnonzero(np.isfinite(simulated.margin[:, index]))
+            level = forecast[tested, index]
+            move = -np.log1p(-level) if book.sign > 0 else np.log1p(level)
+            day = tested + (simulated.days[0].date() - date(2020, 1, 1)).days
+            scale = deviation[day, list(DAYS).index(book.symbols[0])] * np.sqrt((DOF - 2.0) / DOF)
+            found.append(float(student.sf(move / scale, DOF).mean()))
+    assert np.mean(found) == pytest.approx(probability, rel=0.35), found
 
 
 def test_initial_margin_of_a_known_world_covers_it(simulated: Walk) -> None:
-    """Losses beyond margin of no single coin lie above the 95% band of its level; in all they are fewer than promised.
-    (Green for each of 18 series would be asking for luck: one in twenty right ones is yellow.)"""
+    """One-sided, with stressed quarter and floors: losses beyond margin of no single coin lie above the 95% band of its
+    level, in all they are fewer than promised. Over seeds 1 to 20 all 120 series hold. (Green for each of 18 series
+    would be asking for luck: one in twenty right ones is yellow.)"""
     found = margin_verdict(simulated, Stretch("all", simulated.begin, len(simulated.days)))
     for row in found["books"]:
         if row["kind"] == "single":
-            assert row["exceptions"] <= binom.interval(0.95, row["windows"], 0.003)[1], row["book"]
+            assert row["exceptions"] <= binom.interval(0.95, row["windows"], BEYOND_BASE)[1], row["book"]
     assert found["zones"]["red"] == 0
     assert found["size_against_conditional"] > 1.0
     assert found["exceptions"] <= found["expected"]
@@ -82,14 +132,14 @@ def test_a_forecast_half_as_large_fails_every_verdict(simulated: Walk) -> None:
 
 def test_no_forecast_changes_with_the_future(tmp_path: Path) -> None:
     columns = hourly_columns({"AAA": 700, "BBB": 700, "CCC": 700})
-    before = walk(read_prices(write_file(columns, tmp_path)), RULES)
+    before = walked(write_file(columns, tmp_path))
     hour = (columns["ts_utc"] - columns["ts_utc"][0]) // np.timedelta64(1, "h")
     for name in ("open", "high", "low", "close"):
         columns[name] = np.where(hour >= 650 * 24, columns[name] * (1.0 + 0.5 * np.sin(hour)), columns[name])
     columns["low"], columns["high"] = (
         function.reduce([columns["open"], columns["close"]]) for function in (np.minimum, np.maximum)
     )
-    after = walk(read_prices(write_file(columns, tmp_path)), RULES)
+    after = walked(write_file(columns, tmp_path))
     upto = [day.date().isoformat() for day in before.days].index("2021-10-12")  # day 650 is the first that differs
     for name in ("var", "es_99", "margin"):
         assert np.array_equal(getattr(before, name)[: upto + 1], getattr(after, name)[: upto + 1], equal_nan=True)
@@ -98,12 +148,12 @@ def test_no_forecast_changes_with_the_future(tmp_path: Path) -> None:
 
 def test_books_of_a_coin_that_ended_stop_and_the_others_go_on(tmp_path: Path) -> None:
     columns = hourly_columns({"AAA": 1_100, "BBB": 700, "CCC": 1_100})
-    walked = walk(read_prices(write_file(columns, tmp_path)), RULES)
+    found = walked(write_file(columns, tmp_path))
     last = {
-        book.name: int(np.flatnonzero(np.isfinite(walked.margin[:, row]))[-1]) for row, book in enumerate(walked.books)
+        book.name: int(np.flatnonzero(np.isfinite(found.margin[:, row]))[-1]) for row, book in enumerate(found.books)
     }
     assert last["BBB long"] == last["AAA/BBB short"] < 700
-    assert last["AAA long"] == last["AAA/CCC long"] == len(walked.days) - 1
+    assert last["AAA long"] == last["AAA/CCC long"] == len(found.days) - 1
 
 
 def test_weights_are_fractions_of_gross_notional_and_pairs_are_matched_in_volatility() -> None:
@@ -123,7 +173,7 @@ def test_weights_are_fractions_of_gross_notional_and_pairs_are_matched_in_volati
 
 def test_a_file_of_a_year_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as refused:
-        walk(read_prices(write_file(hourly_columns({"AAA": 400}), tmp_path)), RULES)
+        walked(write_file(hourly_columns({"AAA": 400}), tmp_path))
     assert refused.value.code == "backtest.too_short"
     assert refused.value.data == {"days": 400, "needed": 616}
 
@@ -158,28 +208,3 @@ def test_the_command_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     columns["close"][5] = np.nan
     with pytest.raises(CommandError, match=r"backtest\.not_finite.*symbol=XXX"):
         call_command("backtest", write_file(columns, tmp_path))
-
-
-def test_the_recorded_years_give_the_committed_figures(market_history_dir: Path, tmp_path: Path) -> None:
-    """The three oldest coins alone: the conditional forecasts of their books do not depend on younger ones."""
-    from risk.market.history import HOURLY_FILE
-
-    committed = json.loads((Path(run.__code__.co_filename).parent / "data" / "standard.json").read_text())
-    assert all(row["holds"] for row in committed["verdicts"])
-    assert committed["ruleset"] == {"name": RULES.name, "version": RULES.version, "hash": RULES.hash}
-    oldest = pq.read_table(market_history_dir / HOURLY_FILE, filters=[("symbol", "in", ["BTC", "ETH", "XRP"])])
-    pq.write_table(oldest, tmp_path / "oldest.parquet")
-    walked = walk(read_prices(tmp_path / "oldest.parquet"), RULES)
-    whole = Stretch("all", walked.begin, len(walked.days))
-    found = conditional_verdict(walked, {}, whole)
-    kept = {row["book"]: row for row in committed["conditional"][-1]["books"]}
-    compared = [row for row in found["books"] if row["kind"] != "archetype"]
-    assert len(compared) == 12
-    for row in compared:
-        for label, level in row["levels"].items():
-            assert level["exceptions"] == kept[row["book"]]["levels"][label]["exceptions"], row["book"]
-            assert level["mean_forecast"] == pytest.approx(
-                kept[row["book"]]["levels"][label]["mean_forecast"], rel=1e-4
-            )
-    assert all(level[test]["holds"] for level in found["levels"].values() for test in ("kupiec", "christoffersen"))
-    assert margin_verdict(walked, whole)["holds"]

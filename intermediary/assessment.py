@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from intermediary import books, calls, clock, margin_rows, outbox, standings, vaults
+from intermediary import books, calls, claims, clock, margin_rows, outbox, standings, vaults
 from intermediary.csa import required_for
 from intermediary.margin_rows import Figures
 from intermediary.models import Asset, Cell, ChainInstruction, MarginCall, MarginState, Valuation
@@ -64,6 +64,9 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation, *, keeps_history: bool 
     assets = {asset.code: asset for asset in Asset.objects.all()}
     decimals = next(asset for asset in assets.values() if asset.is_settlement).decimals
     owed = books.exposures_of((member.book for member in members), valuation.id)
+    gross = claims.gross_exposures([member.cell_id for member in members if member.standing.is_gross], valuation.id)
+    if gross:
+        owed = [gross.get(member.cell_id, due) for member, due in zip(members, owed, strict=True)]
     return Part(
         valuation=valuation,
         now=clock.now(),

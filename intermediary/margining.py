@@ -15,6 +15,7 @@ from django.db.models import F
 
 from intermediary import calls, clock, events, ledger, outbox, vaults
 from intermediary.allowance import allowances
+from intermediary.claims import exposure_base_units
 from intermediary.collateral import asset_for_value as asset_for_value
 from intermediary.collateral import balances, price_of, value_after_haircut, value_of_holdings
 from intermediary.collateral import held_after_haircut as held_after_haircut
@@ -46,7 +47,7 @@ from intermediary.models import (
 )
 from intermediary.onboarding import current_terms
 from intermediary.terms import Terms
-from intermediary.variation import exposure_base_units, held_without_a_mark
+from intermediary.variation import held_without_a_mark
 
 
 def credit_deposit(

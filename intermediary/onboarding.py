@@ -171,6 +171,14 @@ def own_coins(cell_id: UUID) -> set[str]:
     return {coin for party, coin in stated if party in house}
 
 
+def without_netting(cell_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the relationships of whose party no opinion says that what it gains may be set off against what it owes
+    when it is insolvent. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(WITHOUT_NETTING, [list(cell_ids)])
+        return {cell_id for (cell_id,) in cursor.fetchall()}
+
+
 def _one_house(party_id: UUID) -> set[UUID]:
     """The party and its affiliates, either side's statement counting."""
     linked = Affiliation.objects.filter(Q(party_id=party_id) | Q(affiliate_id=party_id))
@@ -214,6 +222,11 @@ def terms_of(rows: Iterable[tuple[UUID, Any]]) -> dict[UUID, Terms]:
 NEWEST_TERMS = """
     SELECT DISTINCT ON (cell_id) cell_id, body FROM intermediary_termsversion
     WHERE cell_id = ANY(%s) ORDER BY cell_id, version DESC"""
+
+
+WITHOUT_NETTING = """
+    SELECT cell.id FROM intermediary_cell AS cell JOIN intermediary_party AS party ON party.id = cell.party_id
+    WHERE cell.id = ANY(%s) AND party.netting_opinion = 'NONE'"""
 
 
 def _bytes32(hex_digits: str) -> str:

@@ -21,7 +21,7 @@ from intermediary import books, calls, clock, vaults
 from intermediary.allowance import Allowance, allowances
 from intermediary.books import HeldBook
 from intermediary.collateral import counted, value_of_holdings
-from intermediary.models import Asset, Cell, DefaultCase, Layer, MarginCall, Valuation
+from intermediary.models import Asset, Cell, DefaultCase, Layer, MarginCall, Party, Valuation
 from intermediary.models.bulk import TIMES
 from intermediary.onboarding import terms_of_cells
 from intermediary.terms import Terms
@@ -38,7 +38,8 @@ class StandingCall:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One relationship's; base units. `terms` are None where none are signed, `allowance` where no line is active."""
+    """One relationship's; base units. `terms` are None where none are signed, `allowance` where no line is active.
+    `is_gross`: no opinion says that its positions net."""
 
     state: str
     terms: Terms | None
@@ -48,6 +49,7 @@ class Standing:
     calls: Mapping[str, StandingCall]
     has_lapsed: bool
     in_default: bool
+    is_gross: bool
     layers: Sequence[Layer]
     tokens: tuple[str, ...]  # of which something is held, or locked
     key: str  # of the cell, as text
@@ -129,7 +131,7 @@ def forget() -> None:
 def _read(cell_ids: Sequence[UUID]) -> dict[UUID, Standing]:
     if not cell_ids:
         return {}
-    states = dict(Cell.objects.filter(id__among=cell_ids).values_list("id", "state"))
+    of_cells = Cell.objects.filter(id__among=cell_ids).values_list("id", "state", "party__netting_opinion")
     signed, held, present = terms_of_cells(cell_ids), counted(cell_ids), vaults.read(cell_ids)
     lines, layers = allowances(cell_ids, clock.now()), _layers(cell_ids)
     lapsed, asking = _calls(cell_ids)
@@ -145,13 +147,14 @@ def _read(cell_ids: Sequence[UUID]) -> dict[UUID, Standing]:
             calls=asking.get(key, {}),
             has_lapsed=key in lapsed,
             in_default=key in in_default,
+            is_gross=opinion == Party.NettingOpinion.NONE,
             layers=layers.get(key, ()),
             tokens=_tokens(held.get(key, {}), present.get(key, ())),
             key=str(key),
             locked_right=[],
             fixed_worth=[],
         )
-        for key, state in states.items()
+        for key, state, opinion in of_cells
     }
 
 

@@ -5,13 +5,15 @@ vault to the house, a winner's from the house to its vault, each inside its own 
 at all; an unpaid one stays in exposure and is called as margin. Only whole base units move: the fraction stays in
 `settled_value` of one position, so nothing is ever lost. What is on its way counts once: a debit has left the margin
 already, a credit is margin already (`collateral.counted`). A gain that faces an uncovered loss waits
-(`intermediary.held_back`).
+(`intermediary.held_back`). Payments net over instruments, always; where no opinion says that claims do, margin counts
+exposure otherwise (`intermediary.claims`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NoReturn
 from uuid import UUID
 
 from django.db import connection
@@ -39,7 +41,7 @@ from intermediary.models import (
 )
 from intermediary.models.bulk import insert_all
 from intermediary.money import add_exactly, from_base_units, multiply_exactly, round_down, round_up
-from intermediary.onboarding import terms_of_cells
+from intermediary.onboarding import terms_of_cells, without_netting
 from intermediary.terms import Terms
 from intermediary.vaults import Vault
 
@@ -64,10 +66,13 @@ class Due:
 def exposure(cell_id: UUID, valuation_id: UUID) -> Decimal:
     """Dollars that the client owes since the last payment, exact; negative: owed to it. Refuses a missing mark."""
     owed = exposures([cell_id], valuation_id)[cell_id]
-    if owed is None:
-        missing = _unmarked(cell_id, valuation_id)
-        raise Refusal("mark_missing", f"No official mark of {', '.join(missing)}.", instruments=missing)
-    return owed
+    return refuse_unmarked(cell_id, valuation_id) if owed is None else owed
+
+
+def refuse_unmarked(cell_id: UUID, valuation_id: UUID) -> NoReturn:
+    """Refuse `mark_missing` with what is held and has no mark."""
+    missing = _unmarked(cell_id, valuation_id)
+    raise Refusal("mark_missing", f"No official mark of {', '.join(missing)}.", instruments=missing)
 
 
 def held_without_a_mark(cell_id: UUID) -> list[str]:
@@ -160,7 +165,8 @@ def _require_again(payment: VariationPayment) -> None:
     state = MarginState.objects.filter(cell_id=payment.cell_id).first()
     if state is None:
         return
-    state.exposure_base_units += payment.amount_base_units
+    amount = payment.amount_base_units
+    state.exposure_base_units += max(0, amount) if without_netting([payment.cell_id]) else amount
     state.required_base_units = required_for(
         state.exposure_base_units, state.independent_amount_base_units, state.threshold_base_units
     )
@@ -187,15 +193,17 @@ def _lock_what_was_gained(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> N
 
 def _require_without(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> None:
     """What was paid is exposure no longer, and margin more or less, at any valuation: the requirement that stands
-    knows it at once, or a gain would be free twice until the next one. Rounded against the client."""
+    knows it at once, or a gain would be free twice until the next one. Rounded against the client. Of a gross exposure
+    it is not known how much was paid: the next requirement finds none of it."""
     cells, owed, gained = [], [], []
+    gross = without_netting([due.movement.cell_id for due in dues])
     for due in dues:
         if due.movement.cell_id not in terms:
             continue  # nothing is required of it
         cell_id, amount, token = due.movement.cell_id, due.movement.amount_base_units, due.movement.target.asset_id
         came = amount if due.movement.kind == Kind.CREDIT else -amount
         cells.append(cell_id)
-        owed.append(-came)
+        owed.append(0 if cell_id in gross else -came)
         gained.append(came * (10_000 - terms[cell_id].haircut_of(token)) // 10_000)
     with connection.cursor() as cursor:
         cursor.execute(_PAID, [cells, owed, gained])

@@ -50,6 +50,7 @@ def seen(standing: Standing) -> list[Any]:
         dict(standing.calls),
         standing.has_lapsed,
         standing.in_default,
+        standing.is_gross,
         [(layer.kind, layer.funded, layer.size_base_units, layer.loss_base_units) for layer in standing.layers],
     ]
 
@@ -96,6 +97,10 @@ def no_recourse(cell: Cell) -> None:
     Party.objects.filter(cells=cell).update(recourse="NONE")
 
 
+def no_opinion(cell: Cell) -> None:
+    Party.objects.filter(cells=cell).update(netting_opinion="NONE")
+
+
 CHANGES: dict[str, tuple[str, Callable[[Cell], object]]] = {
     "margin": ("AMPLE", deposit),
     "a number to lock": ("AMPLE", require),
@@ -107,6 +112,7 @@ CHANGES: dict[str, tuple[str, Callable[[Cell], object]]] = {
     "what a call asks for": ("CALLED", lambda cell: CallIncrement.objects.filter(cell=cell).update(unmet_base_units=1)),
     "the line": ("LINE", lambda cell: CreditLine.objects.filter(cell=cell).update(state="EXPIRED")),
     "recourse": ("LINE", no_recourse),
+    "the netting opinion": ("IDLE", no_opinion),
     "a layer": ("LINE", lambda cell: Layer.objects.filter(cell=cell).update(loss_base_units=1)),
     "a default": ("NOTICED", lambda cell: DefaultCase.objects.filter(cell=cell).update(state="CURED")),
 }

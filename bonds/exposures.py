@@ -12,7 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from bonds.models import Slice
-from intermediary import onboarding, variation
+from intermediary import claims, onboarding, variation
 from intermediary.models import Account, AccountKind, Asset, Cell, CreditLine, DefaultCase, Valuation
 from intermediary.money import multiply_exactly, round_down, to_base_units
 from risk.book import load_book
@@ -110,7 +110,7 @@ def _value(amount_base_units: int, asset: Asset, valuation: Valuation) -> int:
 
 
 def _model(tick: Tick, found: Assessment, line: CreditLine | None, ruleset_name: str) -> tuple[LossModel | None, int]:
-    exposure = variation.exposure_base_units(found.cell_id, tick.valuation_id)
+    exposure = claims.exposure_base_units(found.cell_id, tick.valuation_id)
     loss_now = max(0, exposure - margin_value_base_units(found.cell_id, tick.valuation))
     if float(found.batch.scenario_losses(found.index).max()) <= 0:
         return None, loss_now

@@ -15,7 +15,7 @@ from intermediary import onboarding
 from intermediary.canonical import hash_of
 from intermediary.collateral import counted, eligible
 from intermediary.errors import Refusal
-from intermediary.models import Asset, Instrument, Position
+from intermediary.models import Asset, Instrument, Party, Position
 from intermediary.money import from_base_units
 from risk.margin import instruments as terms
 from risk.market.snapshot import MarketSnapshot
@@ -27,14 +27,17 @@ KINDS: Mapping[str, terms.Kind] = {
     "CALL": "option",
     "PUT": "option",
 }
+GROSS = {"netting": {"opinion": Party.NettingOpinion.NONE.value}}  # in the rows of a book that does not net
 
 
 @dataclass
 class Book:
-    """Exact rows by cell: instrument id -> quantity, asset code -> tokens held (whole tokens)."""
+    """Exact rows by cell: instrument id -> quantity, asset code -> tokens held (whole tokens); `gross`: the cells whose
+    positions do not net, for want of an opinion that they do."""
 
     positions: dict[UUID, dict[UUID, Decimal]] = field(default_factory=dict)
     collateral: dict[UUID, dict[str, Decimal]] = field(default_factory=dict)
+    gross: set[UUID] = field(default_factory=set)
 
     def version(self, cell_id: UUID) -> str:
         """The hash that names this cell's book."""
@@ -43,10 +46,11 @@ class Book:
     def rows(self, cell_id: UUID) -> dict[str, dict[str, str]]:
         """This cell's book as a JSON value: quantities by instrument id, whole tokens by asset; `of_rows` reads it."""
         held, margin = self.positions.get(cell_id, {}), self.collateral.get(cell_id, {})
-        return {
+        found = {
             "positions": {str(key): str(quantity) for key, quantity in held.items()},
             "margin": {asset: str(tokens) for asset, tokens in margin.items()},
         }
+        return found | GROSS if cell_id in self.gross else found
 
     @classmethod
     def of_rows(cls, cell_id: UUID, rows: Mapping[str, Mapping[str, str]]) -> Self:
@@ -54,6 +58,7 @@ class Book:
         return cls(
             {cell_id: {UUID(key): Decimal(quantity) for key, quantity in rows["positions"].items()}},
             {cell_id: {asset: Decimal(tokens) for asset, tokens in rows["margin"].items()}},
+            {cell_id} if "netting" in rows else set(),
         )
 
     def with_changes(self, cell_id: UUID, changes: Sequence[tuple[UUID, Decimal]]) -> None:
@@ -64,8 +69,8 @@ class Book:
 
 
 def load_book(cell_ids: Sequence[UUID]) -> Book:
-    """Open positions and margin that counts under the terms of these cells, five queries whatever their number."""
-    book = Book()
+    """Open positions and margin that counts under the terms of these cells, six queries whatever their number."""
+    book = Book(gross=onboarding.without_netting(cell_ids))
     rows = Position.objects.filter(cell_id__in=cell_ids).exclude(quantity=0)
     for cell_id, instrument_id, quantity in rows.values_list("cell_id", "instrument_id", "quantity"):
         book.positions.setdefault(cell_id, {})[instrument_id] = quantity

@@ -19,7 +19,7 @@ from uuid import UUID
 import numpy as np
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from intermediary import assessment, calls, events, ledger, margining, onboarding, trading, variation
+from intermediary import assessment, calls, claims, events, ledger, margining, onboarding, trading, variation
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Cell, Layer, Position
@@ -27,7 +27,7 @@ from risk import partial
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
-from risk.figures import breakdowns, layers_of, matrices_for, stacked
+from risk.figures import breakdowns, flagged, layers_of, matrices_for, stacked
 from risk.figures import compute as compute
 from risk.figures import load_snapshot as load_snapshot
 from risk.figures import resources_of as resources_of
@@ -327,7 +327,9 @@ def _under_one_ruleset(
     ruleset_hash: str, members: Mapping[int, KeptRows], part: assessment.Part, matrices: RiskMatrices
 ) -> Iterator[assessment.Requirement]:
     """Of these members of the part, by their indices."""
-    positions = stacked([rows.positions for rows in members.values()])
+    positions = flagged(
+        stacked([rows.positions for rows in members.values()]), [rows.is_gross for rows in members.values()]
+    )
     margin = stacked([rows.margin for rows in members.values()])
     batch = requirements(matrices, positions, margin)
     # An exposure that is not known is refused when its cell is taken alone.
@@ -342,7 +344,7 @@ def _act(tick: Tick, found: Assessment, ruleset_hash: str, book: Book) -> None:
     """Hand one cell's figures to margining; a requirement that moved its call is kept with what reproduces it."""
     cell_id, breakdown = found.cell_id, found.breakdown()
     layers = Layer.objects.filter(cell_id=cell_id)
-    exposure = variation.exposure_base_units(cell_id, tick.valuation_id)
+    exposure = claims.exposure_base_units(cell_id, tick.valuation_id)
     before = _call_state(cell_id)
     margining.assess(
         cell_id=cell_id,

@@ -6,8 +6,8 @@ that of its row in the database, so a figure does not depend on who else is comp
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -33,6 +33,7 @@ from risk.models import Snapshot, Tick
 
 SETTLEMENT_DECIMALS = 6
 MOVES = ("-5%", "-10%", "-20%")  # of the forecast
+IF_NETTED = "total_if_netted"  # in the breakdown of a book that does not net, and in no other
 NO_ROWS, NO_UNITS = np.empty(0, dtype=np.int64), np.empty(0)
 NOTHING: tuple[list[int], list[float]] = ([], [])
 Floats = NDArray[np.float64]
@@ -78,7 +79,11 @@ def breakdowns(batch: RequirementBatch) -> list[str]:
     whole = [total, _cents(batch.gross_notional)]
     moves = [_cents(batch.forecast_loss[:, column]) for column in range(len(MOVES))]
     worst = [[named[index] for index in batch.worst_stress.tolist()], _cents(batch.worst_stress_loss)]
-    return [form % row for row in zip(*parts, *whole, *moves, *worst, strict=True)]
+    found = [form % row for row in zip(*parts, *whole, *moves, *worst, strict=True)]
+    for account in np.flatnonzero(batch.positions.gross) if batch.positions.gross is not None else ():
+        netted = float(_cents(batch.total_if_netted[account : account + 1])[0])
+        found[account] = f'{found[account][:-1]}, "{IF_NETTED}": {netted!r}}}'
+    return found
 
 
 def _lines(batch: RequirementBatch) -> tuple[list[list[float]], list[float]]:
@@ -150,22 +155,38 @@ def compute(
         cell: _rows(universe.row_of_instrument, book.positions[cell]) for cell in cell_ids if cell in book.positions
     }
     margin = {cell: _rows(universe.row_of_asset, book.collateral[cell]) for cell in cell_ids if cell in book.collateral}
-    return compute_rows(cell_ids, positions, margin, matrices_for(snapshot_id, ruleset_name, universe.instruments))
+    matrices = matrices_for(snapshot_id, ruleset_name, universe.instruments)
+    return compute_rows(cell_ids, positions, margin, matrices, book.gross)
 
 
 def compute_rows(
-    cell_ids: Sequence[UUID], positions: Mapping[UUID, Rows], margin: Mapping[UUID, Rows], matrices: RiskMatrices
+    cell_ids: Sequence[UUID],
+    positions: Mapping[UUID, Rows],
+    margin: Mapping[UUID, Rows],
+    matrices: RiskMatrices,
+    gross: Collection[UUID] = (),
 ) -> list[Assessment]:
-    """The same for books that are rows of the matrices already; whoever is left out holds nothing."""
-    batch = compute_batch(cell_ids, positions, margin, matrices)
+    """The same for books that are rows of the matrices already; whoever is left out holds nothing. Those of `gross` do
+    not net."""
+    batch = compute_batch(cell_ids, positions, margin, matrices, gross)
     return [Assessment(cell, batch, index) for index, cell in enumerate(cell_ids)]
 
 
 def compute_batch(
-    cell_ids: Sequence[UUID], positions: Mapping[UUID, Rows], margin: Mapping[UUID, Rows], matrices: RiskMatrices
+    cell_ids: Sequence[UUID],
+    positions: Mapping[UUID, Rows],
+    margin: Mapping[UUID, Rows],
+    matrices: RiskMatrices,
+    gross: Collection[UUID] = (),
 ) -> RequirementBatch:
     """The same as one batch, an account a cell in their order."""
-    return requirements(matrices, _sparse(cell_ids, positions), _sparse(cell_ids, margin))
+    held = flagged(_sparse(cell_ids, positions), [cell in gross for cell in cell_ids] if gross else ())
+    return requirements(matrices, held, _sparse(cell_ids, margin))
+
+
+def flagged(positions: Positions, gross: Sequence[bool]) -> Positions:
+    """The same books with the mark of those that do not net; the very same when there are none."""
+    return replace(positions, gross=np.array(gross)) if any(gross) else positions
 
 
 def _rows(row_of: Mapping[Any, int], held: Mapping[Any, Decimal]) -> Rows:

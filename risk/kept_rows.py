@@ -40,13 +40,14 @@ class Places:
 
 class KeptRows(NamedTuple):
     """One relationship's, in the order of the rows: its ruleset, positions, margin that counts, and what its layers
-    can still pay. `is_valued`: nothing is held that the market cannot value."""
+    can still pay. `is_valued`: nothing is held that the market cannot value. `is_gross`: its positions do not net."""
 
     ruleset: str
     positions: Rows
     margin: Rows
     layers: Resources
     is_valued: bool
+    is_gross: bool
 
     def holds(self, rows: Integers) -> bool:
         """Whether a position or margin stands in one of these rows."""
@@ -89,6 +90,7 @@ def rows_of(member: Member, places: Places, assets: Mapping[str, Asset]) -> Kept
         margin=_margin(standing.holdings, standing.terms, places, assets),
         layers=resources_of(standing.layers, 0),
         is_valued=bool((rows >= 0).all()) and not places.unvalued & standing.holdings.keys(),
+        is_gross=standing.is_gross,
     )
     _kept[cell_id] = book, standing, places, made
     return made

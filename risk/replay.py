@@ -12,7 +12,7 @@ from uuid import UUID
 from intermediary.errors import Refusal
 from intermediary.models import MarginState
 from risk.book import Book, load_book, load_universe
-from risk.figures import Assessment, compute, load_snapshot
+from risk.figures import IF_NETTED, Assessment, compute, load_snapshot
 from risk.margin.ruleset import NAMES, of_period, ruleset
 from risk.models import RequirementRecord
 
@@ -48,6 +48,8 @@ def of_state(state: MarginState) -> Replay:
     """The requirement in force, whose book is the present one: every change of it renews the requirement."""
     snapshot_id = state.valuation.snapshot_id
     book = load_book([state.cell_id])
+    # What it was computed as: an opinion that came or went since holds from the next requirement on.
+    book.gross = {state.cell_id} if IF_NETTED in state.breakdown else set()
     found = _computed(state.cell_id, book, snapshot_id, state.ruleset_hash, state.breakdown)
     stored = state.independent_amount_base_units
     differs = _differences(found, stored, state.breakdown)

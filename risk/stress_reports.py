@@ -19,7 +19,7 @@ from intermediary import events, ledger, onboarding
 from intermediary.models import AccountKind, Cell, Layer, MarginState
 from intermediary.terms import Terms
 from risk.book import Book, Universe, load_book
-from risk.figures import load_snapshot, matrices_for, resources_of, scenarios_for, universe_of, without
+from risk.figures import flagged, load_snapshot, matrices_for, resources_of, scenarios_for, universe_of, without
 from risk.live_layers import UNIT, performing
 from risk.margin.admission import Resources
 from risk.margin.matrices import RiskMatrices
@@ -139,14 +139,16 @@ def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
 
 
 def rows_of(cell_ids: Sequence[UUID], book: Book, universe: Universe) -> tuple[Positions, Positions]:
-    """Positions and margin of these relationships as rows of the matrices, in their order."""
+    """Positions and margin of these relationships as rows of the matrices, in their order; marked where they do not
+    net."""
 
     def rows(held: Mapping[UUID, Mapping[Any, Any]], row_of: Mapping[Any, int]) -> Positions:
         return Positions.from_rows(
             [sorted((row_of[key], float(units)) for key, units in held.get(cell, {}).items()) for cell in cell_ids]
         )
 
-    return rows(book.positions, universe.row_of_instrument), rows(book.collateral, universe.row_of_asset)
+    positions = flagged(rows(book.positions, universe.row_of_instrument), [cell in book.gross for cell in cell_ids])
+    return positions, rows(book.collateral, universe.row_of_asset)
 
 
 def _measure(

@@ -14,11 +14,10 @@ from uuid import UUID
 
 from django.db import connection
 
-from intermediary import books, clock, margining, onboarding, readings, variation
+from intermediary import books, claims, clock, margining, onboarding, readings, variation
 from intermediary.allowance import ACTIVE_LINES, Allowance, allowances_of
 from intermediary.collateral import COUNTED, counted_of, eligible, value_of_holdings
 from intermediary.models import Layer
-from intermediary.money import add_exactly, multiply_exactly, round_up
 from intermediary.ports import AdmissionResult, PlannedTrade
 from intermediary.terms import Terms
 from risk.figures import SETTLEMENT_DECIMALS, Assessment, Rows, compute_batch, resources_of
@@ -30,7 +29,8 @@ from risk.period import rules_of
 @dataclass(frozen=True)
 class Relationship:
     """What a verdict depends on beside the market: signed terms, open positions, margin that counts by token (base
-    units), layers in the order of loss, and what its active credit line allows, if it has one."""
+    units), layers in the order of loss, what its active credit line allows, if it has one, and whether its positions do
+    not net (`is_gross`)."""
 
     cell_id: UUID
     terms: Terms
@@ -38,6 +38,7 @@ class Relationship:
     margin: Mapping[str, int]
     layers: Sequence[Layer]
     allowance: Allowance | None
+    is_gross: bool = False
 
     @property
     def threshold_base_units(self) -> int:
@@ -136,10 +137,11 @@ class Weighed:
 
 def read(cell_ids: Collection[UUID], further: Sequence[str] = ()) -> Standing:
     """These relationships as they stand, and `further` readings about them. Refuses `no_terms`."""
-    now, ticks, terms, names, margin, lines, layers, *along = readings.of(cell_ids, *_READINGS, *further)
+    now, ticks, terms, names, margin, lines, layers, without, *along = readings.of(cell_ids, *_READINGS, *further)
     signed = onboarding.terms_of(terms)
     held = books.read_named(cell_ids, {cell_id: (held, settled) for cell_id, held, settled in names})
     counting, allowed, standing = counted_of(margin), allowances_of(lines, now[0][0]), _layers_of(layers)
+    gross = {cell_id for (cell_id,) in without}
     relationships = {
         cell_id: Relationship(
             cell_id=cell_id,
@@ -148,6 +150,7 @@ def read(cell_ids: Collection[UUID], further: Sequence[str] = ()) -> Standing:
             margin=eligible(counting.get(cell_id, {}), signed[cell_id]),
             layers=standing.get(cell_id, []),
             allowance=allowed.get(cell_id),
+            is_gross=cell_id in gross,
         )
         for cell_id in cell_ids
     }
@@ -199,15 +202,21 @@ def _stress_row(row: AdmissionRow) -> dict[str, Any]:
 
 
 def _exposure(asked: Asked, market: OfficialMarket) -> int:
-    """What is owed once the trades are booked, rounded up: exposure now plus quantity x (price - mark)."""
-    cell_id, valuation_id = asked.relationship.cell_id, market.tick.valuation_id
-    owed = books.owed(asked.relationship.held, valuation_id)
-    dollars = variation.exposure(cell_id, valuation_id) if owed is None else books.dollars(owed)
-    off_mark = (
-        multiply_exactly(trade.quantity, add_exactly(trade.price, market.marks[trade.instrument_id].copy_negate()))
-        for trade in asked.trades
-    )
-    return round_up(multiply_exactly(add_exactly(dollars, *off_mark), 10**SETTLEMENT_DECIMALS))
+    """What is owed once the trades are booked, rounded up: exposure now plus quantity x (price - mark), in one sum or,
+    without a netting opinion, of each instrument by itself."""
+    one, valuation_id = asked.relationship, market.tick.valuation_id
+    owed = books.owed(one.held, valuation_id)
+    if owed is None:
+        variation.refuse_unmarked(one.cell_id, valuation_id)
+    off_mark: dict[UUID, int] = {}
+    for trade in asked.trades:
+        off = books.whole(trade.price) - books.whole(market.marks[trade.instrument_id])
+        off_mark[trade.instrument_id] = off_mark.get(trade.instrument_id, 0) + books.whole(trade.quantity) * off
+    if one.is_gross:
+        due = claims.gross_after(claims.owed_by_instrument([one.cell_id], valuation_id)[one.cell_id], off_mark)
+    else:
+        due = owed + sum(off_mark.values())
+    return books.base_units_up(due, SETTLEMENT_DECIMALS)
 
 
 def _computed(members: Mapping[int, Asked], market: OfficialMarket, ruleset_name: str) -> dict[int, Assessment]:
@@ -215,7 +224,8 @@ def _computed(members: Mapping[int, Asked], market: OfficialMarket, ruleset_name
     keys = {place: UUID(int=place) for place in members}
     positions = {keys[place]: _rows(one, market) for place, one in members.items()}
     margin = {keys[place]: market.margin_rows(one.relationship.margin) for place, one in members.items()}
-    batch = compute_batch(list(keys.values()), positions, margin, market.matrices(ruleset_name))
+    gross = {keys[place] for place, one in members.items() if one.relationship.is_gross}
+    batch = compute_batch(list(keys.values()), positions, margin, market.matrices(ruleset_name), gross)
     return {
         place: Assessment(one.relationship.cell_id, batch, index) for index, (place, one) in enumerate(members.items())
     }
@@ -255,4 +265,5 @@ _LAYERS = f"""
     WHERE cell_id = ANY(%s) ORDER BY attach_base_units"""  # noqa: S608  # names of columns
 _READINGS = (
     clock.NOW, NEWEST_TICK, onboarding.NEWEST_TERMS, books.NAMES, COUNTED, ACTIVE_LINES, _LAYERS,
+    onboarding.WITHOUT_NETTING,
 )  # fmt: skip

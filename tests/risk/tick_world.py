@@ -1,7 +1,7 @@
 """One mixed world of relationships for tests of the tick, and the rows that a tick writes.
 
 Margined amply and too little, in WBTC and under a line, with calls that stand, lapse or shrink, a live default,
-positions that net to nothing, and another ruleset.
+positions that net to nothing, another ruleset, and a hedge that no netting opinion covers.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from intermediary.models import (
     MarginCall,
     MarginPoint,
     MarginState,
+    Party,
     Position,
     Trade,
     VariationPayment,
@@ -53,6 +54,7 @@ BOOKS: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
     "OPTIONS": (40 * MILLION, {"BTC-CALL": "-50", "BTC-PERP": "20.00000001"}, {}),
     "CAPPED": (60 * MILLION, {"BTC-PERP": "100"}, {"debit_cap_base_units": 2 * MILLION}),
     "OTHER": (60 * MILLION, {"BTC-PERP": "100"}, {"ruleset": "worked-example"}),
+    "GROSS": (60 * MILLION, {"BTC-PERP": "100", "BTC-FUT": "-100"}, {}),
 }
 
 
@@ -144,6 +146,7 @@ def mixed_world() -> dict[str, Cell]:
         fund_house(100 * MILLION)
         listed()
         found = {code: client(code, **changes) for code, (_, _, changes) in BOOKS.items()}
+        Party.objects.filter(cells=found["GROSS"].cell).update(netting_opinion=Party.NettingOpinion.NONE)
     first = tick(market(0, "95000"))
     with transaction.atomic():
         _take_up(found, first)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
-from risk.market.parameters import COINS, Parameters, RateDeviations
+from risk.market.parameters import COINS, MAJORS, Parameters, RateDeviations
 from risk.market.rate_moves import RateMoves
 
 Floats = NDArray[np.float64]
+
+MAJOR_COLUMNS = [COINS.index(coin) for coin in MAJORS]  # whose forwards are traded
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,13 @@ def joint_shocks(
     response = parameters.vol_response
     vol_log = response.down * np.maximum(-residuals, 0.0) + response.up * np.maximum(residuals, 0.0)
     vol_log += response.residual * random.standard_normal(residuals.shape)
-    premium = ruleset.premium_beta * log_return
-    premium += ruleset.premium_vol * root * random.standard_normal(residuals.shape)
     count = residuals.shape[0]
-    basis_annual = ruleset.basis_vol_annual * root * random.standard_normal(count)
+    size = _day_size(residuals) if ruleset.basis_by_day else np.ones(count)
+    crash = np.maximum(-residuals - ruleset.crash_from, 0.0) * daily_vol * root
+    premium = ruleset.premium_beta * log_return - ruleset.premium_crash_beta * crash
+    premium += ruleset.premium_vol * root * random.standard_normal(residuals.shape) * size[:, None]
+    basis_annual = ruleset.basis_vol_annual * root * random.standard_normal(count) * size
+    basis_annual -= ruleset.basis_crash_beta * crash[:, MAJOR_COLUMNS].mean(axis=1)
     # Drawn last: a ruleset without them draws the others as ever.
     term = ruleset.term_beta * vol_log + ruleset.term_vol * random.standard_normal(residuals.shape)
     skew = ruleset.skew_beta * residuals + ruleset.skew_vol * random.standard_normal(residuals.shape)
@@ -62,8 +67,27 @@ def joint_shocks(
         rate_level=moves[:, 0].copy(),
         rate_slope=moves[:, 1].copy(),
         peg=np.ones(count),
-        peg_move=np.zeros(count),
+        peg_move=peg_moves(ruleset, count, random),
     )
+
+
+def _day_size(residuals: Floats) -> Floats:
+    """(S,) how wild each joint day is: root mean square over its coins, itself of mean square one."""
+    square = np.square(residuals).mean(axis=1)
+    size: Floats = np.sqrt(square / square.mean())
+    return size
+
+
+def peg_moves(ruleset: Ruleset, count: int, random: np.random.Generator) -> Floats:
+    """(count,) relative moves of the settlement token's price: small ones, and `peg_breaks` breaks among the drawn
+    scenarios, which come last. They are the same over any period, since a peg is pulled back or it is broken; and they
+    know no prices, because the one break on record came from a bank."""
+    moves = ruleset.peg_vol * random.standard_normal(count)
+    if ruleset.peg_breaks:
+        drawn = min(ruleset.scenarios_simulated, count)
+        broken = random.choice(drawn, min(ruleset.peg_breaks, drawn), replace=False)
+        moves[count - 1 - broken] = -ruleset.peg_break
+    return moves
 
 
 def rate_moves(rates: RecordedRates, count: int, usual: RateDeviations, random: np.random.Generator) -> Floats:

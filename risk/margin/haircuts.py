@@ -49,6 +49,10 @@ def model_haircuts(matrices: RiskMatrices, held_usd: Mapping[str, float]) -> lis
         # A price of zero has no logarithm; the model has none, but a stressed peg might.
         left = np.maximum(1.0 + matrices.profit[row] / table.mark[row], 1e-12)
         shortfall = float(expected_shortfall(-np.log(left)[None, :], rules.es_quantile)[0])
+        if item.kind == "cash":
+            # What is called for is called for in this very token: its peg is no risk of the requirement. It is one of
+            # the house that replaces in dollars, and the admission test counts it.
+            shortfall = 0.0
         found.append(
             ModelHaircut(
                 asset=item.id,

@@ -117,7 +117,7 @@ class RequirementBatch:
             )
         )
 
-    @property
+    @cached_property
     def scenarios(self) -> tuple[tuple[str, str, Decimal], ...]:
         """What `outcomes` holds, in its order: name, title, and what one more settlement token would realise."""
         rules = self.matrices.ruleset
@@ -125,7 +125,7 @@ class RequirementBatch:
         if rules.admits_es:
             percent = f"{100 * rules.admission_quantile:g}"
             title = f"Expected shortfall {percent}% over the margin period of risk"
-            found.append((f"es_{percent.replace('.', '_')}", title, DOLLAR))
+            found.append((f"es_{percent.replace('.', '_')}", title, _token_left(self.matrices)))
         return tuple(found)
 
     def stressed(self) -> tuple[Floats, Floats, Floats]:
@@ -207,6 +207,16 @@ def _netted(matrices: RiskMatrices, positions: Positions, collateral: Positions 
         worst_stress=np.argmax(loss + cost, axis=1),
         forecast_loss=losses_in_double(positions, matrices.forecast),
     )
+
+
+def _token_left(matrices: RiskMatrices) -> Decimal:
+    """USD that one more settlement token leaves at ES 99.5%, at least: shortfalls of two books add up to no less than
+    that of both. A dollar where the table has no token."""
+    cash = [row for row, item in enumerate(matrices.table.instruments) if item.kind == "cash"]
+    if not cash:
+        return DOLLAR
+    lost = expected_shortfall(-matrices.profit[cash[:1]], matrices.ruleset.admission_quantile)[0]
+    return min(DOLLAR, Decimal(float(matrices.table.mark[cash[0]] - lost)))
 
 
 def _total(es_99: Floats, base: Floats, jump: Floats, buffer: Floats, liquidity: Floats, wrong_way: Floats) -> Floats:

@@ -55,6 +55,18 @@ class Ruleset:
     premium_vol: float = 0.0015  # daily standard deviation of perpetual premium, fraction of spot (assumption)
     premium_beta: float = 0.02  # premium falls by this share of the coin's own log return (assumption)
     basis_vol_annual: float = 0.02  # daily standard deviation of the annual forward basis (assumption)
+    # Whether these draws are as large as their joint day is: recorded, premium and funding are twice as wild on days of
+    # more than two deviations as on days of less than one (decision 11). Their variance stays.
+    basis_by_day: bool = False
+    # Premium and annual basis lost for each unit of log return that a coin, or the majors, fall beyond `crash_from`
+    # daily deviations. Assumptions: on 10 October 2025 premium lost between 0 and 0.23 of it by the end of the day.
+    crash_from: float = 2.0
+    premium_crash_beta: float = 0.0
+    basis_crash_beta: float = 0.0
+    # Of the settlement token. Small moves of most days (assumption), and a break: how far, and in how many scenarios.
+    peg_vol: float = 0.0
+    peg_break: float = 0.0
+    peg_breaks: int = 0
     # How much of the dollar curve's recorded or calibrated moves the scenarios take: 1 as they are, 0 none.
     rate_scale: float = 0.0
     # Of the volatility surface, whose skew and term nobody has recorded by the day: assumptions, said in decision 8.
@@ -172,6 +184,12 @@ def ruleset(name: str) -> Ruleset:
             filter_decays=REALISED_DECAYS,
             mpor_by_terms=True,
             rate_scale=1.0,
+            basis_by_day=True,
+            premium_crash_beta=0.10,
+            basis_crash_beta=0.50,
+            peg_vol=0.0005,
+            peg_break=0.13,  # USDC at 0.87 on 11 March 2023, as the press reported; its one break in seven years
+            peg_breaks=1,  # of 2,000 days, some six years
             wrong_way_distress=1.0,
             term_beta=0.3,
             term_vol=0.02,

@@ -56,6 +56,12 @@ OF_THE_DRAW: dict[str, tuple[Mapping[str, float], float, float]] = {
     "premium_vol": ({"BTC": 10.0, "BTC-PERP": -10.0}, 0.0015, 0.003),
     "premium_beta": ({"BTC-PERP": 10.0}, 0.02, 0.04),
     "basis_vol_annual": ({"BTC": 10.0, "BTC-FUT": -10.0}, 0.02, 0.04),
+    "premium_crash_beta": ({"BTC-PERP": 10.0}, 0.0, 0.2),
+    "basis_crash_beta": ({"BTC": -10.0, "BTC-FUT": 10.0}, 0.0, 1.0),
+    "crash_from": ({"BTC-PERP": 10.0}, 3.0, 1.0),
+    "peg_vol": ({"USDC": 1e7}, 0.0005, 0.005),
+    "peg_break": ({"USDC": 1e7}, 0.05, 0.2),
+    "peg_breaks": ({"USDC": 1e7}, 1, 3),
     "skew_vol": ({"BTC-PUT": -10.0, "BTC-CALL": 10.0, "BTC-FUT": -10.0}, 0.0, 0.2),
 }
 # name -> (a milder value, a stricter one) of one stated scenario.

@@ -97,7 +97,7 @@ def test_a_longer_horizon_never_needs_less() -> None:
 
 def test_a_hedge_keeps_only_its_premium_risk() -> None:
     batch = required({"BTC": 1e6, "BTC-PERP": -1e6}, {"BTC": 1e6}, {})
-    assert 0.0 < batch.es_99[0] < 0.05 * batch.es_99[1]
+    assert 0.0 < batch.es_99[0] < 0.06 * batch.es_99[1]
     assert batch.total[2] == 0.0
 
 
@@ -126,7 +126,10 @@ def test_wrong_way_collateral_shows_in_shortfall_and_stress() -> None:
     position = {"BTC-PERP": 100.0}
     coin, cash = (required(position, held=book(held)) for held in ({"BTC": 100.0}, {"USDC": 9_500_000.0}))
     assert coin.collateral_value[0] == pytest.approx(cash.collateral_value[0])
-    assert coin.es_995[0] == pytest.approx(2 * cash.es_995[0], rel=0.03)
+    alone = required(position).es_995[0]
+    assert coin.es_995[0] == pytest.approx(2 * alone, rel=0.05)  # but for the premium, which falls with the coin
+    broken = 0.13 * 9_500_000.0 / 10  # one of the ten worst
+    assert alone < cash.es_995[0] < alone + 1.05 * broken
     crash = coin.stress_names.index("covid_2020_03")
     assert coin.stress_collateral[0, crash] == pytest.approx(0.494 * 9_500_000)
     assert cash.stress_collateral[0, crash] == pytest.approx(9_500_000)

@@ -88,7 +88,7 @@ def test_who_loses_when_the_market_falls_is_asked_for_more_and_who_gains_is_not(
     long, short, hedged, empty = batch.wrong_way
     assert long > 0.2 * batch.es_99[0]
     assert short == empty == 0.0
-    assert hedged == pytest.approx(0.1 * long, rel=0.1)
+    assert 0.1 * long < hedged < 0.25 * long, "the tenth that is not hedged, and a premium that falls with the coin"
     assert required({"BTC-PERP": 10.0}, name="worked-example").wrong_way[0] == 0.0
 
 

@@ -6,7 +6,7 @@ the scenarios of the ruleset with the tail fitted to them and on the intensity t
 they do not know a failure of the intermediary itself, of a venue or of the settlement coin beyond those scenarios.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 
 from intermediary import events, onboarding
 from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginState
+from intermediary.models.bulk import replace_all
 from intermediary.money import requirement_from_float
 from risk.book import load_book
 from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of, universe_of
 from risk.figures import matrices_for, without
-from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, layer_measures, live_loss_model, loss_beyond
+from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, live_loss_model, live_measures
 from risk.margin.ruleset import ruleset
 from risk.models import LayerRisk, Tick, UncoveredRisk
 from risk.period import rules_of
 
 HORIZON_YEARS = 1.0
+AT_ONCE = 1_024  # relationships whose requirements are in memory at once
 UNIT = 10**SETTLEMENT_DECIMALS
 
 
@@ -37,15 +39,14 @@ def renew(tick_id: UUID) -> None:
     cell_ids = performing()
     lines = {line.cell_id: line for line in CreditLine.objects.filter(state=CreditLine.State.ACTIVE)}
     layers = _layers(cell_ids)
-    models = _models(tick, cell_ids, lines)
+    of_layers, beyond = _measured(tick, _models(tick, cell_ids, lines), layers)
     with transaction.atomic(durable=True):
         newest = Tick.objects.select_for_update().filter(id__in=UncoveredRisk.objects.values("tick")).first()
         if newest is not None and newest.id > tick.id:
             return
-        _keep_layers(tick, models, layers)
-        _keep_uncovered(tick, models, layers)
-        for cell_id in cell_ids:
-            events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
+        replace_all(of_layers, key="layer_id")
+        replace_all(beyond, key="cell_id")
+        events.notify_pages_of(cell_ids)
 
 
 def model_of(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel | None:
@@ -80,22 +81,24 @@ def performing() -> list[UUID]:
     return list(signed.distinct().order_by("id").values_list("id", flat=True))
 
 
-def _models(tick: Tick, cell_ids: Sequence[UUID], lines: Mapping[UUID, CreditLine]) -> dict[UUID, LossModel | None]:
-    """Each relationship's loss model; without a line at the intensity that a line has by default. None for a book that
-    loses in no scenario and owes no more than its margin, such as an empty one. Who holds what the market cannot value
-    is left out, and keeps the measures of the market before."""
+def _models(
+    tick: Tick, cell_ids: Sequence[UUID], lines: Mapping[UUID, CreditLine]
+) -> Iterator[tuple[UUID, LossModel | None]]:
+    """Each relationship's loss model, one at a time, because each holds all of its scenarios; without a line at the
+    intensity that a line has by default. None for a book that loses in no scenario and owes no more than its margin,
+    such as an empty one. Who holds what the market cannot value is left out, and keeps the measures of the market
+    before."""
     universe, book = universe_of(tick), load_book(cell_ids)
     exposures = dict(MarginState.objects.filter(cell_id__in=cell_ids).values_list("cell_id", "exposure_base_units"))
     rules = {cell_id: rules_of(terms) for cell_id, terms in onboarding.terms_of_cells(cell_ids).items()}
-    models: dict[UUID, LossModel | None] = {}
     for name in sorted(set(rules.values())):
         unpriced = matrices_for(tick.snapshot_id, name, universe.instruments).unpriced
         valued = without(unpriced, universe.valued(cell_ids, book), book, universe)
         mine = [cell_id for cell_id in valued if rules[cell_id] == name]
-        for found in compute(mine, book, universe, tick.snapshot_id, name):
-            line = lines.get(found.cell_id) or CreditLine()
-            models[found.cell_id] = model_of(found, line, name, exposures.get(found.cell_id, 0))
-    return models
+        for start in range(0, len(mine), AT_ONCE):
+            for found in compute(mine[start : start + AT_ONCE], book, universe, tick.snapshot_id, name):
+                line = lines.get(found.cell_id) or CreditLine()
+                yield found.cell_id, model_of(found, line, name, exposures.get(found.cell_id, 0))
 
 
 def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
@@ -105,50 +108,37 @@ def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
     return found
 
 
-def _keep_layers(tick: Tick, models: Mapping[UUID, LossModel | None], layers: Mapping[UUID, Sequence[Layer]]) -> None:
-    measured = []
-    for cell_id, model in models.items():
-        for layer in layers[cell_id]:
-            attach, detach = layer.attach_base_units / UNIT, layer.detach_base_units / UNIT
-            found = layer_measures(model, attach, detach, HORIZON_YEARS) if model else LayerMeasures(0.0, 0.0, 0.0)
-            measured.append(
-                LayerRisk(
-                    cell_id=cell_id,
-                    layer=layer,
-                    tick=tick,
-                    expected_loss=found.el,
-                    probability_first_loss=found.pfl,
-                    probability_last_loss=found.pll,
-                )
-            )
-    LayerRisk.objects.bulk_create(
-        measured,
-        update_conflicts=True,
-        unique_fields=["layer"],
-        update_fields=["tick", "expected_loss", "probability_first_loss", "probability_last_loss"],
-    )
-
-
-def _keep_uncovered(
-    tick: Tick, models: Mapping[UUID, LossModel | None], layers: Mapping[UUID, Sequence[Layer]]
-) -> None:
-    """What is beyond the money that lies there: a layer that is not funded, or that a loss has used, cannot pay."""
-    measured = []
-    for cell_id, model in models.items():
+def _measured(
+    tick: Tick, models: Iterable[tuple[UUID, LossModel | None]], layers: Mapping[UUID, Sequence[Layer]]
+) -> tuple[list[LayerRisk], list[UncoveredRisk]]:
+    """Rows to keep. What is beyond the money that lies there is UNCOVERED: a layer that is not funded, or that a loss
+    has used, cannot pay."""
+    of_layers: list[LayerRisk] = []
+    beyond: list[UncoveredRisk] = []
+    for cell_id, model in models:
         layers_base_units = resources_of(layers[cell_id], 0).layers
-        found = loss_beyond(model, layers_base_units / UNIT, HORIZON_YEARS) if model else LossBeyond(0.0, 0.0)
-        measured.append(
+        edges = [(layer.attach_base_units / UNIT, layer.detach_base_units / UNIT) for layer in layers[cell_id]]
+        found, rest = [LayerMeasures(0.0, 0.0, 0.0)] * len(edges), LossBeyond(0.0, 0.0)
+        if model:
+            found, rest = live_measures(model, edges, layers_base_units / UNIT, HORIZON_YEARS)
+        of_layers += [
+            LayerRisk(
+                cell_id=cell_id,
+                layer=layer,
+                tick=tick,
+                expected_loss=one.el,
+                probability_first_loss=one.pfl,
+                probability_last_loss=one.pll,
+            )
+            for layer, one in zip(layers[cell_id], found, strict=True)
+        ]
+        beyond.append(
             UncoveredRisk(
                 cell_id=cell_id,
                 tick=tick,
                 layers_base_units=layers_base_units,
-                probability=found.probability,
-                expected_base_units=requirement_from_float(found.expected, SETTLEMENT_DECIMALS),
+                probability=rest.probability,
+                expected_base_units=requirement_from_float(rest.expected, SETTLEMENT_DECIMALS),
             )
         )
-    UncoveredRisk.objects.bulk_create(
-        measured,
-        update_conflicts=True,
-        unique_fields=["cell"],
-        update_fields=["tick", "layers_base_units", "probability", "expected_base_units"],
-    )
+    return of_layers, beyond

@@ -17,29 +17,42 @@ _INSERT = sql.SQL(
     "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
 )
 
+_UPDATE = sql.SQL(" ON CONFLICT ({key}) DO UPDATE SET {changes}")
+
 TIMES = ("at", "recorded_at")  # thousands of them take as long to read as the rows to write
 
 
 def insert_all(rows: Sequence[Row]) -> None:
     """Insert new rows of one table in this order. Their times are the database's, and read when somebody asks."""
-    if not rows:
-        return
-    model = rows[0]._meta
-    fields = [field for field in model.concrete_fields if not field.has_db_default()]
-    insert = _INSERT.format(
-        table=sql.Identifier(model.db_table),
-        columns=sql.SQL(", ").join(sql.Identifier(str(field.column)) for field in fields),
-    )
-    body = [
-        {field.column: _plain(field.get_prep_value(getattr(row, field.attname))) for field in fields} for row in rows
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(insert, [json.dumps(body)])
+    _write(rows)
     for row in rows:
         for name in TIMES:
             row.__dict__.pop(name)  # deferred
         row._state.adding, row._state.db = False, connection.alias
 
 
+def replace_all(rows: Sequence[Row], *, key: str) -> None:
+    """Write rows of one table, each over the one that has the same in the unique column `key`, which keeps its id and
+    times. Rows here are not to be used any more: they do not learn what they have replaced."""
+    _write(rows, key)
+
+
+def _write(rows: Sequence[Row], key: str | None = None) -> None:
+    if not rows:
+        return
+    model = rows[0]._meta
+    fields = [field for field in model.concrete_fields if not field.has_db_default()]
+    names = {field.attname: sql.Identifier(str(field.column)) for field in fields}
+    statement = _INSERT.format(table=sql.Identifier(model.db_table), columns=sql.SQL(", ").join(names.values()))
+    if key is not None:
+        changes = [sql.SQL("{0} = excluded.{0}").format(name) for at, name in names.items() if at not in ("id", key)]
+        statement += _UPDATE.format(key=names[key], changes=sql.SQL(", ").join(changes))
+    body = [
+        {field.column: _plain(field.get_prep_value(getattr(row, field.attname))) for field in fields} for row in rows
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [json.dumps(body)])
+
+
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | dict | list) else str(value)
+    return value if value is None or isinstance(value, str | int | float | dict | list) else str(value)

@@ -20,6 +20,7 @@ __all__ = [
     "LossModel",
     "layer_measures",
     "live_loss_model",
+    "live_measures",
     "loss_beyond",
     "shortfall_survival",
     "term_structure",
@@ -54,10 +55,11 @@ def layer_measures(
     Raises ValueError unless 0 <= attach < detach.
     """
     points, weights = _layer_nodes(attach, detach, layer_nodes)
-    survival = shortfall_survival(model, np.concatenate([points, [attach, detach]]), years, nodes)
-    return LayerMeasures(
-        el=float(weights @ survival[:-2]) / (detach - attach), pfl=float(survival[-2]), pll=float(survival[-1])
-    )
+    return _of_layer(shortfall_survival(model, points, years, nodes), weights, detach - attach)
+
+
+def _of_layer(survival: Floats, weights: Floats, width: float) -> LayerMeasures:
+    return LayerMeasures(el=float(weights @ survival[:-2]) / width, pfl=float(survival[-2]), pll=float(survival[-1]))
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,24 @@ def loss_beyond(
     The half line is mapped to [0, 1) by x = a + c u / (1 - u). S falls at least as fast as x^-2 (the fit's shape is at
     most a half), so the integrand stays bounded. Raises ValueError when attach is negative.
     """
-    if attach < 0.0:
-        raise ValueError(f"a loss beyond margin starts at zero, not at {attach}")
-    point, weight = gauss_legendre(tail_nodes)
-    u = (point + 1.0) / 2.0
-    scale = max(abs(attach + model.margin - model.cost), model.s0 * max(model.severity.kink, 0.0)) or 1.0
-    survival = shortfall_survival(model, np.append(attach + scale * u / (1.0 - u), attach), years, nodes)
-    stretch = scale / (1.0 - u) ** 2
-    return LossBeyond(probability=float(survival[-1]), expected=float((weight / 2.0 * stretch) @ survival[:-1]))
+    points, weights = _tail_nodes(model, attach, tail_nodes)
+    return _of_tail(shortfall_survival(model, points, years, nodes), weights)
+
+
+def _of_tail(survival: Floats, weights: Floats) -> LossBeyond:
+    return LossBeyond(probability=float(survival[-1]), expected=float(weights @ survival[:-1]))
+
+
+def live_measures(
+    model: LossModel, layers: Sequence[tuple[float, float]], beyond: float, years: float
+) -> tuple[list[LayerMeasures], LossBeyond]:
+    """`layer_measures` of each of these layers (attach, detach) and `loss_beyond` a point, in one evaluation of S."""
+    parts = [_layer_nodes(*layer, LAYER_NODES) for layer in layers] + [_tail_nodes(model, beyond, TAIL_NODES)]
+    survival = shortfall_survival(model, np.concatenate([points for points, _ in parts]), years)
+    *of_layers, of_tail = np.split(survival, np.cumsum([points.size for points, _ in parts])[:-1])
+    widths = [detach - attach for attach, detach in layers]
+    found = [_of_layer(part, parts[n][1], widths[n]) for n, part in enumerate(of_layers)]
+    return found, _of_tail(of_tail, parts[-1][1])
 
 
 def term_structure(model: LossModel, attach: float, detach: float, years: Sequence[float] | Floats) -> Floats:
@@ -114,8 +126,20 @@ def live_loss_model(
 
 
 def _layer_nodes(attach: float, detach: float, nodes: int) -> tuple[Floats, Floats]:
+    """Points inside the layer, then its two ends; weights of the points inside."""
     if not 0.0 <= attach < detach:
         raise ValueError(f"a layer needs 0 <= attach < detach, not {attach} and {detach}")
     point, weight = gauss_legendre(nodes)
     half = (detach - attach) / 2.0
-    return attach + half * (point + 1.0), half * weight
+    return np.append(attach + half * (point + 1.0), [attach, detach]), half * weight
+
+
+def _tail_nodes(model: LossModel, attach: float, nodes: int) -> tuple[Floats, Floats]:
+    """Points of the half line, then its end; weights of all but that."""
+    if attach < 0.0:
+        raise ValueError(f"a loss beyond margin starts at zero, not at {attach}")
+    point, weight = gauss_legendre(nodes)
+    u = (point + 1.0) / 2.0
+    scale = max(abs(attach + model.margin - model.cost), model.s0 * max(model.severity.kink, 0.0)) or 1.0
+    stretch = scale / (1.0 - u) ** 2
+    return np.append(attach + scale * u / (1.0 - u), attach), weight / 2.0 * stretch

@@ -10,6 +10,7 @@ from risk.margin.layers import (
     LossModel,
     layer_measures,
     live_loss_model,
+    live_measures,
     loss_beyond,
     shortfall_survival,
     term_structure,
@@ -132,6 +133,14 @@ def test_layers_and_what_lies_beyond_are_the_whole_loss() -> None:
     whole = loss_beyond(REFERENCE, 0.0, 1.0).expected
     layers = layer_measures(REFERENCE, 0.0, 1.2, 1.0).el * 1.2
     assert layers + loss_beyond(REFERENCE, 1.2, 1.0).expected == pytest.approx(whole, rel=1e-6)
+
+
+def test_all_of_a_relationship_is_measured_as_each_part_alone() -> None:
+    edges = [(0.0, 0.05), (0.05, 0.4), (0.4, 1.2)]
+    layers, beyond = live_measures(REFERENCE, edges, 0.4, 1.0)
+    assert layers == [layer_measures(REFERENCE, *edge, 1.0) for edge in edges]
+    assert beyond == loss_beyond(REFERENCE, 0.4, 1.0)
+    assert live_measures(REFERENCE, [], 0.0, 1.0) == ([], loss_beyond(REFERENCE, 0.0, 1.0))
 
 
 def test_nothing_lies_beyond_a_book_without_losses() -> None:

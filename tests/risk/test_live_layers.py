@@ -67,7 +67,7 @@ def test_measuring_together_gives_what_each_gets_alone() -> None:
     clients, opened = world("LINE", "AMPLE", "OTHER", "SHORT")
     live_layers.renew(opened.id)
     cell = clients["LINE"].cell
-    models = live_layers._models(opened, [cell.id], {line.cell_id: line for line in cell.credit_lines.all()})
+    models = dict(live_layers._models(opened, [cell.id], {line.cell_id: line for line in cell.credit_lines.all()}))
     layer = Layer.objects.get(cell=cell)
     model = models[cell.id]
     assert model is not None

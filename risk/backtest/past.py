@@ -90,7 +90,7 @@ class Past:
         below its floor."""
         coins, root, fitted = self.coins(window), self._correlation_root(window), self.fitted(window)
         count = self._share(self.rules.scenarios_simulated, recent.shape[0])
-        drawn = fitted.model.draw(root, count, np.random.default_rng(self.rules.seed))
+        drawn = fitted.model.of_coins(coins).draw(root, count, np.random.default_rng(self.rules.seed))
         moves = np.vstack([recent, fitted.stressed[:, coins] @ root.T, drawn])
         return moves, np.maximum(self.deviation[window][coins], fitted.floors[coins])
 

@@ -125,8 +125,5 @@ def standardised_returns(filtered: FilteredHistory, upto: int) -> Floats:
 
 
 def surprise_model(filtered: FilteredHistory, upto: int, windows: int) -> SurpriseModel:
-    """The copula and tails of the last `windows` before window `upto`; the copula by coins recorded throughout."""
-    standardised = standardised_returns(filtered, upto)[-windows:]
-    recorded = np.isfinite(standardised).sum(axis=0)
-    throughout = recorded >= recorded.max()
-    return fit_surprises(standardised[:, throughout])
+    """The copula and tails of the last `windows` before window `upto`, coins in the filter's order."""
+    return fit_surprises(standardised_returns(filtered, upto)[-windows:])

@@ -1,13 +1,14 @@
-"""How coins fall together beyond their correlation: the t-copula, and the pooled distribution of one coin's surprise.
+"""How coins fall together beyond their correlation: the t-copula, and the distribution of each coin's surprise.
 
 Rank correlation gives the matrix (sin(pi tau / 2)), pseudo-likelihood the degrees of freedom (Demarta and McNeil 2005).
-Standardised returns of all coins share one semi-parametric distribution: empirical between its 5% and 95% quantiles,
-generalised Pareto beyond (McNeil and Frey 2000). Pooling is what lets a coin of three months have a tail at all.
+Standardised returns are semi-parametric: empirical between their 5% and 95% quantiles, generalised Pareto beyond
+(McNeil and Frey 2000), coin by coin and side by side. A shape is drawn towards that of all coins together; a coin of
+some months has theirs altogether.
 
 scipy's statistics take half a second to import and are needed only where something is fitted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ TAIL_SHARE = 0.05
 SHAPE_MAX = 0.5  # beyond it the variance is infinite
 BODY_POINTS = np.linspace(TAIL_SHARE, 1.0 - TAIL_SHARE, 181)
 JOINT_DAYS_MIN = 250  # below it the degrees of freedom are noise
+SIDES = ((-1.0, 0), (1.0, -1))  # sign of the surprise, and where the body ends
+POOL_WEIGHT = 200.0  # exceedances that the pooled shape counts for: a coin has some sixty of its own on a side
 USUAL_DOF = 4.0  # of daily returns of coins, where there are too few days to tell
 
 
@@ -68,18 +71,35 @@ def _likelihood(uniform: Floats, matrix: Floats, dof: float) -> float:
 
 @dataclass(frozen=True)
 class SurpriseModel:
-    """Of standardised returns: `body` (181,) quantiles from 5% to 95%; Pareto (xi, beta) below and above; `dof` of the
-    copula."""
+    """Of the standardised returns of C coins: `body` (C, 181) quantiles from 5% to 95%; Pareto `lower` and `upper`
+    (C, 2) of (xi, beta) beyond them; `dof` of the copula; `correlation` (C, C) of it, NaN between coins that share too
+    few days."""
 
     body: Floats
-    lower: tuple[float, float]
-    upper: tuple[float, float]
+    lower: Floats
+    upper: Floats
     dof: float
+    correlation: Floats
+
+    def of_coins(self, coins: NDArray[np.intp]) -> "SurpriseModel":
+        """The same of these coins, by column."""
+        return replace(
+            self,
+            body=self.body[coins],
+            lower=self.lower[coins],
+            upper=self.upper[coins],
+            correlation=self.correlation[np.ix_(coins, coins)],
+        )
 
     def quantile(self, probability: Floats) -> Floats:
-        """Standardised return of each probability in (0, 1); continuous and increasing."""
-        result: Floats = np.interp(probability, BODY_POINTS, self.body)
-        sides = ((self.lower, -1.0, probability, -self.body[0]), (self.upper, 1.0, 1.0 - probability, self.body[-1]))
+        """Standardised return of each probability (N, C) in (0, 1); continuous and increasing."""
+        columns = [self._quantile(coin, probability[:, coin]) for coin in range(self.body.shape[0])]
+        return np.column_stack(columns)
+
+    def _quantile(self, coin: int, probability: Floats) -> Floats:
+        body = self.body[coin]
+        result: Floats = np.interp(probability, BODY_POINTS, body)
+        sides = ((self.lower[coin], -1.0, probability, -body[0]), (self.upper[coin], 1.0, 1.0 - probability, body[-1]))
         for (xi, beta), sign, beyond, threshold in sides:
             hit = beyond < TAIL_SHARE
             shape = max(xi, 1e-9)
@@ -87,30 +107,62 @@ class SurpriseModel:
             result[hit] = sign * (threshold + excess)
         return result
 
-    def draw(self, correlation_root: Floats, count: int, random: np.random.Generator) -> Floats:
-        """(count, C) joint standardised returns; `correlation_root` (C, C) is the Cholesky root of today's matrix."""
-        normal = random.standard_normal((count, correlation_root.shape[0])) @ correlation_root.T
+    def draw(self, today: Floats, count: int, random: np.random.Generator) -> Floats:
+        """(count, C) joint standardised returns; `today` (C, C) is the root of today's correlations, which stand in
+        where the model has none."""
+        known = np.where(np.isnan(self.correlation), today @ today.T, self.correlation)
+        root = np.linalg.cholesky(nearest_correlation(known))
+        normal = random.standard_normal((count, today.shape[0])) @ root.T
         mixing = np.sqrt(random.chisquare(self.dof, size=(count, 1)) / self.dof)
         return self.quantile(special.stdtr(self.dof, normal / mixing))
 
 
 def fit_surprises(standardised: Floats) -> SurpriseModel:
-    """The model of `standardised` (T, C), NaN where a coin is not recorded. Few joint days take the usual dof."""
-    values = standardised[np.isfinite(standardised)]
-    body = np.quantile(values, BODY_POINTS)
-    joint = standardised[np.isfinite(standardised).all(axis=1)]
+    """The model of `standardised` (T, C), NaN where a coin is not recorded.
+
+    Coins recorded throughout are pooled. A coin of enough days has a body and thresholds of its own, and tails whose
+    shape is shrunk to the pool's; another takes the pool's. Few joint days take the usual dof.
+    """
+    days = np.isfinite(standardised).sum(axis=0)
+    throughout = standardised[:, days >= days.max()]
+    pooled = throughout[np.isfinite(throughout)]
+    joint = throughout[np.isfinite(throughout).all(axis=1)]
     dof = USUAL_DOF
     if joint.shape[0] >= JOINT_DAYS_MIN and joint.shape[1] > 1:
         dof = degrees_of_freedom(joint, rank_correlation(joint))
-    return SurpriseModel(body, _pareto(-values, -body[0]), _pareto(values, body[-1]), dof)
+    body = np.tile(np.quantile(pooled, BODY_POINTS), (days.size, 1))
+    pool = {sign: _pareto(sign * pooled, sign * body[0, edge]) for sign, edge in SIDES}
+    tails = {sign: np.tile(pool[sign], (days.size, 1)) for sign, _ in SIDES}
+    for coin in np.flatnonzero(days >= JOINT_DAYS_MIN):
+        own = standardised[np.isfinite(standardised[:, coin]), coin]
+        body[coin] = np.quantile(own, BODY_POINTS)
+        for sign, edge in SIDES:
+            tails[sign][coin] = _pareto(sign * own, sign * body[coin, edge], pool[sign][0])
+    return SurpriseModel(body, tails[-1.0], tails[1.0], dof, _correlation(standardised, days))
 
 
-def _pareto(values: Floats, threshold: float) -> tuple[float, float]:
-    """(xi, beta) beyond `threshold` by probability-weighted moments (Hosking and Wallis 1987), xi held in [0, 0.5]."""
+def _correlation(standardised: Floats, days: NDArray[np.int64]) -> Floats:
+    """(C, C) of the t-copula, NaN where two coins share fewer than a year's days."""
+    shared = np.isfinite(standardised).astype(np.int64)
+    enough = shared.T @ shared >= JOINT_DAYS_MIN
+    known = np.flatnonzero(np.diag(enough))
+    result = np.full((days.size, days.size), np.nan)
+    result[np.ix_(known, known)] = rank_correlation(standardised[:, known])
+    result[~enough] = np.nan
+    np.fill_diagonal(result, 1.0)
+    return result
+
+
+def _pareto(values: Floats, threshold: float, pooled: float | None = None) -> tuple[float, float]:
+    """(xi, beta) beyond `threshold` by probability-weighted moments (Hosking and Wallis 1987), xi shrunk to the
+    `pooled` one and held in [0, 0.5]."""
     excess = np.sort(values[values > threshold]) - threshold
     count = excess.size
     mean = float(excess.mean())
     weighted = float((excess * (1.0 - (np.arange(1, count + 1) - 0.35) / count)).mean())
     spread = mean - 2.0 * weighted
-    xi = min(max(2.0 - mean / spread if spread > 0.0 else 0.0, 0.0), SHAPE_MAX)
+    xi = 2.0 - mean / spread if spread > 0.0 else 0.0
+    if pooled is not None:
+        xi = (count * xi + POOL_WEIGHT * pooled) / (count + POOL_WEIGHT)
+    xi = min(max(xi, 0.0), SHAPE_MAX)
     return xi, mean * (1.0 - xi)

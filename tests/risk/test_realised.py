@@ -124,7 +124,8 @@ def test_the_surprise_model_recovers_a_students_tails_and_copula() -> None:
     values = normal / np.sqrt(random.chisquare(5.0, (20_000, 1)) / 5.0)
     model = fit_surprises(values)
     assert model.dof == pytest.approx(5.0, abs=0.7)
-    assert model.upper[0] == pytest.approx(1 / 5, abs=0.08)
+    assert model.upper[:, 0] == pytest.approx([1 / 5] * 2, abs=0.1)
+    assert model.correlation[0, 1] == pytest.approx(0.7, abs=0.02)
     drawn = model.draw(root, 50_000, random)
     for quantile in (0.001, 0.01, 0.5, 0.99, 0.999):
         assert np.quantile(drawn[:, 0], quantile) == pytest.approx(np.quantile(values, quantile), rel=0.1, abs=0.05)
@@ -132,8 +133,39 @@ def test_the_surprise_model_recovers_a_students_tails_and_copula() -> None:
 
 
 def test_quantiles_of_surprises_increase() -> None:
-    model = SurpriseModel(np.linspace(-1.6, 1.7, 181), (0.2, 0.6), (0.1, 0.6), 4.0)
-    assert (np.diff(model.quantile(np.linspace(1e-5, 1 - 1e-5, 9_999))) >= 0).all()
+    body = np.linspace([-1.6, -1.4], [1.7, 2.0], 181, axis=1)
+    tails = np.array([[0.2, 0.6], [0.0, 0.5]])
+    model = SurpriseModel(body, tails, tails[::-1], 4.0, np.eye(2))
+    probability = np.repeat(np.linspace(1e-5, 1 - 1e-5, 9_999)[:, None], 2, axis=1)
+    assert (np.diff(model.quantile(probability), axis=0) >= 0).all()
+
+
+def test_each_coin_and_side_has_a_tail_of_its_own_drawn_towards_that_of_all() -> None:
+    """One coin with Student's tails among normal ones: its shape lies between its own and the pool's, theirs too."""
+    random = np.random.default_rng(11)
+    values = random.standard_normal((1_250, 4))
+    values[:, 0] = random.standard_t(2.5, 1_250)
+    values[:, 1] = np.where(values[:, 1] > 0.0, values[:, 1], 3.0 * values[:, 1])
+    model = fit_surprises(values)
+    assert model.upper[0, 0] > model.upper[2, 0]
+    assert model.lower[1, 1] > 2.0 * model.upper[1, 1], "the scale of its own fall"
+    assert model.body[1, 0] < 2.0 * model.body[2, 0]
+    assert (model.upper[:, 0] >= 0.0).all()
+    assert (model.upper[:, 0] <= 0.5).all()
+
+
+def test_a_young_coin_has_the_tails_of_all_and_todays_correlations() -> None:
+    random = np.random.default_rng(12)
+    values = random.standard_normal((1_250, 3))
+    values[:1_150, 2] = np.nan
+    model = fit_surprises(values)
+    assert np.isnan(model.correlation[2, :2]).all()
+    assert np.isfinite(model.correlation[:2, :2]).all()
+    assert (model.body[2] != model.body[0]).any()
+    matrix = np.array([[1.0, 0.0, 0.9], [0.0, 1.0, 0.0], [0.9, 0.0, 1.0]])
+    drawn = model.draw(np.linalg.cholesky(matrix), 20_000, random)
+    assert np.corrcoef(drawn[:, 0], drawn[:, 2]).item(0, 1) > 0.7
+    assert model.of_coins(np.array([2, 0])).body.shape == (2, 181)
 
 
 def test_a_short_coins_floor_is_scaled_by_how_quiet_its_days_were() -> None:

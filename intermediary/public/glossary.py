@@ -40,6 +40,8 @@ _ENTRIES = (
           "Valuation interval, delivery, grace, decision, cure and run-down added up: shorter times, less margin."),
     Entry("threshold", "Unsecured exposure that a credit line allows.",
           "It is 0 without a line, and 0 after a default."),
+    Entry("netting opinion", "Legal advice that your gains may be set off against your debts if you are insolvent.",
+          "Without one every instrument is margined by itself, and exposure counts nothing that you gain."),
     Entry("minimum transfer amount", "The smallest amount that is called or returned."),
     Entry("haircut", "The share of an asset's value that does not count as margin."),
     Entry("variation margin", "Gain or loss, paid in the settlement token from loser to winner by the intermediary."),

@@ -14,8 +14,9 @@ from pytest_django.fixtures import Settings
 
 from intermediary import access, ports
 from intermediary.config.tenancy import assume, become_tenant
-from intermediary.models import Cell, CommandRequest, MarginCall, Trade
+from intermediary.models import Cell, CommandRequest, MarginCall, MarginState, Trade
 from intermediary.portal import forms
+from risk.figures import IF_NETTED
 from risk.models import StressReport, Tick
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
@@ -65,6 +66,29 @@ def test_every_page_answers_with_rows_and_without(world: dict[str, Cell]) -> Non
             body = text_of(browser.get(f"/portal/{code}/{page}"))
             assert page.endswith(".csv") or "<h1>" in body
     assert "Nothing has been valued yet" in text_of(signed_in("client.foundation").get("/portal/R-109/"))
+
+
+def test_a_book_that_does_not_net_is_said_to_be_one(world: dict[str, Cell], as_role: RoleSwitch) -> None:
+    """With what it would ask if it did; the others are not told about it."""
+    pages = [
+        ("client.basis", "/portal/R-101/"),
+        ("client.basis", "/portal/R-101/risk/"),
+        ("officer.checker", "/admin/"),
+    ]
+    said = ("Nothing in your book nets", "Nothing in your book nets", "no netting</span>")
+    netted = [text_of(signed_in(who).get(page)) for who, page in pages]
+    with as_role("owner"):
+        state = MarginState.objects.get(cell__code="R-101")
+        state.breakdown[IF_NETTED] = 1_234_567.89
+        state.save(update_fields=["breakdown"])
+    for (who, page), before, words, figure in zip(
+        pages, netted, said, ("1,234,567.89",) * 2 + ("1,234,568",), strict=True
+    ):
+        body = text_of(signed_in(who).get(page))
+        assert words not in before
+        assert words in body
+        assert figure in body
+        assert body.count(words) == 1
 
 
 def test_another_clients_pages_do_not_exist(world: dict[str, Cell]) -> None:

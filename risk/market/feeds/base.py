@@ -34,6 +34,7 @@ VOL_RATIO_LIMITS = (0.5, 6.0)  # realised over calibrated volatility: beyond it 
 FUNDING_8H = Decimal("0.0001")  # assumption: the interest component alone, where funding is not recorded
 UNJUDGED = MarkQuality(MarkState.STALE, ceil(STANDARD.floor_bps[0]), STANDARD.version, ())  # of a mark of one source
 NO_SURFACES: Mapping[str, VolSurface] = MappingProxyType({})
+NO_DEPTHS: Mapping[str, Decimal] = MappingProxyType({})
 TENOR_OF_BASIS_DAYS = 91  # assumption: forwards carry at the rate of one quarter, where no curve is recorded
 
 
@@ -215,8 +216,14 @@ class SnapshotMaker:
                 kept = Mark(state.bar.close, state.bar.closed_at, UNJUDGED)
                 self._faults[coin] = aged(kept, bar.as_of, {self._source: fault})
 
-    def snapshot(self, bar: Bar, surfaces: Mapping[str, VolSurface] = NO_SURFACES) -> MarketSnapshot:
-        """The market at `bar`, which was the last to be folded in; at least one coin has been seen.
+    def snapshot(
+        self,
+        bar: Bar,
+        surfaces: Mapping[str, VolSurface] = NO_SURFACES,
+        depths: Mapping[str, Decimal] = NO_DEPTHS,
+    ) -> MarketSnapshot:
+        """The market at `bar`, which was the last to be folded in; at least one coin has been seen. `depths` USD by
+        coin, as order books show them; a coin without has the calibrated one.
 
         Of `surfaces` those are taken that are young enough then, and none of the future: without one the options of a
         coin have one volatility.
@@ -228,7 +235,8 @@ class SnapshotMaker:
             as_of=bar.as_of,
             source=self._source,
             underlyings={
-                c: _underlying(self._states[c], self._parameters.coins[c], self._basis, fit.get(c)) for c in seen
+                c: _underlying(self._states[c], self._parameters.coins[c], self._basis, fit.get(c), depths.get(c))
+                for c in seen
             },
             rates=self._parameters.rates,
             usdc_peg=bar.usdc_peg,
@@ -248,9 +256,11 @@ def _fault(bar: CoinBar, last: CoinBar | None) -> str:
     return ""
 
 
-def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal, surface: VolSurface | None) -> Underlying:
-    """Depth shrinks in proportion to the volatility of the last hours; implied volatility follows the square
-    root of the volatility ratio, since options price the days to come and not the last five minutes."""
+def _underlying(
+    state: _CoinState, ordinary: CoinParameters, basis: Decimal, surface: VolSurface | None, depth: Decimal | None
+) -> Underlying:
+    """Depth that no book shows shrinks in proportion to the volatility of the last hours; implied volatility follows
+    the square root of the volatility ratio, since options price the days to come and not the last five minutes."""
     assert state.bar is not None
     fast, slow = state.variances()
     thinner = min(1.0, max(DEPTH_FLOOR, ordinary.vol_now / sqrt(fast)))
@@ -260,7 +270,7 @@ def _underlying(state: _CoinState, ordinary: CoinParameters, basis: Decimal, sur
         mark=state.bar.close,
         basis_annual=basis,
         funding_8h=FUNDING_8H,
-        depth_usd=Decimal(f"{float(ordinary.depth_usd) * thinner:.0f}"),
+        depth_usd=depth or Decimal(f"{float(ordinary.depth_usd) * thinner:.0f}"),
         adv_usd=ordinary.adv_usd,
         atm_vol=Decimal(f"{float(ordinary.atm_vol) * dearer:.4f}"),
         observed_at=state.bar.closed_at,

@@ -22,7 +22,8 @@ from typing import Any
 
 from intermediary.errors import Refusal
 from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
-from risk.market.feeds.base import NO_SURFACES, Bar, CoinBar, SnapshotMaker
+from risk.market.feeds.base import NO_DEPTHS, NO_SURFACES, Bar, CoinBar, SnapshotMaker
+from risk.market.feeds.books import Books
 from risk.market.feeds.smiles import Smiles
 from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
 from risk.market.parameters import COINS
@@ -55,7 +56,7 @@ class LiveLimits:
 
 class LiveFeed:
     """A feed (`base.Feed`) of the present. `now` is the platform's clock, UTC; `mirror` a base URL asked instead of the
-    exchanges; `smiles` gives surfaces. Not for several threads; `close` lets its own go."""
+    exchanges; `smiles` gives surfaces, `books` depth. Not for several threads; `close` lets its own go."""
 
     source = LIVE
 
@@ -68,6 +69,7 @@ class LiveFeed:
         parameters: MarkParameters = STANDARD,
         mirror: str = "",
         smiles: Smiles | None = None,
+        books: Books | None = None,
     ) -> None:
         self._now = now
         self._limits = limits
@@ -87,6 +89,7 @@ class LiveFeed:
         self._pool = ThreadPoolExecutor(max_workers=len(venues), thread_name_prefix="exchange")
         self._maker = SnapshotMaker(self.source, AGE_LIMITS_S)
         self._smiles = smiles
+        self._books = books
         self._marks: dict[str, Mark] = {}
         self._snapshots: list[MarketSnapshot] = []
 
@@ -131,8 +134,9 @@ class LiveFeed:
     def close(self) -> None:
         """Let the threads go; what they are waiting for times out by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._smiles is not None:
-            self._smiles.close()
+        for beside in (self._smiles, self._books):
+            if beside is not None:
+                beside.close()
 
     def _known(self) -> list[MarketSnapshot]:
         if not self._snapshots:
@@ -155,7 +159,12 @@ class LiveFeed:
         self._maker.advance(bar)
         if not self._maker.coins_seen:
             raise Refusal("no_mark", "No coin has a mark.", silent=silent)
-        snapshot = self._maker.snapshot(bar, self._smiles.surfaces() if self._smiles is not None else NO_SURFACES)
+        marks = {coin: one.close for coin, one in bar.coins.items()}
+        snapshot = self._maker.snapshot(
+            bar,
+            self._smiles.surfaces() if self._smiles is not None else NO_SURFACES,
+            self._books.depths(marks) if self._books is not None else NO_DEPTHS,
+        )
         self._snapshots.append(snapshot)
         del self._snapshots[: -self._limits.snapshots_kept]
         return snapshot

@@ -38,6 +38,8 @@ class Exchanges:
     faults: dict[str, str] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)  # by exchange, how many seconds its clock is ahead
     candles: dict[tuple[str, str], list[Candle]] = field(default_factory=dict)
+    # (coins, as a share of the price how far from it) of each level on either side of every book
+    levels: list[tuple[float, float]] = field(default_factory=lambda: [(1.0, 0.0001), (2.0, 0.005), (100.0, 0.02)])
     options: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by coin, as Deribit summarises its books
     page_limit: int = 500
     fail_after: int | None = None  # candle requests that are answered; those after get a 500
@@ -138,6 +140,17 @@ def _answer(world: Exchanges, exchange: str, path: str, query: dict[str, str]) -
         case "binance", [*_, "ticker", "24hr"]:
             symbols = [] if empty else json.loads(query["symbols"])
             return 200, [_binance_ticker(world, symbol.removesuffix("USDT")) for symbol in symbols]
+        case "kraken", [*_, "Depth"]:
+            coin = "BTC" if query["pair"] == "XXBTZUSD" else query["pair"].removesuffix("USD")
+            return 200, {"error": [], "result": {query["pair"]: {} if empty else _book(world, exchange, coin, 3)}}
+        case "coinbaseexchange", ["products", product, "book"]:
+            return 200, {} if empty else _book(world, exchange, product.removesuffix("-USD"), 3) | {"sequence": 1}
+        case "bitstamp", [*_, "order_book", pair]:
+            stamp = {"timestamp": "0", "microtimestamp": "0"}
+            return 200, stamp | ({} if empty else _book(world, exchange, pair.removesuffix("usd").upper(), 2))
+        case "binance", [*_, "depth"]:
+            coin = query["symbol"].removesuffix("USDT")
+            return 200, {"lastUpdateId": 1} | ({} if empty else _book(world, exchange, coin, 2))
         case "deribit", [*_, "get_book_summary_by_currency"]:
             return 200, {"jsonrpc": "2.0", "result": [] if empty else world.options.get(query["currency"], [])}
         case "binanceusdm", [*_, "exchangeInfo"]:
@@ -159,6 +172,19 @@ def _candles(world: Exchanges, exchange: str, path: str, query: dict[str, str]) 
     limit = min(int(query.get("limit", 500)), world.page_limit)
     found = [row for row in rows if first <= row[0] <= last][:limit]
     return 200, [[row[0], *(str(value) for value in row[1:]), row[0] + 299_999, "0", 9, "0", "0", "0"] for row in found]
+
+
+def _book(world: Exchanges, exchange: str, coin: str, width: int) -> dict[str, list[list[str]]]:
+    """Bids and asks of this many fields a level, best first; the third is a time or a number of orders."""
+    bid, ask, last = world.quoted(exchange, coin)
+    if exchange == "binance":
+        last /= world.price["USDT"]
+    wrong = -1.0 if ask < bid else 1.0
+    sides = {"bids": -wrong, "asks": wrong}
+    return {
+        side: [[str(last * (1.0 + sign * away)), str(coins), "1"][:width] for coins, away in world.levels]
+        for side, sign in sides.items()
+    }
 
 
 def _kraken_id(coin: str) -> str:

@@ -162,19 +162,22 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
     positions.check(len(matrices.table.instruments))
     if collateral is not None:
         collateral.check(len(matrices.table.instruments))
-    _refuse_unpriced(positions.with_held(collateral), matrices)
-    found = _netted(matrices, positions, collateral)
+    held = positions.with_held(collateral)
+    _refuse_unpriced(held, matrices)
+    found = _netted(matrices, positions, collateral, held)
     gross = positions.gross
     return found if gross is None or not gross.any() else _without_netting(found, gross)
 
 
-def _netted(matrices: RiskMatrices, positions: Positions, collateral: Positions | None) -> RequirementBatch:
-    """Everybody's book as one."""
+def _netted(
+    matrices: RiskMatrices, positions: Positions, collateral: Positions | None, held: Positions
+) -> RequirementBatch:
+    """Everybody's book as one; `held`: positions and collateral together."""
     gross = _gross(positions, matrices)
     alone = tail_measures(positions, matrices, gross)
     es_99, evt, es_995 = alone.es_99, alone.evt_var_997, alone.es_995
     if collateral is not None:
-        es_995 = shortfall(positions.with_held(collateral), matrices, gross, matrices.ruleset.admission_quantile)
+        es_995 = shortfall(held, matrices, gross, matrices.ruleset.admission_quantile)
     base = np.maximum(es_99, evt)
     delta = net_delta(positions, matrices)
     liquidity = matrices.liquidity.charge(delta, matrices.adv_usd, matrices.daily_vol).sum(axis=1)
@@ -229,7 +232,7 @@ def _without_netting(found: RequirementBatch, gross: NDArray[np.bool_]) -> Requi
     """The same with the figures of the gross accounts: lines instrument by instrument, worlds without their gains."""
     matrices, positions = found.matrices, found.positions
     books, owners = positions.by_instrument()
-    alone = _netted(matrices, books, None)
+    alone = _netted(matrices, books, None, books)
 
     def summed(netted: Floats, parts: Floats) -> Floats:
         sums = np.zeros(positions.accounts)

@@ -97,25 +97,22 @@ def test_in_one_instrument_positions_net() -> None:
     assert requirements(matrices(), twice).lines(0) == required({"BTC-PERP": 1.0}).lines(0)
 
 
-@given(st.lists(books, min_size=1, max_size=3), books)
-def test_the_lines_add_up_and_nobody_else_is_touched(mine: list[dict[str, float]], other: dict[str, float]) -> None:
-    flags = np.array([True] * len(mine) + [False])
-    held = book(*({"BTC": 1.0, "USDC": 1e6} for _ in flags))
-    batch = requirements(matrices(), replace(book(*mine, other), gross=flags), held)
-    for account in range(len(mine)):
-        alone = gross(mine[account], held=book({"BTC": 1.0, "USDC": 1e6}))
-        assert batch.lines(account) == alone.lines(0)
-        assert batch.outcomes(account) == alone.outcomes(0)
-        assert sum(line.amount_usd for line in batch.lines(account)) == batch.total[account]
-        stored = Assessment(uuid7(), batch, account).breakdown()
-        cents = [round(100 * amount) for _, amount in stored["lines"]]
-        assert (sum(cents), min(cents) >= 0) == (round(100 * stored["total"]), True)
-        assert stored[IF_NETTED] == pytest.approx(batch.total_if_netted[account], abs=0.01)
-    beside = required(other, held=book({"BTC": 1.0, "USDC": 1e6}))
-    assert batch.lines(len(mine)) == beside.lines(0)
-    assert batch.outcomes(len(mine)) == beside.outcomes(0)
-    assert (batch.scenario_losses(len(mine)) == beside.scenario_losses(0)).all()
-    assert IF_NETTED not in Assessment(uuid7(), batch, len(mine)).breakdown()
+@given(books, books)
+def test_the_lines_add_up_and_nobody_else_is_touched(mine: dict[str, float], other: dict[str, float]) -> None:
+    margin = {"BTC": 1.0, "USDC": 1e6}
+    together = replace(book(mine, other), gross=np.array([True, False]))
+    batch = requirements(matrices(), together, book(margin, margin))
+    alone, beside = gross(mine, held=book(margin)), required(other, held=book(margin))
+    for account, single in enumerate((alone, beside)):
+        assert batch.lines(account) == single.lines(0)
+        assert batch.outcomes(account) == single.outcomes(0)
+        assert (batch.scenario_losses(account) == single.scenario_losses(0)).all()
+    assert sum(line.amount_usd for line in batch.lines(0)) == batch.total[0]
+    stored = Assessment(uuid7(), batch, 0).breakdown()
+    cents = [round(100 * amount) for _, amount in stored["lines"]]
+    assert (sum(cents), min(cents) >= 0) == (round(100 * stored["total"]), True)
+    assert stored[IF_NETTED] == pytest.approx(batch.total_if_netted[0], abs=0.01)
+    assert IF_NETTED not in Assessment(uuid7(), batch, 1).breakdown()
 
 
 def test_a_world_is_what_loses_in_it_and_what_margin_then_loses() -> None:

@@ -14,86 +14,105 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import numpy as np
 from django.db import connection
+from numpy.typing import NDArray
 
-from intermediary import books, calls, claims, clock, margin_rows, outbox, standings, vaults
-from intermediary.csa import required_for
-from intermediary.margin_rows import Figures
-from intermediary.models import Asset, Cell, ChainInstruction, MarginCall, MarginState, Valuation
-from intermediary.standings import Member, Standing, StandingCall
+from intermediary import books, calls, claims, clock, margin_rows, outbox, roster, vaults
+from intermediary.csa import required_for_all
+from intermediary.margin_rows import Columns, Figures
+from intermediary.models import Asset, ChainInstruction, MarginCall, MarginState, Valuation
+from intermediary.roster import Roster
+from intermediary.standings import Standing, StandingCall
 from intermediary.terms import Terms
 
-QUIET_STATES = (Cell.State.OPEN.value, Cell.State.NO_NEW_RISK.value)
+Flags = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
 MARGIN, COVERAGE = MarginCall.Kind.MARGIN.value, MarginCall.Kind.COVERAGE.value
 
 
-class Requirement(NamedTuple):
-    """What risk found for one relationship, by its place in the part; the same words as `margining.assess` takes,
-    documents as JSON. `repair` is what the admission test is short of, base units of margin."""
+class Requirements(NamedTuple):
+    """What risk found for n relationships under one ruleset, by their places in the part, rising; the same words as
+    `margining.assess` takes, documents as JSON. `repair` is what the admission test is short of, base units of margin.
+    """
 
-    place: int
-    independent_amount_base_units: int
+    places: Integers
+    independent_amount_base_units: Integers
     ruleset_hash: str
-    breakdown: str
-    admission: str
-    passed: bool
-    repair: int
+    breakdown: Sequence[str]
+    admission: Sequence[str]
+    passed: Sequence[bool]
+    repair: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Part:
     """Some relationships, locked, with what their requirements depend on at one valuation. Base units.
 
-    `exposure` is each member's, rounded up, and None where a mark is missing; `later` are those that stand at a later
-    valuation already. `keeps_history`: each gets a point of its margin's history, too.
+    `exposure` (A,) is each member's, rounded up, where `has_marks`; `later` are those that stand at a later valuation
+    already. `keeps_history`: each gets a point of its margin's history, too.
     """
 
     valuation: Valuation
     now: datetime
     assets: Mapping[str, Asset]
-    members: Sequence[Member]
-    exposure: Sequence[int | None]
+    roster: Roster
+    exposure: Integers
+    has_marks: Flags
     later: Collection[UUID]
     keeps_history: bool
 
 
 def read(cell_ids: Iterable[UUID], valuation: Valuation, *, keeps_history: bool = True) -> Part:
-    """Lock these relationships and read them, some six queries whatever their number, and more for what has changed."""
+    """Lock these relationships and read them, some five queries whatever their number, and more for what has changed.
+
+    Raises OverflowError where an amount is beyond 64 bits."""
     assert connection.in_atomic_block, "a requirement belongs to a transaction"
-    members = standings.lock(list(cell_ids))
     assets = {asset.code: asset for asset in Asset.objects.all()}
+    present = roster.lock(list(cell_ids), assets)
     decimals = next(asset for asset in assets.values() if asset.is_settlement).decimals
-    owed = books.exposures_of((member.book for member in members), valuation.id)
-    gross = claims.gross_exposures([member.cell_id for member in members if member.standing.is_gross], valuation.id)
-    if gross:
-        owed = [gross.get(member.cell_id, due) for member, due in zip(members, owed, strict=True)]
+    owed = present.books.exposures(valuation.id)
+    gross = [present.members[place].cell_id for place in np.flatnonzero(present.flags.is_gross).tolist()]
+    if claimed := claims.gross_exposures(gross, valuation.id):
+        owed = [claimed.get(member.cell_id, due) for member, due in zip(present.members, owed, strict=True)]
     return Part(
         valuation=valuation,
         now=clock.now(),
         assets=assets,
-        members=members,
-        exposure=[None if due is None else books.base_units_up(due, decimals) for due in owed],
-        later=_later([member.cell_id for member in members], valuation),
+        roster=present,
+        exposure=np.array([0 if due is None else books.base_units_up(due, decimals) for due in owed], dtype=np.int64),
+        has_marks=np.array([due is not None for due in owed], dtype=bool),
+        later=_later([member.cell_id for member in present.members], valuation),
         keeps_history=keeps_history,
     )
 
 
-def renew(part: Part, found: Iterable[Requirement]) -> list[UUID]:
+def renew(part: Part, found: Iterable[Requirements]) -> list[UUID]:
     """Store the requirements of the quiet relationships and let their vaults follow; returns the others of the part,
     with whom something must happen or for whom nothing was found."""
-    states: list[Figures] = []
-    locks: list[ChainInstruction] = []
-    acting: list[Member | None] = list(part.members)
-    for requirement in found:
-        member = part.members[requirement.place]
-        state = _state(part, member.standing, requirement)
-        if state is not None and _is_quiet(member, requirement, state, part.later):
-            states.append(state)
-            locks += _locks(part, member.standing, state)
-            acting[requirement.place] = None
-    margin_rows.store(part.valuation.id, states, keeps_history=part.keeps_history)
+    members, locks = part.roster.members, list[ChainInstruction]()
+    acting = np.array([member.cell_id not in part.later for member in members], dtype=bool)
+    may_be_quiet = _may_be_quiet(part) & acting
+    worth = part.roster.margin.worth(part.valuation)
+    threshold = part.roster.thresholds(part.now)
+    for requirements in found:
+        places, amounts = requirements.places, requirements.independent_amount_base_units
+        owed, allowed, held = part.exposure[places], threshold[places], worth[places]
+        required = required_for_all(owed, amounts, allowed)
+        quiet = may_be_quiet[places] & _keeps_its_rights(part.roster, requirements)
+        _ask_those_in_doubt(part, requirements, quiet, np.stack([owed, amounts, allowed, held, required]))
+        columns = Columns(
+            [part.roster.cells[place] for place in places.tolist()],
+            owed.tolist(), amounts.tolist(), allowed.tolist(), required.tolist(), held.tolist(),
+            requirements.breakdown, requirements.admission,
+        )  # fmt: skip
+        stored = columns.only(quiet.tolist())
+        margin_rows.store(part.valuation.id, requirements.ruleset_hash, stored, keeps_history=part.keeps_history)
+        locks += _locks(part, places[quiet], required[quiet])
+        acting[places[quiet]] = False
     outbox.instruct_all(locks)
-    return [member.cell_id for member in acting if member is not None and member.cell_id not in part.later]
+    return [members[place].cell_id for place in np.flatnonzero(acting).tolist()]
 
 
 def _later(cell_ids: list[UUID], valuation: Valuation) -> frozenset[UUID]:
@@ -103,51 +122,38 @@ def _later(cell_ids: list[UUID], valuation: Valuation) -> frozenset[UUID]:
     return frozenset(later.values_list("cell_id", flat=True))
 
 
-def _state(part: Part, standing: Standing, found: Requirement) -> Figures | None:
-    """The figures of one relationship; None when something that they need is missing: `assess` will refuse."""
-    owed = part.exposure[found.place]
-    if owed is None or standing.terms is None or not _is_priced(part, standing):
-        return None
-    threshold = standing.threshold(part.now)
-    return Figures(
-        standing.key,
-        owed,
-        found.independent_amount_base_units,
-        threshold,
-        required_for(owed, found.independent_amount_base_units, threshold),
-        standing.worth(part.valuation, part.assets),
-        found.ruleset_hash,
-        found.breakdown,
-        found.admission,
-    )
+def _may_be_quiet(part: Part) -> Flags:
+    """(A,) of whom all figures can be found, and who is in no state in which `assess` has more to do."""
+    present = part.roster
+    has_figures: Flags = part.has_marks & present.flags.has_terms & present.margin.is_priced(part.valuation)
+    return has_figures & ~present.flags.in_default & (present.flags.is_open | present.flags.is_closed_to_risk)
 
 
-def _is_priced(part: Part, standing: Standing) -> bool:
-    prices = part.valuation.prices
-    return all(not (coin := part.assets[code].priced_as) or coin in prices for code in standing.tokens)
+def _keeps_its_rights(present: Roster, found: Requirements) -> Flags:
+    """(n,) whether the right to new risk stays as it is."""
+    passed = np.array(found.passed, dtype=bool)
+    opens = passed & ~present.flags.has_lapsed[found.places]
+    return np.where(present.flags.is_open[found.places], passed, ~opens)
 
 
-def _is_quiet(member: Member, found: Requirement, state: Figures, later: Collection[UUID]) -> bool:
-    """Whether nothing follows from these figures but what the vaults lock."""
-    standing = member.standing
+def _ask_those_in_doubt(part: Part, found: Requirements, quiet: Flags, figures: Integers) -> None:
+    """Take from the quiet those whose call opens, changes or ends; `figures` (5, n): those of `Figures`, and required.
+
+    Where nothing is missing and nothing asked for nothing follows."""
+    missing, repair = figures[4] - figures[3], np.array(found.repair, dtype=np.int64)
+    doubtful = quiet & ((missing > 0) | (repair > 0) | part.roster.flags.has_calls[found.places])
+    for index in np.flatnonzero(doubtful).tolist():
+        standing = part.roster.members[found.places[index]].standing
+        row = Figures(*figures[:4, index].tolist())
+        quiet[index] = _calls_stand(standing, row, int(missing[index]), int(repair[index]))
+
+
+def _calls_stand(standing: Standing, figures: Figures, missing: int, repair: int) -> bool:
     assert standing.terms is not None, "figures are of a relationship with terms"
-    if standing.in_default or standing.state not in QUIET_STATES or (later and member.cell_id in later):
-        return False
-    if not _keeps_its_rights(standing, passed=found.passed):
-        return False
-    missing = state.required_base_units - state.held_base_units
-    if missing <= 0 and not found.repair and not standing.calls:
-        return True
     terms, asking = standing.terms, standing.calls
-    return _stays(asking.get(MARGIN), missing, calls.margin_delivery(state, terms), terms) and _stays(
-        asking.get(COVERAGE), found.repair, calls.delivery_of(found.repair, terms), terms
+    return _stays(asking.get(MARGIN), missing, calls.margin_delivery(figures, terms), terms) and _stays(
+        asking.get(COVERAGE), repair, calls.delivery_of(repair, terms), terms
     )
-
-
-def _keeps_its_rights(standing: Standing, *, passed: bool) -> bool:
-    if standing.state == Cell.State.OPEN:
-        return passed
-    return not passed or standing.has_lapsed or standing.in_default
 
 
 def _stays(call: StandingCall | None, missing: int, delivery: int | None, terms: Terms) -> bool:
@@ -158,15 +164,22 @@ def _stays(call: StandingCall | None, missing: int, delivery: int | None, terms:
     return missing > 0 and calls.stands(call.state, call.unmet_base_units, wanted)
 
 
-def _locks(part: Part, standing: Standing, state: Figures) -> list[ChainInstruction]:
-    """New numbers for the vaults that lock too much or too little."""
-    required = state.required_base_units
-    if not standing.vaults or standing.is_locked_right(required):
-        return []
-    assert standing.terms is not None, "figures are of a relationship with terms"
-    due = vaults.requirements(
-        standing.vaults, required, standing.holdings, standing.terms, part.valuation, part.assets.values()
-    )
-    if not due and not any(part.assets[code].priced_as for code in standing.tokens):
-        standing.locks_right_for(required)
+def _locks(part: Part, places: Integers, required: Integers) -> list[ChainInstruction]:
+    """New numbers for the vaults of these that lock too much or too little; `required` is theirs."""
+    everybody = np.zeros(len(part.roster.members), dtype=np.int64)
+    everybody[places] = required
+    right = part.roster.margin.locks_right(everybody, part.valuation)
+    due: list[ChainInstruction] = []
+    for place in places[~right[places]].tolist():
+        standing = part.roster.members[place].standing
+        if standing.vaults:
+            assert standing.terms is not None, "figures are of a relationship with terms"
+            due += vaults.requirements(
+                standing.vaults,
+                int(everybody[place]),
+                standing.holdings,
+                standing.terms,
+                part.valuation,
+                part.assets.values(),
+            )
     return due

@@ -31,9 +31,15 @@ def value_after_haircut(
     amount_base_units: int, asset: Asset, price: Decimal, haircut_bps: int, settlement: Asset | None = None
 ) -> int:
     """Settlement base units that an amount of a token stands for, rounded down. `settlement` spares its query."""
-    over, under = _ratio((settlement or ledger.settlement_asset()).decimals - asset.decimals)
+    over, under = worth_ratio(asset, price, haircut_bps, settlement or ledger.settlement_asset())
+    return amount_base_units * over // under
+
+
+def worth_ratio(asset: Asset, price: Decimal, haircut_bps: int, settlement: Asset) -> tuple[int, int]:
+    """Settlement base units after haircut that a base unit of a token stands for, as a quotient of ints."""
+    over, under = _ratio(settlement.decimals - asset.decimals)
     dollars, parts = price.as_integer_ratio()
-    return amount_base_units * dollars * (10_000 - haircut_bps) * over // (parts * 10_000 * under)
+    return dollars * (10_000 - haircut_bps) * over, parts * 10_000 * under
 
 
 def asset_for_value(

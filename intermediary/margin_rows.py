@@ -5,7 +5,8 @@ side spends its time on placeholders or on taking a document apart.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import compress
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -14,34 +15,49 @@ from intermediary.ids import uuid7
 
 
 class Figures(NamedTuple):
-    """One row of MarginState to be, at the valuation of its part; base units. Documents are JSON on one line."""
+    """What margin follows from, of one relationship; base units."""
 
-    cell_id: str
     exposure_base_units: int
     independent_amount_base_units: int
     threshold_base_units: int
-    required_base_units: int
     held_base_units: int
-    ruleset_hash: str
-    breakdown: str
-    admission: str
 
 
-def store(valuation_id: UUID, rows: Sequence[Figures], *, keeps_history: bool) -> None:
+class Columns(NamedTuple):
+    """Rows of MarginState to be, at one valuation and under one ruleset; base units. Documents are JSON on one line."""
+
+    cell_id: Sequence[str]
+    exposure_base_units: Sequence[int]
+    independent_amount_base_units: Sequence[int]
+    threshold_base_units: Sequence[int]
+    required_base_units: Sequence[int]
+    held_base_units: Sequence[int]
+    breakdown: Sequence[str]
+    admission: Sequence[str]
+
+    def only(self, rows: Sequence[bool]) -> "Columns":
+        """Those of them that are named."""
+        if all(rows):
+            return self
+        chosen: list[Any] = [list(compress(column, rows)) for column in self]
+        return Columns(*chosen)
+
+
+def store(valuation_id: UUID, ruleset_hash: str, found: Columns, *, keeps_history: bool) -> None:
     """The current figures, and where asked their point of the history: the first one of a valuation stays."""
-    if not rows:
+    count = len(found.cell_id)
+    if not count:
         return
-    # The columns in the order of `Figures`.
-    cell_ids, owed, independent, threshold, needed, worth, hashes, breakdowns, admissions = zip(*rows, strict=True)
-    cells, exposure, required, held = _array(cell_ids), _array(owed), _array(needed), _array(worth)
-    whole = [cells, exposure, _array(independent), _array(threshold), required, held, _array(hashes)]
-    figures: list[UUID | str] = [valuation_id, *whole, "\n".join(breakdowns), "\n".join(admissions)]
+    cells, numbers = _array(found.cell_id), [_array(column) for column in found[1:6]]
+    exposure, _, _, required, held = numbers
+    documents = ["\n".join(found.breakdown), "\n".join(found.admission)]
+    figures: list[UUID | str] = [valuation_id, ruleset_hash, cells, *numbers, *documents]
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, figures)
-        if cursor.rowcount != len(rows):  # some have no row yet
-            cursor.execute(_BEGIN, [*figures, _new_ids(len(rows))])
+        if cursor.rowcount != count:  # some have no row yet
+            cursor.execute(_BEGIN, [*figures, _new_ids(count)])
         if keeps_history:
-            cursor.execute(_STORE_POINTS, [valuation_id, _new_ids(len(rows)), cells, required, held, exposure])
+            cursor.execute(_STORE_POINTS, [valuation_id, _new_ids(count), cells, required, held, exposure])
 
 
 def _new_ids(count: int) -> str:
@@ -55,21 +71,21 @@ def _array(values: Iterable[UUID | int | str]) -> str:
 
 _NEW = """
     ROWS FROM (unnest(%s::uuid[]), unnest(%s::numeric[]), unnest(%s::numeric[]), unnest(%s::numeric[]),
-        unnest(%s::numeric[]), unnest(%s::numeric[]), unnest(%s::text[]), string_to_table(%s, E'\\n'),
-        string_to_table(%s, E'\\n')"""
-_NAMES = "cell_id, exposure, independent, threshold, required, held, ruleset_hash, breakdown, admission"
+        unnest(%s::numeric[]), unnest(%s::numeric[]), string_to_table(%s, E'\\n'), string_to_table(%s, E'\\n')"""
+_NAMES = "cell_id, exposure, independent, threshold, required, held, breakdown, admission"
 _RENEW = f"""
     UPDATE intermediary_marginstate AS state SET
-        valuation_id = %s::uuid, exposure_base_units = new.exposure,
+        valuation_id = %s::uuid, ruleset_hash = %s, exposure_base_units = new.exposure,
         independent_amount_base_units = new.independent, threshold_base_units = new.threshold,
-        required_base_units = new.required, held_base_units = new.held, ruleset_hash = new.ruleset_hash,
+        required_base_units = new.required, held_base_units = new.held,
         breakdown = new.breakdown::json, admission = new.admission::json
     FROM {_NEW}) AS new ({_NAMES}) WHERE state.cell_id = new.cell_id"""  # noqa: S608 - our words
 _BEGIN = f"""
-    INSERT INTO intermediary_marginstate (valuation_id, cell_id, exposure_base_units, independent_amount_base_units,
-        threshold_base_units, required_base_units, held_base_units, ruleset_hash, breakdown, admission, id)
-    SELECT %s::uuid, new.cell_id, new.exposure, new.independent, new.threshold, new.required, new.held,
-        new.ruleset_hash, new.breakdown::json, new.admission::json, new.id
+    INSERT INTO intermediary_marginstate (valuation_id, ruleset_hash, cell_id, exposure_base_units,
+        independent_amount_base_units, threshold_base_units, required_base_units, held_base_units, breakdown, admission,
+        id)
+    SELECT %s::uuid, %s, new.cell_id, new.exposure, new.independent, new.threshold, new.required, new.held,
+        new.breakdown::json, new.admission::json, new.id
     FROM {_NEW}, unnest(%s::uuid[])) AS new ({_NAMES}, id) ON CONFLICT (cell_id) DO NOTHING"""  # noqa: S608 - our words
 _STORE_POINTS = """
     INSERT INTO intermediary_marginpoint

@@ -20,8 +20,8 @@ from django.db.models import Sum
 from intermediary import books, calls, clock, vaults
 from intermediary.allowance import Allowance, allowances
 from intermediary.books import HeldBook
-from intermediary.collateral import counted, value_of_holdings
-from intermediary.models import Asset, Cell, DefaultCase, Layer, MarginCall, Party, Valuation
+from intermediary.collateral import counted
+from intermediary.models import Cell, DefaultCase, Layer, MarginCall, Party
 from intermediary.models.bulk import TIMES
 from intermediary.onboarding import terms_of_cells
 from intermediary.terms import Terms
@@ -53,37 +53,12 @@ class Standing:
     layers: Sequence[Layer]
     tokens: tuple[str, ...]  # of which something is held, or locked
     key: str  # of the cell, as text
-    # Found out once, as long as no price enters: requirements for which the vaults lock what they should, and the
-    # value of the margin.
-    locked_right: list[int]
-    fixed_worth: list[int]
 
     def threshold(self, now: datetime) -> int:
         """`margining.threshold_of` at this time."""
         if self.allowance is None or self.allowance.ends_at <= now:
             return 0
         return self.allowance.threshold_base_units
-
-    def worth(self, valuation: Valuation, assets: Mapping[str, Asset]) -> int:
-        """Value of the margin after haircut, `terms` given; computed once where no price enters."""
-        assert self.terms is not None, "without terms nothing counts"
-        if self.fixed_worth:
-            return self.fixed_worth[0]
-        value = value_of_holdings(self.holdings, valuation, self.terms, assets)
-        if not any(assets[code].priced_as for code in self.holdings):
-            self.fixed_worth.append(value)
-        return value
-
-    def is_locked_right(self, required: int) -> bool:
-        """Whether the vaults need no new numbers for this requirement, for all that is known: what they should lock
-        rises with it, so between two requirements for which they need none they need none."""
-        known = self.locked_right
-        return bool(known) and known[0] <= required <= known[-1]
-
-    def locks_right_for(self, required: int) -> None:
-        """Remember that the vaults need no new numbers for this requirement. Only where no price enters."""
-        known = [required, *self.locked_right]
-        self.locked_right[:] = [min(known), max(known)]
 
 
 class Member(NamedTuple):
@@ -98,29 +73,46 @@ _kept: dict[UUID, tuple[str, Standing]] = {}  # by cell, under its name
 
 
 def lock(cell_ids: Collection[UUID]) -> list[Member]:
-    """Lock these relationships as every writer does, and read them, in the order of their keys.
+    """Lock these relationships as every writer does, and read them, in the order of their keys."""
+    ids = in_order(cell_ids)
+    return members(ids, hold(as_array(ids)))
 
-    Two queries, and a dozen more for those of which something has changed, whatever their number.
-    """
+
+def in_order(cell_ids: Collection[UUID]) -> tuple[UUID, ...]:
+    """Each once, in the order of their keys."""
+    return tuple(sorted(set(cell_ids), key=attrgetter("int")))
+
+
+def as_array(ids: Sequence[UUID]) -> str:
+    """Keys as PostgreSQL reads an array of them: thousands as one parameter."""
+    return "{" + ",".join(map(str, ids)) + "}"
+
+
+def hold(ids: str) -> list[str]:
+    """Lock these relationships (`as_array`, in order); the names that the database gives each now, as one word."""
     assert connection.in_atomic_block, "a lock belongs to a transaction"
-    ids = sorted(set(cell_ids), key=attrgetter("int"))
-    listed = ["{" + ",".join(map(str, ids)) + "}"]
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, listed)
+        cursor.execute(_LOCK, [ids])
         # A statement of its own: whoever waits for a lock sees what the other did only in the next one.
-        cursor.execute(_NAMES, listed)
-        names = cursor.fetchall()
-    assert len(names) == len(ids), "every relationship has names"
-    standing_now = [
-        kept[1] if (kept := _kept.get(key)) is not None and kept[0] == name[2] else None
-        for key, name in zip(ids, names, strict=True)
-    ]
-    changed = {ids[index]: names[index][2] for index, found in enumerate(standing_now) if found is None}
+        cursor.execute(_NAMES, [ids])
+        names: str | None = cursor.fetchone()[0]
+    return names.split(",") if names else []
+
+
+def members(ids: Sequence[UUID], words: Sequence[str]) -> list[Member]:
+    """What is known of these under these names, each locked, in their order: nothing is asked of the database but for
+    those of which something has changed, a dozen queries whatever their number."""
+    assert len(words) == len(ids), "every relationship has names"
+    names = [word.split() for word in words]
+    changed = {}
+    for key, (_, _, name) in zip(ids, names, strict=True):
+        kept = _kept.get(key)
+        if kept is None or kept[0] != name:
+            changed[key] = name
     for key, standing in _read(list(changed)).items():
         _kept[key] = changed[key], standing
-    held = books.read_in_order(ids, [name[:2] for name in names])
-    found = (now or _kept[key][1] for key, now in zip(ids, standing_now, strict=True))
-    return list(map(Member, ids, found, held))
+    held = books.read_in_order(ids, [(held, settled) for held, settled, _ in names])
+    return [Member(key, _kept[key][1], book) for key, book in zip(ids, held, strict=True)]
 
 
 def forget() -> None:
@@ -151,8 +143,6 @@ def _read(cell_ids: Sequence[UUID]) -> dict[UUID, Standing]:
             layers=layers.get(key, ()),
             tokens=_tokens(held.get(key, {}), present.get(key, ())),
             key=str(key),
-            locked_right=[],
-            fixed_worth=[],
         )
         for key, state, opinion in of_cells
     }
@@ -185,5 +175,5 @@ def _layers(cell_ids: Sequence[UUID]) -> dict[UUID, list[Layer]]:
 _LOCK = """
     SELECT count(*) FROM (SELECT FROM intermediary_cell WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE) AS locked"""
 _NAMES = """
-    SELECT held::text, settled::text, standing::text
-    FROM intermediary_bookversion WHERE cell_id = ANY(%s::uuid[]) ORDER BY cell_id"""
+    SELECT string_agg(held::text || ' ' || settled::text || ' ' || standing::text, ',' ORDER BY cell_id)
+    FROM intermediary_bookversion WHERE cell_id = ANY(%s::uuid[])"""

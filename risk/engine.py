@@ -11,9 +11,9 @@ is recorded with its reason.
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import repeat
 from uuid import UUID
 
 import numpy as np
@@ -27,12 +27,12 @@ from risk import partial
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
-from risk.figures import breakdowns, flagged, layers_of, matrices_for, stacked
+from risk.figures import breakdowns, matrices_for
 from risk.figures import compute as compute
 from risk.figures import load_snapshot as load_snapshot
 from risk.figures import resources_of as resources_of
 from risk.figures import universe_of as universe_of
-from risk.kept_rows import KeptRows, places_in, rows_of
+from risk.kept_rows import RulesetBooks, books_of, books_without, places_in
 from risk.margin.requirement import RiskMatrices, requirements
 from risk.margin.revaluation import InstrumentTable, option_price, resolve
 from risk.margin.ruleset import ruleset
@@ -303,41 +303,34 @@ def _assess(tick: Tick, universe: Universe, cell_ids: Sequence[UUID]) -> list[UU
     return _assess(tick, universe, cell_ids[:half]) + _assess(tick, universe, cell_ids[half:])
 
 
-def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> list[assessment.Requirement]:
+def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> Iterator[assessment.Requirements]:
     """The figures of every relationship of the part that has terms, each under its own ruleset; not of one that holds
     what the market cannot value."""
     places = places_in(universe)
-    by_ruleset: dict[str, dict[int, KeptRows]] = {}
-    for index, member in enumerate(part.members):
-        if member.standing.terms is not None:
-            rows = rows_of(member, places, part.assets)
-            if rows.is_valued:
-                by_ruleset.setdefault(rows.ruleset, {})[index] = rows
-    found: list[assessment.Requirement] = []
-    _rulesets_met.update(by_ruleset)
-    for name, members in by_ruleset.items():
-        matrices = matrices_for(tick.snapshot_id, name, universe.instruments)
-        if matrices.unpriced.size:
-            members = {index: rows for index, rows in members.items() if not rows.holds(matrices.unpriced)}
-        found += _under_one_ruleset(ruleset(name).hash, members, part, matrices)
-    return found
+    for books in books_of(part.roster, places, part.assets):
+        _rulesets_met.add(books.ruleset)
+        matrices = matrices_for(tick.snapshot_id, books.ruleset, universe.instruments)
+        if not matrices.unpriced.size:
+            yield _under_one_ruleset(books, part, matrices)
+            continue
+        for priced in books_without(part.roster, places, part.assets, matrices.unpriced):
+            if priced.ruleset == books.ruleset:
+                yield _under_one_ruleset(priced, part, matrices)
 
 
-def _under_one_ruleset(
-    ruleset_hash: str, members: Mapping[int, KeptRows], part: assessment.Part, matrices: RiskMatrices
-) -> Iterator[assessment.Requirement]:
-    """Of these members of the part, by their indices."""
-    positions = flagged(
-        stacked([rows.positions for rows in members.values()]), [rows.is_gross for rows in members.values()]
-    )
-    margin = stacked([rows.margin for rows in members.values()])
-    batch = requirements(matrices, positions, margin)
+def _under_one_ruleset(books: RulesetBooks, part: assessment.Part, matrices: RiskMatrices) -> assessment.Requirements:
+    batch = requirements(matrices, books.positions, books.margin)
     # An exposure that is not known is refused when its cell is taken alone.
-    exposures = [part.exposure[index] or 0 for index in members]
-    verdicts = judge(batch, layers_of([rows.layers for rows in members.values()], exposures))
-    amounts = units_up(batch.total).tolist()
-    columns = breakdowns(batch), verdicts.documents, verdicts.passed, verdicts.repairs
-    return map(assessment.Requirement, members, amounts, repeat(ruleset_hash), *columns)
+    verdicts = judge(batch, replace(books.layers, exposure=part.exposure[books.places]))
+    return assessment.Requirements(
+        places=books.places,
+        independent_amount_base_units=units_up(batch.total),
+        ruleset_hash=ruleset(books.ruleset).hash,
+        breakdown=breakdowns(batch),
+        admission=verdicts.documents,
+        passed=verdicts.passed,
+        repair=verdicts.repairs,
+    )
 
 
 def _act(tick: Tick, found: Assessment, ruleset_hash: str, book: Book) -> None:

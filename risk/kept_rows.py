@@ -1,11 +1,12 @@
 """What relationships hold as rows of the matrices, kept by a worker between ticks.
 
 A row is the place of an instrument among those that the market of a tick values; it stays while the same instruments
-are valued. What a process keeps of a relationship (`intermediary.books`, `intermediary.standings`) is the same object
-for as long as nothing of it changes, so the rows made of it are too.
+are valued. What a process keeps of a relationship (`intermediary.books`, `intermediary.standings`) and of a part of
+them (`intermediary.roster`) is the same object for as long as nothing of it changes, so the rows made of it are too.
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -18,11 +19,14 @@ from intermediary.books import HeldBook
 from intermediary.collateral import eligible
 from intermediary.models import Asset
 from intermediary.money import from_base_units
+from intermediary.roster import PARTS_KEPT, Roster
 from intermediary.standings import Member, Standing
 from intermediary.terms import Terms
 from risk.book import Universe
-from risk.figures import Rows, resources_of
+from risk.figures import Rows, flagged, layers_of, resources_of, stacked
 from risk.margin.admission import Resources
+from risk.margin.positions import Positions
+from risk.margin.verdicts import Layers
 from risk.period import rules_of
 
 Integers = NDArray[np.int64]
@@ -54,8 +58,42 @@ class KeptRows(NamedTuple):
         return any(bool(np.isin(held, rows).any()) for held, _ in (self.positions, self.margin))
 
 
+@dataclass(frozen=True)
+class RulesetBooks:
+    """Those of a part that are margined under one ruleset: their places in the roster, rising, their positions and
+    margin, and their layers beside no exposure."""
+
+    ruleset: str
+    places: Integers
+    positions: Positions
+    margin: Positions
+    layers: Layers
+
+    @classmethod
+    def of(cls, ruleset: str, members: Mapping[int, KeptRows]) -> "RulesetBooks":
+        """These, by their places."""
+        rows = list(members.values())
+        positions = stacked([item.positions for item in rows])
+        return cls(
+            ruleset,
+            np.array(list(members), dtype=np.int64),
+            flagged(positions, [item.is_gross for item in rows]),
+            stacked([item.margin for item in rows]),
+            layers_of([item.layers for item in rows], [0] * len(rows)),
+        )
+
+
+class _Part(NamedTuple):
+    cells: Sequence[str]
+    places: Places
+    members: Sequence[Member]
+    rows: Sequence[KeptRows | None]
+    books: Sequence[RulesetBooks]
+
+
 _places = Places(np.empty(0, dtype=np.int64), {}, frozenset())
 _kept: dict[UUID, tuple[HeldBook, Standing, Places, KeptRows]] = {}
+_parts: OrderedDict[int, _Part] = OrderedDict()  # by the list of keys that its rosters share
 
 
 def places_in(universe: Universe) -> Places:
@@ -71,6 +109,58 @@ def places_in(universe: Universe) -> Places:
     if not same or found.unvalued != _places.unvalued:
         _places = found
     return _places
+
+
+def books_of(roster: Roster, places: Places, assets: Mapping[str, Asset]) -> Sequence[RulesetBooks]:
+    """The books of a part by ruleset: of everybody who has terms and holds nothing that the market cannot value."""
+    kept = _parts.pop(id(roster.cells), None)
+    if kept is None or kept.cells is not roster.cells or kept.places is not places:
+        rows = [_rows_of(member, places, assets) for member in roster.members]
+        kept = _Part(roster.cells, places, roster.members, rows, _by_ruleset(rows))
+    elif kept.members is not roster.members:
+        kept = _with_changes(kept, roster, assets)
+    _parts[id(roster.cells)] = kept
+    if len(_parts) > PARTS_KEPT:
+        _parts.popitem(last=False)
+    return kept.books
+
+
+def books_without(
+    roster: Roster, places: Places, assets: Mapping[str, Asset], rows: Integers
+) -> Sequence[RulesetBooks]:
+    """The same of those who hold nothing in these rows of the matrices."""
+    found = [_rows_of(member, places, assets) for member in roster.members]
+    return _by_ruleset([None if item is None or item.holds(rows) else item for item in found])
+
+
+def _with_changes(kept: _Part, roster: Roster, assets: Mapping[str, Asset]) -> _Part:
+    """Most changes are of numbers that vaults lock, and leave books and margin as they were."""
+    rows, same = list(kept.rows), True
+    for place, (before, now) in enumerate(zip(kept.members, roster.members, strict=True)):
+        if before is not now:
+            rows[place] = _rows_of(now, kept.places, assets)
+            same = same and _are_equal(kept.rows[place], rows[place])
+    return kept._replace(members=roster.members, rows=rows, books=kept.books if same else _by_ruleset(rows))
+
+
+def _are_equal(one: KeptRows | None, other: KeptRows | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    plain = one._replace(positions=(), margin=()) == other._replace(positions=(), margin=())
+    pairs = zip((*one.positions, *one.margin), (*other.positions, *other.margin), strict=True)
+    return plain and all(np.array_equal(mine, yours) for mine, yours in pairs)
+
+
+def _by_ruleset(rows: Sequence[KeptRows | None]) -> list[RulesetBooks]:
+    found: dict[str, dict[int, KeptRows]] = {}
+    for place, item in enumerate(rows):
+        if item is not None and item.is_valued:
+            found.setdefault(item.ruleset, {})[place] = item
+    return [RulesetBooks.of(name, members) for name, members in found.items()]
+
+
+def _rows_of(member: Member, places: Places, assets: Mapping[str, Asset]) -> KeptRows | None:
+    return None if member.standing.terms is None else rows_of(member, places, assets)
 
 
 def rows_of(member: Member, places: Places, assets: Mapping[str, Asset]) -> KeptRows:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from intermediary import books, margining, standings, trading, variation, vaults
+from intermediary import books, margining, roster, standings, trading, variation, vaults
 from intermediary.config.replay import store_snapshot
 from intermediary.models import Cell, ChainInstruction, Instrument, MarginPoint, MarginState, VariationPayment
 from risk import engine
@@ -44,6 +44,7 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Cell]) -> None
             if restarted:
                 books.forget()
                 standings.forget()
+                roster.forget()
             engine.run_shard(opened.id, number)
 
     kept = undone(partial(in_shards, 3, restarted=False))

@@ -6,7 +6,7 @@ are read again and their rows of the columns written anew; the rest stays.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -62,9 +62,7 @@ class Roster:
             members=members,
             cells=[item.key for item in standing],
             books=HeldBooks.of([member.book for member in members]),
-            flags=StandingFlags(
-                *np.array([_flags_of(item) for item in standing], dtype=bool).reshape(-1, len(StandingFlags._fields)).T
-            ),
+            flags=StandingFlags(*_flags(standing)),
             margin=MarginColumns.of(standing, assets),
             allowed=np.array([_line_of(item)[0] for item in standing], dtype=np.int64),
             line_ends=np.array([_line_of(item)[1] for item in standing], dtype=np.float64),
@@ -78,7 +76,7 @@ class Roster:
         standing = {place: member.standing for place, member in changed.items()}
         flags = np.array(self.flags)
         allowed, ends, places = self.allowed.copy(), self.line_ends.copy(), list(changed)
-        flags[:, places] = np.array([_flags_of(item) for item in standing.values()]).T
+        flags[:, places] = _flags(standing.values())
         allowed[places] = [_line_of(item)[0] for item in standing.values()]
         ends[places] = [_line_of(item)[1] for item in standing.values()]
         same_books = all(self.members[place].book is member.book for place, member in changed.items())
@@ -95,6 +93,12 @@ class Roster:
     def thresholds(self, now: datetime) -> Integers:
         """`margining.threshold_of` each at this time, base units."""
         return np.where(self.line_ends > now.timestamp(), self.allowed, 0)
+
+
+def _flags(standings: Iterable[Standing]) -> Flags:
+    """A row for each of `StandingFlags`."""
+    found: Flags = np.array([_flags_of(item) for item in standings], dtype=bool)
+    return found.reshape(-1, len(StandingFlags._fields)).T
 
 
 def _flags_of(standing: Standing) -> tuple[bool, ...]:

@@ -23,7 +23,7 @@ from intermediary.roster import PARTS_KEPT, Roster
 from intermediary.standings import Member, Standing
 from intermediary.terms import Terms
 from risk.book import Universe
-from risk.figures import Rows, flagged, layers_of, resources_of, stacked
+from risk.figures import NOTHING, Rows, flagged, layers_of, resources_of, stacked
 from risk.margin.admission import Resources
 from risk.margin.positions import Positions
 from risk.margin.verdicts import Layers
@@ -146,7 +146,7 @@ def _with_changes(kept: _Part, roster: Roster, assets: Mapping[str, Asset]) -> _
 def _are_equal(one: KeptRows | None, other: KeptRows | None) -> bool:
     if one is None or other is None:
         return one is other
-    plain = one._replace(positions=(), margin=()) == other._replace(positions=(), margin=())
+    plain = one._replace(positions=NOTHING, margin=NOTHING) == other._replace(positions=NOTHING, margin=NOTHING)
     pairs = zip((*one.positions, *one.margin), (*other.positions, *other.margin), strict=True)
     return plain and all(np.array_equal(mine, yours) for mine, yours in pairs)
 

@@ -6,8 +6,9 @@ decides on admission. Only who performs is measured: the loss of a defaulter is 
 JSON: amounts in settlement base units, maps in whole dollars, moves as fractions (`Body` and `HouseBody` say more).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 
 from intermediary import events, ledger, onboarding
 from intermediary.models import AccountKind, Cell, Layer, MarginState
+from intermediary.models.bulk import replace_all
 from intermediary.terms import Terms
 from risk.book import Book, Universe, load_book
 from risk.figures import flagged, load_snapshot, matrices_for, resources_of, scenarios_for, universe_of, without
 from risk.live_layers import UNIT, performing
 from risk.margin.admission import Resources
-from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
 from risk.margin.requirement import net_delta
 from risk.margin.shocks import ShockSet
@@ -34,6 +35,9 @@ from risk.stress.bearing import Borne, bear_books, total, two_largest, under_sce
 from risk.stress.distance import Means, ReverseStress
 from risk.stress.exposure import DAYS, QUANTILES, crowding, future_exposure
 from risk.stress.heat import MOVES, VOL_RATIOS, StressMap, stress_map
+
+AT_ONCE, WRITTEN = 2_048, 256  # relationships measured together, and reports written in one statement of 3 MB
+KEY = "cell_id"  # a relationship has one report
 
 Body = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -68,38 +72,37 @@ def renew(tick_id: UUID) -> None:
     tick = Tick.objects.get(id=tick_id)
     if Tick.objects.filter(id__gt=tick.id, done_at__isnull=False).exists():
         return
-    measured = measure(tick)
     with transaction.atomic(durable=True):
         newest = Tick.objects.select_for_update().filter(id__in=StressReport.objects.values("tick")).first()
         if newest is not None and newest.id > tick.id:
             return
-        bodies = {one.standing.cell_id: one.body for one in measured}
+        measured, summed = measure(tick), []
+        while some := list(islice(measured, WRITTEN)):
+            replace_all([StressReport(cell_id=one.standing.cell_id, tick=tick, body=one.body) for one in some], key=KEY)
+            summed += [replace(one, body={}) for one in some]
         house = Cell.objects.filter(kind=Cell.Kind.HOUSE).values_list("id", flat=True).first()
         if house is not None:
-            bodies[house] = house_body(measured, published_scenarios())
-        StressReport.objects.bulk_create(
-            [StressReport(cell_id=cell_id, tick=tick, body=body) for cell_id, body in bodies.items()],
-            update_conflicts=True,
-            unique_fields=["cell"],
-            update_fields=["tick", "body"],
-        )
+            summed.sort(key=lambda one: one.standing.state.cell.code)
+            body = house_body(summed, published_scenarios())
+            replace_all([StressReport(cell_id=house, tick=tick, body=body)], key=KEY)
         events.notify(events.PAGES_CHANNEL, f"tick:{tick.id}")
 
 
-def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> list[Measured]:
-    """Every performing relationship that has a requirement, by code, under the published or these scenarios; not one
-    that holds what the market cannot value."""
+def measure(tick: Tick, scenarios: Sequence[StressScenario] | None = None) -> Iterator[Measured]:
+    """Every performing relationship that has a requirement under the published or these scenarios, one at a time; not
+    one that holds what the market cannot value."""
     wanted = scenarios if scenarios is not None else published_scenarios()
     universe = universe_of(tick)
     by_ruleset, book = valued_by_ruleset(universe)
-    found = []
     for name, members in by_ruleset.items():
         snapshot = load_snapshot(tick.snapshot_id)
         matrices = under_scenarios(matrices_for(tick.snapshot_id, name, universe.instruments), snapshot, wanted)
         shocks = scenarios_for(name, snapshot.as_of.date()).shocks.of_coins(snapshot.coins)
         priced = set(without(matrices.unpriced, [one.cell_id for one in members], book, universe))
-        found += _measure(matrices, shocks, [one for one in members if one.cell_id in priced], book, universe)
-    return sorted(found, key=lambda one: one.standing.state.cell.code)
+        mine = [one for one in members if one.cell_id in priced]
+        reverse = ReverseStress(matrices, load_parameters().vol_response)
+        for start in range(0, len(mine), AT_ONCE):
+            yield from _measure(reverse, shocks, mine[start : start + AT_ONCE], book, universe)
 
 
 def valued_by_ruleset(universe: Universe) -> tuple[dict[str, list[Standing]], Book]:
@@ -152,30 +155,27 @@ def rows_of(cell_ids: Sequence[UUID], book: Book, universe: Universe) -> tuple[P
 
 
 def _measure(
-    matrices: RiskMatrices, shocks: ShockSet, members: Sequence[Standing], book: Book, universe: Universe
-) -> list[Measured]:
-    """Those under one ruleset; `matrices` hold the wanted stress list, `shocks` are the day's scenarios."""
+    reverse: ReverseStress, shocks: ShockSet, members: Sequence[Standing], book: Book, universe: Universe
+) -> Iterator[Measured]:
+    """Those under one ruleset; the matrices of `reverse` hold the wanted stress list, `shocks` are the day's
+    scenarios."""
+    matrices = reverse.matrices
     positions, margin = rows_of([one.cell_id for one in members], book, universe)
     resources = [one.resources for one in members]
     borne = bear_books(matrices, positions, margin, resources)
     exposure, layers = (np.array([getattr(one, name) / UNIT for one in resources]) for name in ("exposure", "layers"))
     heat = stress_map(matrices, positions, margin, exposure, layers)
     future, delta = future_exposure(matrices, positions, exposure, shocks), net_delta(positions, matrices)
-    reverse = ReverseStress(matrices, load_parameters().vol_response)
-    found = []
+    distances = reverse.distances(positions, margin, [means_of(one, universe) for one in members])
     for row, one in enumerate(members):
-        distances = reverse.distances(
-            positions.slice(row, row + 1), margin.slice(row, row + 1), means_of(one, universe)
-        )
         body = {
             "rows": [_row(item, part) for item, part in zip(matrices.ruleset.stress, borne[row], strict=True)],
-            "distances": [asdict(axis) for axis in distances],
+            "distances": [vars(axis) for axis in distances[row]],
             "heat": _heat(heat, row),
             "exposure": _future(future[row], one),
             "layers": {name: getattr(one.resources, name) for name in ("first_loss", "tail", "senior_retention")},
         }
-        found.append(Measured(one, body, borne[row], heat.net[row], heat.beyond[row], matrices.table.coins, delta[row]))
-    return found
+        yield Measured(one, body, borne[row], heat.net[row], heat.beyond[row], matrices.table.coins, delta[row])
 
 
 def means_of(one: Standing, universe: Universe) -> Means:
@@ -255,7 +255,7 @@ def _future(quantiles: Floats, one: Standing) -> Body:
 
 
 def _row(scenario: StressScenario, part: Borne) -> Body:
-    return {"name": scenario.name, "title": scenario.title, "net_loss": part.net_loss} | asdict(part)
+    return {"name": scenario.name, "title": scenario.title, "net_loss": part.net_loss} | vars(part)
 
 
 def _heat(found: StressMap, row: int) -> Body:

@@ -50,16 +50,10 @@ class Borne:
         """What margin does not cover."""
         return self.first_loss + self.tail + self.senior + self.uncovered
 
-    def __add__(self, other: "Borne") -> "Borne":
-        return Borne(**{item.name: getattr(self, item.name) + getattr(other, item.name) for item in fields(self)})
-
 
 def total(parts: Sequence[Borne]) -> Borne:
     """The sum; nothing of none."""
-    found = Borne()
-    for part in parts:
-        found += part
-    return found
+    return Borne(**{item.name: sum(getattr(part, item.name) for part in parts) for item in fields(Borne)})
 
 
 def under_scenarios(

@@ -13,12 +13,14 @@ from intermediary.call_forecast import fall_to_call, forecasts
 from intermediary.models import MarginState
 from risk.margin.addons import close_out_cost
 from risk.margin.measures import losses_in_double
+from risk.margin.positions import Positions
 from risk.margin.revaluation import profit_matrix
 from risk.market.parameters import load_parameters
 from risk.stress.distance import (
     DEEPEST,
     HIGHEST,
     LEVELS,
+    SCANNED,
     VOL_RATIO_MAX,
     AxisDistance,
     Crossing,
@@ -47,7 +49,7 @@ def reverse() -> ReverseStress:
 def found(
     reverse: ReverseStress, held: Mapping[str, float], margin: Mapping[str, float], means: Means = SOME
 ) -> dict[tuple[str, Side], AxisDistance]:
-    return {(one.coin, one.side): one for one in reverse.distances(book(held), book(margin), means)}
+    return {(one.coin, one.side): one for one in reverse.distances(book(held), book(margin), [means])[0]}
 
 
 def move(reverse: ReverseStress, held: Mapping[str, float], margin: Mapping[str, float], means: Means, level: str, *,
@@ -203,3 +205,35 @@ def test_the_scan_starts_where_the_market_is_and_covers_its_range(side: Side) ->
     steps = np.diff(moves) if side == "down" else np.diff(np.log1p(moves))
     assert np.abs(steps).max() <= 0.0100001
     assert len(LEVELS) == 6
+
+
+def test_many_are_measured_as_each_is_alone(reverse: ReverseStress) -> None:
+    """To the last bit: long, short, options, some that do not net, margin in coins, nothing held, two scans."""
+    helds: list[Mapping[str, float]] = [
+        {"BTC-PERP": 100.0, "ETH-PERP": -2_000.0},
+        {"BTC-CALL": 150.0, "BTC-PERP": -100.0},
+        {},
+        {"BTC-PERP": -30.0, "BTC-CALL": 40.0, "ETH-PERP": 500.0},
+    ]
+    margins: list[Mapping[str, float]] = [{"USDC": 1e6}, {"BTC": 10.0}, {}, {"BTC": 2.0, "USDC": 5e5}]
+    means = [
+        replace(
+            SOME, exposure=1e4 * n, independent=5e4 * n, held_now=3e5 * n, smallest_call=1e4, layers=(1e6, 2e6, 5e5)
+        )
+        for n in range(SCANNED + 1)
+    ]
+    rows = [(book(helds[n % 4]), book(margins[n % 4])) for n in range(len(means))]
+    gross = np.arange(len(means)) % 8 == 3
+    held, margin = (joined([row[number] for row in rows]) for number in (0, 1))
+    together = reverse.distances(replace(held, gross=gross), margin, means)
+    assert len({str(one) for one in together}) > SCANNED / 2
+    for number in [*range(9), SCANNED]:
+        one = replace(rows[number][0], gross=gross[[number]])
+        assert reverse.distances(one, rows[number][1], [means[number]]) == [together[number]]
+
+
+def joined(parts: list[Positions]) -> Positions:
+    indptr = np.cumsum([0, *(part.indices.size for part in parts)])
+    return Positions(
+        indptr, np.concatenate([part.indices for part in parts]), np.concatenate([part.quantity for part in parts])
+    )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intermediary.ids import uuid7
@@ -44,6 +44,7 @@ def test_flags_of_other_accounts_are_rejected() -> None:
         requirements(matrices(), replace(book({"BTC": 1.0}), gross=np.ones(2, dtype=np.bool_)))
 
 
+@settings(max_examples=40)
 @given(books, books)
 def test_margin_of_different_instruments_adds_up(one: dict[str, float], two: dict[str, float]) -> None:
     """Line by line, whatever hedges what. Only running down is dearer in one market than in two."""
@@ -63,6 +64,7 @@ def coin_of(name: str) -> str:
     return INSTRUMENTS[INDEX[name]].underlying
 
 
+@settings(max_examples=40)
 @given(books)
 def test_each_instrument_asks_what_it_asks_alone(account: dict[str, float]) -> None:
     alone = required(*({name: quantity} for name, quantity in account.items()))
@@ -72,6 +74,7 @@ def test_each_instrument_asks_what_it_asks_alone(account: dict[str, float]) -> N
     assert both.stress_loss[0] == pytest.approx(np.maximum(alone.stress_loss, 0.0).sum(axis=0), abs=tolerance(alone))
 
 
+@settings(max_examples=40)
 @given(books)
 def test_a_book_that_nets_never_loses_more(account: dict[str, float]) -> None:
     netted, apart = required(account), gross(account)
@@ -84,6 +87,7 @@ def test_a_book_that_nets_never_loses_more(account: dict[str, float]) -> None:
     assert (apart.net_delta == netted.net_delta).all()
 
 
+@settings(max_examples=40)
 @given(st.sampled_from([item.id for item in INSTRUMENTS]), quantities)
 def test_one_instrument_asks_the_same_either_way(name: str, quantity: float) -> None:
     netted, apart = required({name: quantity}), gross({name: quantity})
@@ -97,6 +101,7 @@ def test_in_one_instrument_positions_net() -> None:
     assert requirements(matrices(), twice).lines(0) == required({"BTC-PERP": 1.0}).lines(0)
 
 
+@settings(max_examples=40)
 @given(books, books)
 def test_the_lines_add_up_and_nobody_else_is_touched(mine: dict[str, float], other: dict[str, float]) -> None:
     margin = {"BTC": 1.0, "USDC": 1e6}

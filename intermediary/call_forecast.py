@@ -1,7 +1,8 @@
 """What a fall of every coin would bring: the next expected call, for every page and the same for all of them.
 
-The engine says what positions lose at each published fall, at the present independent amount. Margin in a coin falls
-with the market as well, after its haircut by the same share: it loses its value just when more is asked for.
+The engine says what positions lose at each published fall, options at the volatility that the market would answer it
+with, at the present independent amount. Margin in a coin falls with the market as well, after its haircut by the same
+share: it loses its value just when more is asked for.
 """
 
 from collections.abc import Mapping, Sequence

@@ -18,6 +18,7 @@ from risk.margin.ruleset import Ruleset
 from risk.margin.scenarios import ScenarioSet
 from risk.margin.shocks import ShockSet, forecast_shocks, jump_shocks, stress_shocks
 from risk.margin.wrong_way import Tilts
+from risk.market.parameters import load_parameters
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
@@ -32,8 +33,8 @@ class RiskMatrices:
     `inputs` the hash of what the scenarios follow from (`ScenarioSet`): with snapshot and book it names a result.
     `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilts` their weights
     where clients fail, None under a ruleset that adds nothing for that; `jump` grid; `stress` the ruleset's list;
-    `forecast` -5/-10/-20%; `unpriced` the rows without a price under every shock, zero here. `adv_usd`, `daily_vol`
-    and its floor `vol_floor` (U,) in the order of the table's coins.
+    `forecast` -5/-10/-20%, options at the volatility that answers; `unpriced` the rows without a price under every
+    shock, zero here. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
     """
 
     snapshot_id: str
@@ -68,7 +69,7 @@ class RiskMatrices:
             scenarios.shocks,
             jump_shocks(coins, ruleset.jump_moves, ruleset.jump_vol_moves),
             stressed,
-            forecast_shocks(coins),
+            forecast_shocks(coins, scenarios.daily_vol, load_parameters().vol_response),
         )
         priced = [profit_matrix(table, shocks) for shocks in lists]
         bad = ~np.all([np.isfinite(found).all(axis=1) for found in priced], axis=0)

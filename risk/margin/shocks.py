@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.margin.stress import FORECAST_MOVES, StressScenario
+from risk.market.parameters import VolResponse
 from risk.market.snapshot import MarketSnapshot
 
 Floats = NDArray[np.float64]
 BY_COIN = ("price_ratio", "vol_ratio", "vol_term", "vol_skew", "premium")
 BY_SHOCK = ("basis_annual", "rate_level", "rate_slope", "peg_move")
+VOL_RATIO_MAX = 2.0  # the largest of the published scenarios; no market has answered a fall with more for long
 SHORT_YEARS, LONG_YEARS = 0.25, 1.0  # the tenors whose rates are moved; between them linear in the logarithm of time
 
 
@@ -145,7 +147,14 @@ def jump_shocks(coins: tuple[str, ...], moves: Sequence[float], vol_moves: Seque
     return ShockSet.of_prices(coins, grid[:, :1] * ones, grid[:, 1:] * ones)
 
 
-def forecast_shocks(coins: tuple[str, ...]) -> ShockSet:
-    """Every coin at -5%, -10% and -20%: what the next call would be."""
-    ratio = np.array([[1.0 + float(move)] for move in FORECAST_MOVES]) * np.ones((1, len(coins)))
-    return ShockSet.of_prices(coins, ratio)
+def answered_shocks(coins: tuple[str, ...], moves: Floats, daily_vol: Floats, response: VolResponse) -> ShockSet:
+    """(S, U) every coin by the same move, with the volatility that the market would answer it with, at most doubled."""
+    ratio = (1.0 + moves)[:, None] * np.ones((1, len(coins)))
+    sigmas = np.log(ratio) / daily_vol
+    answer = response.down * np.maximum(-sigmas, 0.0) + response.up * np.maximum(sigmas, 0.0)
+    return ShockSet.of_prices(coins, ratio, np.minimum(np.exp(answer), VOL_RATIO_MAX))
+
+
+def forecast_shocks(coins: tuple[str, ...], daily_vol: Floats, response: VolResponse) -> ShockSet:
+    """Every coin at -5%, -10% and -20%, answered: what the next call would be."""
+    return answered_shocks(coins, np.array([float(move) for move in FORECAST_MOVES]), daily_vol, response)

@@ -22,7 +22,7 @@ from risk.margin.gross import delta_to_close
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
 from risk.margin.revaluation import InstrumentTable, profit_matrix
-from risk.margin.shocks import ShockSet
+from risk.margin.shocks import answered_shocks
 from risk.market.parameters import VolResponse
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,6 @@ DEEPEST, HIGHEST = -0.99, 3.0  # what lies beyond is told as never: a fall of 99
 HALVINGS = 14  # of a step of 1%: the move is known to 6e-7
 MARGIN_LEVELS = (0, 1)  # of LEVELS: of margin after haircut against the requirement; the others are of the whole loss
 SCANNED = 128  # relationships at every move of the scan: arrays of a megabyte or two
-VOL_RATIO_MAX = 2.0  # the largest of the published scenarios; no market has answered a fall with more for long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +82,14 @@ def scan_moves(side: Side) -> Floats:
     return rises
 
 
-def axis_shocks(coins: tuple[str, ...], moves: Floats, daily_vol: Floats, response: VolResponse) -> ShockSet:
-    """(S, U) every coin by the same move, with the volatility that the market would answer it with."""
-    ratio = (1.0 + moves)[:, None] * np.ones((1, len(coins)))
-    sigmas = np.log(ratio) / daily_vol
-    answer = response.down * np.maximum(-sigmas, 0.0) + response.up * np.maximum(sigmas, 0.0)
-    return ShockSet.of_prices(coins, ratio, np.minimum(np.exp(answer), VOL_RATIO_MAX))
-
-
 class ReverseStress:
     """The market that many relationships are measured in: every instrument at every move of the scan, once."""
 
     def __init__(self, matrices: RiskMatrices, response: VolResponse) -> None:
         self.matrices, self.response = matrices, response
-        coins, vol = matrices.table.coins, matrices.daily_vol
+        table, vol = matrices.table, matrices.daily_vol
         self._scans = {
-            side: profit_matrix(matrices.table, axis_shocks(coins, scan_moves(side), vol, response)) for side in SIDES
+            side: profit_matrix(table, answered_shocks(table.coins, scan_moves(side), vol, response)) for side in SIDES
         }
 
     def distances(self, held: Positions, margin: Positions, means: Sequence[Means]) -> list[list[AxisDistance]]:
@@ -364,7 +355,7 @@ class _Cells:
         """(n,) USD that each holding gains at the move of its bracket."""
         here, found = moves[self.bracket], np.empty(self.bracket.size)
         for table, vol, part in self._parts:
-            found[part] = profit_matrix(table, axis_shocks(table.coins, here[part], vol, self._response))[0]
+            found[part] = profit_matrix(table, answered_shocks(table.coins, here[part], vol, self._response))[0]
         return found * self._units
 
     def summed(self, values: Floats) -> Floats:

@@ -15,19 +15,18 @@ from risk.margin.addons import close_out_cost
 from risk.margin.measures import losses_in_double
 from risk.margin.positions import Positions
 from risk.margin.revaluation import profit_matrix
+from risk.margin.shocks import VOL_RATIO_MAX, ShockSet, answered_shocks
 from risk.market.parameters import load_parameters
 from risk.stress.distance import (
     DEEPEST,
     HIGHEST,
     LEVELS,
     SCANNED,
-    VOL_RATIO_MAX,
     AxisDistance,
     Crossing,
     Means,
     ReverseStress,
     Side,
-    axis_shocks,
     scan_moves,
 )
 from tests.risk.builders import INDEX, INSTRUMENTS, MARKS, book, matrices
@@ -116,6 +115,17 @@ def test_the_page_of_a_client_expects_its_call_where_the_reverse_stress_finds_it
     ]
 
 
+def test_a_forecast_moves_volatility_as_a_distance_does(reverse: ReverseStress) -> None:
+    """Calls sold against coins: at the fall of each forecast they have lost what was forecast."""
+    held = {"BTC-CALL": -100.0, "BTC-PERP": 60.0}
+    still = profit_matrix(matrices().table, ShockSet.of_prices(tuple(MARKS), np.full((1, len(MARKS)), 0.8)))
+    for column, fall in enumerate((0.05, 0.10, 0.20)):
+        lost = float(losses_in_double(book(held), matrices().forecast)[0, column])
+        at = move(reverse, held, {}, replace(SOME, held_now=lost), "requirement")
+        assert at == pytest.approx(-fall, abs=1e-6)
+    assert lost > float(losses_in_double(book(held), still)[0, 0]), "options sold cost more where volatility rises"
+
+
 def test_one_coin_alone_moves_only_what_is_in_it(reverse: ReverseStress) -> None:
     means = replace(SOME, held_now=1e6)
     held = {"BTC-PERP": 100, "ETH-PERP": -2_000}
@@ -152,7 +162,7 @@ def test_an_empty_book_is_never_called(reverse: ReverseStress) -> None:
 
 def brute_force(held: Mapping[str, float], means: Means, moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shortage of margin at each move, by one revaluation of everything."""
-    profit = profit_matrix(matrices().table, axis_shocks(tuple(MARKS), moves, matrices().daily_vol, RESPONSE))
+    profit = profit_matrix(matrices().table, answered_shocks(tuple(MARKS), moves, matrices().daily_vol, RESPONSE))
     short: NDArray[np.float64] = losses_in_double(book(held), profit)[0] + means.independent - means.held_now
     return short
 
@@ -189,7 +199,7 @@ def test_beside_a_crossing_the_level_holds_and_is_passed(
 
 
 def test_the_market_answers_a_fall_with_dearer_options() -> None:
-    shocks = axis_shocks(tuple(MARKS), np.array([0.0, -0.1, 0.1, -0.99]), matrices().daily_vol, RESPONSE)
+    shocks = answered_shocks(tuple(MARKS), np.array([0.0, -0.1, 0.1, -0.99]), matrices().daily_vol, RESPONSE)
     assert (shocks.vol_ratio[0] == 1.0).all()
     assert (shocks.vol_ratio[1] > shocks.vol_ratio[2]).all()
     assert shocks.vol_ratio.max() == VOL_RATIO_MAX

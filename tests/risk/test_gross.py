@@ -158,7 +158,7 @@ def test_stress_exposure_and_distance_leave_gains_out_as_well() -> None:
         layers=(1e5, 1e5, 1e5), counted=np.ones(len(INSTRUMENTS)),
     )  # fmt: skip
     reverse = ReverseStress(matrices(), load_parameters().vol_response)
-    fall, netted_fall = (reverse.distances(positions, cash, means)[0] for positions in (apart, netted))
+    fall, netted_fall = (reverse.distances(positions, cash, [means])[0][0] for positions in (apart, netted))
     assert fall.crossings["margin"] is not None
     assert netted_fall.crossings["margin"] is None, "its short in ether pays for it"
     move = fall.crossings["margin"].move

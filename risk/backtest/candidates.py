@@ -5,10 +5,11 @@ filter, filtered by an exponential average (the yardstick), and filtered by GJR-
 (Glosten, Jagannathan and Runkle 1993), refitted on the past once a year.
 """
 
+from math import lgamma
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
-from scipy.special import gammaln
 
 from risk.margin.kernels import compiled
 from risk.market.volatility import SEED_DAYS
@@ -73,31 +74,43 @@ def gjr_variances(out: Floats, returns: Floats, omega: float, alpha: float, gamm
         out[t + 1] = omega + (alpha + (gamma if returns[t] < 0.0 else 0.0)) * square + beta * out[t]
 
 
-@compiled("float64(float64[::1], float64[::1], float64)")
-def student_likelihood(returns: Floats, variances: Floats, dof: float) -> float:
-    """Log-likelihood of `returns` (T,) under Student innovations scaled to `variances`, without its constant in dof."""
-    total = 0.0
+@compiled("float64(float64[::1], float64, float64, float64, float64, float64, float64)")
+def gjr_likelihood(
+    returns: Floats, variance: float, omega: float, alpha: float, gamma: float, beta: float, dof: float
+) -> float:
+    """Log-likelihood of `returns` (T,) under Student innovations scaled to the variances of `gjr_variances`, the first
+    one `variance`, without its constant in dof.
+
+    Logarithms cost more than all else, so that they are taken of products of eight days: returns of unit size, as
+    `fit_gjr` makes them, leave these far inside what a number can hold."""
+    v, total = variance, 0.0
+    scale, tail = 1.0, 1.0
     for t in range(returns.size):
-        v = variances[t] * (dof - 2.0)
-        total -= 0.5 * np.log(v) + 0.5 * (dof + 1.0) * np.log1p(returns[t] * returns[t] / v)
-    return total
+        square = returns[t] * returns[t]
+        scaled = v * (dof - 2.0)
+        scale *= scaled
+        tail *= 1.0 + square / scaled
+        if t % 8 == 7:
+            total -= 0.5 * np.log(scale) + 0.5 * (dof + 1.0) * np.log(tail)
+            scale, tail = 1.0, 1.0
+        v = omega + (alpha + (gamma if returns[t] < 0.0 else 0.0)) * square + beta * v
+    return float(total - 0.5 * np.log(scale) - 0.5 * (dof + 1.0) * np.log(tail))
 
 
 def fit_gjr(returns: Floats) -> tuple[float, float, float, float, float]:
     """(omega, alpha, gamma, beta, dof) of the largest likelihood, by Nelder and Mead; no mean: daily means are noise.
     The recursion starts at the sample variance. Scale-free: returns may be fractions or percent."""
     scale = float(np.mean(np.square(returns)))
-    variances = np.empty(returns.size + 1)
+    unit = np.ascontiguousarray(returns / np.sqrt(scale))
 
     def negative(x: Floats) -> float:
         share, alpha, gamma, beta, dof = x
         explosive = alpha + gamma / 2.0 + beta >= 1.0
         if share <= 0.0 or alpha < 0.0 or alpha + gamma < 0.0 or beta < 0.0 or explosive or not 2.05 < dof < 200.0:
             return 1e12
-        variances[0] = scale
-        gjr_variances(variances, returns, share * scale, alpha, gamma, beta)
-        constant = gammaln((dof + 1.0) / 2.0) - gammaln(dof / 2.0)
-        return -float(student_likelihood(returns, variances, dof) + returns.size * constant) / returns.size
+        constant = lgamma((dof + 1.0) / 2.0) - lgamma(dof / 2.0)
+        likelihood = gjr_likelihood(unit, 1.0, share, alpha, gamma, beta, dof)
+        return -float(likelihood + unit.size * constant) / unit.size
 
     options = {"maxiter": 3_000, "maxfev": 3_000, "xatol": 1e-5, "fatol": 1e-9, "adaptive": True}
     found = optimize.minimize(negative, GJR_START, method="Nelder-Mead", options=options)

@@ -69,6 +69,7 @@ class Past:
         ordered = self.filtered.covariance[:-1][:, order[:, None], order]
         self._root = cholesky_roots(of_coins(ordered, self.usable))
         self._fitted: tuple[int, Fitted] | None = None
+        self._drawn: dict[int, Floats] = {}  # half of a window's work, and every walk asks for it: 12 kB a window
 
     @property
     def days(self) -> tuple[datetime, ...]:
@@ -89,9 +90,11 @@ class Past:
         """(S, K) moves of all three families, of which `recent` are the first, and (K,) the volatility they are of, not
         below its floor."""
         coins, root, fitted = self.coins(window), self._correlation_root(window), self.fitted(window)
-        count = self._share(self.rules.scenarios_simulated, recent.shape[0])
-        drawn = fitted.model.of_coins(coins).draw(root, count, np.random.default_rng(self.rules.seed))
-        moves = np.vstack([recent, fitted.stressed[:, coins] @ root.T, drawn])
+        if window not in self._drawn:
+            count = self._share(self.rules.scenarios_simulated, recent.shape[0])
+            random = np.random.default_rng(self.rules.seed)
+            self._drawn[window] = fitted.model.of_coins(coins).draw(root, count, random)
+        moves = np.vstack([recent, fitted.stressed[:, coins] @ root.T, self._drawn[window]])
         return moves, np.maximum(self.deviation[window][coins], fitted.floors[coins])
 
     def fitted(self, window: int) -> Fitted:

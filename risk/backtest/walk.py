@@ -8,7 +8,7 @@ Both come from the engine's own families and tails. The margin of a day's book i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -76,6 +76,12 @@ class Walk:
     margin_tails: Tails
     rise: Floats
 
+    def of_books(self, chosen: NDArray[np.intp]) -> "Walk":
+        """Some of the books."""
+        arrays = {name: getattr(self, name)[:, chosen] for name in ("loss", "var", "es_99", "margin", "rise")}
+        tails = {name: getattr(self, name).of_books(chosen) for name in ("tails", "margin_tails")}
+        return replace(self, books=tuple(self.books[row] for row in chosen), **arrays, **tails)
+
 
 class Recorder:
     """The arrays of a walk while it goes."""
@@ -101,19 +107,19 @@ class Recorder:
 
     def walk(self, least: int = TESTED_MIN) -> Walk:
         """Of the books that were tested in at least so many windows."""
-        enough = np.isfinite(self._margin).sum(axis=0) >= least
-        return Walk(
-            books=tuple(book for book, keep in zip(self._every, enough, strict=True) if keep),
+        found = Walk(
+            books=self._every,
             days=self._past.days,
             begin=self._begin,
-            loss=self.loss[:, enough],
-            var=self._var[:, enough],
-            es_99=self._es_99[:, enough],
-            tails=self._tails.of_books(enough),
-            margin=self._margin[:, enough],
-            margin_tails=self._margin_tails.of_books(enough),
-            rise=self._rise[:, enough],
+            loss=self.loss,
+            var=self._var,
+            es_99=self._es_99,
+            tails=self._tails,
+            margin=self._margin,
+            margin_tails=self._margin_tails,
+            rise=self._rise,
         )
+        return found.of_books(np.flatnonzero(np.isfinite(self._margin).sum(axis=0) >= least))
 
 
 def walk(past: Past, progress: Progress = lambda done, of: None) -> Walk:

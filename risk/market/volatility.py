@@ -56,3 +56,17 @@ def nearest_correlation(matrix: Floats, floor: float = 1e-6) -> Floats:
     scale = np.sqrt(np.diag(lifted))
     result: Floats = lifted / np.outer(scale, scale)
     return result
+
+
+def vol_response(moves: Floats, down: float, up: float, residual: float, noise: Floats) -> Floats:
+    """Log change of implied volatility for `moves` in daily standard deviations: `down` for each of a fall, `up` for
+    each of a rise, and `residual` times `noise` (standard normal) by itself."""
+    change: Floats = down * np.maximum(-moves, 0.0) + up * np.maximum(moves, 0.0) + residual * noise
+    return change
+
+
+def fit_vol_response(moves: Floats, changes: Floats) -> tuple[float, float, float]:
+    """(down, up, residual) of `vol_response` by least squares of log `changes` (T,) on the days' `moves` (T,)."""
+    design = np.column_stack([np.maximum(-moves, 0.0), np.maximum(moves, 0.0)])
+    beta, *_ = np.linalg.lstsq(design, changes, rcond=None)
+    return float(beta[0]), float(beta[1]), float(np.std(changes - design @ beta))

@@ -72,3 +72,34 @@ def _years(days: list[str], x: Callable[[int], float]) -> str:
             before = day[:4]
             marks.append(f'<text x="{x(row):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{before}</text>')
     return "".join(marks)
+
+
+SIDE, MARGIN = 320, 44  # of the square in which quantiles are drawn
+
+
+def tail_plot(book: str, tail: dict[str, Any]) -> str:
+    """SVG text: quantiles of a book's tail residuals against the exponential law's (`residuals.tail_test`). On the
+    diagonal the tail is right, above it real losses go further than it says."""
+    pairs = tail["quantiles"]
+    top = 1.1 * float(max([1.0, *(value for pair in pairs for value in pair)]))
+
+    def at(value: float) -> float:
+        return (SIDE - 2 * MARGIN) * value / top
+
+    points = "".join(
+        f'<circle cx="{MARGIN + at(model):.1f}" cy="{SIDE - MARGIN - at(seen):.1f}" r="3" fill="{COLOURS["var_99"]}">'
+        f"<title>model {model:.2f}, seen {seen:.2f}</title></circle>"
+        for model, seen in pairs
+    )
+    verdict = "rejected" if tail["rejected"] else "not rejected"
+    title = f"{book}: {tail['exceedances']} losses beyond the threshold, p = {tail['p']:.3f}, {verdict}"
+    end = SIDE - MARGIN
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" font-family="sans-serif" font-size="9">'
+        f'<rect width="{SIDE}" height="{SIDE}" fill="#fff"/><text x="8" y="16">{escape(title)}</text>'
+        f'<path d="M{MARGIN} {MARGIN}V{end}H{end}" fill="none" stroke="{COLOURS["loss"]}"/>'
+        f'<path d="M{MARGIN} {end}L{end} {MARGIN}" stroke="{COLOURS["margin"]}"/>{points}'
+        f'<text x="{SIDE // 2}" y="{SIDE - 14}" text-anchor="middle">quantile of the model</text>'
+        f'<text x="16" y="{SIDE // 2}" text-anchor="middle" transform="rotate(-90 16 {SIDE // 2})">quantile seen</text>'
+        "</svg>\n"
+    )

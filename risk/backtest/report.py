@@ -1,13 +1,15 @@
 """The report of a backtest: one JSON-ready body with every figure, and beside it what charts draw.
 
 `run` reads a file, walks through it, scores the plain forecasts on the same windows and gives verdicts by stretch: the
-years the model was chosen on, the years it had never seen, and all. The verdict that counts is the second.
-How to read it: docs/backtest.md. Pure but for the file it reads and those it writes.
+years the model was chosen on, the years it had never seen, and all. The verdict that counts is the second. Beside the
+books of coins stand those of options, where an index of implied volatility is recorded, as a stretch of their own, and
+cash and carry, where perpetuals are, without a verdict.
+How to read it: docs/backtest.md. Pure but for the files it reads and writes.
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -17,70 +19,143 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risk.backtest.basis import basis_figures, basis_margins, premiums, renewals
 from risk.backtest.candidates import ewma_filtered, gjr_filtered, unfiltered
+from risk.backtest.options import option_walk
 from risk.backtest.past import TESTED_MIN, Past
-from risk.backtest.plots import exceptions_plot
+from risk.backtest.plots import exceptions_plot, tail_plot
 from risk.backtest.prices import HourlyPrices, read_prices
-from risk.backtest.verdicts import Stretch, conditional_verdict, margin_verdict
+from risk.backtest.verdicts import SHARPNESS_MAX, Stretch, conditional_verdict, margin_verdict
 from risk.backtest.walk import QUANTILES, Walk, walk
 from risk.margin.ruleset import Ruleset
+from risk.market.history import FIVE_MINUTE_FILE
+from risk.market.vol_index import read_vol_index
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
-SCHEMA = 1
+SCHEMA = 2
 CHOSEN_UNTIL = date(2021, 12, 31)  # the model's form was chosen on recordings up to here and on nothing later
 YARDSTICK = "ewma"
 PLAIN = {"ewma": ewma_filtered, "gjr": gjr_filtered, "unfiltered": unfiltered}
 DIGITS = 6
+OPTIONS = "option books"  # the stretch of days whose index is recorded
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A walk with the forecasts (T, B, 2) by name that it is held against, and the stretches that it is judged on."""
+
+    walk: Walk
+    plain: dict[str, Floats]
+    stretches: tuple[Stretch, ...]
 
 
 @dataclass(frozen=True)
 class Report:
-    """`body` is JSON-ready; `walk` and `plain` (forecasts (T, B, 2) by name) are what charts draw."""
+    """`body` is JSON-ready; `judged` (of coins, then of options) are what charts draw."""
 
     body: dict[str, Any]
-    walk: Walk
-    plain: dict[str, Floats]
+    judged: tuple[Judged, ...]
 
 
-def run(path: Path, rules: Ruleset, progress: Progress = lambda stage, done, of: None) -> Report:
-    """Backtest `rules` on the Parquet file at `path`. Raises BadInput `backtest.*` when the file cannot be trusted."""
+@dataclass(frozen=True)
+class Beside:
+    """Recordings beside the file of prices, each where there is one: the daily index of implied volatility, and the
+    directory of the history whose five-minute file holds perpetuals."""
+
+    vol_index: Path | None = None
+    history_dir: Path | None = None
+
+
+def run(
+    path: Path, rules: Ruleset, progress: Progress = lambda stage, done, of: None, beside: Beside | None = None
+) -> Report:
+    """Backtest `rules` on the Parquet file at `path`. Raises BadInput `backtest.*` when the file cannot be trusted, and
+    `market.vol_index` when the index cannot."""
+    beside = beside or Beside()
     prices = read_prices(path)
-    walked = walk(Past(prices, rules), lambda done, of: progress("walk", done, of))
-    plain = _plain(walked, progress)
-    stretches = _stretches(walked)
-    conditional = []
-    for number, stretch in enumerate(stretches):
-        conditional.append(conditional_verdict(walked, plain, stretch))
-        progress("verdicts", number + 1, len(stretches))
-    margin = [margin_verdict(walked, stretch) for stretch in stretches]
-    body = {
+    judged, index = judge(prices, rules, progress, beside.vol_index)
+    body = verdict_body(judged, progress)
+    perpetuals = beside.history_dir / FIVE_MINUTE_FILE if beside.history_dir else None
+    two = premiums(prices, perpetuals) if perpetuals and perpetuals.is_file() else None
+    margins = basis_margins(renewals(two), two.coins, beside.history_dir, rules) if two and beside.history_dir else {}
+    head = {
         "schema": SCHEMA,
-        "file": {"name": path.name, "sha256": sha256(path.read_bytes()).hexdigest(), "symbols": _symbols(prices)},
+        "file": {"name": path.name, "sha256": _digest(path), "symbols": _symbols(prices)},
+        "vol_index": _index_body(beside.vol_index, index),
         "ruleset": {"name": rules.name, "version": rules.version, "hash": rules.hash},
         "chosen_until": CHOSEN_UNTIL.isoformat(),
         "yardstick": YARDSTICK,
+    }
+    basis = {
+        "margins": {day.isoformat(): {coin: list(one) for coin, one in of.items()} for day, of in margins.items()},
+        "books": basis_figures(two, margins) if two else [],
+    }
+    return Report(head | body | {"basis": basis}, judged)
+
+
+def judge(
+    prices: HourlyPrices,
+    rules: Ruleset,
+    progress: Progress = lambda stage, done, of: None,
+    vol_index: Path | None = None,
+    forecasts: Iterable[str] = tuple(PLAIN),
+) -> tuple[tuple[Judged, ...], dict[date, float]]:
+    """Walks through `prices` with the plain `forecasts`, and the index they read (empty without one)."""
+    past = Past(prices, rules)
+    walked = walk(past, lambda done, of: progress("walk", done, of))
+    found = [Judged(walked, _plain(walked, progress, forecasts), tuple(_stretches(walked)))]
+    index = read_vol_index(vol_index) if vol_index else {}
+    of_options = option_walk(past, index, lambda done, of: progress("options", done, of)) if index else None
+    if of_options is not None:
+        tested = np.flatnonzero(np.isfinite(of_options.margin).any(axis=1))
+        stretch = Stretch(OPTIONS, of_options.begin, int(tested[-1]) + 1)
+        found.append(Judged(of_options, _plain(of_options, progress, forecasts), (stretch,)))
+    return tuple(found), index
+
+
+def verdict_body(judged: tuple[Judged, ...], progress: Progress = lambda stage, done, of: None) -> dict[str, Any]:
+    """The part of a report that follows from walks: verdicts, both models by stretch, exceptions."""
+    every = [(one, stretch) for one in judged for stretch in one.stretches]
+    conditional = []
+    for number, (one, stretch) in enumerate(every):
+        conditional.append(conditional_verdict(one.walk, one.plain, stretch))
+        progress("verdicts", number + 1, len(every))
+    margin = [margin_verdict(one.walk, stretch) for one, stretch in every]
+    return {
         "verdicts": _verdicts(conditional, margin),
         "conditional": conditional,
         "margin": margin,
-        "exceptions": _exceptions(walked),
+        "exceptions": [row for one in judged for row in _exceptions(one.walk)],
     }
-    return Report(body, walked, plain)
 
 
-def _plain(walked: Walk, progress: Progress) -> dict[str, Floats]:
-    """Each plain forecast sees a book's own losses from the first day that its coins were known, as the model did."""
-    result = {}
-    for name, forecast in PLAIN.items():
-        values = np.full(walked.var.shape, np.nan)
-        for book in range(len(walked.books)):
-            held = np.flatnonzero(np.isfinite(walked.loss[:, book]))
-            warm_up = int(np.argmax(np.isfinite(walked.margin[held, book])))
-            values[held, book] = forecast(np.ascontiguousarray(walked.loss[held, book]), warm_up, QUANTILES)
-            progress(name, book + 1, len(walked.books))
-        result[name] = values
-    return result
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _index_body(path: Path | None, index: dict[date, float]) -> dict[str, Any] | None:
+    if path is None or not index:
+        return None
+    days = [day.isoformat() for day in index]
+    return {"name": path.name, "sha256": _digest(path), "first": days[0], "last": days[-1], "days": len(days)}
+
+
+def _plain(walked: Walk, progress: Progress, forecasts: Iterable[str]) -> dict[str, Floats]:
+    return {name: plain_forecast(walked, name, progress) for name in forecasts}
+
+
+def plain_forecast(walked: Walk, name: str, progress: Progress = lambda stage, done, of: None) -> Floats:
+    """(T, B, 2) by the forecast of this name: it sees a book's own losses from the first day that its coins were known,
+    as the model did."""
+    values = np.full(walked.var.shape, np.nan)
+    for book in range(len(walked.books)):
+        held = np.flatnonzero(np.isfinite(walked.loss[:, book]))
+        warm_up = int(np.argmax(np.isfinite(walked.margin[held, book])))
+        values[held, book] = PLAIN[name](np.ascontiguousarray(walked.loss[held, book]), warm_up, QUANTILES)
+        progress(name, book + 1, len(walked.books))
+    return values
 
 
 def _stretches(walked: Walk) -> list[Stretch]:
@@ -120,7 +195,7 @@ def _verdicts(conditional: list[dict[str, Any]], margin: list[dict[str, Any]]) -
                 counted = level[test]
                 add(of["stretch"], f"{test}_rejected_{label}", counted["rejected"], counted["limit"], counted["holds"])
             sharp = level["against"][YARDSTICK]
-            add(of["stretch"], f"pinball_ratio_{label}", sharp["pinball_ratio"], 0.97, sharp["sharp"])
+            add(of["stretch"], f"pinball_ratio_{label}", sharp["pinball_ratio"], SHARPNESS_MAX, sharp["sharp"])
         counted = of["shortfall_99"]
         add(of["stretch"], "acerbi_szekely_rejected_99", counted["rejected"], counted["limit"], counted["holds"])
         for claim, test in (("evt_residuals_rejected_95", "tail"), ("beyond_margin_rejected_99.7", "beyond_margin")):
@@ -154,8 +229,8 @@ def _digits(value: float) -> float | None:
 def figures(body: dict[str, Any]) -> dict[str, Any]:
     """What is kept beside the code: verdicts and each book's figures, rounded; no price and no return of anybody's
     file. Of its days only the exceptions are named, each by what it was a multiple of: see `marked`."""
-    rounded: dict[str, Any] = _rounded(body | {"exceptions": marked(body["exceptions"])})
-    return rounded
+    kept: dict[str, Any] = rounded(body | {"exceptions": marked(body["exceptions"])})
+    return kept
 
 
 def marked(exceptions: list[dict[str, Any]]) -> dict[str, list[list[Any]]]:
@@ -168,12 +243,13 @@ def marked(exceptions: list[dict[str, Any]]) -> dict[str, list[list[Any]]]:
     return found
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """`value` with every number to the five digits that are kept."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def write(report: Report, directory: Path) -> list[Path]:
@@ -184,18 +260,29 @@ def write(report: Report, directory: Path) -> list[Path]:
     made = datetime.now(UTC).isoformat(timespec="seconds")
     main.write_text(json.dumps(report.body | {"made_at": made}, indent=1) + "\n")
     paths = [main]
-    for index, book in enumerate(report.walk.books):
-        slug = re.sub(r"[^a-z0-9]+", "-", book.name.lower()).strip("-")
-        series = series_of(report, index)
-        paths += [directory / "series" / f"{slug}.json", directory / "plots" / f"{slug}.svg"]
-        paths[-2].write_text(json.dumps(series) + "\n")
-        paths[-1].write_text(exceptions_plot(series))
+    for one in report.judged:
+        for index, book in enumerate(one.walk.books):
+            slug = re.sub(r"[^a-z0-9]+", "-", book.name.lower()).strip("-")
+            series = series_of(one, index)
+            tail = tail_of(report.body, one.stretches[-1].name, book.name)
+            paths += [directory / "series" / f"{slug}.json", directory / "plots" / f"{slug}.svg"]
+            paths.append(directory / "plots" / f"{slug}-tail.svg")
+            paths[-3].write_text(json.dumps(series) + "\n")
+            paths[-2].write_text(exceptions_plot(series))
+            paths[-1].write_text(tail_plot(book.name, tail))
     return paths
 
 
-def series_of(report: Report, index: int) -> dict[str, Any]:
+def tail_of(body: dict[str, Any], stretch: str, book: str) -> dict[str, Any]:
+    """The test of a book's tail in one stretch of a report."""
+    rows = next(of["books"] for of in body["conditional"] if of["stretch"] == stretch)
+    found: dict[str, Any] = next(row["tail"] for row in rows if row["book"] == book)
+    return found
+
+
+def series_of(judged: Judged, index: int) -> dict[str, Any]:
     """One tested book's history, arrays of equal length: ISO days, losses, forecasts, yardstick."""
-    walked = report.walk
+    walked = judged.walk
     rows = np.flatnonzero(np.isfinite(walked.margin[:, index]))
     columns = {
         "loss": walked.loss[rows, index],
@@ -203,7 +290,7 @@ def series_of(report: Report, index: int) -> dict[str, Any]:
         "var_99.7": walked.var[rows, index, 1],
         "es_99": walked.es_99[rows, index],
         "margin": walked.margin[rows, index],
-        "yardstick_99": report.plain[YARDSTICK][rows, index, 0],
+        "yardstick_99": judged.plain[YARDSTICK][rows, index, 0],
     }
     book = walked.books[index]
     return {

@@ -83,11 +83,14 @@ def test_an_officer_reads_the_verdict_first_and_downloads_the_figures(
     answer = maker.get(reverse("admin:backtest") + "?stretch=all&book=BTC/ETH+short")
     drawn = answer.content.decode()
     assert "BTC/ETH short: every exception" in drawn
-    (marked,) = [
+    marked, tail = [
         chart
         for chart in map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', drawn, re.DOTALL))
         if chart["kind"] == "lines"
     ]
     points = [point for dots in marked["dots"] for point in dots["points"]]
     assert len(points) == len(figures()["exceptions"]["BTC/ETH short"])
+    (seen,) = tail["dots"]
+    assert len(seen["points"]) == len(figures()["conditional"][-1]["books"][0]["tail"]["quantiles"])
+    assert "Cash and carry" in drawn
     assert json.loads(maker.get(reverse("admin:backtest_json")).content) == figures()

@@ -20,6 +20,7 @@ from intermediary.config.office.pages import show
 from intermediary.models import MarginState
 
 COUNTS_THAT_COUNT = "held out"  # the years the model had never seen
+ALL = "all"  # which every report has
 BLOCK = 5  # days: a line of seven years takes the highest of each block, so that peaks stay and the page is light
 DIGITS = 2  # of a percentage
 
@@ -42,7 +43,7 @@ def backtest(request: HttpRequest) -> HttpResponse:
     body = figures()
     names = reading.stretches(body)
     asked = request.GET.get("stretch", COUNTS_THAT_COUNT)
-    stretch = asked if asked in names else names[-1]
+    stretch = asked if asked in names else ALL
     rows = reading.books(body, stretch)
     book = next((row for row in rows if row.name == request.GET.get("book")), rows[0])
     found = reading.verdicts(body, stretch)
@@ -65,6 +66,8 @@ def backtest(request: HttpRequest) -> HttpResponse:
         worst=max(rows, key=lambda row: float(row.margin["worst_loss_over_margin"])),
         weak=reading.weaknesses(body, stretch),
         not_tested=reading.NOT_TESTED,
+        basis=body["basis"]["books"],
+        tail=_tail_chart(book.conditional["tail"]),
         coverage=_coverage_chart(rows),
         book=book,
         exceptions=exceptions,
@@ -102,6 +105,24 @@ def _coverage_chart(rows: list[reading.BookRow]) -> dict[str, Any]:
             {"value": row.at_99["exceptions"], "tone": "bad" if row.at_99["kupiec_rejected"] else "accent"}
             for row in rows
         ],
+    }
+
+
+def _tail_chart(tail: dict[str, Any]) -> dict[str, Any] | None:
+    """Quantiles of a book's tail residuals against the model's: on the line the tail is right; None without any."""
+    if not tail["quantiles"]:
+        return None
+    points = [[round(value, DIGITS) for value in pair] for pair in tail["quantiles"]]
+    top = max(value for pair in points for value in pair)
+    dots = {"name": "Seen", "tone": "bad" if tail["rejected"] else "accent", "filled": True, "points": points}
+    return {
+        "kind": "lines",
+        "unit": "residual, scale of the tail",
+        "x": "value",
+        "xName": "quantile of the model",
+        "scale": False,
+        "series": [{"name": "A right tail", "tone": "ok", "points": [[0, 0], [top, top]]}],
+        "dots": [dots],
     }
 
 

@@ -27,14 +27,24 @@ TESTS = {
         "Acerbi-Szekely Z2",
         "Are the losses beyond VaR {level}% as large as expected shortfall says? One-sided: larger is rejected.",
     ),
+    "evt_residuals_rejected": (
+        "EVT residuals",
+        "Are losses beyond the threshold (about {level}%) spread as the fitted Pareto tail says? Anderson-Darling, "
+        "two-sided.",
+    ),
+    "beyond_margin_rejected": (
+        "Losses beyond margin",
+        "Are there as many as the conditional model expects, day by day? Exact, two-sided.",
+    ),
     "margin_series_outside_green": (
         "Traffic light",
         "Is base margin enough at 99.7%? Zones computed for each number of windows; no book may leave green.",
     ),
 }
-KINDS = {"single": "Single coin", "pair": "Hedged pair", "archetype": "Portfolio archetype"}
+KINDS = {"single": "Single coin", "pair": "Hedged pair", "archetype": "Portfolio archetype", "option": "Option book"}
 NOT_TESTED = (
-    "Options and the cash-and-carry basis: no hourly file has volatility surfaces or two prices.",
+    "Options on anything but BTC, other tenors than 30 days, the smile: what is recorded is one index a day.",
+    "Cash and carry on its own verdict: spot and perpetual stand side by side for half a year of three coins.",
     "Windows begin at 00:00 UTC only, and prices are one venue's.",
     "Coins with a short history (DOGE, LINK, AVAX, HYPE): too few windows for any verdict.",
 )
@@ -154,7 +164,7 @@ def weaknesses(body: Json, stretch: str) -> list[str]:
     """What is not good about the model on a stretch, each with its number."""
     rows, margin = books(body, stretch), part(body, "margin", stretch)
     return [
-        *_beyond_margin(rows, margin),
+        *_beyond_margin(rows, part(body, "conditional", stretch), margin),
         *_procyclicality(rows),
         _level(part(body, "conditional", stretch), margin),
         *_rejected(rows),
@@ -202,6 +212,8 @@ def _worst(claim: str, level: str, rows: list[BookRow]) -> str:
         row = min(rows, key=lambda one: float(one.conditional["shortfall_99"]["p"]))
         test = row.conditional["shortfall_99"]
         return f"{row.name}: Z2 {_signed(test['z2'])}, critical {_signed(test['critical'])}"
+    if claim in ("evt_residuals_rejected", "beyond_margin_rejected"):
+        return _worst_tail(claim, rows)
     of = {row.name: row.conditional["levels"][level] for row in rows}
     if claim == "pinball_ratio":
         name = max(of, key=lambda one: float(of[one]["against"]["ewma"]["pinball_ratio"]))
@@ -213,12 +225,29 @@ def _worst(claim: str, level: str, rows: list[BookRow]) -> str:
     return f"{name}: p = {of[name][f'{test}_p']:.3f}, {beside}"
 
 
-def _beyond_margin(rows: list[BookRow], margin: Json) -> list[str]:
+def _worst_tail(claim: str, rows: list[BookRow]) -> str:
+    of_tail = claim == "evt_residuals_rejected"
+    test = {row.name: row.conditional["tail" if of_tail else "beyond_margin"] for row in rows}
+    name = min(test, key=lambda one: float(test[one]["p"]))
+    row = test[name]
+    if of_tail:
+        return f"{name}: p = {row['p']:.3f}, mean residual {row['mean_residual']:.2f}, 1 if right"
+    low, high = row["accepted"]
+    return (
+        f"{name}: p = {row['p']:.3f}, {row['observed']} where {row['expected']:.1f} expected, {low} to {high} accepted"
+    )
+
+
+def _beyond_margin(rows: list[BookRow], conditional: Json, margin: Json) -> list[str]:
+    expected = conditional["beyond_margin"]
     worst = sorted(rows, key=lambda row: -float(row.margin["worst_loss_over_margin"]))[:3]
     named = ", ".join(f"{row.name} {row.margin['worst_loss_over_margin']:.1f} times" for row in worst)
     return [
         f"Jumps that no past contains: the worst losses against the margin of their day are {named}. "
-        f"Of {margin['exceptions']} losses beyond margin, the layers must take what the jump charge does not."
+        f"Of {margin['exceptions']} losses beyond margin, the layers must take what the jump charge does not.",
+        f"The conditional model expects {expected['expected']:.0f} losses beyond margin, together "
+        f"{expected['expected_total_size']:.2f} times a book's notional; {expected['observed']} came, together "
+        f"{expected['total_size']:.2f}.",
     ]
 
 
@@ -259,6 +288,18 @@ def _rejected(rows: list[BookRow]) -> list[str]:
                     )
         if row.conditional["shortfall_99"]["rejected"]:
             found.append(f"{row.name}: losses beyond VaR 99% are larger than its expected shortfall says.")
+        if row.conditional["tail"]["rejected"]:
+            tail = row.conditional["tail"]
+            found.append(
+                f"{row.name}: losses beyond the threshold are not spread as its tail says (p = {tail['p']:.3f}; "
+                f"{tail['exceedances']} of {tail['expected']:.0f} expected, mean residual {tail['mean_residual']:.2f} "
+                "instead of 1)."
+            )
+        if row.margin["zone"] != "green":
+            found.append(
+                f"{row.name} is {row.margin['zone']}: {row.margin['exceptions']} losses beyond margin, yellow from "
+                f"{row.margin['yellow_from']}."
+            )
     return found
 
 

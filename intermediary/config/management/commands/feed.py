@@ -4,13 +4,11 @@ The replay's needs the standard library and rows only; no array code.
 """
 
 import logging
-import signal
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from math import ceil, inf
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +19,7 @@ from intermediary import clock, events
 from intermediary.config import clockwork, replay
 from intermediary.config.celery import app
 from intermediary.config.models import Replay
+from intermediary.config.stopping import ended_by_sigterm
 from intermediary.config.supervisor.world import WISH
 from intermediary.errors import Refusal
 from risk.market.feeds import Feed, open_feed
@@ -51,20 +50,24 @@ class Command(BaseCommand):
     help = "Offer one market after the other: the bars of a replay, or with MARKET_FEED=live the exchanges' own."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, _stop)
-        if settings.MARKET_FEED == "live":
-            _run_live()
-        if settings.MARKET_FEED != "replay":
-            raise CommandError(f"MARKET_FEED is replay or live, not {settings.MARKET_FEED}.")
-        feed = open_feed(settings.MARKET_HISTORY_DIR)
-        memory = Memory()
-        while True:
-            control = Replay.objects.first()
-            if control is None:
-                time.sleep(1)  # the world is still being built
-                continue
-            step(feed, control, memory)
-            time.sleep(POLL_SECONDS)
+        with ended_by_sigterm():
+            if settings.MARKET_FEED == "live":
+                _run_live()
+            if settings.MARKET_FEED != "replay":
+                raise CommandError(f"MARKET_FEED is replay or live, not {settings.MARKET_FEED}.")
+            _replay()
+
+
+def _replay() -> None:
+    feed = open_feed(settings.MARKET_HISTORY_DIR)
+    memory = Memory()
+    while True:
+        control = Replay.objects.first()
+        if control is None:
+            time.sleep(1)  # the world is still being built
+            continue
+        step(feed, control, memory)
+        time.sleep(POLL_SECONDS)
 
 
 def _run_live() -> None:
@@ -191,7 +194,3 @@ def _end(control: Replay) -> None:
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, "replay")
         _hold_the_clock()
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)

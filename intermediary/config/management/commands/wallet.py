@@ -4,11 +4,9 @@ It plays the clients that nobody plays, and answers the portal as the wallet of 
 """
 
 import logging
-import signal
 import time
 from argparse import ArgumentParser
 from contextlib import ExitStack
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -18,6 +16,7 @@ from intermediary.config.demo import keys, wallet, world
 from intermediary.config.demo.wallet_rpc import WalletRpc
 from intermediary.config.demo.wallet_server import serving
 from intermediary.config.models import Replay
+from intermediary.config.stopping import ended_by_sigterm
 from intermediary.errors import Refusal
 from settlement.chain import Chain, default_chain
 
@@ -33,10 +32,9 @@ class Command(BaseCommand):
         parser.add_argument("--origin", action="append", required=True, help="an origin of the portal; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, _stop)
-        chain = default_chain()
-        rpc = WalletRpc(chain.url, keys.people(world.DEMO))
-        with ExitStack() as stack:
+        with ended_by_sigterm(), ExitStack() as stack:
+            chain = default_chain()
+            rpc = WalletRpc(chain.url, keys.people(world.DEMO))
             try:
                 stack.enter_context(serving(options["port"], rpc, frozenset(options["origin"])))
             except OSError as error:
@@ -53,7 +51,3 @@ def _play(chain: Chain) -> None:
         except Refusal as refusal:
             logger.warning("will try again: %s", refusal)
         time.sleep(POLL_SECONDS)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)

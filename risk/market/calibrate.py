@@ -3,10 +3,12 @@
 `manage.py calibrate` prints or writes both. The last day included is the one named, so that a replay of the next day
 holds no hindsight. Smiles come from one option chain and carry its date: a snapshot of an earlier day refuses them. The
 results are facts about the recording; they copy no price. The version of each is the hash of its content.
+
+Prices and turnover must be recorded up to that day. What comes from elsewhere (index of implied volatility, dollar
+rates) need not be: where it is not, the figures that are in force stay, and `kept` says which and why.
 """
 
-import csv
-import gzip
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from intermediary.errors import BadInput
+from intermediary.errors import Refusal
 from risk.market.copula import degrees_of_freedom, rank_correlation
-from risk.market.history import DailyHistory, load_history
+from risk.market.history import DailyHistory, load_history, missing_files
 from risk.market.parameters import COINS, version_of
 from risk.market.published_rates import rates_of
 from risk.market.rate_moves import deviations_of, load_rate_moves
 from risk.market.surface_report import run as fit_chain
-from risk.market.volatility import LONG_HISTORY_DAYS, ewma_filter, volatility_floors
+from risk.market.vol_index import VOL_INDEX_FILE, read_vol_index
+from risk.market.volatility import LONG_HISTORY_DAYS, SEED_DAYS, ewma_filter, fit_vol_response, volatility_floors
 
 Floats = NDArray[np.float64]
 
@@ -33,24 +36,29 @@ EXCEEDANCES_MIN = 20  # below it neither threshold nor scale can be told from no
 POOL_WEIGHT = 200.0  # exceedance-equivalents of the pooled shape: a coin with 10 exceedances says little about its own
 DEPTH_SHARE_OF_ADV = 0.005  # assumption: 1% of price movement takes half a percent of a day's turnover
 DAYS_A_YEAR = 365.25
+RESPONSE_DAYS_MIN = 180  # changes of the index that its response is fitted to: three numbers from half a year
 RATE_DAYS = (1, 30, 91, 182, 365, 730, 1096, 1826)  # a note's final maturity lies some years off; futures lie nearer
 
 
-def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
-    """All parameters as a JSON-ready body, from history up to and including `last_day` (UTC)."""
-    history = load_history(history_dir, last_day + timedelta(days=1))
-    if history is None:
-        raise ValueError(f"no recorded history in {history_dir} before {last_day}")
+def calibrate(history_dir: Path, last_day: date, in_force: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters as a JSON-ready body, from history up to and including `last_day` (UTC).
+
+    Of `in_force`, such a body, comes what is not recorded, and the body then has `kept` {figure: why}. Refuses
+    `calibrate.no_history`, `calibrate.too_short` (a coin), `calibrate.not_recorded` (prices end before that day) and
+    `calibrate.no_turnover`.
+    """
+    history = _recorded(history_dir, last_day)
+    kept: dict[str, str] = {}
     filtered = [ewma_filter(history.returns[0][:, index]) for index in range(len(COINS))]
     residuals = np.column_stack([residual for residual, _ in filtered])
     vol_now = np.array([forecast for _, forecast in filtered])
     implied = _implied_vols(history_dir, last_day)
-    premium = implied[last_day] / (vol_now[COINS.index("BTC")] * np.sqrt(DAYS_A_YEAR))
+    premium = _vol_premium(implied, last_day, float(vol_now[COINS.index("BTC")]), in_force, kept)
     tails = {side: _tails(sign * residuals) for side, sign in (("upper", 1.0), ("lower", -1.0))}
     floors = volatility_floors(history.returns[0])
     coins = {}
     for index, coin in enumerate(COINS):
-        adv = float(np.nanmean(history.turnover_usd[-ADV_DAYS:, index]))
+        adv = _turnover(history, index)
         coins[coin] = {
             "vol_now": _digits(vol_now[index]),
             "vol_floor": _digits(floors[index]),
@@ -67,11 +75,55 @@ def calibrate(history_dir: Path, last_day: date) -> dict[str, Any]:
         "coins": coins,
         "correlation": [[_digits(value) for value in row] for row in correlation],
         "dof": _digits(dof),
-        "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied),
-        "rates": _rates(history_dir, last_day),
-        "rate_moves": _rate_moves(history_dir, last_day),
+        "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied, in_force, kept),
+        "rates": _rates(history_dir, last_day, in_force, kept),
+        "rate_moves": _rate_moves(history_dir, last_day, in_force, kept),
     }
+    if kept:
+        body["kept"] = {name: f"of the calibration to {in_force['calibrated_to']}: {why}" for name, why in kept.items()}
     return {"version": version_of(body)} | body
+
+
+def _recorded(history_dir: Path, last_day: date) -> DailyHistory:
+    """The history up to the end of that day, or a refusal that says what it lacks."""
+    absent = missing_files(history_dir)
+    history = load_history(history_dir, last_day + timedelta(days=1))
+    if history is None:
+        why = (
+            f"{' and '.join(absent)} are not there; fetch_history brings them" if absent else f"none before {last_day}"
+        )
+        raise Refusal("calibrate.no_history", f"no recorded history in {history_dir}: {why}", missing=list(absent))
+    days = dict(zip(COINS, np.isfinite(history.returns[0]).sum(axis=0).tolist(), strict=True))
+    # Every coin needs its filter started, and one of them at least a history that has seen both a calm and a storm.
+    shortest, longest = (choice(days, key=lambda name: days[name]) for choice in (min, max))
+    for coin, needed in ((shortest, SEED_DAYS), (longest, LONG_HISTORY_DAYS)):
+        if days[coin] < needed:
+            raise Refusal(
+                "calibrate.too_short",
+                f"{coin} has {days[coin]} recorded days, {needed} are needed",
+                coin=coin,
+                days=days[coin],
+                needed=needed,
+            )
+    reached = history.recorded_to
+    if reached is None or reached <= last_day:
+        last = None if reached is None else (reached - timedelta(days=1)).isoformat()
+        raise Refusal(
+            "calibrate.not_recorded",
+            f"the last day on which every coin is recorded is {last}, {last_day} is asked for",
+            last=last,
+            asked=last_day.isoformat(),
+        )
+    return history
+
+
+def _turnover(history: DailyHistory, index: int) -> float:
+    """Mean daily turnover in USD of the last 30 days, of those that are whole."""
+    days = history.turnover_usd[-ADV_DAYS:, index]
+    if not np.isfinite(days).any():
+        coin = history.coins[index]
+        raise Refusal("calibrate.no_turnover", f"{coin} has no whole day of turnover in {ADV_DAYS} days", coin=coin)
+    return float(np.nanmean(days))
 
 
 def calibrate_surfaces(chain: Path) -> dict[str, Any]:
@@ -124,39 +176,72 @@ def _copula(residuals: Floats) -> tuple[Floats, float]:
 
 
 def _implied_vols(history_dir: Path, last_day: date) -> dict[date, float]:
-    """BTC implied volatility index by date, as a fraction, up to `last_day`."""
-    with gzip.open(history_dir / "dvol_btc_daily_202211_202511.csv.gz", "rt") as stream:
-        rows = {date.fromisoformat(row["date"]): float(row["dvol"]) / 100.0 for row in csv.DictReader(stream)}
+    """BTC implied volatility index by date, as a fraction, up to `last_day`; none where it is not recorded."""
+    path = history_dir / VOL_INDEX_FILE
+    rows = read_vol_index(path) if path.is_file() else {}
     return {day: value for day, value in rows.items() if day <= last_day}
 
 
-def _vol_response(history: DailyHistory, btc: Floats, implied: dict[date, float]) -> dict[str, float]:
+def _vol_premium(
+    implied: dict[date, float], last_day: date, vol_now: float, in_force: Mapping[str, Any], kept: dict[str, str]
+) -> float:
+    """Implied over forecast volatility of BTC, both annual, on the last day."""
+    if last_day in implied:
+        return implied[last_day] / (vol_now * float(np.sqrt(DAYS_A_YEAR)))
+    ends = f"ends on {max(implied)}" if implied else "is not recorded"
+    kept["atm_vol over vol_now"] = f"the index of implied volatility {ends}"
+    usual = in_force["coins"]["BTC"]
+    return float(usual["atm_vol"]) / (float(usual["vol_now"]) * float(np.sqrt(DAYS_A_YEAR)))
+
+
+def _vol_response(
+    history: DailyHistory,
+    btc: Floats,
+    implied: dict[date, float],
+    in_force: Mapping[str, Any],
+    kept: dict[str, str],
+) -> dict[str, float]:
     """Least squares of the log change of implied volatility on the day's standardised fall and rise of BTC."""
-    rows, changes = [], []
+    moves, changes = [], []
     for index, day in enumerate(history.days):
         # A return that ends at 00:00 of `day` is the market of the day before.
         today, yesterday = implied.get(day - timedelta(days=1)), implied.get(day - timedelta(days=2))
         if today is not None and yesterday is not None:
-            rows.append([max(-btc[index], 0.0), max(btc[index], 0.0)])
+            moves.append(btc[index])
             changes.append(np.log(today / yesterday))
-    design, observed = np.array(rows), np.array(changes)
-    beta, *_ = np.linalg.lstsq(design, observed, rcond=None)
-    residual = float(np.std(observed - design @ beta))
-    return {"down": _digits(beta[0]), "up": _digits(beta[1]), "residual": _digits(residual)}
+    if len(moves) < RESPONSE_DAYS_MIN:
+        days = f"{len(moves)} recorded changes of the index of implied volatility"
+        kept["vol_response"] = f"{days}, {RESPONSE_DAYS_MIN} are needed"
+        usual: dict[str, float] = dict(in_force["vol_response"])
+        return usual
+    down, up, residual = fit_vol_response(np.array(moves), np.array(changes))
+    return {"down": _digits(down), "up": _digits(up), "residual": _digits(residual)}
 
 
-def _rates(history_dir: Path, last_day: date) -> list[list[Any]]:
+def _rates(history_dir: Path, last_day: date, in_force: Mapping[str, Any], kept: dict[str, str]) -> list[list[Any]]:
     """Zero rates of the curve of SOFR and Treasury yields on the last day, as far as it reaches."""
-    curve = rates_of(history_dir, last_day).curve(last_day)
+    try:
+        curve = rates_of(history_dir, last_day).curve(last_day)
+    except (FileNotFoundError, Refusal) as absent:
+        # Rates that are there and no rates are refused; only those that are not there, or old, may stay what they were.
+        if isinstance(absent, Refusal) and absent.code != "rates.stale":
+            raise
+        kept["rates"] = str(absent) if isinstance(absent, Refusal) else "no recorded yields"
+        usual: list[list[Any]] = in_force["rates"]
+        return usual
     reach = (curve.dates[-1] - curve.as_of).days
     return [[days, str(rate)] for days, rate in curve.points([days for days in RATE_DAYS if days <= reach])]
 
 
-def _rate_moves(history_dir: Path, last_day: date) -> dict[str, float]:
+def _rate_moves(
+    history_dir: Path, last_day: date, in_force: Mapping[str, Any], kept: dict[str, str]
+) -> dict[str, float]:
     """How much level and slope of the curve have moved a day, over all that is recorded."""
     found = load_rate_moves(history_dir, last_day + timedelta(days=1))
     if found is None:
-        raise BadInput("rates.absent", f"neither table of yields is in {history_dir}")
+        kept["rate_moves"] = "no recorded yields"
+        usual: dict[str, float] = dict(in_force["rate_moves"])
+        return usual
     return {name: _digits(value) for name, value in asdict(deviations_of(found)).items()}
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from intermediary.errors import Refusal
-from risk.market.parameters import load_parameters
+from risk.market.parameters import PARAMETERS_FILE, SURFACES_FILE, load_parameters
 
 
 class Command(BaseCommand):
@@ -35,21 +35,27 @@ class Command(BaseCommand):
         parser.add_argument("--out", type=Path, metavar="DIR", help="write parameters.json and surfaces.json there")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Missing history and refusals become the command's error."""
+        """Refusals become the command's error; what is kept for want of a recording is said."""
         from risk.market.calibrate import calibrate, calibrate_surfaces
         from risk.market.chain import CHAIN_FILE
 
         history = options["history"] or Path(settings.MARKET_HISTORY_DIR)
         last_day = options["last_day"] or load_parameters().calibrated_to
+        chain = options["chain"] or history / CHAIN_FILE
         try:
-            found = {
-                "parameters": calibrate(history, last_day),
-                "surfaces": calibrate_surfaces(options["chain"] or history / CHAIN_FILE),
-            }
+            found = {"parameters": calibrate(history, last_day, json.loads(PARAMETERS_FILE.read_text()))}
+            # Where no chain is named and none is recorded, the surfaces in force stay.
+            if options["chain"] or chain.is_file():
+                found["surfaces"] = calibrate_surfaces(chain)
+            else:
+                found["surfaces"] = json.loads(SURFACES_FILE.read_text())
+                self.stderr.write(f"kept surfaces: no option chain, there is no {chain}")
         except Refusal as refused:
             raise CommandError(f"{refused} {refused.data}") from refused
-        except (OSError, ValueError) as absent:
+        except OSError as absent:
             raise CommandError(f"cannot calibrate from {history}: {absent}") from absent
+        for name, why in found["parameters"].get("kept", {}).items():
+            self.stderr.write(f"kept {name}, {why}")
         if options["out"] is None:
             self.stdout.write(json.dumps(found, indent=1))
             return

@@ -24,7 +24,7 @@ from tests.risk.tick_world import BOOKS, mixed_world, tick
 
 pytestmark = pytest.mark.world(build=mixed_world)
 
-HOLD_DATED = {"COINS", "OPTIONS"}  # the future, and the option of the same expiry
+HOLD_DATED = {"COINS", "GROSS", "OPTIONS"}  # the future, and the option of the same expiry
 HOLD_ETHER = {"AMPLE"}
 
 

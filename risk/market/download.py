@@ -127,23 +127,23 @@ class Download:
         wait: Callable[[float], None] = time.sleep,
         progress: Callable[[str, str, int, int], None] = lambda *_: None,
     ) -> None:
-        self._directory = directory
-        self._now = now
-        self._mirror = mirror
-        self._keep_rate_limits = keep_rate_limits
-        self._wait = wait
-        self._progress = progress
+        self.directory = directory
+        self.now = now
+        self.mirror = mirror
+        self.keep_rate_limits = keep_rate_limits
+        self.wait = wait
+        self.progress = progress
         self._clients: dict[str, Any] = {}
 
     def fetch(self, target: Target, *, replace_foreign: bool = False) -> Fetched:
         """Bring one file up to what `target` asks for. Refuses `market.nothing_to_fetch`, `market.foreign_history` (a
         file of this name that was not downloaded here), `market.download_failed`; pieces that are done stay done."""
-        path, parts = self._directory / target.name, self._directory / "parts" / Path(target.name).stem
-        pieces = [piece for one in target.series for piece in _pieces(one, target.bar, self._now)]
+        path, parts = self.directory / target.name, self.directory / "parts" / Path(target.name).stem
+        pieces = [piece for one in target.series for piece in pieces_of(one, target.bar, self.now)]
         if not pieces:
             raise BadInput("market.nothing_to_fetch", f"no coin or no time of {target.name} is asked for")
-        if path.exists() and not parts.exists() and not replace_foreign:
-            raise Refusal("market.foreign_history", f"{path} is there and was not downloaded here.", path=str(path))
+        if not replace_foreign:
+            refuse_foreign(path, parts)
         parts.mkdir(parents=True, exist_ok=True)
         files = [parts / _name(piece) for piece in pieces]
         fresh, left_out = 0, 0
@@ -152,7 +152,7 @@ class Download:
                 candles, bad = self._candles(piece, target)
                 _write(_table(candles, piece.coin, target.source), file)
                 fresh, left_out = fresh + 1, left_out + bad
-            self._progress(target.name, piece.coin, done, len(pieces))
+            self.progress(target.name, piece.coin, done, len(pieces))
         table = pa.concat_tables([pq.read_table(file) for file in files]).sort_by(
             [("ts_utc", "ascending"), ("symbol", "ascending")]
         )
@@ -178,31 +178,48 @@ class Download:
     def _page(self, piece: Series, timeframe: str, since_ms: int, until_ms: int) -> list[Candle]:
         """One request, repeated while the line is bad. Refuses what repeating cannot mend, at once."""
         client = self._clients.get(piece.exchange) or client_of(
-            piece.exchange, timeout_s=TIMEOUT_S, mirror=self._mirror, keep_rate_limit=self._keep_rate_limits
+            piece.exchange, timeout_s=TIMEOUT_S, mirror=self.mirror, keep_rate_limit=self.keep_rate_limits
         )
         self._clients[piece.exchange] = client
-        trouble = ""
-        for attempt in range(ATTEMPTS):
-            try:
-                rows = client.fetch_ohlcv(piece.symbol, timeframe, since_ms, PAGE, {"until": until_ms})
-                return [(int(row[0]), *(_number(value) for value in row[1:6])) for row in rows]  # type: ignore[misc]
-            except ccxt.NetworkError as error:
-                trouble = reason_of(error)
-                if attempt + 1 < ATTEMPTS:
-                    self._wait(FIRST_WAIT_S * 2**attempt)
-            except TROUBLE as error:
-                trouble = reason_of(error)
-                break
-        raise Refusal(
-            "market.download_failed",
-            f"{piece.exchange} gave no candles of {piece.symbol}: {trouble}. The same command goes on from here.",
-            exchange=piece.exchange,
-            symbol=piece.symbol,
-            since=datetime.fromtimestamp(since_ms / 1000, UTC).isoformat(),
-        )
+
+        def ask() -> list[Candle]:
+            rows = client.fetch_ohlcv(piece.symbol, timeframe, since_ms, PAGE, {"until": until_ms})
+            return [(int(row[0]), *(_number(value) for value in row[1:6])) for row in rows]  # type: ignore[misc]
+
+        return patiently(ask, piece.exchange, piece.symbol, since_ms, self.wait)
 
 
-def _pieces(series: Series, bar: timedelta, now: datetime) -> Iterator[Series]:
+def patiently(
+    ask: Callable[[], list[Candle]], exchange: str, symbol: str, since_ms: int, wait: Callable[[float], None]
+) -> list[Candle]:
+    """What `ask` gives, repeated while the line is bad. Refuses `market.download_failed`."""
+    trouble = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            return ask()
+        except ccxt.NetworkError as error:
+            trouble = reason_of(error)
+            if attempt + 1 < ATTEMPTS:
+                wait(FIRST_WAIT_S * 2**attempt)
+        except TROUBLE as error:
+            trouble = reason_of(error)
+            break
+    raise Refusal(
+        "market.download_failed",
+        f"{exchange} gave no candles of {symbol}: {trouble}. The same command goes on from here.",
+        exchange=exchange,
+        symbol=symbol,
+        since=datetime.fromtimestamp(since_ms / 1000, UTC).isoformat(),
+    )
+
+
+def refuse_foreign(path: Path, parts: Path) -> None:
+    """Refuses `market.foreign_history` where a file is there without the pieces that a download leaves."""
+    if path.exists() and not parts.exists():
+        raise Refusal("market.foreign_history", f"{path} is there and was not downloaded here.", path=str(path))
+
+
+def pieces_of(series: Series, bar: timedelta, now: datetime) -> Iterator[Series]:
     """The calendar months of a series, up to the last bar that has closed by `now`."""
     bar_s = int(bar.total_seconds())
     closed = datetime.fromtimestamp(int(now.timestamp()) // bar_s * bar_s, UTC)

@@ -41,6 +41,7 @@ class Exchanges:
     # (coins, as a share of the price how far from it) of each level on either side of every book
     levels: list[tuple[float, float]] = field(default_factory=lambda: [(1.0, 0.0001), (2.0, 0.005), (100.0, 0.02)])
     options: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by coin, as Deribit summarises its books
+    vol_index: list[list[float]] = field(default_factory=list)  # hourly candles of Deribit's index, ascending
     page_limit: int = 500
     fail_after: int | None = None  # candle requests that are answered; those after get a 500
     requests: Counter[str] = field(default_factory=Counter)
@@ -153,10 +154,20 @@ def _answer(world: Exchanges, exchange: str, path: str, query: dict[str, str]) -
             return 200, {"lastUpdateId": 1} | ({} if empty else _book(world, exchange, coin, 2))
         case "deribit", [*_, "get_book_summary_by_currency"]:
             return 200, {"jsonrpc": "2.0", "result": [] if empty else world.options.get(query["currency"], [])}
+        case "deribit", [*_, "get_volatility_index_data"]:
+            return 200, {"jsonrpc": "2.0", "result": _volatility_index(world, query)}
         case "binanceusdm", [*_, "exchangeInfo"]:
             perpetual = {"contractType": "PERPETUAL", "marginAsset": "USDT", "contractSize": 1}
             return 200, {"symbols": [_binance_symbol(coin) | perpetual for coin in COINS]}
     return 404, {"error": f"no {path}"}
+
+
+def _volatility_index(world: Exchanges, query: dict[str, str]) -> dict[str, Any]:
+    """The last candles of what is asked for, and where the ones before them end."""
+    first, last = int(query["start_timestamp"]), int(query["end_timestamp"])
+    found = [row for row in world.vol_index if first <= row[0] <= last]
+    page = found[-world.page_limit :]
+    return {"data": page, "continuation": int(page[0][0]) - 1 if len(page) < len(found) else None}
 
 
 def _candles(world: Exchanges, exchange: str, path: str, query: dict[str, str]) -> tuple[int, Any]:

@@ -22,6 +22,7 @@ from intermediary.models import Layer
 from intermediary.money import requirement_from_float
 from risk.book import Book, Universe, load_universe
 from risk.margin.admission import AdmissionDecision, Resources, assess
+from risk.margin.documents import texts
 from risk.margin.instruments import Instrument
 from risk.margin.requirement import Positions, RequirementBatch, RiskMatrices, requirements
 from risk.margin.ruleset import published_name, ruleset
@@ -66,37 +67,34 @@ class Assessment:
 
 def breakdowns(batch: RequirementBatch) -> list[str]:
     """`Assessment.breakdown` of every account of a batch, as JSON: a tick writes thousands, and reads none."""
-    rules = batch.matrices.ruleset
-    lines = ", ".join(f"[{json.dumps(name)}, %r]" for name, _ in batch.parts)
-    forecasts = ", ".join(f"{json.dumps(move)}: %r".replace('%"', '%%"') for move in MOVES)
-    period, inputs = json.dumps(rules.mpor_hours), json.dumps(batch.matrices.inputs)
-    form = (
-        f'{{"lines": [{lines}], "margin_period_hours": {period}, "inputs": {inputs}, "total": %r, '
-        f'"gross_notional": %r, "forecast_loss": {{{forecasts}}}, "worst_stress": %s, "worst_stress_loss": %r}}'
-    )
-    named = [json.dumps(name) for name in batch.stress_names]
     parts, total = _lines(batch)
-    whole = [total, _cents(batch.gross_notional)]
-    moves = [_cents(batch.forecast_loss[:, column]) for column in range(len(MOVES))]
-    worst = [[named[index] for index in batch.worst_stress.tolist()], _cents(batch.worst_stress_loss)]
-    found = [form % row for row in zip(*parts, *whole, *moves, *worst, strict=True)]
+    period, inputs = json.dumps(batch.matrices.ruleset.mpor_hours), json.dumps(batch.matrices.inputs)
+    pieces: list[Any] = ['{"lines": [']
+    for place, ((name, _), part) in enumerate(zip(batch.parts, parts, strict=True)):
+        pieces += [f"{', ' * bool(place)}[{json.dumps(name)}, ", part, "]"]
+    pieces += [f'], "margin_period_hours": {period}, "inputs": {inputs}, "total": ', total]
+    pieces += [', "gross_notional": ', _cents(batch.gross_notional), ', "forecast_loss": {']
+    for place, move in enumerate(MOVES):
+        pieces += [f"{', ' * bool(place)}{json.dumps(move)}: ", _cents(batch.forecast_loss[:, place])]
+    named = np.array([json.dumps(name) for name in batch.stress_names])
+    pieces += ['}, "worst_stress": ', named[batch.worst_stress]]
+    pieces += [', "worst_stress_loss": ', _cents(batch.worst_stress_loss), "}"]
+    found = texts(pieces)
     for account in np.flatnonzero(batch.positions.gross) if batch.positions.gross is not None else ():
         netted = float(_cents(batch.total_if_netted[account : account + 1])[0])
         found[account] = f'{found[account][:-1]}, "{IF_NETTED}": {netted!r}}}'
     return found
 
 
-def _lines(batch: RequirementBatch) -> tuple[list[list[float]], list[float]]:
-    """The parts of each line and the totals, in cents that add up: what is rounded is the sum up to each line."""
+def _lines(batch: RequirementBatch) -> tuple[Floats, Floats]:
+    """The parts of each line (P, A) and the totals (A,), in cents that add up: what is rounded is the sum up to each
+    line."""
     up_to = np.rint(100.0 * np.cumsum([part for _, part in batch.parts], axis=0))
-    lines: list[list[float]] = (np.diff(up_to, axis=0, prepend=0.0) / 100.0).tolist()
-    totals: list[float] = (up_to[-1] / 100.0).tolist()
-    return lines, totals
+    return np.diff(up_to, axis=0, prepend=0.0) / 100.0, up_to[-1] / 100.0
 
 
-def _cents(dollars: Floats) -> list[float]:
-    rounded: list[float] = np.round(dollars, 2).tolist()
-    return rounded
+def _cents(dollars: Floats) -> Floats:
+    return np.round(dollars, 2)
 
 
 def load_snapshot(snapshot_id: str) -> MarketSnapshot:

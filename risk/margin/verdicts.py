@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.margin.admission import tokens_for
+from risk.margin.documents import texts
 from risk.margin.requirement import RequirementBatch
 
 Floats = NDArray[np.float64]
@@ -75,18 +76,11 @@ class Verdicts:
         return fits
 
     @cached_property
-    def _binding(self) -> list[list[int]]:
-        """An account's row: the scenario with the largest net loss, of equals (none leaves one) the dearest, and its
-        numbers."""
+    def _binding(self) -> Integers:
+        """(A,) the scenario with the largest net loss; of equals (none leaves one) the dearest."""
         leads = self.net_loss == self.net_loss.max(axis=1, keepdims=True)
-        binding = np.argmax(np.where(leads, self.loss + self.cost, np.iinfo(np.int64).min), axis=1)
-        account = np.arange(binding.size)
-        of_scenario = [part[account, binding] for part in (self.loss, self.cost, self.margin, self.net_loss)]
-        layers = self.layers
-        whole = [layers.exposure, layers.first_loss, layers.tail, layers.senior_retention]
-        columns = [binding, *of_scenario, self.short_by[account, binding], *whole]
-        rows: list[list[int]] = np.stack(columns, axis=1).tolist()
-        return rows
+        found: Integers = np.argmax(np.where(leads, self.loss + self.cost, np.iinfo(np.int64).min), axis=1)
+        return found
 
     def repair(self, account: int) -> int:
         """Settlement tokens (base units) that, held as margin, would make every scenario fit; 0 when all do."""
@@ -103,23 +97,33 @@ class Verdicts:
     @cached_property
     def documents(self) -> list[str]:
         """The same of every account, as JSON."""
-        names = [(json.dumps(name), json.dumps(title)) for name, title, _ in self.scenarios]
-        return [
-            _DOCUMENT % ("true" if passed else "false", *names[row[0]], row[6], *row[1:5], *row[7:], row[5], repair)
-            for passed, row, repair in zip(self.passed, self._binding, self.repairs, strict=True)
-        ]
+        binding = self._binding
+        of_each, layers = (np.arange(binding.size), binding), self.layers
+        words = np.array([(json.dumps(name), json.dumps(title)) for name, title, _ in self.scenarios])
+        columns = {
+            "passed": self.passed,
+            "scenario": words[binding, 0],
+            "scenario_title": words[binding, 1],
+            "exposure": layers.exposure,
+            "position_loss": self.loss[of_each],
+            "close_out_cost": self.cost[of_each],
+            "margin_value": self.margin[of_each],
+            "net_loss": self.net_loss[of_each],
+            "first_loss": layers.first_loss,
+            "tail": layers.tail,
+            "senior_retention": layers.senior_retention,
+            "short_by": self.short_by[of_each],
+            "repair": self.repairs,
+        }
+        pieces: list[Any] = []
+        for name, column in columns.items():
+            pieces += [f'{", " if pieces else "{"}"{name}": ', column]
+        return texts([*pieces, "}"])
 
     @cached_property
     def repairs(self) -> list[int]:
         """`repair` of every account."""
         return [0 if passed else self.repair(account) for account, passed in enumerate(self.passed)]
-
-
-_DOCUMENT = (
-    '{"passed": %s, "scenario": %s, "scenario_title": %s, "exposure": %d, "position_loss": %d, "close_out_cost": %d, '
-    '"margin_value": %d, "net_loss": %d, "first_loss": %d, "tail": %d, "senior_retention": %d, "short_by": %d, '
-    '"repair": %d}'
-)
 
 
 def judge(batch: RequirementBatch, layers: Layers, decimals: int = 6) -> Verdicts:

@@ -61,7 +61,8 @@ FAULTS_OF_A_CELL = (
 def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False, cycle: timedelta = ALWAYS) -> Tick:
     """Make this snapshot the official valuation and lay out its shards. The same snapshot gives the same tick.
 
-    `only_moved`: between full valuations, renew only those whom the underlyings that moved can touch. `cycle`: how
+    `only_moved`: between full valuations, renew only those whom the underlyings that moved can touch, by one shard
+    where they are few. `cycle`: how
     long after the last time that variation margin was paid everybody pays or is paid again. Until then it is exposure,
     which requirements hold, and is paid by those with whom something else happens.
     """
@@ -99,6 +100,8 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: b
             or (coins is None and _is_due({"keeps_history": True}, snapshot.as_of, HISTORY_EVERY)),
             started_at=started,
         )
+        if coins is not None and len(partial.touched(cells_of_shard(0, 1), coins)) <= ASSESSED_TOGETHER:
+            shards = 1
         TickShard.objects.bulk_create(TickShard(tick=tick, number=number, of=shards) for number in range(shards))
     return tick
 

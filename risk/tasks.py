@@ -31,8 +31,12 @@ def open_tick(snapshot_id: str, only_moved: bool = False) -> None:
     from risk import engine, scenario_source
 
     tick = engine.open_tick(snapshot_id, SHARDS, only_moved=only_moved, cycle=settings.VARIATION_CYCLE)
-    for shard in tick.shards.filter(done_at=None):
-        run_shard.delay(str(tick.id), shard.number)
+    left = list(tick.shards.filter(done_at=None))
+    if len(left) == 1 and left[0].of == 1:
+        engine.run_shard(tick.id, left[0].number)  # the market is at hand here
+    else:
+        for shard in left:
+            run_shard.delay(str(tick.id), shard.number)
     scenario_source.note(tick.id)
 
 

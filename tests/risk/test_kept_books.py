@@ -60,8 +60,8 @@ def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Cell]) ->
     assert opened.coins == ["BTC"]
 
     def part() -> None:
-        for number in (0, 1):
-            engine.run_shard(opened.id, number)
+        assert opened.shards.count() == 1, "a few are one task"
+        engine.run_shard(opened.id, 0)
 
     def full() -> None:
         Tick.objects.filter(id=opened.id).update(coins=None)

@@ -112,6 +112,6 @@ def _value(amount_base_units: int, asset: Asset, valuation: Valuation) -> int:
 def _model(tick: Tick, found: Assessment, line: CreditLine | None, ruleset_name: str) -> tuple[LossModel | None, int]:
     exposure = claims.exposure_base_units(found.cell_id, tick.valuation_id)
     loss_now = max(0, exposure - margin_value_base_units(found.cell_id, tick.valuation))
-    if float(found.batch.scenario_losses(found.index).max()) <= 0:
+    if not found.batch.may_lose(found.index):
         return None, loss_now
     return loss_model(found, line or CreditLine(), ruleset_name, exposure), loss_now

@@ -9,9 +9,7 @@ they do not know a failure of the intermediary itself, of a venue or of the sett
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
-import numpy as np
 from django.db import transaction
-from numpy.typing import NDArray
 
 from intermediary import events, onboarding
 from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginState
@@ -50,22 +48,18 @@ def renew(tick_id: UUID) -> None:
 
 
 def model_of(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel | None:
-    """`loss_model`; None for a book that loses in no scenario and owes no more than its margin: an empty one."""
-    losses = found.batch.scenario_losses(found.index)
-    model = _model(found, losses, line, ruleset_name, exposure_base_units)
-    return model if float(losses.max()) > 0 or model.margin < model.cost else None
+    """`loss_model`; None where nothing is owed and positions lose in no scenario: of an empty book, whatever its margin
+    does."""
+    # Payments leave less than a base unit, which is rounded up.
+    if exposure_base_units <= 1 and not found.batch.may_lose(found.index):
+        return None
+    return loss_model(found, line, ruleset_name, exposure_base_units)
 
 
 def loss_model(found: Assessment, line: CreditLine, ruleset_name: str, exposure_base_units: int) -> LossModel:
     """The loss model, in dollars, of a relationship whose client owes this much unpaid exposure."""
-    return _model(found, found.batch.scenario_losses(found.index), line, ruleset_name, exposure_base_units)
-
-
-def _model(
-    found: Assessment, losses: NDArray[np.float64], line: CreditLine, ruleset_name: str, exposure_base_units: int
-) -> LossModel:
     return live_loss_model(
-        losses,
+        found.batch.scenario_losses(found.index),
         hazard_annual=float(line.default_intensity_annual),
         margin_usd=float(found.batch.collateral_value[found.index]) - exposure_base_units / UNIT,
         ruleset=ruleset(ruleset_name),

@@ -107,6 +107,11 @@ class RequirementBatch:
         losses: Floats = joint_losses(positions, collateral, self.matrices.profit)[0]
         return losses
 
+    def may_lose(self, account: int) -> bool:
+        """Whether its positions lose in any scenario: margin alone, whatever becomes of it, is owed to nobody."""
+        row = self.positions.slice(account, account + 1)
+        return bool((position_losses(row, self.matrices.profit) > 0.0).any())
+
     def outcomes(self, account: int, decimals: int = 6) -> tuple[ScenarioOutcome, ...]:
         """What the admission test judges: every stress of the ruleset, then ES over the margin period."""
         losses, costs, margins = (part[account].tolist() for part in self.stressed())

@@ -35,7 +35,7 @@ UNALIGNED = 4  # what loads may assume: an array that begins elsewhere costs tim
 BLOCK_BOOKS = 128  # losses of a block, 1 MB, and one slice of 500 instruments fit the second cache together
 BISECTIONS = 24  # halves the range of losses to a ten-millionth; what ties leave beyond that is sorted whole
 SPARE = 24  # more survivors than asked for: ends most searches after about six counts
-RANKED = 128  # survivors up to which counting ranks beats sorting
+RANKED = 256  # survivors up to which counting ranks beats sorting
 
 LARGEST = np.float32(3.4e38)
 REORDERED = frozenset({"reassoc"})  # only for the sums from which a search begins: no figure depends on them

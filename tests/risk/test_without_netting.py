@@ -129,6 +129,18 @@ def test_stress_layers_and_pages_measure_it_gross(cell: Cell) -> None:
     assert all(gross[key].body == netted[key].body for key in others)
 
 
+def test_between_a_payment_and_the_next_requirement_exposure_is_kept_against_the_client(cell: Cell) -> None:
+    _, before = after(11, "93900")
+    opened = engine.open_tick(market(12, "93800"), 1)
+    variation.settle_all([cell.id], opened.valuation_id)
+    paid = VariationPayment.objects.get(cell=cell, valuation=opened.valuation).amount_base_units
+    assert paid < 0, "it is paid a little on both legs together"
+    now = MarginState.objects.get(cell=cell)
+    assert now.exposure_base_units == before.exposure_base_units
+    assert now.required_base_units == before.required_base_units
+    assert 0 < now.held_base_units - before.held_base_units <= -paid
+
+
 def test_a_payment_that_the_chain_refused_is_owed_again_and_a_gain_is_not_set_off(cell: Cell) -> None:
     tick(market(10, "94900"))
     before = MarginState.objects.get(cell=cell).exposure_base_units

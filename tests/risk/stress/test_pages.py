@@ -14,6 +14,7 @@ from intermediary.config import requests
 from intermediary.config.officers import make_officer
 from intermediary.models import Cell, Layer, MarginPoint, MarginState, VariationPayment
 from risk import stress_reports
+from risk.figures import IF_NETTED
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport
 from risk.stress_queries import nearest_calls, stress_report
@@ -74,7 +75,17 @@ def test_the_book_and_each_relationship_are_shown(officer: Client, client: Clien
     assert all(len(row) == len(charts[0]["columns"]) for row in charts[0]["values"])
     assert len(book.encode()) < 150_000
     assert len(one.encode()) < 150_000
+    assert "Nothing in this book nets" not in one
+    assert "Nothing in this book nets" in text(officer, "stress_of", without_an_opinion(clients["SHORT"].cell))
     its_client_reads_it_with_its_limits(clients["LINE"].cell, as_its_client(client, user))
+
+
+def without_an_opinion(cell: Cell) -> str:
+    """Its requirement says so; the code of the relationship."""
+    state = MarginState.objects.get(cell=cell)
+    state.breakdown[IF_NETTED] = 1.0
+    state.save(update_fields=["breakdown"])
+    return cell.code
 
 
 def its_reports() -> list[StressReport]:

@@ -98,8 +98,8 @@ MARGIN_LINES = {
     "liquidity_and_concentration": MarginLine(
         "Liquidity and concentration",
         "Half the spread, the price moved by selling your position at the pace that costs least, and the risk of a"
-        " run-down that outlasts the margin period. It grows faster than the position: twice as much costs 2.4 times as"
-        " much, and more where it cannot be sold within the period.",
+        " run-down that outlasts the margin period. It grows faster than the position: twice as much costs about 2.3"
+        " times as much, and more where it cannot be sold within the period; most on a weekend, when less is traded.",
         "Less of one coin against its daily turnover; the same exposure spread over more coins.",
     ),
     "wrong_way_risk": MarginLine(

@@ -20,10 +20,15 @@ from risk.margin.shocks import ShockSet, forecast_shocks, jump_shocks, stress_sh
 from risk.margin.wrong_way import Tilts
 from risk.market.parameters import load_parameters
 from risk.market.snapshot import MarketSnapshot
+from risk.market.turnover import share_ahead
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
+
+# Into which a position is sold: the half day of run-down that a margin period holds. A figure of its own, so that a
+# shorter one there makes the charge larger whatever the hour.
+PACE_HOURS = 12.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class RiskMatrices:
     `profit` scenarios, `profit_single` and `profit_slices` the same in float32 for the bulk; `tilts` their weights
     where clients fail, None under a ruleset that adds nothing for that; `jump` grid; `stress` the ruleset's list;
     `forecast` -5/-10/-20%, options at the volatility that answers; `unpriced` the rows without a price under every
-    shock, zero here. `adv_usd`, `daily_vol` and its floor `vol_floor` (U,) in the order of the table's coins.
+    shock, zero here. `adv_usd`, a day's turnover at the pace of the hours to come, `daily_vol` and its floor
+    `vol_floor` (U,) in the order of the table's coins.
     """
 
     snapshot_id: str
@@ -91,8 +97,17 @@ class RiskMatrices:
             stress=stress,
             forecast=forecast,
             unpriced=np.flatnonzero(bad),
-            adv_usd=np.array([float(snapshot.underlyings[coin].adv_usd) for coin in coins]),
+            adv_usd=_turnover(snapshot, ruleset),
             daily_vol=scenarios.daily_vol,
             vol_floor=scenarios.vol_floor,
             liquidity=LiquidityModel.of(ruleset),
         )
+
+
+def _turnover(snapshot: MarketSnapshot, ruleset: Ruleset) -> Floats:
+    """(U,) USD a day, at the pace at which it usually comes in the hours ahead."""
+    mean = np.array([float(snapshot.underlyings[coin].adv_usd) for coin in snapshot.coins])
+    if not ruleset.liquidity_by_hour:
+        return mean
+    paced: Floats = mean * share_ahead(load_parameters().turnover_profile, snapshot.as_of, PACE_HOURS)
+    return paced

@@ -85,6 +85,9 @@ class Ruleset:
     liquidity_spread_bps: float = 5.0
     liquidity_participation: float = 0.10  # of ADV: larger orders are seen and traded against
     liquidity_days_in_mpor: float = 0.5  # run-down time that the margin period already holds: no double count
+    # Whether turnover is that of the half day ahead, by the calibrated profile of a week, or a mean day's: a Saturday
+    # night has half of that.
+    liquidity_by_hour: bool = False
     # How far the client's own distress is from usual when wrong-way losses are taken, in its standard deviations; 0: no
     # add-on. One gives a book that is long the market, with normal losses, a factor of 1.22 on expected shortfall: what
     # own estimates of this effect have at least (alpha of 1.2, Regulation (EU) 575/2013 article 284(9)).
@@ -183,6 +186,7 @@ def ruleset(name: str) -> Ruleset:
             stress=published_scenarios(),
             filter_decays=REALISED_DECAYS,
             mpor_by_terms=True,
+            liquidity_by_hour=True,
             rate_scale=1.0,
             basis_by_day=True,
             premium_crash_beta=0.10,

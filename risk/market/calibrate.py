@@ -20,11 +20,12 @@ from scipy import stats
 
 from intermediary.errors import Refusal
 from risk.market.copula import degrees_of_freedom, rank_correlation
-from risk.market.history import DailyHistory, load_history, missing_files
+from risk.market.history import FIRST_DAY, DailyHistory, hourly_turnover, load_history, missing_files
 from risk.market.parameters import COINS, version_of
 from risk.market.published_rates import rates_of
 from risk.market.rate_moves import deviations_of, load_rate_moves
 from risk.market.surface_report import run as fit_chain
+from risk.market.turnover import HOURS_A_WEEK
 from risk.market.vol_index import VOL_INDEX_FILE, read_vol_index
 from risk.market.volatility import LONG_HISTORY_DAYS, SEED_DAYS, ewma_filter, fit_vol_response, volatility_floors
 
@@ -36,6 +37,7 @@ EXCEEDANCES_MIN = 20  # below it neither threshold nor scale can be told from no
 POOL_WEIGHT = 200.0  # exceedance-equivalents of the pooled shape: a coin with 10 exceedances says little about its own
 DEPTH_SHARE_OF_ADV = 0.005  # assumption: 1% of price movement takes half a percent of a day's turnover
 DAYS_A_YEAR = 365.25
+PROFILE_WEEKS_MIN = 8  # of each hour of the week: a median of fewer is a week's
 RESPONSE_DAYS_MIN = 180  # changes of the index that its response is fitted to: three numbers from half a year
 RATE_DAYS = (1, 30, 91, 182, 365, 730, 1096, 1826)  # a note's final maturity lies some years off; futures lie nearer
 
@@ -78,6 +80,7 @@ def calibrate(history_dir: Path, last_day: date, in_force: Mapping[str, Any]) ->
         "vol_response": _vol_response(history, residuals[:, COINS.index("BTC")], implied, in_force, kept),
         "rates": _rates(history_dir, last_day, in_force, kept),
         "rate_moves": _rate_moves(history_dir, last_day, in_force, kept),
+        "turnover_profile": _turnover_profile(hourly_turnover(history_dir, history), in_force, kept),
     }
     if kept:
         body["kept"] = {name: f"of the calibration to {in_force['calibrated_to']}: {why}" for name, why in kept.items()}
@@ -243,6 +246,19 @@ def _rate_moves(
         usual: dict[str, float] = dict(in_force["rate_moves"])
         return usual
     return {name: _digits(value) for name, value in asdict(deviations_of(found)).items()}
+
+
+def _turnover_profile(hourly: Floats, in_force: Mapping[str, Any], kept: dict[str, str]) -> list[float]:
+    """Shares of an ordinary hour's turnover by hour of the week: of each coin the median over its weeks, so that no
+    wild day stands for its weekday, and of all coins the mean."""
+    of_week = (np.arange(hourly.shape[0]) - 1 + FIRST_DAY.weekday() * 24) % HOURS_A_WEEK  # rows end their hour
+    weeks = np.array([np.isfinite(hourly[of_week == hour]).sum(axis=0).min() for hour in range(HOURS_A_WEEK)])
+    if weeks.min() < PROFILE_WEEKS_MIN:
+        kept["turnover_profile"] = f"{weeks.min()} recorded weeks, {PROFILE_WEEKS_MIN} are needed"
+        return list(in_force["turnover_profile"])
+    medians = np.array([np.nanmedian(hourly[of_week == hour], axis=0) for hour in range(HOURS_A_WEEK)])
+    profile = (medians / np.nanmean(hourly, axis=0)).mean(axis=1)
+    return [_digits(share) for share in np.round(profile / profile.mean(), 4)]
 
 
 def _digits(value: float) -> float:

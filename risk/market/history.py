@@ -25,6 +25,7 @@ FIVE_MINUTE_FILE = "px_5m_perp_10coins_202507_202512.parquet"
 HOUR_NS = 3_600_000_000_000
 FIRST_DAY = date(2018, 5, 16)  # the first whole day of the hourly file
 HOURS_A_DAY = 24
+BARS_AN_HOUR = 12  # of five minutes
 # Who has no believed bar for this long is believed at its new level: a coin that was counted anew. No 24-hour return
 # spans the gap, so the step is in none of them.
 BELIEVED_AGAIN_HOURS = 25
@@ -186,20 +187,36 @@ def _named(found: Marked, why: str) -> list[LeftOut]:
 
 
 def _turnover(path: Path, end: datetime, log_close: Floats) -> Floats:
-    """(days, coins): USD traded over the 24 hours that end at 00:00 of each date; NaN for incomplete days. A bar
-    without a price, or tenfold off its hour's believed close, or with a volume that is none, makes its day one."""
+    """(days, coins): USD traded over the 24 hours that end at 00:00 of each date; NaN for incomplete days."""
+    hours, coin, usd = _traded(path, end, log_close)
+    count = (log_close.shape[0] - 1) // HOURS_A_DAY + 1
+    return _summed(np.ceil(hours / HOURS_A_DAY).astype(np.int64), coin, usd, count, HOURS_A_DAY * BARS_AN_HOUR)
+
+
+def hourly_turnover(history_dir: Path, history: DailyHistory) -> Floats:
+    """(hours, coins): USD traded in the hour that ends at each row of `log_close`; NaN for incomplete hours."""
+    end = datetime.combine(history.days[-1], time(0), UTC)
+    hours, coin, usd = _traded(history_dir / FIVE_MINUTE_FILE, end, history.log_close)
+    return _summed(np.ceil(hours).astype(np.int64), coin, usd, history.log_close.shape[0], BARS_AN_HOUR)
+
+
+def _summed(row: NDArray[np.int64], coin: NDArray[np.int64], usd: Floats, count: int, bars_of_a_whole: int) -> Floats:
+    keep = np.isfinite(usd) & (row >= 0) & (row < count)
+    total = np.zeros((count, len(COINS)))
+    bars = np.zeros((count, len(COINS)))
+    np.add.at(total, (row[keep], coin[keep]), usd[keep])
+    np.add.at(bars, (row[keep], coin[keep]), 1)
+    return np.where(bars == bars_of_a_whole, total, np.nan)
+
+
+def _traded(path: Path, end: datetime, log_close: Floats) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Of every five-minute bar: hours from the first date to its close, coin, USD traded. NaN for a bar without a
+    price, or tenfold off its hour's believed close, or with a volume that is none: its hour and day are incomplete."""
     table = _read(path, ["close", "volume"], end, timedelta(minutes=5))
     hours, coin = _cells(table)
-    count = (log_close.shape[0] - 1) // HOURS_A_DAY + 1
-    day = np.ceil(hours / HOURS_A_DAY).astype(np.int64)
     price, volume = (table[name].cast(pa.float64()).to_numpy() for name in ("close", "volume"))
-    keep = (day >= 0) & (day < count) & _is_price(price) & np.isfinite(volume) & (volume >= 0.0)
+    keep = _is_price(price) & np.isfinite(volume) & (volume >= 0.0)
     hour = np.clip(np.ceil(hours), 0, log_close.shape[0] - 1).astype(np.int64)
     off = np.abs(np.log(np.where(keep, price, 1.0)) - log_close[hour, coin])
     keep &= off <= np.log(HOURLY_MOVE_MAX)
-    usd = np.where(keep, price * volume, 0.0)
-    total = np.zeros((count, len(COINS)))
-    bars = np.zeros((count, len(COINS)))
-    np.add.at(total, (day[keep], coin[keep]), usd[keep])
-    np.add.at(bars, (day[keep], coin[keep]), 1)
-    return np.where(bars == 288, total, np.nan)
+    return np.asarray(hours, dtype=np.float64), coin, np.where(keep, price * volume, np.nan)

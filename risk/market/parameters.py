@@ -74,7 +74,8 @@ class RateDeviations:
 @dataclass(frozen=True)
 class Parameters:
     """All calibrated figures. `version` is the hash of the content; `correlation` is of the copula, rows and columns in
-    COINS order; `dof` its degrees of freedom; `rates` (days, continuously compounded annual rate)."""
+    COINS order; `dof` its degrees of freedom; `rates` (days, continuously compounded annual rate);
+    `turnover_profile` the 168 hours' shares of an ordinary hour's turnover, from Monday 00:00 UTC on, mean one."""
 
     version: str
     calibrated_to: date
@@ -84,6 +85,7 @@ class Parameters:
     vol_response: VolResponse
     rates: tuple[tuple[int, Decimal], ...]
     rate_moves: RateDeviations
+    turnover_profile: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def parameters_from(body: Mapping[str, Any]) -> Parameters:
         vol_response=VolResponse(**body["vol_response"]),
         rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
         rate_moves=RateDeviations(**body["rate_moves"]),
+        turnover_profile=tuple(body["turnover_profile"]),
     )
 
 

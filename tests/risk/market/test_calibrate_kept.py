@@ -61,7 +61,7 @@ def test_what_is_not_recorded_stays_as_it_is_in_force_and_is_named(recorded: Pat
         "calibrate", "--history", str(recorded), "--last-day", LAST.isoformat(), "--out", str(tmp_path), stderr=errors
     )
     found, before = json.loads((tmp_path / "parameters.json").read_text()), in_force()
-    assert set(found["kept"]) == {"atm_vol over vol_now", "vol_response", "rates", "rate_moves"}
+    assert set(found["kept"]) == {"atm_vol over vol_now", "vol_response", "rates", "rate_moves", "turnover_profile"}
     assert all(before["calibrated_to"] in why for why in found["kept"].values())
     for name in ("vol_response", "rates", "rate_moves"):
         assert found[name] == before[name]
@@ -78,7 +78,7 @@ def test_an_index_that_ended_serves_for_its_response_alone(recorded: Path) -> No
     try:
         path.write_bytes(index(300, LAST - timedelta(days=20)))
         found = calibrate(recorded, LAST, in_force())
-        assert set(found["kept"]) == {"atm_vol over vol_now", "rates", "rate_moves"}
+        assert set(found["kept"]) == {"atm_vol over vol_now", "rates", "rate_moves", "turnover_profile"}
         assert (LAST - timedelta(days=20)).isoformat() in found["kept"]["atm_vol over vol_now"]
         assert found["vol_response"] != in_force()["vol_response"]
     finally:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from uuid import UUID
 
 import numpy as np
@@ -156,17 +157,22 @@ def warm_up() -> None:
         compute([uuid7()], Book(), universe, tick.snapshot_id, name)  # the empty book of nobody
 
 
-def cells_of_shard(number: int, of: int) -> list[UUID]:
+def cells_of_shard(number: int, of: int) -> Sequence[UUID]:
     """Relationships of one shard in the order of their ids, and by these alone: whoever leaves or joins between two
     shards moves nobody else."""
     with connection.cursor() as cursor:
-        cursor.execute(_OF_SHARD, [Cell.Kind.CLIENT, [Cell.State.CLOSED, Cell.State.DEFAULTED], of, number])
-        return [cell_id for (cell_id,) in cursor.fetchall()]
+        cursor.execute(_MARGINED, [Cell.Kind.CLIENT, [Cell.State.CLOSED, Cell.State.DEFAULTED]])
+        return _of_shard(cursor.fetchone()[0] or "", number, of)
 
 
-_OF_SHARD = """
-    SELECT id FROM intermediary_cell WHERE kind = %s AND state <> ALL(%s)
-        AND ('x' || right(id::text, 8))::bit(32)::bigint %% %s = %s ORDER BY id"""
+@lru_cache(maxsize=8)
+def _of_shard(listed: str, number: int, of: int) -> tuple[UUID, ...]:
+    """By the last 32 bits of their ids. The same objects for the same list: thousands are compared in every tick."""
+    return tuple(UUID(key) for key in listed.split() if int(key[-8:], 16) % of == number)
+
+
+_MARGINED = """
+    SELECT string_agg(id::text, ' ' ORDER BY id) FROM intermediary_cell WHERE kind = %s AND state <> ALL(%s)"""
 
 
 def run_shard(tick_id: UUID, number: int) -> None:

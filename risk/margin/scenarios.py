@@ -45,10 +45,10 @@ class ScenarioSet:
     """S joint shocks with where they come from. `daily_vol` (U,) is the volatility they were scaled with, never below
     `vol_floor` (U,) of the full history; `distress` (S,) the market's in each (`wrong_way`), of all coins whichever are
     asked for. `inputs` is the hash of all that its figures follow from beside the market and the book: ruleset, day,
-    calibrated parameters, recorded closes and yields, stressed windows; it is the same over any margin period. `id` names the
-    set over its own. `recorded_to` is the day that the recording reaches, None for a simulated set, and `why_simulated`
-    what a recording that is there lacks; `source` says it in words, and of a recording that ended too long ago when;
-    `left_out` are the bars that could not be true."""
+    calibrated parameters, recorded closes and yields, stressed windows; it is the same over any margin period. `id`
+    names the set over its own. `recorded_to` is the day that the recording reaches, None for a simulated set, and
+    `why_simulated` what a recording that is there lacks; `source` says it in words, and of a recording that ended too
+    long ago when; `left_out` are the bars that could not be true."""
 
     id: str
     as_of: date

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intermediary.errors import Refusal
@@ -163,6 +163,7 @@ def test_shortfall_alone_is_the_shortfall_of_all_measures() -> None:
     assert (found == measured(positions).es_99).all()
 
 
+@settings(max_examples=settings().max_examples // 5)  # each is twenty measurements
 @given(st.integers(0, 1_000), st.integers(1, 40))
 def test_figures_do_not_depend_on_the_blocks_or_on_the_order(seed: int, width: int) -> None:
     positions = mixed_books(seed, 60)

@@ -68,7 +68,8 @@ class Past:
         self.begin = int(np.argmax(self.usable.any(axis=1)))
         ordered = self.filtered.covariance[:-1][:, order[:, None], order]
         self._root = cholesky_roots(of_coins(ordered, self.usable))
-        self._fitted: tuple[int, Fitted] | None = None
+        self._fitted: dict[int, Fitted] = {}
+        self._models: dict[int, SurpriseModel] = {}
         self._drawn: dict[int, Floats] = {}  # half of a window's work, and every walk asks for it: 12 kB a window
 
     @property
@@ -98,21 +99,19 @@ class Past:
         return moves, np.maximum(self.deviation[window][coins], fitted.floors[coins])
 
     def fitted(self, window: int) -> Fitted:
-        """As it stands in a window: renewed every 30th from the first, whichever windows are asked for."""
+        """As it stands in a window: renewed every 30th from the first, whichever are asked for, in any order."""
         renewed = window - (window - self.begin) % REFIT_WINDOWS
-        if self._fitted is None or self._fitted[0] != renewed:
-            before = self._fitted[1].model if self._fitted is not None else None
-            fresh = before is None or (renewed - self.begin) % REFIT_COPULA_WINDOWS == 0
-            self._fitted = (renewed, self._fit(renewed, None if fresh else before))
-        return self._fitted[1]
+        if renewed not in self._fitted:
+            self._fitted[renewed] = self._fit(renewed)
+        return self._fitted[renewed]
 
-    def _fit(self, window: int, model: SurpriseModel | None) -> Fitted:
-        if model is None:
-            of_copula = window - (window - self.begin) % REFIT_COPULA_WINDOWS
-            model = surprise_model(self.filtered, of_copula, self.rules.scenarios_recent)
+    def _fit(self, window: int) -> Fitted:
+        of_copula = window - (window - self.begin) % REFIT_COPULA_WINDOWS
+        if of_copula not in self._models:
+            self._models[of_copula] = surprise_model(self.filtered, of_copula, self.rules.scenarios_recent)
         recent = recent_rows(self.phases[0], window, self.rules.scenarios_recent).shape[0]
         stressed = stressed_rows(self.phases, window, self._share(self.rules.scenarios_stressed, recent))
-        return Fitted(stressed, volatility_floors(self.returns[:window]), model)
+        return Fitted(stressed, volatility_floors(self.returns[:window]), self._models[of_copula])
 
     def _share(self, count: int, recent: int) -> int:
         """Rows of a family in the ruleset's proportion while the recent one still grows."""

@@ -108,18 +108,11 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         vol_now = np.array([parameters.coins[coin].vol_now for coin in COINS])
     floor = np.array([parameters.coins[coin].vol_floor for coin in COINS])
     daily_vol = np.maximum(vol_now, floor)
-    inputs = {
-        "as_of": as_of.isoformat(),
-        "ruleset": ruleset.hash,
-        "parameters": parameters.version,
-        "history": used.digest if used is not None else "",
-        "rates": used.rates.digest if used is not None and used.rates is not None else "",
-        "families": describe_families(),
-    }
+    inputs = inputs_of(ruleset, as_of, used, parameters)
     rates = RecordedRates(used.rates if used is not None else None, quoted)
     return ScenarioSet(
-        id=hash_of({"inputs": hash_of(inputs), "hours": repr(ruleset.mpor_hours)}),
-        inputs=hash_of(inputs),
+        id=hash_of({"inputs": inputs, "hours": repr(ruleset.mpor_hours)}),
+        inputs=inputs,
         as_of=as_of,
         recorded_to=used.recorded_to if used is not None else None,
         why_simulated=lacks,
@@ -128,6 +121,20 @@ def build_scenarios(ruleset: Ruleset, as_of: date, history: DailyHistory | None)
         daily_vol=daily_vol,
         vol_floor=floor,
         distress=market_distress(residuals),
+    )
+
+
+def inputs_of(ruleset: Ruleset, as_of: date, used: DailyHistory | None, parameters: Parameters) -> str:
+    """The hash of all that a set follows from; `used` the recording that it is drawn from."""
+    return hash_of(
+        {
+            "as_of": as_of.isoformat(),
+            "ruleset": ruleset.hash,
+            "parameters": parameters.version,
+            "history": used.digest if used is not None else "",
+            "rates": used.rates.digest if used is not None and used.rates is not None else "",
+            "families": describe_families(),
+        }
     )
 
 

@@ -28,6 +28,22 @@ class Snapshot(models.Model):
         return f"{self.as_of:%Y-%m-%d %H:%M} {self.source}"
 
 
+class SurfaceFit(models.Model):
+    """How well a volatility surface fitted the quotes that it was made from. A snapshot carries the surface alone, all
+    that figures follow from; this stands beside it for people, under the surface's own hash."""
+
+    id = models.CharField(primary_key=True, max_length=64)
+    underlying = models.CharField(max_length=12)
+    as_of = models.DateTimeField()
+    body = models.JSONField(help_text="risk.market.surface_report.kept")
+
+    class Meta:
+        ordering = ["-as_of"]
+
+    def __str__(self) -> str:
+        return f"{self.underlying} {self.as_of:%Y-%m-%d %H:%M}"
+
+
 class Tick(Row):
     """One recomputation on one snapshot: of every relationship, or of those that moved; done when its last shard is."""
 
@@ -138,6 +154,7 @@ class ScenarioSource(models.Model):
     lacks = models.CharField(max_length=200, blank=True, help_text="why a recording that is there is not used")
     left_out = models.JSONField(default=list, help_text="bars of the recording that could not be true, in words")
     is_live = models.BooleanField(default=False, help_text="whether the market is of now, and no replay")
+    daily_vols = models.JSONField(default=dict, help_text="daily volatility that each coin's scenarios are scaled with")
 
     class Meta:
         constraints = [models.CheckConstraint(name="scenario_source_is_one_row", condition=models.Q(only_row=True))]

@@ -31,6 +31,9 @@ def note(tick_id: UUID) -> None:
         "lacks": lacks if drawn.recorded_to is None else "",
         "left_out": [str(one) for one in drawn.left_out[:TOLD_OF_LEFT_OUT]],
         "is_live": source == LIVE,
+        "daily_vols": {
+            coin: round(float(vol), 6) for coin, vol in zip(drawn.shocks.coins, drawn.daily_vol, strict=True)
+        },
     }
     if ScenarioSource.objects.filter(only_row=True).values(*said).first() != said:
         ScenarioSource.objects.update_or_create(only_row=True, defaults=said)

@@ -23,6 +23,7 @@ from intermediary.config import live_market
 from intermediary.config.celery import app
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
+from risk import surface_fits
 from risk.market.feeds import Feed
 from risk.market.feeds.books import Books
 from risk.market.feeds.live import LiveFeed, LiveLimits
@@ -156,7 +157,8 @@ def live_feed() -> LiveFeed:
     stored last, so that a coin nobody prices at this moment keeps its mark and that mark's time."""
     mirror, every_s = settings.MARKET_MIRROR, settings.MARKET_FEED_SECONDS
     limits = LiveLimits(step_s=min(every_s, LiveLimits.step_s), keep_rate_limits=not mirror)
-    feed = LiveFeed(clock.now, limits=limits, mirror=mirror, smiles=Smiles(mirror=mirror), books=Books(mirror=mirror))
+    smiles = Smiles(mirror=mirror, told=surface_fits.keep)
+    feed = LiveFeed(clock.now, limits=limits, mirror=mirror, smiles=smiles, books=Books(mirror=mirror))
     last = Snapshot.objects.filter(source=LiveFeed.source).first()
     if last is not None:
         feed.resume(MarketSnapshot.from_json(last.body))

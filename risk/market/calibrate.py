@@ -24,6 +24,7 @@ from risk.market.history import FIRST_DAY, DailyHistory, hourly_turnover, load_h
 from risk.market.parameters import COINS, version_of
 from risk.market.published_rates import rates_of
 from risk.market.rate_moves import deviations_of, load_rate_moves
+from risk.market.surface_report import kept as fit_of
 from risk.market.surface_report import run as fit_chain
 from risk.market.turnover import HOURS_A_WEEK
 from risk.market.vol_index import VOL_INDEX_FILE, read_vol_index
@@ -131,12 +132,13 @@ def _turnover(history: DailyHistory, index: int) -> float:
 
 def calibrate_surfaces(chain: Path) -> dict[str, Any]:
     """The surface of every underlying in an option chain, with the anchors it is spoken of by, as a JSON-ready body."""
-    report, _ = fit_chain(chain)
-    kept = ("surface", "anchors", "inside_share", "rmse_vol_points")
+    report, fits = fit_chain(chain)
+    kept = ("surface", "anchors")
     body = {
         "chain_sha256": report["file"]["sha256"],
         "underlyings": {
-            coin: {name: fitted[name] for name in kept} for coin, fitted in sorted(report["underlyings"].items())
+            coin: {name: fitted[name] for name in kept} | {"fit": fit_of(fits[coin])}
+            for coin, fitted in sorted(report["underlyings"].items())
         },
     }
     return {"version": version_of(body)} | body

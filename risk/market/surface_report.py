@@ -21,6 +21,11 @@ from risk.market.surface_fit import Fitted, SurfaceFit, fit_surfaces
 
 SCHEMA = 1
 POINTS = 100.0
+OF_A_SURFACE = ("quotes", "rmse_vol_points", "inside_share", "butterfly_between_min", "butterfly_free_until_days")
+OF_AN_EXPIRY = (
+    "expiry", "quotes", "left_out", "outliers", "atm_vol", "rmse_vol_points", "inside_share", "worst", "butterfly",
+    "calendar", "enforced",
+)  # fmt: skip
 
 
 def run(path: Path) -> tuple[dict[str, Any], dict[str, SurfaceFit]]:
@@ -56,6 +61,15 @@ def report(fit: SurfaceFit) -> dict[str, Any]:
         "expiries": [_expiry_report(item) for item in fit.fitted],
         "refused": [{"expiry": item.expiry.isoformat()} | _refusal(fault) for item, fault in fit.refused],
         "surface": fit.surface.body(),
+    }
+
+
+def kept(fit: SurfaceFit) -> dict[str, Any]:
+    """What a page tells of a fit long after its quotes are gone: of `report` what judges, not what is drawn from it."""
+    whole = report(fit)
+    return {name: whole[name] for name in OF_A_SURFACE} | {
+        "expiries": [{name: one[name] for name in OF_AN_EXPIRY} for one in whole["expiries"]],
+        "refused": [{name: one[name] for name in ("expiry", "code", "message")} for one in whole["refused"]],
     }
 
 

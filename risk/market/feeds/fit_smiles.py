@@ -1,8 +1,9 @@
 """Child of the live feed: fits surfaces to option chains as Deribit summarises them.
 
 `python -m risk.market.feeds.fit_smiles`: chains as JSON on stdin, {coin: [[instrument, bid, ask, forward, ms], ...]};
-on stdout {"surfaces": {coin: body}, "refused": {coin: why}}. A row that cannot be read is dropped like a row of a file;
-a coin of which too many cannot, or of which nothing can be fitted, is refused by name.
+on stdout {"surfaces": {coin: body}, "fits": {coin: how well it fits}, "refused": {coin: why}}. A row that cannot be
+read is dropped like a row of a file; a coin of which too many cannot, or of which nothing can be fitted, is refused by
+name.
 """
 
 import json
@@ -15,21 +16,24 @@ from typing import Any
 from intermediary.errors import BadInput, Refusal
 from risk.market.chain import MALFORMED_SHARE_MAX, Quote, smile_quotes
 from risk.market.surface_fit import fit_surface
+from risk.market.surface_report import kept
 
 EXPIRY_HOUR = 8  # UTC, of every option there
 UNREADABLE = (ValueError, TypeError, OverflowError, OSError)
 
 
 def fit(chains: dict[str, list[list[Any]]]) -> dict[str, dict[str, Any]]:
-    """Surfaces and refusals by coin."""
+    """Surfaces, how well they fit, and refusals, by coin."""
     surfaces: dict[str, Any] = {}
+    fits: dict[str, Any] = {}
     refused: dict[str, Any] = {}
     for coin, rows in chains.items():
         try:
-            surfaces[coin] = fit_surface(list(smile_quotes(quotes_of(coin, rows)))).surface.body()
+            found = fit_surface(list(smile_quotes(quotes_of(coin, rows))))
+            surfaces[coin], fits[coin] = found.surface.body(), kept(found)
         except Refusal as refusal:
             refused[coin] = f"{refusal} {refusal.data}"
-    return {"surfaces": surfaces, "refused": refused}
+    return {"surfaces": surfaces, "fits": fits, "refused": refused}
 
 
 def quotes_of(coin: str, rows: Sequence[Sequence[Any]]) -> list[Quote]:

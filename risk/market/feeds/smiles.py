@@ -12,7 +12,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import inf
 from pathlib import Path
@@ -28,16 +28,23 @@ COINS = ("BTC", "ETH")  # whose options settle in the coin, with strikes in doll
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
 EVERY_S = 600.0  # smiles move slower than prices, and a fit takes a core for seconds
 FIT_TIMEOUT_S = 120.0  # of a few seconds, on a machine that does much else
+Told = Callable[[VolSurface, Mapping[str, Any]], object]
 
 
 class Smiles:
-    """The last fitted surfaces; `surfaces` asks for new ones when it is time and never waits. `close` lets go."""
+    """The last fitted surfaces; `surfaces` asks for new ones when it is time and never waits. `close` lets go.
 
-    def __init__(self, *, mirror: str = "", every_s: float = EVERY_S, timeout_s: float = 10.0) -> None:
+    `told` hears of each new surface and how well it fits (`surface_report.kept`), on the thread of who asks.
+    """
+
+    def __init__(
+        self, *, mirror: str = "", every_s: float = EVERY_S, timeout_s: float = 10.0, told: Told | None = None
+    ) -> None:
         self._client = client_of(EXCHANGE, timeout_s=timeout_s, mirror=mirror, keep_rate_limit=not mirror)
         self._every_s = every_s
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="smiles")
-        self._pending: Future[dict[str, VolSurface]] | None = None
+        self._told = told
+        self._pending: Future[dict[str, tuple[VolSurface, Mapping[str, Any]]]] | None = None
         self._asked_at = -inf
         self._last: dict[str, VolSurface] = {}
 
@@ -46,7 +53,7 @@ class Smiles:
         if self._pending is not None and self._pending.done():
             done, self._pending = self._pending, None
             try:
-                self._last |= done.result()
+                self._take(done.result())
             except (*TROUBLE, OSError, subprocess.SubprocessError) as error:
                 logger.warning("no smiles from %s: %s", EXCHANGE, reason_of(error))
         if self._pending is None and time.monotonic() - self._asked_at >= self._every_s:
@@ -54,13 +61,20 @@ class Smiles:
             self._pending = self._pool.submit(_fitted, self._client)
         return self._last
 
+    def _take(self, found: Mapping[str, tuple[VolSurface, Mapping[str, Any]]]) -> None:
+        for coin, (surface, fit) in found.items():
+            self._last[coin] = surface
+            if self._told is not None:
+                self._told(surface, fit)
+
     def close(self) -> None:
         """Let the thread go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fitted(client: Any) -> dict[str, VolSurface]:
-    """Ask for every coin's chain and have it fitted. Raises one of TROUBLE, or what a child process may raise."""
+def _fitted(client: Any) -> dict[str, tuple[VolSurface, Mapping[str, Any]]]:
+    """Ask for every coin's chain and have it fitted: the surface and how well it fits. Raises one of TROUBLE, or what a
+    child process may raise."""
     chains = {coin: _rows(client.public_get_get_book_summary_by_currency(_asked(coin))) for coin in COINS}
     done = subprocess.run(
         [sys.executable, "-m", "risk.market.feeds.fit_smiles"],
@@ -74,7 +88,8 @@ def _fitted(client: Any) -> dict[str, VolSurface]:
     answer = json.loads(done.stdout)
     for coin, why in answer["refused"].items():
         logger.warning("no smile of %s: %s", coin, why)
-    return {coin: VolSurface.from_body(body) for coin, body in answer["surfaces"].items()}
+    fits = answer["fits"]
+    return {coin: (VolSurface.from_body(body), fits[coin]) for coin, body in answer["surfaces"].items()}
 
 
 def _asked(coin: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import exp, sqrt
@@ -83,7 +83,8 @@ def test_the_live_market_carries_the_smile_of_the_exchange_while_it_is_young(
     caplog.set_level(logging.WARNING)
     ahead = timedelta()
     limits = LiveLimits(timeout_s=1.0, deadline_s=4.0, step_s=0.0, backoff_s=0.01, keep_rate_limits=False)
-    smiles = Smiles(mirror=world.url, every_s=3_600.0)
+    told: dict[str, Mapping[str, Any]] = {}
+    smiles = Smiles(mirror=world.url, every_s=3_600.0, told=lambda surface, fit: told.update({surface.id: fit}))
     feed = LiveFeed(lambda: datetime.now(UTC) + ahead, limits=limits, mirror=world.url, smiles=smiles)
     world.options = {"BTC": summaries(datetime.now(UTC))}
     first = feed.next_after(TODAY)
@@ -97,6 +98,7 @@ def test_the_live_market_carries_the_smile_of_the_exchange_while_it_is_young(
     assert second is not None
     surface = second.underlyings["BTC"].surface
     assert surface is not None
+    assert [one["inside_share"] for one in told[surface.id]["expiries"]] == [1.0, 1.0], "how well it fits is told once"
     assert second.underlyings["ETH"].surface is None
     assert "no smile of ETH: chain.empty" in caplog.text
     expiry, k = TODAY + timedelta(days=30), -0.1

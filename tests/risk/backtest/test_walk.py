@@ -147,12 +147,12 @@ def test_no_forecast_changes_with_the_future(tmp_path: Path) -> None:
 
 
 def test_books_of_a_coin_that_ended_stop_and_the_others_go_on(tmp_path: Path) -> None:
-    columns = hourly_columns({"AAA": 1_100, "BBB": 700, "CCC": 1_100})
+    columns = hourly_columns({"AAA": 860, "BBB": 640, "CCC": 860})
     found = walked(write_file(columns, tmp_path))
     last = {
         book.name: int(np.flatnonzero(np.isfinite(found.margin[:, row]))[-1]) for row, book in enumerate(found.books)
     }
-    assert last["BBB long"] == last["AAA/BBB short"] < 700
+    assert last["BBB long"] == last["AAA/BBB short"] < 640
     assert last["AAA long"] == last["AAA/CCC long"] == len(found.days) - 1
 
 

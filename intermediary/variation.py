@@ -126,21 +126,24 @@ def settle_all(cell_ids: Sequence[UUID], valuation_id: UUID) -> None:
 
     Nothing moves for less than a base unit, at an overtaken valuation, without a mark, in default, for a cell that is
     not a client's, and when the vault cannot pay the whole amount (too little of the settlement token, or the terms'
-    daily cap).
+    daily cap). Of a gross exposure what comes out even is paid, one position by another.
     """
     assert connection.in_atomic_block, "a payment belongs to a transaction"
     cells = ledger.lock_cells(cell_ids)
     valuation = Valuation.objects.get(id=valuation_id)
     if Valuation.objects.filter(as_of__gt=valuation.as_of).exists():
         return
-    dues = _payable(_dues(_settling(cells.values(), valuation), valuation))
-    if dues:
+    settling = _settling(cells.values(), valuation)
+    gross = without_netting(settling)
+    found = _payable(_dues(settling, valuation, gross))
+    _carry([due for due in found if not due.movement.amount_base_units], valuation)
+    if dues := [due for due in found if due.movement.amount_base_units]:
         terms = terms_of_cells([due.movement.cell_id for due in dues])
         _lock_what_was_gained(dues, terms)
         outbox.move_all([due.movement for due in dues], memo="variation margin")
         _carry(dues, valuation)
         insert_all([_payment(due.movement, valuation) for due in dues])
-        _require_without(dues, terms)
+        _require_without(dues, terms, gross)
 
 
 def on_instruction_failed(event: Event) -> None:
@@ -191,12 +194,11 @@ def _lock_what_was_gained(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> N
         movement.required_base_units = min(number, agreed.max_required_base_units)
 
 
-def _require_without(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> None:
+def _require_without(dues: Sequence[Due], terms: Mapping[UUID, Terms], gross: Collection[UUID]) -> None:
     """What was paid is exposure no longer, and margin more or less, at any valuation: the requirement that stands
     knows it at once, or a gain would be free twice until the next one. Rounded against the client. Of a gross exposure
     it is not known how much was paid: the next requirement finds none of it."""
     cells, owed, gained = [], [], []
-    gross = without_netting([due.movement.cell_id for due in dues])
     for due in dues:
         if due.movement.cell_id not in terms:
             continue  # nothing is required of it
@@ -246,9 +248,13 @@ def _settling(cells: Collection[Cell], valuation: Valuation) -> list[UUID]:
     return [cell_id for cell_id in ids if cell_id not in left_out]
 
 
-def _dues(cell_ids: Sequence[UUID], valuation: Valuation) -> list[Due]:
-    """What each of them would pay or get, without those for whom nothing moves."""
-    exposed = {cell_id: dollars for cell_id, dollars in _owed_in_books(cell_ids, valuation).items() if dollars}
+def _dues(cell_ids: Sequence[UUID], valuation: Valuation, gross: Collection[UUID]) -> list[Due]:
+    """What each of them would pay or get, without those for whom nothing moves; of a gross exposure nothing, too."""
+    exposed = {
+        cell_id: dollars
+        for cell_id, dollars in _owed_in_books(cell_ids, valuation).items()
+        if dollars or (dollars is not None and cell_id in gross)
+    }
     gaining = [cell_id for cell_id, dollars in exposed.items() if dollars < 0]
     held_back = gains_held_back(gaining, valuation, lambda others: _owed_in_books(others, valuation))
     found = []
@@ -260,7 +266,7 @@ def _dues(cell_ids: Sequence[UUID], valuation: Valuation) -> list[Due]:
             continue
         decimals = vault.asset.decimals
         amount = round_down(multiply_exactly(owed.copy_abs(), Decimal(1).scaleb(decimals)))
-        if amount:
+        if amount or cell_id in gross:
             paid = from_base_units(amount, decimals).copy_sign(owed)
             movement = _movement(vault, valuation, amount, paid_by_client=owed > 0)
             found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting))
@@ -324,6 +330,8 @@ def _is_within_cap(debit: ChainInstruction, cap: int, debited_lately: int) -> bo
 def _carry(dues: Sequence[Due], valuation: Valuation) -> None:
     """Every position is settled at its mark, but for gains that are held back; the fraction of a base unit that is
     left stays on the first."""
+    if not dues:
+        return
     waiting = [(due.movement.cell_id, key, dollars) for due in dues for key, dollars in due.held_back.items()]
     with connection.cursor() as cursor:
         cursor.execute(

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
-from intermediary import trading, variation
+from intermediary import claims, trading, variation
 from intermediary.models import Cell, Event, MarginState, Party, Position, VariationPayment
 from intermediary.ports import PlannedTrade
 from risk import engine, replay, weighing
@@ -55,6 +55,23 @@ def test_what_it_gains_on_one_leg_does_not_reduce_what_it_owes_on_the_other(cell
     moved = VariationPayment.objects.get(cell=cell, valuation=settled.valuation)
     assert abs(moved.amount_base_units - net) < 100 * USD, "and one net amount is paid"
     assert state_of(settled).exposure_base_units <= 1
+
+
+def test_legs_that_come_out_even_pay_each_other(cell: Cell) -> None:
+    """Nothing is left to move; that is no reason to hold what one lost against the client for good."""
+    opened = engine.open_tick(market(11, "93900"), 1)
+    net = variation.exposure(cell.id, opened.valuation_id)
+    first = Position.objects.filter(cell=cell).order_by("id")[0]
+    for left in (Decimal(0), Decimal("0.0000004"), Decimal("-0.0000004")):
+        mark = transaction.savepoint()
+        value = first.settled_value - net + left
+        Position.objects.filter(id=first.id).update(settled_value=value)
+        assert claims.exposure_base_units(cell.id, opened.valuation_id) > 90_000 * USD
+        variation.settle_all([cell.id], opened.valuation_id)
+        assert not VariationPayment.objects.filter(cell=cell, valuation=opened.valuation).exists()
+        assert claims.exposure_base_units(cell.id, opened.valuation_id) == (1 if left > 0 else 0)
+        assert variation.exposure(cell.id, opened.valuation_id) == left, "a fraction is carried, as ever"
+        transaction.savepoint_rollback(mark)
 
 
 def test_what_a_gain_would_take_off_the_requirement_is_not_taken_off(cell: Cell) -> None:

@@ -169,7 +169,11 @@ def run() -> None:
     """Drive the platform until the process ends. Refuses `market_feed_of_a_replay`: its clock belongs to the bars."""
     if queries.platform_clock().mode != "live":
         raise Refusal("market_feed_of_a_replay", "This world's clock follows a replay, not the market of today.")
-    driver = Driver(live_feed(), settings.MARKET_FEED_SECONDS)
-    while True:
-        driver.step()
-        time.sleep(POLL_SECONDS)
+    feed = live_feed()
+    driver = Driver(feed, settings.MARKET_FEED_SECONDS)
+    try:
+        while True:
+            driver.step()
+            time.sleep(POLL_SECONDS)
+    finally:
+        feed.close()  # else the process ends only when every question that waits has been asked and answered

@@ -92,13 +92,17 @@ def tail_plot(book: str, tail: dict[str, Any]) -> str:
         for model, seen in pairs
     )
     verdict = "rejected" if tail["rejected"] else "not rejected"
-    title = f"{book}: {tail['exceedances']} losses beyond the threshold, p = {tail['p']:.3f}, {verdict}"
+    found = f"{tail['exceedances']} losses beyond the threshold, p = {tail['p']:.3f}, {verdict}"
     end = SIDE - MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" font-family="sans-serif" font-size="9">'
-        f'<rect width="{SIDE}" height="{SIDE}" fill="#fff"/><text x="8" y="16">{escape(title)}</text>'
+        f'<rect width="{SIDE}" height="{SIDE}" fill="#fff"/><text x="8" y="14">{escape(book)}</text>'
+        f'<text x="8" y="28">{escape(found)}</text>'
         f'<path d="M{MARGIN} {MARGIN}V{end}H{end}" fill="none" stroke="{COLOURS["loss"]}"/>'
         f'<path d="M{MARGIN} {end}L{end} {MARGIN}" stroke="{COLOURS["margin"]}"/>{points}'
+        f'<text x="{MARGIN - 4}" y="{end + 12}" text-anchor="end">0</text>'
+        f'<text x="{end}" y="{end + 12}" text-anchor="end">{top:.1f}</text>'
+        f'<text x="{MARGIN - 4}" y="{MARGIN + 4}" text-anchor="end">{top:.1f}</text>'
         f'<text x="{SIDE // 2}" y="{SIDE - 14}" text-anchor="middle">quantile of the model</text>'
         f'<text x="16" y="{SIDE // 2}" text-anchor="middle" transform="rotate(-90 16 {SIDE // 2})">quantile seen</text>'
         "</svg>\n"

@@ -201,6 +201,11 @@ def test_the_command_reports_a_file_nobody_has_seen(tmp_path: Path) -> None:
     assert beyond == sum(row["book"] == "XXX/YYY long" for row in body["exceptions"])
     picture = (tmp_path / "out" / "plots" / "xxx-yyy-long.svg").read_text()
     assert picture.count("<circle") == beyond
+    (book,) = [row for row in body["conditional"][-1]["books"] if row["book"] == "XXX/YYY long"]
+    tail = (tmp_path / "out" / "plots" / "xxx-yyy-long-tail.svg").read_text()
+    assert tail.count("<circle") == len(book["tail"]["quantiles"])
+    assert body["vol_index"] is None
+    assert body["basis"] == {"margins": {}, "books": []}
 
 
 def test_the_command_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:

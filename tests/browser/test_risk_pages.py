@@ -59,7 +59,7 @@ def test_the_pages_of_risk_are_drawn_without_an_error(address: str, browser: Bro
     screens.sign_in(page, address, OFFICER)
     problems = screens.watch(page)
     page.goto(address + reverse("admin:backtest"))
-    for drawn in ("#coverage", "#days-chart"):
+    for drawn in ("#coverage", "#days-chart", "#tail-chart"):
         expect(page.locator(f"{drawn} canvas")).to_be_visible()
     for asked in FAILURES:
         page.goto(f"{address}{reverse('admin:contagion')}?{asked}")

@@ -44,7 +44,7 @@ TESTS = {
 KINDS = {"single": "Single coin", "pair": "Hedged pair", "archetype": "Portfolio archetype", "option": "Option book"}
 NOT_TESTED = (
     "Options on anything but BTC, other tenors than 30 days, the smile: what is recorded is one index a day.",
-    "Cash and carry on its own verdict: spot and perpetual stand side by side for half a year of three coins.",
+    "Cash and carry, for a verdict: spot and perpetual stand side by side for half a year of three coins.",
     "Windows begin at 00:00 UTC only, and prices are one venue's.",
     "Coins with a short history (DOGE, LINK, AVAX, HYPE): too few windows for any verdict.",
 )

@@ -71,7 +71,7 @@ def test_published_scenarios_give_what_the_admission_test_gives() -> None:
 
 
 def test_any_ruleset_can_be_put_under_the_published_scenarios() -> None:
-    own = matrices("worked-example")
+    own = replace(matrices("worked-example"), adv_usd=matrices().adv_usd)  # which it takes of a mean day
     published = under_scenarios(own, snapshot(), published_scenarios())
     assert len(own.ruleset.stress) == 1
     positions, held = book({"BTC-PERP": 50}), book({"USDC": 1e6})

@@ -4,7 +4,7 @@ Where relationships are under several rulesets or margin periods it is the large
 stands here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -60,7 +60,7 @@ def measure(tick: Tick) -> dict[str, Found]:
     return found
 
 
-def _held_usd(tick: Tick, cell_ids: list[UUID]) -> Mapping[str, float]:
+def _held_usd(tick: Tick, cell_ids: Sequence[UUID]) -> Mapping[str, float]:
     """Market value of what all relationships hold of each asset as margin."""
     snapshot, assets = load_snapshot(tick.snapshot_id), Asset.objects.in_bulk()
     total = dict.fromkeys(assets, 0)

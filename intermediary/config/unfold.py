@@ -120,6 +120,7 @@ SETTLEMENT = _group(
 )
 MARKET = _group(
     "Market and risk",
+    {"title": "Market", "icon": "candlestick_chart", "link": _at("market")},
     {"title": "Contagion", "icon": "lan", "link": _at("contagion")},
     {"title": "Backtest", "icon": "query_stats", "link": _at("backtest")},
     _table("intermediary", "valuation", "Official valuations", "monitoring"),

@@ -126,6 +126,7 @@ def test_every_page_of_the_office_answers(maker: Client) -> None:
         "stress",
         "own_stress",
         "liquidity",
+        "market",
         "stuck",
         "replay",
         "start_over",

@@ -2,7 +2,7 @@
 //   <figure class="drawing" data-chart id="..."><script type="application/json">{...}</script>
 //     <div class="chart-canvas" data-keep></div><figcaption>...</figcaption></figure>
 // {kind: "lines", unit, series: [{name, tone, points: [[iso time or number, value]], step, area, dash}],
-//    marks: [{at, label}], limits: [{value, label, tone}], top, x: "time" | "value", xName,
+//    marks: [{at, label}], limits: [{value, label, tone}], top, x: "time" | "value", xName, tight (x from its least value on),
 //    dots: [{name, tone, filled, points}]}
 // {kind: "bars", unit, categories, series: [{name, tone, values}], stacked, lying}
 // {kind: "heat", unit, columns, rows, values, beyond, xName, yName, words}: amounts by row and column; where `beyond` has
@@ -51,7 +51,7 @@ function lines(data) {
   ];
   return {
     ...option,
-    xAxis: { type: data.x ?? "time", name: data.xName, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("ink-3") }, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: data.x === "value" ? compact : undefined } },
+    xAxis: { type: data.x ?? "time", scale: Boolean(data.tight), name: data.xName, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("ink-3") }, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: data.x === "value" ? compact : undefined } },
     yAxis: { type: "value", scale: data.scale ?? true, max: data.top, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
     series: [...data.series.map((one, i) => ({
       type: "line", name: one.name, data: one.points, showSymbol: one.points.length < 3, symbolSize: 5, step: one.step ? "end" : false, silent: Boolean(one.quiet), z: one.quiet ? 1 : 3,

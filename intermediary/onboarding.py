@@ -163,14 +163,6 @@ def state_own_token(*, actor: str, party: Party, underlying: str) -> OwnToken:
     return found
 
 
-def own_coins(cell_id: UUID) -> set[str]:
-    """Coins that the relationship's party, or an affiliate, has stated as its own; one query where nobody has."""
-    stated = {(own.party_id, own.underlying) for own in OwnToken.objects.all()}
-    party_id = Cell.objects.values_list("party_id", flat=True).get(id=cell_id) if stated else None
-    house = _one_house(party_id) if party_id else set()
-    return {coin for party, coin in stated if party in house}
-
-
 def without_netting(cell_ids: Iterable[UUID]) -> set[UUID]:
     """Those of the relationships of whose party no opinion says that what it gains may be set off against what it owes
     when it is insolvent. One query."""
@@ -227,6 +219,14 @@ NEWEST_TERMS = """
 WITHOUT_NETTING = """
     SELECT cell.id FROM intermediary_cell AS cell JOIN intermediary_party AS party ON party.id = cell.party_id
     WHERE cell.id = ANY(%s) AND party.netting_opinion = 'NONE'"""
+# Relationship and coin: what its party, or an affiliate by either side's statement, has stated as its own.
+OWN_COINS = """
+    SELECT cell.id, own.underlying FROM intermediary_cell AS cell JOIN intermediary_owntoken AS own
+        ON own.party_id = cell.party_id OR EXISTS (
+            SELECT FROM intermediary_affiliation AS link
+            WHERE (link.party_id, link.affiliate_id) = (cell.party_id, own.party_id)
+                OR (link.party_id, link.affiliate_id) = (own.party_id, cell.party_id))
+    WHERE cell.id = ANY(%s)"""
 
 
 def _bytes32(hex_digits: str) -> str:

@@ -8,7 +8,6 @@ and a put bought is not.
 
 from collections.abc import Sequence
 
-from intermediary import onboarding
 from intermediary.errors import Refusal
 from intermediary.ports import PlannedTrade
 from risk.weighing import Weighed
@@ -19,8 +18,8 @@ ROUNDING = 1e-9  # of the delta: sums of floats in two orders
 def refuse_longer_own_coins(weighed: Weighed, trades: Sequence[PlannedTrade]) -> None:
     """Refuse `own_coin_longer` when these trades, which are booked in `weighed`, leave more dollar delta in a coin that
     is the relationship's own than before, and more than none."""
-    own = onboarding.own_coins(weighed.relationship.cell_id) if trades else set()
-    if not own:
+    own = weighed.relationship.own_coins
+    if not own or not trades:
         return
     batch, universe = weighed.found.batch, weighed.market.universe
     table, after = batch.matrices.table, batch.net_delta[weighed.found.index]

@@ -29,8 +29,8 @@ from risk.period import rules_of
 @dataclass(frozen=True)
 class Relationship:
     """What a verdict depends on beside the market: signed terms, open positions, margin that counts by token (base
-    units), layers in the order of loss, what its active credit line allows, if it has one, and whether its positions do
-    not net (`is_gross`)."""
+    units), layers in the order of loss, what its active credit line allows, if it has one, whether its positions do not
+    net (`is_gross`), and the coins that are its own or an affiliate's."""
 
     cell_id: UUID
     terms: Terms
@@ -39,6 +39,7 @@ class Relationship:
     layers: Sequence[Layer]
     allowance: Allowance | None
     is_gross: bool = False
+    own_coins: frozenset[str] = frozenset()
 
     @property
     def threshold_base_units(self) -> int:
@@ -137,7 +138,7 @@ class Weighed:
 
 def read(cell_ids: Collection[UUID], further: Sequence[str] = ()) -> Standing:
     """These relationships as they stand, and `further` readings about them. Refuses `no_terms`."""
-    now, ticks, terms, names, margin, lines, layers, without, *along = readings.of(cell_ids, *_READINGS, *further)
+    now, ticks, terms, names, margin, lines, layers, without, own, *along = readings.of(cell_ids, *_READINGS, *further)
     signed = onboarding.terms_of(terms)
     held = books.read_named(cell_ids, {cell_id: (held, settled) for cell_id, held, settled in names})
     counting, allowed, standing = counted_of(margin), allowances_of(lines, now[0][0]), _layers_of(layers)
@@ -151,6 +152,7 @@ def read(cell_ids: Collection[UUID], further: Sequence[str] = ()) -> Standing:
             layers=standing.get(cell_id, []),
             allowance=allowed.get(cell_id),
             is_gross=cell_id in gross,
+            own_coins=frozenset(coin for of_cell, coin in own if of_cell == cell_id),
         )
         for cell_id in cell_ids
     }
@@ -265,5 +267,5 @@ _LAYERS = f"""
     WHERE cell_id = ANY(%s) ORDER BY attach_base_units"""  # noqa: S608  # names of columns
 _READINGS = (
     clock.NOW, NEWEST_TICK, onboarding.NEWEST_TERMS, books.NAMES, COUNTED, ACTIVE_LINES, _LAYERS,
-    onboarding.WITHOUT_NETTING,
+    onboarding.WITHOUT_NETTING, onboarding.OWN_COINS,
 )  # fmt: skip

@@ -20,6 +20,7 @@ from intermediary.ports import PlannedTrade
 from risk.gate import weighed
 from risk.margin.ruleset import ruleset
 from risk.official import OfficialMarket
+from risk.own_coins import refuse_longer_own_coins
 from risk.weighing import Weighed, read
 
 TRADES_MAX = 20  # what a person can weigh on one page; a book is moved by files, not by a form
@@ -46,6 +47,7 @@ class WhatIf:
 
     def as_data(self) -> dict[str, Any]:
         """A JSON value: `before` and `after` as margin states are stored, `verdict` of the gate on what is after,
+        `refusal` what a trade would be refused with whatever the verdict (code, message, data), or None,
         `trades` with the marks they are taken at, `coins_base_units` what of the margin moves with the market. Amounts
         are settlement base units, lines of a breakdown dollars."""
         tick = self.after.market.tick
@@ -61,7 +63,15 @@ class WhatIf:
             "before": self.before.as_state(),
             "after": self.after.as_state(),
             "verdict": self.after.verdict().numbers(),
+            "refusal": self._refusal(),
         }
+
+    def _refusal(self) -> dict[str, Any] | None:
+        try:
+            refuse_longer_own_coins(self.after, self.planned)
+        except Refusal as refusal:
+            return {"code": refusal.code, "message": refusal.message, "data": refusal.data}
+        return None
 
     def _coins_base_units(self) -> int:
         one, market = self.after.relationship, self.after.market

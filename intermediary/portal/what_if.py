@@ -37,7 +37,7 @@ class ConsideredForm(forms.Form):
     )
 
 
-def _lines(count: int) -> "type[BaseFormSet[ConsideredForm]]":
+def lines_of(count: int) -> "type[BaseFormSet[ConsideredForm]]":
     return formset_factory(ConsideredForm, extra=count, max_num=LINES_MAX, absolute_max=LINES_MAX)
 
 
@@ -49,14 +49,14 @@ def what_if(request: HttpRequest, cell: Cell) -> HttpResponse:
     if wish is not None and "as" in request.GET:
         return _as_file(wish, cell)
     if request.method == "POST":
-        bound = _lines(0)(_longer(request.POST) if "more" in request.POST else request.POST)
-        trades = _trades(bound) if bound.is_valid() else []
+        bound = lines_of(0)(longer(request.POST) if "more" in request.POST else request.POST)
+        trades = trades_of(bound) if bound.is_valid() else []
         if trades and "more" not in request.POST:
             asked = wishes.ask(request, COMMAND, cell, {"trades": trades})
             return redirect(f"{reverse('portal:what_if', args=[cell.code])}?request={asked.id}#answer")
         nothing = bound.is_valid() and not trades and "more" not in request.POST
         return _page(request, cell, bound, None, nothing=nothing)
-    return _page(request, cell, _started(wish), wishes.soon(wish) if wish else None)
+    return _page(request, cell, started(wish), wishes.soon(wish) if wish else None)
 
 
 def _page(
@@ -65,7 +65,7 @@ def _page(
     page = context_of(cell)
     answer = None
     if wish is not None and wish.state == CommandRequest.State.DONE and wish.outcome is not None:
-        answer = _answer(wish.outcome, page["terms"])
+        answer = answer_of(wish.outcome, page["terms"])
     return render(
         request,
         "portal/what_if.html",
@@ -97,7 +97,7 @@ def _asked(request: HttpRequest, cell: Cell) -> CommandRequest | None:
     return found
 
 
-def _started(wish: CommandRequest | None) -> "BaseFormSet[ConsideredForm]":
+def started(wish: CommandRequest | None) -> "BaseFormSet[ConsideredForm]":
     """Empty lines, or those of the question that is shown, so that it can be changed."""
     trades = wish.body["trades"] if wish else []
     initial = [
@@ -108,10 +108,10 @@ def _started(wish: CommandRequest | None) -> "BaseFormSet[ConsideredForm]":
         }
         for one in trades
     ]
-    return _lines(max(1, LINES - len(initial)))(initial=initial)
+    return lines_of(max(1, LINES - len(initial)))(initial=initial)
 
 
-def _longer(posted: QueryDict) -> QueryDict:
+def longer(posted: QueryDict) -> QueryDict:
     """What was filled in, with more empty lines."""
     changed = posted.copy()
     total = changed.get("form-TOTAL_FORMS", "")
@@ -119,7 +119,7 @@ def _longer(posted: QueryDict) -> QueryDict:
     return changed
 
 
-def _trades(lines: "BaseFormSet[Any]") -> list[dict[str, str]]:
+def trades_of(lines: "BaseFormSet[Any]") -> list[dict[str, str]]:
     """The lines that say how much, quantities signed."""
     found = []
     for line in lines.cleaned_data:
@@ -143,7 +143,7 @@ class Compared:
         return self.after - self.before
 
 
-def _answer(outcome: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
+def answer_of(outcome: dict[str, Any], terms: Terms | None) -> dict[str, Any]:
     """What the page shows of the worker's answer; the forecast is that of the overview, on both states."""
     before, after = (_state_of(outcome[name]) for name in ("before", "after"))
     lines = zip(outcome["before"]["breakdown"]["lines"], outcome["after"]["breakdown"]["lines"], strict=True)

@@ -85,8 +85,9 @@ CREDIT = {
 
 
 def answered(
-    as_role: RoleSwitch, question: CommandRequest, *, passed: bool, credit: dict[str, Any] | None = None
-) -> None:
+    as_role: RoleSwitch, question: CommandRequest, *, passed: bool, credit: dict[str, Any] | None = None,
+    refusal: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
     """The worker's part."""
     outcome = {
         "as_of": "2025-10-10T21:00:00+00:00", "snapshot_id": "ab" * 32, "ruleset_hash": "cd" * 32,
@@ -94,7 +95,7 @@ def answered(
         "before": figures(6), "after": figures(7 if passed else 12),
         "verdict": {"passed": passed, "binding_scenario": "margin headroom", "stressed_loss_base_units": 0,
                     "resources_base_units": 0, "data": {} if passed else {"missing_margin": 3 * 10**6 * USD}},
-        "credit_charge": credit or {"layers": []},
+        "credit_charge": credit or {"layers": []}, "refusal": refusal,
     }  # fmt: skip
     with as_role("worker"):
         CommandRequest.objects.filter(id=question.id).update(state=CommandRequest.State.DONE, outcome=outcome)
@@ -149,6 +150,17 @@ def test_a_trade_that_would_be_refused_says_what_is_missing(browser: Client, as_
     assert "would refuse this: margin headroom" in body
     assert "Margin missing for this trade" in body
     assert "called now" in body
+
+
+def test_what_a_trade_would_be_refused_with_comes_before_a_verdict_that_passes(
+    browser: Client, as_role: RoleSwitch
+) -> None:
+    there, question = asked(browser, as_role, ("BUY", "BTC-PERP", "2.5"))
+    refusal = {"code": "own_coin_longer", "message": "BTC is this party's own coin.", "data": {}}
+    answered(as_role, question, passed=True, refusal=refusal)
+    body = text_of(browser.get(there))
+    assert "The check before a trade would refuse this: BTC is this party&#x27;s own coin." in body
+    assert "would pass" not in body
 
 
 def test_a_refusal_is_shown_with_its_reason(browser: Client, as_role: RoleSwitch) -> None:

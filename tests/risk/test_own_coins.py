@@ -10,7 +10,7 @@ from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
 from intermediary.models import Affiliation
 from intermediary.ports import PlannedTrade
-from risk import engine
+from risk import engine, what_if
 from risk.gate import EngineGate
 from tests.intermediary.margin_world import MILLION, Client, bitcoin, client, signatures
 from tests.risk.builders import snapshot
@@ -51,6 +51,17 @@ def test_a_longer_position_in_ones_own_coin_is_refused_and_every_other_is_not(wh
     assert check(who, -5)
     assert check(who, -10)
     assert check(who, -12), "short of its own coin it gains when that fails"
+
+
+def test_a_what_if_says_beforehand_what_the_trade_would_be_refused_with(who: Client) -> None:
+    with pytest.raises(Refusal) as refused:
+        check(who, 1)
+    answer = what_if.what_if(who.cell.id, [what_if.Considered("BTC-PERP", Decimal(1))])
+    assert answer["verdict"]["passed"], "nothing else stands against it"
+    assert answer["refusal"] == {
+        "code": "own_coin_longer", "message": refused.value.message, "data": refused.value.data,
+    }  # fmt: skip
+    assert what_if.what_if(who.cell.id, [what_if.Considered("BTC-PERP", Decimal(-1))])["refusal"] is None
 
 
 def test_another_party_may_be_long(who: Client) -> None:

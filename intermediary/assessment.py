@@ -19,7 +19,6 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from intermediary import books, calls, claims, clock, margin_rows, outbox, roster, vaults
-from intermediary.csa import required_for_all
 from intermediary.margin_rows import Columns, Figures
 from intermediary.models import Asset, ChainInstruction, MarginCall, MarginState, Valuation
 from intermediary.roster import Roster
@@ -29,6 +28,7 @@ from intermediary.terms import Terms
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
+LARGEST = 2**60  # base units
 MARGIN, COVERAGE = MarginCall.Kind.MARGIN.value, MarginCall.Kind.COVERAGE.value
 
 
@@ -50,8 +50,8 @@ class Requirements(NamedTuple):
 class Part:
     """Some relationships, locked, with what their requirements depend on at one valuation. Base units.
 
-    `exposure` (A,) is each member's, rounded up, where `has_marks`; `later` are those that stand at a later valuation
-    already. `keeps_history`: each gets a point of its margin's history, too.
+    `exposure` (A,) is each member's, rounded up, where `has_marks`, and `worth` (A,) that of its margin; `later` are
+    those that stand at a later valuation already. `keeps_history`: each gets a point of its margin's history, too.
     """
 
     valuation: Valuation
@@ -60,6 +60,7 @@ class Part:
     roster: Roster
     exposure: Integers
     has_marks: Flags
+    worth: Integers
     later: Collection[UUID]
     keeps_history: bool
 
@@ -67,7 +68,7 @@ class Part:
 def read(cell_ids: Iterable[UUID], valuation: Valuation, *, keeps_history: bool = True) -> Part:
     """Lock these relationships and read them, some five queries whatever their number, and more for what has changed.
 
-    Raises OverflowError where an amount is beyond 64 bits."""
+    Raises OverflowError where an amount is beyond 2**60 base units: the sum of a few must fit 64 bits."""
     assert connection.in_atomic_block, "a requirement belongs to a transaction"
     assets = {asset.code: asset for asset in Asset.objects.all()}
     present = roster.lock(list(cell_ids), assets)
@@ -76,13 +77,19 @@ def read(cell_ids: Iterable[UUID], valuation: Valuation, *, keeps_history: bool 
     gross = [present.members[place].cell_id for place in np.flatnonzero(present.flags.is_gross).tolist()]
     if claimed := claims.gross_exposures(gross, valuation.id):
         owed = [claimed.get(member.cell_id, due) for member, due in zip(present.members, owed, strict=True)]
+    exposure = np.array([0 if due is None else books.base_units_up(due, decimals) for due in owed], dtype=np.int64)
+    worth = present.margin.worth(valuation)
+    for amounts in (exposure, present.allowed, worth):
+        if (np.abs(amounts) >= LARGEST).any():
+            raise OverflowError("an amount is beyond 2**60 base units")
     return Part(
         valuation=valuation,
         now=clock.now(),
         assets=assets,
         roster=present,
-        exposure=np.array([0 if due is None else books.base_units_up(due, decimals) for due in owed], dtype=np.int64),
+        exposure=exposure,
         has_marks=np.array([due is not None for due in owed], dtype=bool),
+        worth=worth,
         later=_later([member.cell_id for member in present.members], valuation),
         keeps_history=keeps_history,
     )
@@ -94,12 +101,11 @@ def renew(part: Part, found: Iterable[Requirements]) -> list[UUID]:
     members, locks = part.roster.members, list[ChainInstruction]()
     acting = np.array([member.cell_id not in part.later for member in members], dtype=bool)
     may_be_quiet = _may_be_quiet(part) & acting
-    worth = part.roster.margin.worth(part.valuation)
     threshold = part.roster.thresholds(part.now)
     for requirements in found:
         places, amounts = requirements.places, requirements.independent_amount_base_units
-        owed, allowed, held = part.exposure[places], threshold[places], worth[places]
-        required = required_for_all(owed, amounts, allowed)
+        owed, allowed, held = part.exposure[places], threshold[places], part.worth[places]
+        required = np.maximum(0, owed + amounts - allowed)  # `csa.required_for`, of many
         quiet = may_be_quiet[places] & _keeps_its_rights(part.roster, requirements)
         _ask_those_in_doubt(part, requirements, quiet, np.stack([owed, amounts, allowed, held, required]))
         columns = Columns(

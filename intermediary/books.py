@@ -7,18 +7,16 @@ another process, a rollback, a restart, or when a relationship moves to another 
 relationship; pages read rows.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from operator import mul
 from typing import Any, TypeVar
 from uuid import UUID
 
-import numpy as np
 from django.db import connection
 
-from intermediary.exact_sums import Integers, digits_of, sums_of_products
 from intermediary.models import Mark
 from intermediary.money import EXACT
 
@@ -37,48 +35,6 @@ class HeldBook:
     instruments: tuple[int, ...]
     quantities: tuple[int, ...]
     settled: int
-
-    @cached_property
-    def numbers(self) -> Integers:
-        """(n,) the instruments."""
-        return np.array(self.instruments, dtype=np.int64)
-
-    @cached_property
-    def digits(self) -> Integers:
-        """(5, n) the quantities, as `exact_sums` takes them."""
-        return digits_of(self.quantities)
-
-
-@dataclass(frozen=True)
-class HeldBooks:
-    """The books of many one after the other: book a holds entries indptr[a] up to indptr[a + 1]."""
-
-    indptr: Integers
-    numbers: Integers
-    digits: Integers
-    settled: Sequence[int]
-
-    @classmethod
-    def of(cls, books: Sequence[HeldBook]) -> "HeldBooks":
-        """These, in their order."""
-        held = [*books, NOTHING]  # of none, too, there is something to put together
-        return cls(
-            indptr=np.cumsum([0, *(len(book.instruments) for book in books)]),
-            numbers=np.concatenate([book.numbers for book in held]),
-            digits=np.concatenate([book.digits for book in held], axis=1),
-            settled=[book.settled for book in books],
-        )
-
-    def exposures(self, valuation_id: UUID) -> list[int | None]:
-        """`exposures_of` these."""
-        marks, has_mark = _mark_digits(valuation_id, len(_numbers))
-        worth = sums_of_products(self.indptr, self.digits, np.take(marks, self.numbers, axis=1))
-        unmarked = np.concatenate([[0], np.cumsum(~has_mark[self.numbers])])
-        known = (np.diff(unmarked[self.indptr]) == 0).tolist()
-        return [
-            settled * ONE - value if is_known else None
-            for settled, value, is_known in zip(self.settled, worth, known, strict=True)
-        ]
 
 
 NOTHING = HeldBook(("", ""), (), (), 0)
@@ -125,18 +81,13 @@ def exposures(cell_ids: Collection[UUID], valuation_id: UUID) -> dict[UUID, int 
     """What each client owes since the last payment at a valuation, ints of 10**-36 dollars; negative: owed to it.
     None where an instrument that is held has no mark. The same number as `variation.exposure`."""
     held = read(cell_ids)
-    return dict(zip(held, exposures_of(held.values(), valuation_id), strict=True))
-
-
-def exposures_of(held: Iterable[HeldBook], valuation_id: UUID) -> list[int | None]:
-    """The same of books that have been read."""
-    prices = _marks(valuation_id)
-    return [_exposure(book, prices) for book in held]
+    prices = marks(valuation_id)
+    return {cell_id: _exposure(book, prices) for cell_id, book in held.items()}
 
 
 def owed(book: HeldBook, valuation_id: UUID) -> int | None:
     """The same of one book that has been read."""
-    return _exposure(book, _marks(valuation_id))
+    return _exposure(book, marks(valuation_id))
 
 
 def whole(value: Decimal) -> int:
@@ -168,16 +119,10 @@ def _exposure(book: HeldBook, prices: Sequence[int | None]) -> int | None:
     return book.settled * ONE - worth
 
 
-def _marks(valuation_id: UUID) -> list[int | None]:
-    """Marks are written with their valuation, for good; the list has a place for each instrument met so far."""
+def marks(valuation_id: UUID) -> list[int | None]:
+    """Marks of a valuation by the instruments' numbers, ints of 10**-18: the same list while no instrument is new.
+    They are written with their valuation, for good; there is a place for each instrument met so far."""
     return _read_marks(valuation_id, len(_numbers))
-
-
-@lru_cache(maxsize=2)
-def _mark_digits(valuation_id: UUID, _: int) -> tuple[Integers, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """The same as digits, and which there are."""
-    marks = _marks(valuation_id)
-    return digits_of([mark or 0 for mark in marks]), np.array([mark is not None for mark in marks], dtype=bool)
 
 
 @lru_cache(maxsize=2)

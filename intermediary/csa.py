@@ -11,11 +11,6 @@ Exposure is what the client owes since variation margin was last settled; negati
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Integers = NDArray[np.int64]
-
 WARNING_PERCENTS = (150, 125, 110)  # of the requirement, from the first warning to the last before a call
 
 
@@ -36,12 +31,6 @@ class Return:
 def required_for(exposure: int, independent_amount: int, threshold: int) -> int:
     """max(0, exposure + independent amount - threshold)."""
     return max(0, exposure + independent_amount - threshold)
-
-
-def required_for_all(exposure: Integers, independent_amount: Integers, threshold: Integers) -> Integers:
-    """The same of many, (A,) each."""
-    required: Integers = np.maximum(0, exposure + independent_amount - threshold)
-    return required
 
 
 def csa(

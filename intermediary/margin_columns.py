@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
-# Settlement base units that the float and the exact number of a vault may lie apart: what rounding to whole base units
-# can do, and beside it a share of the amounts.
-ROUNDED, SHARE = 100_000, 1e-11
+# How far the float and the exact number of a vault may lie apart: settlement base units that rounding takes on the way,
+# a share of the amounts, and base units of the token itself.
+ROUNDED, SHARE, BASE_UNITS = 100_000, 1e-11, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,8 @@ class MarginColumns:
         number = np.minimum(number, self.cap[:, None])
         off = np.where(np.isnan(self.in_force), 0.0, np.abs(number - self.in_force)) * price
         doubt = ROUNDED + SHARE * (required + (self.held * price).sum(axis=1))
-        right: Flags = ((off + doubt[:, None] <= self.unit[:, None]).all(axis=1)) & (base > 0.0)
+        within = off + doubt[:, None] + BASE_UNITS * price <= self.unit[:, None]
+        right: Flags = within.all(axis=1) & (base > 0.0)
         return right
 
     def _prices(self, valuation: Valuation) -> Floats:

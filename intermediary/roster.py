@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intermediary import standings
-from intermediary.books import HeldBooks
+from intermediary.held_books import HeldBooks
 from intermediary.margin_columns import MarginColumns
 from intermediary.models import Asset, Cell
 from intermediary.standings import Member, Standing
@@ -25,12 +25,13 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-PARTS_KEPT = 64
+PARTS_KEPT = 16
+WORTH_KEEPING = 3  # members: the two of each trade are renewed together once
 
 
 class StandingFlags(NamedTuple):
-    """(A,) whether the relationships may take new risk, or none and nothing worse; have terms; live in default; have a
-    call that has lapsed, or one that asks for margin; have positions that do not net."""
+    """(A,) whether the relationships may take new risk, or none and nothing worse; have terms, a default that lives, a
+    call that has lapsed, one that asks for margin, and positions that do not net."""
 
     is_open: Flags
     is_closed_to_risk: Flags
@@ -83,7 +84,7 @@ class Roster:
         return Roster(
             members=members,
             cells=self.cells,
-            books=self.books if same_books else HeldBooks.of([member.book for member in members]),
+            books=self.books if same_books else HeldBooks.of([member.book for member in members], self.books),
             flags=StandingFlags(*flags),
             margin=self.margin.with_changes(standing),
             allowed=allowed,
@@ -115,34 +116,47 @@ def _line_of(standing: Standing) -> tuple[int, float]:
 class _Kept(NamedTuple):
     ids: tuple[UUID, ...]
     array: str
-    assets: tuple[object, ...]
     names: list[str]
     roster: Roster
 
 
 _kept: OrderedDict[tuple[UUID, ...], _Kept] = OrderedDict()  # by what was asked for
+_known: list[tuple[str, int, str, bool]] = []  # tokens
 
 
 def lock(cell_ids: Sequence[UUID], assets: Mapping[str, Asset]) -> Roster:
     """Lock these relationships as every writer does, and read them: two queries, and a dozen more for those of which
     something has changed, whatever their number. `assets` are all there are."""
+    _forget_unless_known(assets)
     asked = tuple(cell_ids)
-    kept = _kept.pop(asked, None)
+    kept = _kept.get(asked)
     ids = standings.in_order(asked) if kept is None else kept.ids
     array = standings.as_array(ids) if kept is None else kept.array
-    listed = tuple((asset.code, asset.decimals, asset.priced_as, asset.is_settlement) for asset in assets.values())
-    names = standings.hold(array)
-    if kept is None or kept.assets != listed:
+    names = standings.lock_and_name(array)
+    assert len(names) == len(ids), "every relationship has names"
+    if kept is None:
         roster = Roster.of(standings.members(ids, names), assets)
     elif places := [place for place, name in enumerate(names) if name != kept.names[place]]:
         found = standings.members([ids[place] for place in places], [names[place] for place in places])
         roster = kept.roster.with_changes(dict(zip(places, found, strict=True)))
     else:
         roster = kept.roster
-    _kept[asked] = _Kept(ids, array, listed, names, roster)
-    if len(_kept) > PARTS_KEPT:
-        _kept.popitem(last=False)
+    if len(ids) >= WORTH_KEEPING:
+        _kept[asked] = _Kept(ids, array, names, roster)
+        _kept.move_to_end(asked)
+        if len(_kept) > PARTS_KEPT:
+            _kept.popitem(last=False)
     return roster
+
+
+def _forget_unless_known(assets: Mapping[str, Asset]) -> None:
+    """What is kept of a relationship knows its tokens as they were."""
+    global _known
+    listed = [(asset.code, asset.decimals, asset.priced_as, asset.is_settlement) for asset in assets.values()]
+    if listed != _known:
+        _known = listed
+        standings.forget()
+        forget()
 
 
 def forget() -> None:

@@ -9,7 +9,6 @@ clock: its end is kept with it. For workers; pages read rows.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
@@ -54,12 +53,6 @@ class Standing:
     tokens: tuple[str, ...]  # of which something is held, or locked
     key: str  # of the cell, as text
 
-    def threshold(self, now: datetime) -> int:
-        """`margining.threshold_of` at this time."""
-        if self.allowance is None or self.allowance.ends_at <= now:
-            return 0
-        return self.allowance.threshold_base_units
-
 
 class Member(NamedTuple):
     """A relationship, locked, with what it stands on and holds now."""
@@ -72,12 +65,6 @@ class Member(NamedTuple):
 _kept: dict[UUID, tuple[str, Standing]] = {}  # by cell, under its name
 
 
-def lock(cell_ids: Collection[UUID]) -> list[Member]:
-    """Lock these relationships as every writer does, and read them, in the order of their keys."""
-    ids = in_order(cell_ids)
-    return members(ids, hold(as_array(ids)))
-
-
 def in_order(cell_ids: Collection[UUID]) -> tuple[UUID, ...]:
     """Each once, in the order of their keys."""
     return tuple(sorted(set(cell_ids), key=attrgetter("int")))
@@ -88,7 +75,7 @@ def as_array(ids: Sequence[UUID]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
 
 
-def hold(ids: str) -> list[str]:
+def lock_and_name(ids: str) -> list[str]:
     """Lock these relationships (`as_array`, in order); the names that the database gives each now, as one word."""
     assert connection.in_atomic_block, "a lock belongs to a transaction"
     with connection.cursor() as cursor:
@@ -102,7 +89,6 @@ def hold(ids: str) -> list[str]:
 def members(ids: Sequence[UUID], words: Sequence[str]) -> list[Member]:
     """What is known of these under these names, each locked, in their order: nothing is asked of the database but for
     those of which something has changed, a dozen queries whatever their number."""
-    assert len(words) == len(ids), "every relationship has names"
     names = [word.split() for word in words]
     changed = {}
     for key, (_, _, name) in zip(ids, names, strict=True):

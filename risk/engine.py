@@ -63,9 +63,8 @@ def open_tick(snapshot_id: str, shards: int, *, only_moved: bool = False, cycle:
     """Make this snapshot the official valuation and lay out its shards. The same snapshot gives the same tick.
 
     `only_moved`: between full valuations, renew only those whom the underlyings that moved can touch, by one shard
-    where they are few. `cycle`: how
-    long after the last time that variation margin was paid everybody pays or is paid again. Until then it is exposure,
-    which requirements hold, and is paid by those with whom something else happens.
+    where they are few. `cycle`: how long after the last time that variation margin was paid everybody pays or is paid
+    again. Until then it is exposure, which requirements hold, and is paid by those with whom something else happens.
     """
     existing = Tick.objects.filter(snapshot_id=snapshot_id).first()
     if existing is not None:
@@ -316,23 +315,23 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> Iter
     """The figures of every relationship of the part that has terms, each under its own ruleset; not of one that holds
     what the market cannot value."""
     places = places_in(universe)
-    for books in books_of(part.roster, places, part.assets):
-        _rulesets_met.add(books.ruleset)
-        matrices = matrices_for(tick.snapshot_id, books.ruleset, universe.instruments)
+    for found in books_of(part.roster, places, part.assets):
+        _rulesets_met.add(found.ruleset)
+        matrices = matrices_for(tick.snapshot_id, found.ruleset, universe.instruments)
         if not matrices.unpriced.size:
-            yield _under_one_ruleset(books, part, matrices)
+            yield _under_one_ruleset(found, part, matrices)
             continue
         for priced in books_without(part.roster, places, part.assets, matrices.unpriced):
-            if priced.ruleset == books.ruleset:
+            if priced.ruleset == found.ruleset:
                 yield _under_one_ruleset(priced, part, matrices)
 
 
 def _under_one_ruleset(books: RulesetBooks, part: assessment.Part, matrices: RiskMatrices) -> assessment.Requirements:
     batch = requirements(matrices, books.positions, books.margin)
     # An exposure that is not known is refused when its cell is taken alone.
-    verdicts = judge(batch, replace(books.layers, exposure=part.exposure[books.places]))
+    verdicts = judge(batch, replace(books.layers, exposure=part.exposure[books.members_at]))
     return assessment.Requirements(
-        places=books.places,
+        places=books.members_at,
         independent_amount_base_units=units_up(batch.total),
         ruleset_hash=ruleset(books.ruleset).hash,
         breakdown=breakdowns(batch),

@@ -19,7 +19,7 @@ from intermediary.books import HeldBook
 from intermediary.collateral import eligible
 from intermediary.models import Asset
 from intermediary.money import from_base_units
-from intermediary.roster import PARTS_KEPT, Roster
+from intermediary.roster import PARTS_KEPT, WORTH_KEEPING, Roster
 from intermediary.standings import Member, Standing
 from intermediary.terms import Terms
 from risk.book import Universe
@@ -64,7 +64,7 @@ class RulesetBooks:
     margin, and their layers beside no exposure."""
 
     ruleset: str
-    places: Integers
+    members_at: Integers
     positions: Positions
     margin: Positions
     layers: Layers
@@ -96,6 +96,12 @@ _kept: dict[UUID, tuple[HeldBook, Standing, Places, KeptRows]] = {}
 _parts: OrderedDict[int, _Part] = OrderedDict()  # by the list of keys that its rosters share
 
 
+def forget() -> None:
+    """Keep nothing: what a new process knows."""
+    _kept.clear()
+    _parts.clear()
+
+
 def places_in(universe: Universe) -> Places:
     """The places of this universe: the same object while they are the same."""
     global _places
@@ -113,15 +119,17 @@ def places_in(universe: Universe) -> Places:
 
 def books_of(roster: Roster, places: Places, assets: Mapping[str, Asset]) -> Sequence[RulesetBooks]:
     """The books of a part by ruleset: of everybody who has terms and holds nothing that the market cannot value."""
-    kept = _parts.pop(id(roster.cells), None)
+    kept = _parts.get(id(roster.cells))
     if kept is None or kept.cells is not roster.cells or kept.places is not places:
         rows = [_rows_of(member, places, assets) for member in roster.members]
         kept = _Part(roster.cells, places, roster.members, rows, _by_ruleset(rows))
     elif kept.members is not roster.members:
         kept = _with_changes(kept, roster, assets)
-    _parts[id(roster.cells)] = kept
-    if len(_parts) > PARTS_KEPT:
-        _parts.popitem(last=False)
+    if len(roster.members) >= WORTH_KEEPING:
+        _parts[id(roster.cells)] = kept
+        _parts.move_to_end(id(roster.cells))
+        if len(_parts) > PARTS_KEPT:
+            _parts.popitem(last=False)
     return kept.books
 
 
@@ -160,16 +168,13 @@ def _by_ruleset(rows: Sequence[KeptRows | None]) -> list[RulesetBooks]:
 
 
 def _rows_of(member: Member, places: Places, assets: Mapping[str, Asset]) -> KeptRows | None:
-    return None if member.standing.terms is None else rows_of(member, places, assets)
-
-
-def rows_of(member: Member, places: Places, assets: Mapping[str, Asset]) -> KeptRows:
-    """The rows of one relationship that has terms."""
+    """The rows of one relationship; None without terms, when there is nothing to compute."""
     cell_id, standing, book = member
     kept = _kept.get(cell_id)
     if kept is not None and kept[0].quantities is book.quantities and kept[1] is standing and kept[2] is places:
         return kept[3]
-    assert standing.terms is not None, "without terms there is nothing to compute"
+    if standing.terms is None:
+        return None
     rows = places.of_number[np.array(book.instruments, dtype=np.int64)]
     # A quotient of ints is rounded to the nearest float, as a decimal is.
     quantities = np.array([units / books.ONE for units in book.quantities])

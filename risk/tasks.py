@@ -24,7 +24,7 @@ MEASURING = {"soft_time_limit": 95, "time_limit": 110}
 SHARDS = 2  # one for each worker process of a two-core machine; the results do not depend on it
 
 
-@shared_task(name="risk.open_tick")
+@shared_task(name="risk.open_tick", autoretry_for=(SoftTimeLimitExceeded,), max_retries=3, default_retry_delay=1)
 def open_tick(snapshot_id: str, only_moved: bool = False) -> None:
     """Value the market officially and hand out the shards of the relationships; repeated, those that are not done. Then
     say where the scenarios come from."""
@@ -32,7 +32,7 @@ def open_tick(snapshot_id: str, only_moved: bool = False) -> None:
 
     tick = engine.open_tick(snapshot_id, SHARDS, only_moved=only_moved, cycle=settings.VARIATION_CYCLE)
     left = list(tick.shards.filter(done_at=None))
-    if len(left) == 1 and left[0].of == 1:
+    if tick.coins is not None and len(left) == 1 and left[0].of == 1:
         engine.run_shard(tick.id, left[0].number)  # the market is at hand here
     else:
         for shard in left:

@@ -10,7 +10,8 @@ Piece = Any  # words that every document has there, or a column (A,) of what eac
 
 
 def texts(pieces: Sequence[Piece]) -> list[str]:
-    """(A,) the pieces of each document one after the other. A float is the shortest number that reads back as it."""
+    """(A,) the pieces of each document one after the other. A float is the shortest number that is equal to it, with no
+    point where it is whole."""
     columns = [piece if isinstance(piece, str) else pa.array(piece).cast(pa.string()) for piece in pieces]
     found: list[str] = pc.binary_join_element_wise(*columns, "").to_pylist()
     return found

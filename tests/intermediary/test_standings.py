@@ -25,7 +25,7 @@ from intermediary.models import (
     TermsVersion,
 )
 from intermediary.onboarding import current_terms
-from intermediary.standings import Standing
+from intermediary.standings import Member, Standing
 from tests.conftest import TestDatabase
 from tests.risk.tick_world import mixed_world
 
@@ -60,6 +60,12 @@ def deposit(cell: Cell) -> None:
     ledger.post(entry_id=uuid7(), cell_id=cell.id, kind="deposit", memo="more", lines=lines)
 
 
+def lock(cell_ids: list[UUID]) -> list[Member]:
+    """Lock these, and read them as a tick does."""
+    ids = standings.in_order(cell_ids)
+    return standings.members(ids, standings.lock_and_name(standings.as_array(ids)))
+
+
 def require(cell: Cell) -> None:
     vault = ChainTarget.objects.get(cell=cell, kind="VAULT", asset_id="USDC")
     outbox.instruct(target=vault, cell_id=cell.id, kind=ChainInstruction.Kind.REQUIRE, required_base_units=7)
@@ -80,7 +86,7 @@ def pay(cell: Cell) -> ChainInstruction:
 
 def pay_in_vain(cell: Cell) -> None:
     payment = pay(cell)
-    standings.lock([cell.id])  # kept while it is on its way
+    lock([cell.id])  # kept while it is on its way
     ChainInstruction.objects.filter(id=payment.id).update(state="BATCHED")
     outbox.mark_failed(payment.id, failure="refused")
 
@@ -125,7 +131,7 @@ def test_a_change_is_known_and_so_is_that_it_was_undone(clients: dict[str, Cell]
     others = [other.id for other in clients.values() if other.id != cell.id]
 
     def now() -> dict[UUID, Standing]:
-        return {member.cell_id: member.standing for member in standings.lock([cell.id for cell in clients.values()])}
+        return {member.cell_id: member.standing for member in lock([cell.id for cell in clients.values()])}
 
     before = now()
     mark = transaction.savepoint()

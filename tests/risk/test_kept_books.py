@@ -10,7 +10,7 @@ import pytest
 from intermediary import books, margining, roster, standings, trading, variation, vaults
 from intermediary.config.replay import store_snapshot
 from intermediary.models import Cell, ChainInstruction, Instrument, MarginPoint, MarginState, VariationPayment
-from risk import engine
+from risk import engine, kept_rows
 from risk.models import Tick, TickShard
 from tests.conftest import TestDatabase
 from tests.risk.builders import MOMENT, snapshot
@@ -45,6 +45,7 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Cell]) -> None
                 books.forget()
                 standings.forget()
                 roster.forget()
+                kept_rows.forget()
             engine.run_shard(opened.id, number)
 
     kept = undone(partial(in_shards, 3, restarted=False))

@@ -2,12 +2,15 @@
 
 from uuid import UUID
 
-from celery import shared_task
+from celery import Task, shared_task
+
+from risk.tasks import measuring
 
 
-@shared_task(name="bonds.remark")
-def remark(tick_id: str) -> None:
+@shared_task(name="bonds.remark", bind=True, max_retries=None)
+def remark(self: Task, tick_id: str) -> None:
     """Mark every note at this tick."""
     from bonds import valuation
 
-    valuation.remark(UUID(tick_id))
+    with measuring(self):
+        valuation.remark(UUID(tick_id))

@@ -10,7 +10,6 @@ is recorded with its reason.
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -25,6 +24,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Cell, Layer, Position
 from risk import partial
+from risk.alone import alone_on
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment
@@ -180,25 +180,10 @@ def run_shard(tick_id: UUID, number: int) -> None:
     Harmless when repeated, and left to whoever is at it: so a wake-up may be sent again on the mere suspicion that the
     first was lost.
     """
-    with _alone_on(tick_id, number) as alone:
+    with alone_on(f"shard {tick_id} {number}") as alone:
         shard = TickShard.objects.select_related("tick__valuation").get(tick_id=tick_id, number=number)
         if alone and shard.done_at is None:
             _run(shard)
-
-
-@contextmanager
-def _alone_on(tick_id: UUID, number: int) -> Iterator[bool]:
-    """Whether no other session works on this shard. The claim goes with the session, however that ends."""
-    key = [f"shard {tick_id} {number}"]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", key)
-        alone: bool = cursor.fetchone()[0]
-    try:
-        yield alone
-    finally:
-        if alone and connection.connection is not None:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", key)
 
 
 def _run(shard: TickShard) -> None:
@@ -210,7 +195,7 @@ def _run(shard: TickShard) -> None:
     with transaction.atomic(durable=True):
         named = {code: refused[cell_id] for cell_id, code in _codes(refused)}
         TickShard.objects.filter(id=shard.id).update(done_at=datetime.now(UTC), cells=len(cell_ids), refused=named)
-        Tick.objects.select_for_update().get(id=tick_id)
+        Tick.objects.select_for_update(no_key=True).get(id=tick_id)
         if not TickShard.objects.filter(tick_id=tick_id, done_at=None).exists():
             Tick.objects.filter(id=tick_id).update(done_at=datetime.now(UTC))
             events.notify(events.PAGES_CHANNEL, f"tick:{tick_id}")

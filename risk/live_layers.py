@@ -39,7 +39,7 @@ def renew(tick_id: UUID) -> None:
     layers = _layers(cell_ids)
     of_layers, beyond = _measured(tick, _models(tick, cell_ids, lines), layers)
     with transaction.atomic(durable=True):
-        newest = Tick.objects.select_for_update().filter(id__in=UncoveredRisk.objects.values("tick")).first()
+        newest = Tick.objects.select_for_update(no_key=True).filter(id__in=UncoveredRisk.objects.values("tick")).first()
         if newest is not None and newest.id > tick.id:
             return
         replace_all(of_layers, key="layer_id")

@@ -26,7 +26,7 @@ def renew(tick_id: UUID) -> None:
     tick = Tick.objects.get(id=tick_id)
     found = measure(tick)
     with transaction.atomic(durable=True):
-        newest = Tick.objects.select_for_update().filter(id__in=ModelHaircut.objects.values("tick")).first()
+        newest = Tick.objects.select_for_update(no_key=True).filter(id__in=ModelHaircut.objects.values("tick")).first()
         if newest is not None and newest.id > tick.id:
             return
         ModelHaircut.objects.bulk_create(

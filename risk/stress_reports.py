@@ -73,7 +73,7 @@ def renew(tick_id: UUID) -> None:
     if Tick.objects.filter(id__gt=tick.id, done_at__isnull=False).exists():
         return
     with transaction.atomic(durable=True):
-        newest = Tick.objects.select_for_update().filter(id__in=StressReport.objects.values("tick")).first()
+        newest = Tick.objects.select_for_update(no_key=True).filter(id__in=StressReport.objects.values("tick")).first()
         if newest is not None and newest.id > tick.id:
             return
         measured, summed = measure(tick), []

@@ -6,11 +6,13 @@ risk queue loads it when it starts, so that the first tick does not wait for it.
 
 import gc
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 from uuid import UUID
 
-from celery import current_app, shared_task
+from celery import Task, current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_init
 from django.conf import settings
@@ -18,9 +20,10 @@ from django.db import DatabaseError, connections
 
 logger = logging.getLogger(__name__)
 OLDEST_AFTER = 1_000  # collections of the middle generation before one of everything
-# Of everybody's layers or stress: each took 7 s of processor time for 2,000 relationships on a busy machine. A worker
+# Of everybody's layers, stress or notes, one after the other: the first two took 7 s of processor time for 2,000 relationships on a busy machine. A worker
 # that is still at it is cut off before the broker hands the task out again, at 120 s.
 MEASURING = {"soft_time_limit": 95, "time_limit": 110}
+TURN_S = 1
 SHARDS = 2  # one for each worker process of a two-core machine; the results do not depend on it
 
 
@@ -48,21 +51,34 @@ def run_shard(tick_id: str, number: int) -> None:
     engine.run_shard(UUID(tick_id), number)
 
 
-@shared_task(name="risk.renew_layers", **MEASURING)
-def renew_layers(tick_id: str) -> None:
+@shared_task(name="risk.renew_layers", bind=True, max_retries=None, **MEASURING)
+def renew_layers(self: Task, tick_id: str) -> None:
     """Renew expected loss and attachment probability of every layer, and the model's haircuts."""
     from risk import live_layers, published_haircuts
 
-    live_layers.renew(UUID(tick_id))
-    published_haircuts.renew(UUID(tick_id))
+    with measuring(self):
+        live_layers.renew(UUID(tick_id))
+        published_haircuts.renew(UUID(tick_id))
 
 
-@shared_task(name="risk.renew_stress", **MEASURING)
-def renew_stress(tick_id: str) -> None:
+@shared_task(name="risk.renew_stress", bind=True, max_retries=None, **MEASURING)
+def renew_stress(self: Task, tick_id: str) -> None:
     """Renew the stress reports of every relationship and of the intermediary."""
     from risk import stress_reports
 
-    stress_reports.renew(UUID(tick_id))
+    with measuring(self):
+        stress_reports.renew(UUID(tick_id))
+
+
+@contextmanager
+def measuring(task: Task) -> Iterator[None]:
+    """What measures everybody takes turns, so that a worker is left for ticks; who finds another at it comes again."""
+    from risk.alone import alone_on
+
+    with alone_on("measuring everybody") as alone:
+        if not alone:
+            raise task.retry(countdown=TURN_S)
+        yield
 
 
 @worker_process_init.connect

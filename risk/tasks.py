@@ -20,7 +20,7 @@ from django.db import DatabaseError, connections
 
 logger = logging.getLogger(__name__)
 OLDEST_AFTER = 1_000  # collections of the middle generation before one of everything
-# Of everybody's layers, stress or notes, one after the other: the first two took 7 s of processor time for 2,000 relationships on a busy machine. A worker
+# Layers or stress of everybody: each took 7 s of processor time for 2,000 relationships on a busy machine. A worker
 # that is still at it is cut off before the broker hands the task out again, at 120 s.
 MEASURING = {"soft_time_limit": 95, "time_limit": 110}
 TURN_S = 1

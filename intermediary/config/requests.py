@@ -30,7 +30,7 @@ from intermediary import (
 from intermediary.config import deliveries
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
-from intermediary.models import CommandRequest, Proposal, Trade
+from intermediary.models import Cell, CommandRequest, Proposal, Trade
 from settlement import decisions, refused
 from settlement.models import HouseReceipt
 
@@ -77,14 +77,27 @@ def _cancel_trade(request: CommandRequest) -> dict[str, Any]:
 
 
 def _what_if(request: CommandRequest) -> dict[str, Any]:
-    """Nothing changes; the answer is the outcome. Here the numeric stack is loaded already."""
+    """Nothing changes; the answer is the outcome."""
+    assert request.cell_id is not None
+    return _weighed_up(access.cell_for(request.user, request.cell_id).id, request)
+
+
+def _officer_what_if(request: CommandRequest) -> dict[str, Any]:
+    """The same, of any client's relationship; the request is the record of who looked."""
+    access.require_officer(request.user)
+    assert request.cell_id is not None
+    if not Cell.objects.filter(id=request.cell_id, kind=Cell.Kind.CLIENT).exists():
+        raise access.not_found()
+    return _weighed_up(request.cell_id, request)
+
+
+def _weighed_up(cell_id: UUID, request: CommandRequest) -> dict[str, Any]:
+    """Here the numeric stack is loaded already."""
     from bonds.credit_charge import what_if
     from risk.what_if import Considered
 
-    assert request.cell_id is not None
-    cell = access.cell_for(request.user, request.cell_id)
     trades = [Considered(one["instrument"], Decimal(one["quantity"])) for one in request.body["trades"]]
-    return what_if(cell.id, trades)
+    return what_if(cell_id, trades)
 
 
 def _own_stress(request: CommandRequest) -> dict[str, Any]:
@@ -257,6 +270,7 @@ COMMANDS: dict[str, Command] = {
     "affirm_trade": _affirm_trade,
     "cancel_trade": _cancel_trade,
     "what_if": _what_if,
+    "officer_what_if": _officer_what_if,
     "own_stress": _own_stress,
     "withdraw": _withdraw,
     "agree_call": _agree_call,

@@ -37,8 +37,9 @@ class ConsideredForm(forms.Form):
     )
 
 
-def lines_of(count: int) -> "type[BaseFormSet[ConsideredForm]]":
-    return formset_factory(ConsideredForm, extra=count, max_num=LINES_MAX, absolute_max=LINES_MAX)
+def lines_of(count: int, form: type[ConsideredForm] = ConsideredForm) -> "type[BaseFormSet[ConsideredForm]]":
+    """The lines of a question, `count` of them empty ones."""
+    return formset_factory(form, extra=count, max_num=LINES_MAX, absolute_max=LINES_MAX)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -97,7 +98,7 @@ def _asked(request: HttpRequest, cell: Cell) -> CommandRequest | None:
     return found
 
 
-def started(wish: CommandRequest | None) -> "BaseFormSet[ConsideredForm]":
+def started(wish: CommandRequest | None, form: type[ConsideredForm] = ConsideredForm) -> "BaseFormSet[ConsideredForm]":
     """Empty lines, or those of the question that is shown, so that it can be changed."""
     trades = wish.body["trades"] if wish else []
     initial = [
@@ -108,7 +109,7 @@ def started(wish: CommandRequest | None) -> "BaseFormSet[ConsideredForm]":
         }
         for one in trades
     ]
-    return lines_of(max(1, LINES - len(initial)))(initial=initial)
+    return lines_of(max(1, LINES - len(initial)), form)(initial=initial)
 
 
 def longer(posted: QueryDict) -> QueryDict:

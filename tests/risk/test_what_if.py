@@ -1,22 +1,29 @@
 """What if: figures before and after by the tick's own code, the gate's own verdict, and nothing written."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from django.test import Client as Browser
+from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from bonds import credit_charge
 from intermediary import clock, ledger, onboarding
-from intermediary.errors import BadInput, Refusal
+from intermediary.config import requests
+from intermediary.config.officers import make_officer
+from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, Asset, Instrument, Lot, MarginState, Position, TradeCheck
+from intermediary.models import AccountKind, Asset, CommandRequest, Instrument, Lot, MarginState, Position, TradeCheck
 from intermediary.ports import PlannedTrade
 from risk import engine, what_if
 from risk.gate import EngineGate
 from risk.models import Tick
 from risk.official import keep_up
 from tests.intermediary.margin_world import MILLION, Client, bitcoin, signatures
+from tests.people import as_owner, person
 from tests.risk.test_gate import MARK, before_any_market, novated, official, sides
 
 pytestmark = pytest.mark.django_db
@@ -146,3 +153,26 @@ def test_the_next_market_is_at_hand_before_anybody_asks(
     with django_assert_num_queries(1):
         answer = what_if.what_if(cell.id, [considered("40")])
     assert answer["snapshot_id"] == Tick.objects.all()[0].snapshot_id
+
+
+def test_an_officer_asks_by_the_clients_own_code_and_nobody_else_may(sides: tuple[Client, Client]) -> None:
+    buyer, officer = sides[0].cell, person("officer.night", is_staff=True)
+    browser = Browser()
+    with as_owner():
+        browser.force_login(make_officer(officer))
+    address = reverse("admin:what_if", args=[buyer.code])
+    form = {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "0", "form-0-side": "BUY", "form-0-instrument": "BTC-PERP"}
+    with as_owner():
+        assert "Give at least one line" in browser.post(address, form | {"form-0-quantity": ""}).content.decode()
+        there = browser.post(address, form | {"form-0-quantity": "40"})["Location"].partition("#")[0]
+    requests.run_pending()
+    wish = CommandRequest.objects.get(command="officer_what_if")
+    assert wish.outcome == credit_charge.what_if(buyer.id, [considered("40")])
+    with as_owner():
+        answered = browser.get(there).content.decode()
+        assert json.loads(browser.get(f"{there}&as=json").content)["relationship"] == buyer.code
+    assert "The check before a trade would pass." in answered
+    assert "What its credit costs" in answered
+    for user in (person("a.client"), sides[0].user):
+        with pytest.raises(NotAllowed):
+            requests.COMMANDS["officer_what_if"](CommandRequest(cell=buyer, user=user, body=wish.body))

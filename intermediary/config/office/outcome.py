@@ -23,6 +23,7 @@ TITLES = {
     "receive_recovery": "Book a recovery",
     "deliver_again": "Deliver an event again",
     "own_stress": "A scenario of your own",
+    "officer_what_if": "What-if for a relationship",
     "suspend_deposit": "Put a deposit into suspense",
     "propose_chain_call": "Propose what becomes of a call",
     "approve_chain_call": "Decide what becomes of a call",

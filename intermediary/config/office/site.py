@@ -60,6 +60,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             replay_controls,
             stress,
             stuck,
+            what_if,
         )
 
         pages: tuple[tuple[str, View, str], ...] = (
@@ -77,6 +78,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             ("stress/", stress.stress, "stress"),
             ("stress/own/", own_stress.own_stress, "own_stress"),
             ("stress/<slug:code>/", stress.relationship_stress, "stress_of"),
+            ("what-if/<slug:code>/", what_if.what_if, "what_if"),
             ("liquidity/", liquidity.liquidity, "liquidity"),
             ("market/", market.market, "market"),
             ("stuck/", stuck.stuck, "stuck"),

@@ -17,6 +17,7 @@ from intermediary.errors import Refusal
 from risk.figures import scenarios_for
 from risk.market.recording import HISTORY_AGE_LIMIT_DAYS, LIVE, age_days
 from risk.official import OfficialMarket
+from risk.scenario_source import known_to
 from risk.unsure import doubted_coins, unsure_coins
 from risk.weighing import Asked, Weighed, coins_of, weigh
 
@@ -72,12 +73,16 @@ def refuse_reliance(asked: Asked, found: Weighed, limit_bps: int, now: datetime,
 
 def refuse_old_history(asked: Asked, market: OfficialMarket, ruleset_name: str) -> None:
     """Refuse `history_too_old`, with the day and the limit, new risk in a live market whose scenarios follow from a
-    recording that ended too long ago. Simulated ones follow from calibrated parameters, and say so.
+    recording that ended too long ago, and `history_gone` where they did follow from one that is no longer used. Who
+    never had any has simulated ones by choice; they follow from calibrated parameters, and say so.
     """
     if market.snapshot.source != LIVE or (asked.trades and not _of_new_risk(asked, market)):
         return
     drawn = scenarios_for(ruleset_name, market.snapshot.as_of.date())
-    if not drawn.is_too_old or drawn.recorded_to is None:
+    if drawn.recorded_to is None:
+        _refuse_without_recording(drawn.why_simulated)
+        return
+    if not drawn.is_too_old:
         return
     raise Refusal(
         "history_too_old",
@@ -85,6 +90,20 @@ def refuse_old_history(asked: Asked, market: OfficialMarket, ruleset_name: str) 
         recorded_to=drawn.recorded_to.isoformat(),
         age_days=age_days(drawn.recorded_to, drawn.as_of),
         limit_days=HISTORY_AGE_LIMIT_DAYS,
+    )
+
+
+def _refuse_without_recording(why: str) -> None:
+    """What was taken away is no choice: without this, deleting an old recording would let new risk in again."""
+    reached = known_to()
+    if reached is None:
+        return
+    raise Refusal(
+        "history_gone",
+        f"Requirements followed from recorded prices until {reached}, and those are not used any more: no new risk is "
+        "taken before they are there again.",
+        recorded_to=reached.isoformat(),
+        lacks=why or "the recording is missing",
     )
 
 

@@ -154,6 +154,9 @@ class ScenarioSource(models.Model):
     lacks = models.CharField(max_length=200, blank=True, help_text="why a recording that is there is not used")
     left_out = models.JSONField(default=list, help_text="bars of the recording that could not be true, in words")
     is_live = models.BooleanField(default=False, help_text="whether the market is of now, and no replay")
+    known_to = models.DateField(
+        null=True, help_text="last day that a recording reached from which a live market's scenarios followed"
+    )
     daily_vols = models.JSONField(default=dict, help_text="daily volatility that each coin's scenarios are scaled with")
 
     class Meta:
@@ -173,9 +176,14 @@ class ScenarioSource(models.Model):
         return self.recorded_to is not None and is_too_old(self.recorded_to, self.as_of)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether a recording that requirements followed from in a live market is there no more."""
+        return self.is_live and self.recorded_to is None and self.known_to is not None
+
+    @property
     def takes_no_new_risk(self) -> bool:
         """As the gate judges it (`risk.doubt`)."""
-        return self.is_live and self.is_too_old
+        return self.is_live and (self.is_too_old or self.is_gone)
 
     @property
     def limit_days(self) -> int:
@@ -185,4 +193,4 @@ class ScenarioSource(models.Model):
     @property
     def wants_somebody(self) -> bool:
         """Whether an officer has to do something about the recording: none at all is a choice."""
-        return self.is_too_old or bool(self.lacks) or bool(self.left_out)
+        return self.is_too_old or self.is_gone or bool(self.lacks) or bool(self.left_out)

@@ -1,8 +1,10 @@
 """Where the scenarios come from, written down for pages, which load no numeric library.
 
-Nothing is decided by the row: the gate asks the scenarios themselves (`risk.doubt`).
+The gate asks the scenarios themselves (`risk.doubt`). Of the row it reads one thing, which they cannot know: that those
+of a live market once followed from a recording, so that to take it away does not pass for never having had one.
 """
 
+from datetime import date
 from uuid import UUID
 
 from django.conf import settings
@@ -31,9 +33,15 @@ def note(tick_id: UUID) -> None:
         "lacks": lacks if drawn.recorded_to is None else "",
         "left_out": [str(one) for one in drawn.left_out[:TOLD_OF_LEFT_OUT]],
         "is_live": source == LIVE,
+        "known_to": (drawn.recorded_to if source == LIVE else None) or known_to(),
         "daily_vols": {
             coin: round(float(vol), 6) for coin, vol in zip(drawn.shocks.coins, drawn.daily_vol, strict=True)
         },
     }
     if ScenarioSource.objects.filter(only_row=True).values(*said).first() != said:
         ScenarioSource.objects.update_or_create(only_row=True, defaults=said)
+
+
+def known_to() -> date | None:
+    """The last day that a recording reached from which scenarios of a live market followed; None if none ever did."""
+    return ScenarioSource.objects.values_list("known_to", flat=True).first()

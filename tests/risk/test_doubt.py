@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from intermediary import clock, ports, trading, withdrawals
 from intermediary.config.replay import store_snapshot
@@ -12,12 +13,13 @@ from intermediary.errors import Refusal
 from intermediary.models import Instrument, MarginState
 from intermediary.portal import reads
 from intermediary.ports import LayerSizes, PlannedTrade
-from risk import engine
+from risk import engine, scenario_source
 from risk.gate import EngineGate
 from risk.margin.ruleset import ruleset
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
 from risk.market.snapshot import MarketSnapshot
-from tests.intermediary.margin_world import BTC, MILLION, Client, bitcoin, client
+from risk.models import ScenarioSource, Tick
+from tests.intermediary.margin_world import BTC, MILLION, USD, Client, bitcoin, client
 from tests.risk.builders import scenarios, snapshot
 
 pytestmark = pytest.mark.django_db
@@ -202,6 +204,33 @@ def test_no_new_risk_in_a_live_market_on_volatility_of_long_ago(
     assert told.value.data == {"recorded_to": ended.isoformat(), "age_days": 3, "limit_days": 2}
     with pytest.raises(Refusal, match="history_too_old"):
         EngineGate().check_line(who.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))
+
+
+def test_taking_the_recording_away_lets_no_new_risk_in(who: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it stop anybody from having less, or free margin from leaving."""
+    day = official_market("live").as_of.date()
+    drawn = {"scenarios": replace(scenarios(), as_of=day, recorded_to=day - timedelta(days=30))}
+    for reader in ("risk.doubt", "risk.scenario_source"):
+        monkeypatch.setattr(f"{reader}.scenarios_for", lambda *_: drawn["scenarios"])
+
+    def told(code: str) -> Refusal:
+        scenario_source.note(Tick.objects.values_list("id", flat=True)[0])
+        with pytest.raises(Refusal, match=code) as refused:
+            check(who, 1)
+        assert check(who, -1)
+        with transaction.atomic():
+            withdrawals.request_withdrawal(user=who.user, cell_id=who.cell.id, asset="USDC", amount_base_units=USD)
+        return refused.value
+
+    told("history_too_old")
+    drawn["scenarios"] = replace(scenarios(), as_of=day, recorded_to=None)
+    for _ in range(2):  # and the row that is written without it forgets nothing
+        assert told("history_gone").data["recorded_to"] == (day - timedelta(days=30)).isoformat()
+    row = ScenarioSource.objects.get()
+    assert (row.name, row.takes_no_new_risk, row.wants_somebody) == ("simulated", True, True)
+    drawn["scenarios"] = replace(scenarios(), as_of=day, recorded_to=day)
+    scenario_source.note(Tick.objects.values_list("id", flat=True)[0])
+    assert check(who, 1)
 
 
 def official_market(source: str) -> MarketSnapshot:

@@ -16,5 +16,8 @@ def run(say: Callable[[str], object]) -> dict[str, Figure]:
     started = time.monotonic()
     for title, part in (("arithmetic", kernels.run), ("what-if", what_if.figures), ("ticks", scale.run)):
         say(f"{title}, from {time.monotonic() - started:.0f} s")
-        figures |= part(say)
+        found = part(say)
+        for name, figure in found.items():
+            say(f"{name}: {figure.value:.6g} {figure.unit}")  # not lost should a later part fail
+        figures |= found
     return figures

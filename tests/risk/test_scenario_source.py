@@ -54,6 +54,14 @@ def test_one_that_reaches_the_day_wants_nobody(monkeypatch: pytest.MonkeyPatch) 
     assert stuck.count() == 0
 
 
+def test_a_recording_that_was_taken_away_is_told_and_wants_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, "live", recorded_to=DAY)
+    ScenarioSource.objects.update(recorded_to=None)
+    row = ScenarioSource.objects.get()
+    assert (row.is_gone, row.takes_no_new_risk, stuck.count()) == (True, True, 1)
+    assert "Requirements followed from one that reached 10 Oct 2025: no new risk is taken" in words(row)
+
+
 def test_bars_that_were_left_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     left_out = (LeftOut("BTC", "without a price above zero", 2, datetime(2025, 7, 5, 3, tzinfo=UTC)),)
     row = told(monkeypatch, "recording", recorded_to=DAY, left_out=left_out)

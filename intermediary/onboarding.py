@@ -221,11 +221,12 @@ WITHOUT_NETTING = """
     WHERE cell.id = ANY(%s) AND party.netting_opinion = 'NONE'"""
 # Relationship and coin: what its party, or an affiliate by either side's statement, has stated as its own.
 OWN_COINS = """
-    SELECT cell.id, own.underlying FROM intermediary_cell AS cell JOIN intermediary_owntoken AS own
-        ON own.party_id = cell.party_id OR EXISTS (
-            SELECT FROM intermediary_affiliation AS link
-            WHERE (link.party_id, link.affiliate_id) = (cell.party_id, own.party_id)
-                OR (link.party_id, link.affiliate_id) = (own.party_id, cell.party_id))
+    SELECT cell.id, own.underlying FROM intermediary_cell AS cell
+        CROSS JOIN LATERAL (
+            SELECT cell.party_id AS id
+            UNION SELECT affiliate_id FROM intermediary_affiliation WHERE party_id = cell.party_id
+            UNION SELECT party_id FROM intermediary_affiliation WHERE affiliate_id = cell.party_id) AS house
+        JOIN intermediary_owntoken AS own ON own.party_id = house.id
     WHERE cell.id = ANY(%s)"""
 
 

@@ -251,9 +251,16 @@ def _fault(bar: CoinBar, last: CoinBar | None) -> str:
         return "no price"
     if not bar.low <= bar.high:
         return "crossed bar"
-    if last is not None and abs(log(float(bar.close) / float(last.close))) > log(STANDARD.absurd_factor):
+    if last is not None and _is_absurd(float(bar.close), float(last.close)):
         return "absurd price"
+    if _is_absurd(bar.high, float(bar.close)) or _is_absurd(bar.low, float(bar.close)):
+        return "absurd range"
     return ""
+
+
+def _is_absurd(price: float, beside: float) -> bool:
+    """Whether a price is further from another than any market moves between two bars: a unit or a digit is wrong."""
+    return abs(log(price / beside)) > log(STANDARD.absurd_factor)
 
 
 def _underlying(

@@ -141,6 +141,8 @@ def bar(minutes: int, close: str, low: float | None = None, high: float | None =
         (bar(5, "95000", low=95_010.0, high=94_990.0), "crossed bar"),
         (bar(5, "95000000"), "absurd price"),
         (bar(5, "95"), "absurd price"),
+        (bar(5, "95000", high=95_000_000.0), "absurd range"),
+        (bar(5, "95000", low=95.0), "absurd range"),
     ],
 )
 def test_a_bar_that_cannot_be_true_leaves_the_last_mark_in_doubt_by_name(bad: Bar, reason: str) -> None:

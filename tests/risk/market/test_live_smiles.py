@@ -133,7 +133,7 @@ def test_a_surface_of_the_future_or_of_another_day_is_not_in_a_snapshot() -> Non
 
     def carried(as_of: datetime) -> bool:
         maker = SnapshotMaker("test")
-        bar = Bar(as_of, {"BTC": CoinBar(Decimal(MARKS["BTC"]), 1.0, 1.0, as_of)})
+        bar = Bar(as_of, {"BTC": CoinBar(Decimal(MARKS["BTC"]), 95_000.0, 95_000.0, as_of)})
         maker.advance(bar)
         return maker.snapshot(bar, {"BTC": surface}).underlyings["BTC"].surface is not None
 

@@ -139,7 +139,7 @@ class Withdrawal(Row):
 
 
 class MarginPoint(Row):
-    """One point of a relationship's margin history, written once at each valuation; append-only.
+    """One point of a relationship's margin history, at each payment, each act and every five minutes; append-only.
 
     The numbers of that moment alone: what they were made of is recomputed from the snapshot, book and ruleset (E14).
     """

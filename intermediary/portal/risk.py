@@ -76,8 +76,8 @@ def call_above_base_units(state: MarginState, terms: Terms | None) -> int:
 
 
 def exposure_chart(cell: Cell, call_above: int | None) -> dict[str, Any] | None:
-    """Exposure at each valuation, before variation margin was paid and what was left unpaid, with today's limit; None
-    below two points."""
+    """Exposure at each point of the history (a payment, and every five minutes), before variation margin was paid and
+    what is not paid yet, with today's limit; None below two points."""
     points = reads.recent_points(cell)
     if len(points) < 2:
         return None
@@ -93,7 +93,7 @@ def exposure_chart(cell: Cell, call_above: int | None) -> dict[str, Any] | None:
             {"name": name, "tone": tone, "points": list(zip(times, values, strict=True)), "step": True, "area": area}
             for name, tone, values, area in (
                 ("Before settlement", "accent", before, True),
-                ("Left unpaid", "bad", unpaid, False),
+                ("Not paid yet", "bad", unpaid, False),
             )
         ],
     }

@@ -139,6 +139,14 @@ def test_every_page_of_the_office_answers(maker: Client) -> None:
     assert "Propose" in page(maker, "propose_line", "R-101")
 
 
+def test_the_liquidity_page_says_when_winners_are_paid(maker: Client) -> None:
+    assert "Winners are paid at every valuation whether" in page(maker, "liquidity")
+    with override_settings(VARIATION_CYCLE=timedelta(hours=4)):
+        shown = page(maker, "liquidity")
+    assert "Winners are paid every 4 hours whether" in shown
+    assert 'losers are debited and winners paid, every</td><td class="n one-line">4 hours</td>' in shown
+
+
 def test_a_live_page_renews_only_its_part(maker: Client) -> None:
     part = page(maker, "index", **{"HX-Request": "true"})
     assert part.lstrip().startswith('<div id="live"')

@@ -2,8 +2,9 @@
 by then; and where its own capital stands, against what the published scenarios would take of it.
 
 The figures come from the last stress report, the last requirements and the ledger; added up here and not modelled anew.
-Winners are paid at the next valuation whether or not losers pay, so the float must carry whatever a loser's vault does
-not hold in the settlement token. Retentions stand for their own relationship alone and are no liquidity.
+Winners are paid where a cycle ends (`VARIATION_CYCLE`; 0: at every valuation) whether or not losers pay, so the float
+must carry whatever a loser's vault does not hold in the settlement token. Retentions stand for their own relationship
+alone and are no liquidity.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from bonds.models import Series
@@ -106,6 +108,7 @@ def liquidity(request: HttpRequest) -> HttpResponse:
     )
     unpaid = _unpaid(found.relationships, vaults, cash) if found else []
     falls = _falls(states, terms, vaults, cash)
+    cycle = _cycle_minutes()
     return show(
         request,
         "liquidity",
@@ -118,7 +121,8 @@ def liquidity(request: HttpRequest) -> HttpResponse:
         unpaid=unpaid,
         falls=falls,
         coming=_coming(queries.platform_clock().now),
-        times=_times(terms.values(), states),
+        times=_times(terms.values(), states, cycle),
+        cycle_minutes=cycle,
         **_capital(means, found),
         **_once(),
     )
@@ -204,8 +208,15 @@ def _span(left: timedelta) -> str:
     return next((name for name, until in SPANS if left <= until), "later")
 
 
-def _times(terms: Iterable[Terms], states: Sequence[MarginState]) -> list[tuple[str, str, int, int]]:
-    """How long each step takes until the float has its money back: what, why, least and most minutes over everybody."""
+def _cycle_minutes() -> int:
+    """Minutes from one payment of variation margin to the next, one at least; 0: it is paid at every valuation."""
+    cycle: timedelta = settings.VARIATION_CYCLE
+    return max(1, round(cycle / timedelta(minutes=1))) if cycle else 0
+
+
+def _times(terms: Iterable[Terms], states: Sequence[MarginState], cycle: int) -> list[tuple[str, str, int, int]]:
+    """How long each step takes until the float has its money back: what, why, least and most minutes over everybody.
+    `cycle`: minutes between payments of variation margin, 0 where every valuation pays."""
     signed = list(terms)
     if not signed:
         return []
@@ -217,7 +228,11 @@ def _times(terms: Iterable[Terms], states: Sequence[MarginState]) -> list[tuple[
     periods = [60 * int(hours) for one in states if (hours := one.breakdown.get("margin_period_hours"))]
     challenges = [seconds // 60 for seconds in Series.objects.values_list("challenge_seconds", flat=True)]
     rows = [
-        ("Valuation", "losers are debited and winners paid, every", *over("valuation_minutes")),
+        (
+            "Payment",
+            "losers are debited and winners paid, every",
+            *((cycle, cycle) if cycle else over("valuation_minutes")),
+        ),
         ("Call", "met by a deposit within", *over("deliver_minutes")),
         ("Grace", "then a default notice can follow, after", *over("grace_minutes")),
         ("Cure", "the notice can still be cured for", *over("cure_minutes")),

@@ -1,8 +1,9 @@
 """The parameters of the margin model in one versioned value, with the hash that is stored beside each result.
 
-Two results with the same snapshot, book, inputs and ruleset hash are the same result. What code holds fixed (the clamp of
-a tail, the floor of a volatility) stands behind the version: a change of any figure is a new one, and tests keep the
-figures of some books under each (tests/risk/test_version_figures.py). Pure standard library, so that the rulebook page and the chain deployment can show and publish the hash.
+Two results with the same snapshot, book, inputs and ruleset hash are the same result. What code holds fixed (the clamp
+of a tail, the floor of a volatility) stands behind the version: a change of any figure is a new one, and tests keep the
+figures of some books under each (tests/risk/test_version_figures.py). Pure standard library, so that the rulebook page
+and the chain deployment can show and publish the hash.
 """
 
 from collections.abc import Mapping

@@ -32,6 +32,10 @@ PEG_LIMITS = (Decimal("0.1"), Decimal(2))
 # fraction: the wildest volatility that a feed derives from the calibrated ones is below 300%.
 VOL_LIMITS = (Decimal("0.01"), Decimal(10))
 BASIS_LIMITS = (Decimal(-2), Decimal(2))
+# A day's turnover below $10,000 is no market, and above a trillion no coin's; nor do ten billion lie within 1% of
+# any price. A live feed judges each order book more strictly (`feeds.books`).
+TURNOVER_LIMITS = (Decimal(10_000), Decimal(10**12))
+DEPTH_LIMITS = (Decimal(1), Decimal(10**10))
 # From one rate to the next it is at most this many days, or this multiple of the earlier tenor: published tenors lie
 # closer, and a rate drawn across a missing one is nobody's.
 RATES_GAP_DAYS, RATES_GAP_SHARE = 31, 2.1
@@ -63,6 +67,8 @@ class Underlying:
             _require_finite(name, getattr(self, name))
         _require_within("vol", "atm_vol", self.atm_vol, VOL_LIMITS)
         _require_within("basis", "basis_annual", self.basis_annual, BASIS_LIMITS)
+        _require_within("turnover", "adv_usd", self.adv_usd, TURNOVER_LIMITS)
+        _require_within("depth", "depth_usd", self.depth_usd, DEPTH_LIMITS)
         _require_utc(self.observed_at)
 
 

@@ -4,7 +4,8 @@ The depth of a coin is what its books hold within one percent of the middle, on 
 what can be sold or bought now without moving the price further. A book that is shown in part counts with what is shown;
 one whose middle is more than that percent off the mark is of another moment, or of another coin, and counts nothing. A
 market never waits for books: a snapshot takes the last ones that are young enough, or the calibrated depth. What goes
-wrong costs the exchange's part of the depth and nothing else, and the log names why.
+wrong costs the exchange's part of the depth and nothing else, and the log names why; so does a book that holds more
+than any does, as one with a unit wrong would: depth beyond what is there would close out faster than anybody can.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from threading import Event
 from typing import Any
 
 from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
-from risk.market.parameters import COINS
+from risk.market.parameters import COINS, load_parameters
 
 logger = logging.getLogger(__name__)
 
 EVERY_S = 60.0  # depth moves with the minutes; ten books of an exchange stay far within its rate limit
 AGE_LIMIT_S = 300.0  # five minutes without an answer: the books have been missed five times
 WITHIN = 0.01  # of the middle: the depth that a close-out is planned by
+# One exchange's book against the calibrated depth of the coin, half a percent of a day's turnover everywhere: a
+# tenth of a day's turnover on one side of one book is a unit gone wrong.
+CALIBRATED_MAX = 20
 # Levels asked for where an exchange shows no more than asked: of the finest grids even these may end within a percent.
 LEVELS: Mapping[str, int | None] = {"kraken": 500, "coinbaseexchange": None, "bitstamp": None, "binance": 5_000}
 
@@ -119,13 +123,22 @@ def _read(client: Any, venue: Venue, closed: Event) -> dict[str, Sides]:
             continue
         try:
             book = client.fetch_order_book(market["symbol"], LEVELS.get(venue.name))
-            found[coin] = sides_of(book["bids"], book["asks"])
+            found[coin] = believed(coin, sides_of(book["bids"], book["asks"]))
         except TROUBLE as error:
             trouble = error
             logger.warning("no book of %s from %s: %s", coin, venue.name, reason_of(error))
     if not found:
         raise trouble or ValueError("it lists no coin")
     return found
+
+
+def believed(coin: str, sides: Sides) -> Sides:
+    """The same. Raises ValueError where a side holds more than CALIBRATED_MAX times the calibrated depth."""
+    limit = CALIBRATED_MAX * float(load_parameters().coins[coin].depth_usd)
+    most = max(sides.bid_usd, sides.ask_usd)
+    if most > limit:
+        raise ValueError(f"{most:.0f} USD within a percent, above the {limit:.0f} that any book is believed")
+    return sides
 
 
 def sides_of(bids: Sequence[Sequence[float]], asks: Sequence[Sequence[float]]) -> Sides:

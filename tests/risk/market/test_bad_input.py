@@ -11,7 +11,15 @@ from intermediary.errors import BadInput
 from risk.market.feeds.base import Bar, CoinBar, SnapshotMaker
 from risk.market.feeds.replay import _bar
 from risk.market.quality import MarkState
-from risk.market.snapshot import AHEAD_LIMIT_S, BASIS_LIMITS, PEG_LIMITS, VOL_LIMITS, MarketSnapshot
+from risk.market.snapshot import (
+    AHEAD_LIMIT_S,
+    BASIS_LIMITS,
+    DEPTH_LIMITS,
+    PEG_LIMITS,
+    TURNOVER_LIMITS,
+    VOL_LIMITS,
+    MarketSnapshot,
+)
 from risk.unsure import is_doubted
 from tests.risk.builders import MOMENT, snapshot
 
@@ -51,6 +59,8 @@ def test_a_peg_that_is_no_price_is_refused_by_name(peg: str, code: str) -> None:
         ("atm_vol", "vol", VOL_LIMITS, ("50", "10.01", "0.0099")),  # 50% as 50
         ("basis_annual", "basis", BASIS_LIMITS, ("4", "2.01", "-2.01")),  # 4% as 4
         ("usdc_peg", "peg", PEG_LIMITS, ("1000", "2.01", "0.0998")),
+        ("adv_usd", "turnover", TURNOVER_LIMITS, ("1000000000001", "9999")),
+        ("depth_usd", "depth", DEPTH_LIMITS, ("10000000001", "0.5")),
     ],
 )
 def test_a_figure_that_no_market_shows_is_refused_by_name_with_its_limits(

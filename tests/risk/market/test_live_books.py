@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from risk.market.exchanges import VENUES
-from risk.market.feeds.books import WITHIN, Books, sides_of
+from risk.market.feeds.books import CALIBRATED_MAX, WITHIN, Books, Sides, believed, sides_of
 from risk.market.feeds.live import LiveFeed, LiveLimits
 from risk.market.parameters import load_parameters
 from tests.risk.builders import MARKS
@@ -82,6 +82,26 @@ def test_a_book_around_another_price_counts_nothing(world: Exchanges) -> None:
     assert float(read(books, MARK)["BTC"]) == pytest.approx(3 * ON_A_SIDE * BTC, rel=0.01)
     assert books.depths({"BTC": MARK["BTC"] * Decimal(1 + 2 * WITHIN)}) == {}
     books.close()
+
+
+def test_a_book_that_holds_more_than_any_does_is_left_out_by_name(
+    world: Exchanges, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world.levels = [(50_000.0, 0.0001)]  # 4.75 billion of bitcoin; of cardano less than forty thousand dollars
+    books = asked_once(world)
+    found = read(books, MARK | {"ADA": Decimal(MARKS["ADA"])})
+    assert set(found) == {"ADA"}
+    assert all(f"no book of BTC from {venue.name}: " in caplog.text for venue in VENUES)
+    books.close()
+
+
+def test_the_limit_of_a_book_is_of_its_deeper_side() -> None:
+    limit = CALIBRATED_MAX * float(load_parameters().coins["ETH"].depth_usd)
+    assert believed("ETH", Sides(4_000.0, limit, 1.0)).bid_usd == limit
+    for sides in (Sides(4_000.0, limit + 1.0, 1.0), Sides(4_000.0, 1.0, limit + 1.0)):
+        with pytest.raises(ValueError, match="believed"):
+            believed("ETH", sides)
 
 
 # Effects.

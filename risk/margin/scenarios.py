@@ -32,7 +32,7 @@ from risk.margin.wrong_way import market_distress
 from risk.market.history import DailyHistory
 from risk.market.parameters import COINS, CoinParameters, Parameters, load_parameters
 from risk.market.realised import FilteredHistory, filter_history
-from risk.market.recording import LeftOut, is_too_old, source_of
+from risk.market.recording import LeftOut, YieldsLeftOut, is_too_old, source_of
 from risk.market.volatility import SEED_DAYS, ewma_filter, nearest_correlation
 
 Floats = NDArray[np.float64]
@@ -48,13 +48,13 @@ class ScenarioSet:
     calibrated parameters, recorded closes and yields, stressed windows; it is the same over any margin period. `id`
     names the set over its own. `recorded_to` is the day that the recording reaches, None for a simulated set, and
     `why_simulated` what a recording that is there lacks; `source` says it in words, and of a recording that ended too
-    long ago when; `left_out` are the bars that could not be true."""
+    long ago when; `left_out` is what of it could not be true."""
 
     id: str
     as_of: date
     recorded_to: date | None
     why_simulated: str
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOut | YieldsLeftOut, ...]
     shocks: ShockSet
     daily_vol: Floats
     vol_floor: Floats

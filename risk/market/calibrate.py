@@ -243,8 +243,8 @@ def _rate_moves(
 ) -> dict[str, float]:
     """How much level and slope of the curve have moved a day, over all that is recorded."""
     found = load_rate_moves(history_dir, last_day + timedelta(days=1))
-    if found is None:
-        kept["rate_moves"] = "no recorded yields"
+    if found is None or np.isfinite(found.moves[:, 0]).sum() < SEED_DAYS:
+        kept["rate_moves"] = "no recorded yields" if found is None else f"fewer than {SEED_DAYS} recorded moves"
         usual: dict[str, float] = dict(in_force["rate_moves"])
         return usual
     return {name: _digits(value) for name, value in asdict(deviations_of(found)).items()}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from risk.market.parameters import COINS
 from risk.market.rate_moves import RateMoves, load_rate_moves
-from risk.market.recording import HOURLY_MOVE_MAX, LeftOut
+from risk.market.recording import HOURLY_MOVE_MAX, LeftOut, YieldsLeftOut
 
 HOURLY_FILE = "px_1h_6coins_201805_202604.parquet"
 FIVE_MINUTE_FILE = "px_5m_perp_10coins_202507_202512.parquet"
@@ -40,8 +40,8 @@ class DailyHistory:
     over the 24 hours ending at 00:00 (p = 0) or 12:00 (p = 1) UTC of that date, NaN where nothing is recorded.
     `log_close[h, c]` is the log price h hours after the first day's 00:00, the last row that of `days[-1]`'s 00:00.
     `turnover_usd[t, c]` is the five-minute file's perpetual turnover of the day that ends at 00:00. `digest`:
-    SHA-256 of the recorded closes, 64 hex digits, whatever files they came in. `left_out` names the bars that cannot
-    be true: their prices are in nothing here. `rates` are the moves of the dollar curve, where they are recorded."""
+    SHA-256 of the recorded closes, 64 hex digits, whatever files they came in. `left_out` names the bars and the days
+    of yields that cannot be true: they are in nothing here. `rates` are the dollar curve's moves, where recorded."""
 
     coins: tuple[str, ...]
     days: tuple[date, ...]
@@ -49,7 +49,7 @@ class DailyHistory:
     returns: tuple[Floats, Floats]
     turnover_usd: Floats
     digest: str
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOut | YieldsLeftOut, ...]
     rates: RateMoves | None = None
 
     @property
@@ -88,6 +88,7 @@ def load_history(history_dir: Path | None, as_of: date) -> DailyHistory | None:
     noon = np.vstack([log_close[12::24], np.full((1, len(COINS)), np.nan)])  # of the last day: the future
     returns = (_differences(log_close[::24]), _differences(noon))
     turnover = _turnover(history_dir / FIVE_MINUTE_FILE, end, log_close)
+    rates = load_rate_moves(history_dir, as_of)
     return DailyHistory(
         coins=COINS,
         days=days,
@@ -99,8 +100,9 @@ def load_history(history_dir: Path | None, as_of: date) -> DailyHistory | None:
             *_named(untrue_hourly, "of an hour without a price above zero"),
             *_named(untrue_fine, "of five minutes without a price above zero"),
             *_named(moved, f"more than {HOURLY_MOVE_MAX:g} times off the one before"),
+            *(rates.left_out if rates is not None else ()),
         ),
-        rates=load_rate_moves(history_dir, as_of),
+        rates=rates,
     )
 
 

@@ -3,10 +3,12 @@
 Level is the move of the one-year yield, slope that of the one-year yield less the three-month one. Between the two a
 rate moves linearly in the logarithm of its time, outside them as the nearer one: options live there. Published on
 business days; the moves of a day are those of the yields quoted on it, none on a day without a quotation, so that a
-weekend's is Monday's. Needs numpy: risk workers only.
+weekend's is Monday's. A day whose yields cannot be true is left out and named, and its move is that of the next one.
+Needs numpy: risk workers only.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import sha256
 from itertools import pairwise
@@ -16,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.market.parameters import RateDeviations
+from risk.market.recording import YieldsLeftOut
+from risk.market.snapshot import RATE_LIMITS
 from risk.market.volatility import EWMA_DECAY, SEED_DAYS, ewma_filter
 from risk.market.yield_tables import PAR_FILE, SOFR_FILE, yield_tables
 
@@ -27,16 +31,23 @@ SOURCES = (
     (PAR_FILE, "date", {"DGS3MO": 3, "DGS1": 12}),
 )
 GAP_DAYS_MAX = 7  # from one quotation to the next: a longer hole is unrecorded, and its move is nobody's day
+# The largest recorded move from one day to the next is 0.81 points (17 September 2008); 0.446 for 4.46 is four.
+JUMP_MAX = 0.02
+FIRST_DAYS = 21  # the first quotation, and the first after a hole, is held against the median of a month
+
+Quoted = Mapping[date, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class RateMoves:
     """`days` (N,) on which yields were quoted, ascending; `moves` (N, 2) level and slope since the quotation before, as
-    fractions a year, NaN on the first one and after a hole. `digest` SHA-256 of what was read."""
+    fractions a year, NaN on the first one and after a hole. `digest` SHA-256 of what was read, `left_out` what was not
+    because it cannot be true."""
 
     days: tuple[date, ...]
     moves: Floats
     digest: str
+    left_out: tuple[YieldsLeftOut, ...] = ()
 
     def on(self, days: list[date]) -> Floats:
         """(T, 2) the move of each of these days; zero between two quotations, NaN where nothing is recorded."""
@@ -74,16 +85,56 @@ class RateMoves:
 def load_rate_moves(history_dir: Path, as_of: date) -> RateMoves | None:
     """Moves quoted before `as_of`, or None where neither table is recorded."""
     quoted: dict[date, tuple[float, float]] = {}
+    unreadable: list[str] = []
+    absurd: list[date] = []
     found = [source for source in SOURCES if (history_dir / source[0]).exists()]
     if not found:
         return None
+    low, high = RATE_LIMITS
     for name, key, columns in found:
-        (table,) = yield_tables(history_dir / name, key, columns)
-        quoted |= {day: (yields[3], yields[12]) for day, yields in table.items() if day < as_of}
-    return moves_of(quoted)
+        (table,) = yield_tables(history_dir / name, key, columns, unreadable=unreadable)
+        known = {day: yields for day, yields in table.items() if day < as_of}
+        true = {day: yields for day, yields in known.items() if all(low <= one <= high for one in yields.values())}
+        quoted |= {day: (yields[3], yields[12]) for day, yields in true.items()}
+        absurd += sorted(known.keys() - true.keys())
+    jumps = jumps_of(quoted)
+    moves = moves_of({day: yields for day, yields in quoted.items() if day not in jumps})
+    named = {
+        "that cannot be read": [day for day in unreadable if not _is_later(day, as_of)],
+        f"with a yield beyond {low:.0%} and {high:.0%}": [day.isoformat() for day in absurd],
+        f"more than {100 * JUMP_MAX:g} points off the one before": [day.isoformat() for day in jumps],
+    }
+    left_out = tuple(YieldsLeftOut(why, len(set(days)), min(days)) for why, days in named.items() if days)
+    return replace(moves, left_out=left_out)
 
 
-def moves_of(quoted: dict[date, tuple[float, float]]) -> RateMoves:
+def _is_later(text: str, as_of: date) -> bool:
+    try:
+        return date.fromisoformat(text) >= as_of
+    except ValueError:
+        return False
+
+
+def jumps_of(quoted: Quoted) -> list[date]:
+    """The days, ascending, on which a yield is more than two points off the last believed one of its tenor. After a
+    hole there is none, so that a level that came to stay is believed again: no move spans the hole."""
+    days = sorted(quoted)
+    yields = np.array([quoted[day] for day in days]).reshape(-1, 2)
+    if (np.abs(np.diff(yields, axis=0)) <= JUMP_MAX).all():
+        return []
+    jumps: list[date] = []
+    last, seen = np.zeros(2), date.min
+    for place, day in enumerate(days):
+        if day - seen > timedelta(days=GAP_DAYS_MAX):
+            last = np.median(yields[place : place + FIRST_DAYS], axis=0)
+        if (np.abs(yields[place] - last) > JUMP_MAX).any():
+            jumps.append(day)
+        else:
+            last, seen = yields[place], day
+    return jumps
+
+
+def moves_of(quoted: Quoted) -> RateMoves:
     """Of yields (three months, one year) by day, fractions a year."""
     days = tuple(sorted(quoted))
     yields = np.array([quoted[day] for day in days]).reshape(-1, 2)

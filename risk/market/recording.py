@@ -29,6 +29,19 @@ class LeftOut:
         return f"{self.coin}: {self.bars} {many} {self.why}, first {self.first:%Y-%m-%d %H:%M}"
 
 
+@dataclass(frozen=True)
+class YieldsLeftOut:
+    """Days whose yields were not read, for one reason, with the first of them as the table writes it."""
+
+    why: str
+    days: int
+    first: str
+
+    def __str__(self) -> str:
+        many = "day" if self.days == 1 else "days"
+        return f"dollar yields: {self.days} {many} {self.why}, first {self.first}"
+
+
 def age_days(recorded_to: date, as_of: date) -> int:
     """Days between the 00:00 that the recording reaches and the one that scenarios of `as_of` begin at."""
     return (as_of - recorded_to).days

@@ -26,17 +26,32 @@ PAR_MONTHS: Mapping[str, int] = {
 SHORT_MONTHS: Mapping[str, int] = {"US_BILL_3M": 3, "US_BILL_6M": 6, "US_BILL_1Y": 12, "US_BILL_2Y": 24}
 
 
-def yield_tables(path: Path, key: str, *columns: Mapping[str, int]) -> list[dict[date, dict[int, float]]]:
-    """For each set of columns the days on which all its series stand, as fractions by tenor."""
+def yield_tables(
+    path: Path, key: str, *columns: Mapping[str, int], unreadable: list[str] | None = None
+) -> list[dict[date, dict[int, float]]]:
+    """For each set of columns the days on which all its series stand, as fractions by tenor. A row that cannot be read
+    is refused, `rates.malformed`; with a list for them it is skipped, and the text of its day goes there."""
     found: list[dict[date, dict[int, float]]] = [{} for _ in columns]
     with gzip.open(path, "rt") as stream:
         for row in csv.DictReader(stream):
             for table, names in zip(found, columns, strict=True):
-                if all(row[name] for name in names):
-                    table[date.fromisoformat(row[key])] = {
-                        months: _fraction(path, row[key], name, row[name]) for name, months in names.items()
-                    }
+                if not all(row[name] for name in names):
+                    continue
+                try:
+                    yields = {months: _fraction(path, row[key], name, row[name]) for name, months in names.items()}
+                    table[_day(path, row[key])] = yields
+                except BadInput:
+                    if unreadable is None:
+                        raise
+                    unreadable.append(row[key])
     return found
+
+
+def _day(path: Path, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput("rates.malformed", f"{path.name}: {text!r} is no day", day=text) from error
 
 
 def _fraction(path: Path, day: str, column: str, text: str) -> float:

@@ -1,5 +1,6 @@
 """The dollar curve as a factor: what of it is recorded, whose day it is, and what it moves."""
 
+import gzip
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import QuantLib as ql
 
+from intermediary.errors import BadInput
 from risk.margin.factors import RecordedRates, rate_moves
 from risk.margin.instruments import Instrument
 from risk.margin.requirement import Positions, RiskMatrices, requirements
@@ -18,7 +20,8 @@ from risk.margin.ruleset import ruleset
 from risk.margin.scenarios import ScenarioSet, build_scenarios, inputs_of
 from risk.market.history import load_history
 from risk.market.parameters import load_parameters
-from risk.market.rate_moves import RateMoves, deviations_of, load_rate_moves, moves_of
+from risk.market.rate_moves import JUMP_MAX, RateMoves, deviations_of, load_rate_moves, moves_of
+from risk.market.yield_tables import PAR_FILE, yield_tables
 from tests.risk.builders import MOMENT, snapshot
 from tests.risk.test_revaluation import prices
 
@@ -56,6 +59,86 @@ def test_moves_are_those_of_the_past_only(market_history_dir: Path) -> None:
     assert np.array_equal(early.moves[1:], late.moves[1 : len(early.days)])
     assert early.digest != late.digest
     assert deviations_of(early).level == pytest.approx(USUAL.level, rel=1e-5)
+
+
+def written(directory: Path, cells: dict[int, tuple[str, str]]) -> RateMoves:
+    """What is read of 60 business days of yields of 4.40 and 4.46 per cent, on some days these instead."""
+    days = [day for offset in range(84) if (day := date(2025, 1, 6) + timedelta(days=offset)).weekday() < 5]
+    rows = [",".join([day.isoformat(), *cells.get(place, ("4.40", "4.46"))]) for place, day in enumerate(days)]
+    (directory / PAR_FILE).write_bytes(gzip.compress("\n".join(["date,DGS3MO,DGS1", *rows, ""]).encode()))
+    found = load_rate_moves(directory, date(2026, 1, 1))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (("4.40", "446"), "with a yield beyond -5% and 30%"),
+        (("-44", "4.46"), "with a yield beyond -5% and 30%"),
+        (("4.40", "0.446"), "more than 2 points off the one before"),
+        (("4.40", "n/a"), "that cannot be read"),
+        (("inf", "4.46"), "that cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 30, 59])
+def test_a_yield_that_cannot_be_true_is_left_out_and_named(
+    tmp_path: Path, wrong: tuple[str, str], why: str, place: int
+) -> None:
+    whole, found = written(tmp_path, {}), written(tmp_path, {place: wrong})
+    day = whole.days[place]
+    assert [str(one) for one in found.left_out] == [f"dollar yields: 1 day {why}, first {day}"]
+    assert found.days == tuple(one for one in whole.days if one != day)
+    assert np.nanmax(np.abs(found.moves)) == 0.0
+
+
+def test_a_move_beside_a_wrong_yield_stays(tmp_path: Path) -> None:
+    """The day before and the day after are as far apart as ever, and that is the later one's move."""
+    found = written(tmp_path, {30: ("4.40", "44.6"), **dict.fromkeys(range(31, 60), ("4.40", "4.56"))})
+    assert found.moves[30] == pytest.approx([0.001, 0.001])
+    assert np.nanmax(np.abs(found.moves[31:])) == 0.0
+
+
+def test_a_level_that_came_to_stay_is_believed_after_a_hole_that_no_move_spans(tmp_path: Path) -> None:
+    found = written(tmp_path, dict.fromkeys(range(30, 60), ("8.40", "8.46")))
+    (left_out,) = found.left_out
+    assert left_out.days == 5
+    assert len(found.days) == 55
+    assert np.isnan(found.moves[30]).all()
+    assert np.nanmax(np.abs(found.moves)) == 0.0
+
+
+def test_a_row_without_a_day_is_named_and_one_of_the_future_is_not_known(tmp_path: Path) -> None:
+    rows = ["date,DGS3MO,DGS1", "2025-01-06,4.40,4.46", "7 January,4.40,4.46", "2025-01-08,4.40,446", ""]
+    (tmp_path / PAR_FILE).write_bytes(gzip.compress("\n".join(rows).encode()))
+    found = load_rate_moves(tmp_path, date(2025, 1, 8))
+    assert found is not None
+    assert [str(one) for one in found.left_out] == ["dollar yields: 1 day that cannot be read, first 7 January"]
+    with pytest.raises(BadInput, match=r"rates\.malformed.*7 January"):
+        yield_tables(tmp_path / PAR_FILE, "date", {"DGS1": 12})
+
+
+def test_a_history_with_a_wrong_yield_is_read_and_says_so(market_history_dir: Path, tmp_path: Path) -> None:
+    for path in market_history_dir.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    day = date(2019, 6, 3)
+    rows = ["date,DGS3MO,DGS1", "2019-05-30,2.38,2.30", "2019-05-31,n/a,2.21", ""]
+    (tmp_path / PAR_FILE).unlink()
+    (tmp_path / PAR_FILE).write_bytes(gzip.compress("\n".join(rows).encode()))
+    found = load_history(tmp_path, day)
+    assert found is not None
+    assert found.rates is not None
+    assert found.rates.days[-1] == date(2019, 5, 30)
+    assert [str(one) for one in found.left_out] == ["dollar yields: 1 day that cannot be read, first 2019-05-31"]
+
+
+def test_no_recorded_yield_has_passed_the_limits(market_history_dir: Path) -> None:
+    """So that they change no figure of the recorded years."""
+    every = load_rate_moves(market_history_dir, date.max)
+    assert every is not None
+    assert every.left_out == ()
+    level, slope = every.moves.T
+    assert 2 * np.nanmax(np.abs([level, level - slope])) < JUMP_MAX
 
 
 def test_calm_years_are_not_blown_up_and_wild_ones_are_remembered() -> None:

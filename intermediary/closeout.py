@@ -3,17 +3,18 @@
 Each step belongs to one official valuation. A replaced quantity leaves the close-out cell and is taken over by the
 venue account at the executed price, so every instrument nets to zero over all cells after each step (D6). What stays
 behind in the close-out cell's settled value is what the defaulter owes. Only our own slices ever wait; no other
-cell's positions, calls or withdrawals are read or written here (I6). A stale price closes nothing out (M6).
+cell's positions, calls or withdrawals are read or written here (I6). A stale price closes nothing out, neither that of
+a whole valuation nor that of one coin (M6): what a coin in doubt prices waits, and the case says so once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from intermediary import audit, clock, collateral, ledger, onboarding, outbox, receipts, trading
-from intermediary.closeout_schedule import DepthQuote, Slice, must_pause, next_slice, value_base_units
+from intermediary.closeout_schedule import DepthQuote, Slice, must_pause, must_rest, next_slice, value_base_units
 from intermediary.default_cases import (
     Kind,
     State,
@@ -44,13 +45,17 @@ from intermediary.models import (
 from intermediary.money import add_exactly, from_base_units, multiply_exactly
 
 DISPOSAL_ENTRY = "disposal_proceeds"
+Key = TypeVar("Key")
 
 
-def replace(*, case_id: UUID, valuation_id: UUID, depth: Mapping[UUID, DepthQuote]) -> list[CloseOutSlice]:
+def replace(
+    *, case_id: UUID, valuation_id: UUID, depth: Mapping[UUID, DepthQuote], unsure: Collection[str] = ()
+) -> list[CloseOutSlice]:
     """One step of the replacement: a slice of each instrument that is left, at one valuation and the depth seen then.
 
-    Returns the slices of this valuation, also when it was worked through before. Refuses `price_stale`,
-    `valuation_passed`, `mark_missing`, `depth_missing`.
+    What had its last slice too short a time ago rests, and instruments on `unsure` underlyings wait. Returns the slices
+    of this valuation, also when it was worked through before. A valuation at which nothing happens leaves no step.
+    Refuses `price_stale`, `valuation_passed`, `mark_missing`, `depth_missing`.
     """
     venue = Cell.objects.get(kind=Cell.Kind.VENUE)
     case = locked_case(case_id, venue.id)
@@ -66,23 +71,32 @@ def replace(*, case_id: UUID, valuation_id: UUID, depth: Mapping[UUID, DepthQuot
         return []
     made: list[CloseOutSlice] = []
     paused: list[str] = []
+    waiting = sorted({position.instrument.underlying for position in left} & set(unsure))
+    rules, sliced_at = rules_of(case), _sliced_at(case)
     for position in left:
+        if position.instrument.underlying in waiting:
+            continue
+        if must_rest(valuation.as_of, sliced_at.get(position.instrument_id), rules):
+            continue
         mark = _mark(valuation, position.instrument_id)
         if must_pause(
             mark=mark,
             previous_mark=_previous_mark(valuation, position.instrument_id),
             pauses=_pauses_in_a_row(case, position.instrument_id),
-            rules=rules_of(case),
+            rules=rules,
         ):
             paused.append(str(position.instrument_id))
             continue
         quote = depth.get(position.instrument_id)
         if quote is None:
             raise _depth_missing(str(position.instrument_id))
-        piece = next_slice(position.quantity, mark, quote, rules_of(case))
+        piece = next_slice(position.quantity, mark, quote, rules)
         made.append(_execute(case, position, venue, piece, mark, quote))
-    data = {"valuation": str(valuation.id), "slices": [str(row.id) for row in made], "paused": paused}
-    note = f"Replaced {len(made)} slices, {len(paused)} wait for the market to calm."
+    if left and not made and not paused and waiting == _last_said(case, "unsure"):
+        return []
+    data: dict[str, Any] = {"valuation": str(valuation.id), "slices": [str(row.id) for row in made], "paused": paused}
+    data["unsure"] = waiting
+    note = f"Replaced {len(made)} slices, {len(paused)} wait for the market to calm." + _for_a_sure_price(waiting)
     if case.state == State.ETD_SET:
         move_to(case, State.REPLACING, note, **data)
     else:
@@ -98,28 +112,38 @@ def remaining_positions(case_id: UUID) -> list[Position]:
     return list(held.select_related("instrument").order_by("instrument__code"))
 
 
-def dispose_collateral(*, case_id: UUID, valuation_id: UUID, depth: Mapping[str, DepthQuote]) -> list[ChainInstruction]:
+def dispose_collateral(
+    *, case_id: UUID, valuation_id: UUID, depth: Mapping[str, DepthQuote], unsure: Collection[str] = ()
+) -> list[ChainInstruction]:
     """Sell a slice of every seized token that is not the settlement token, by the schedule that replaces positions.
 
     The token leaves the house for the market; what it owes for it is in the instruction (`expected_base_units` of the
-    settlement token) and is booked by `book_disposal_receipt`. One slice a token and valuation.
+    settlement token) and is booked by `book_disposal_receipt`. One slice a token and valuation; what was sold
+    too short a time ago rests, and tokens priced as one of the `unsure` underlyings wait.
     """
     case = locked_case(case_id)
     require_state(case, State.ETD_SET, State.REPLACING)
     valuation = Valuation.objects.get(id=valuation_id)
     _refuse_stale(case, valuation)
-    sold = []
+    sold: list[ChainInstruction] = []
+    waiting: list[str] = []
+    rules, sold_at = rules_of(case), _sold_at(case)
     for asset in Asset.objects.filter(is_settlement=False).order_by("code"):
         effect = derive("dispose", case.id, asset.code, valuation.id)
         done = ChainInstruction.objects.filter(entry_id=effect).first()
         held = ledger.balance(case.cell_id, AccountKind.HOUSE, asset.code)
         if done is not None:
             sold.append(done)
-        elif held > 0:
+        elif held > 0 and asset.priced_as in unsure:
+            waiting.append(asset.code)
+        elif held > 0 and not must_rest(valuation.as_of, sold_at.get(asset.code), rules):
             quote = depth.get(asset.code)
             if quote is None:
                 raise _depth_missing(asset.code)
             sold.append(_sell(case, asset, held, valuation, quote, effect))
+    if waiting != _last_said(case, "unsure_tokens"):
+        note = "Seized tokens are sold again." if not waiting else "Not sold yet." + _for_a_sure_price(waiting)
+        record(case, before=case.state, note=note, unsure_tokens=waiting)
     return sold
 
 
@@ -236,6 +260,33 @@ def _step(case: DefaultCase, valuation_id: UUID) -> dict[str, Any] | None:
 def _slices_of_step(case: DefaultCase, valuation_id: UUID) -> list[str]:
     step = _step(case, valuation_id)
     return step["slices"] if step else []
+
+
+def _sliced_at(case: DefaultCase) -> dict[UUID, datetime]:
+    """The time of the valuation at which each instrument had its last slice."""
+    instrument_of = {str(key): instrument for key, instrument in case.slices.values_list("id", "instrument_id")}
+    return _times({instrument_of[piece]: step["valuation"] for step in steps(case) for piece in step["slices"]})
+
+
+def _sold_at(case: DefaultCase) -> dict[str, datetime]:
+    """The time of the valuation at which each seized token was last sold."""
+    return _times({row.target.asset_id: row.arguments["valuation"] for row in disposals(case)})
+
+
+def _times(valuation_of: Mapping[Key, str]) -> dict[Key, datetime]:
+    times = dict(Valuation.objects.filter(id__in=set(valuation_of.values())).values_list("id", "as_of"))
+    return {key: times[UUID(valuation)] for key, valuation in valuation_of.items()}
+
+
+def _last_said(case: DefaultCase, name: str) -> list[str]:
+    """What the case's story last named under `name`: it is told anew when it changes, not at each valuation."""
+    last = case.events.filter(data__has_key=name).order_by("id").last()
+    said: list[str] = last.data[name] if last else []
+    return said
+
+
+def _for_a_sure_price(waiting: list[str]) -> str:
+    return f" Waiting for a price that is sure: {', '.join(waiting)}." if waiting else ""
 
 
 def _pauses_in_a_row(case: DefaultCase, instrument_id: UUID) -> int:

@@ -1,7 +1,8 @@
 """How a defaulted book is replaced: the published schedule, pure.
 
 At each valuation at most a share of the market's depth is used, and the price paid is the mark moved against us in
-proportion to that share. When the mark has just moved fast, our own slice waits for a bounded number of valuations;
+proportion to that share, and the next slice of the same waits until the market can be counted on to have refilled,
+however often it is valued. When the mark has just moved fast, our own slice waits for a bounded number of valuations;
 nobody else's trading is touched and no price is ever clipped. The same formula prices the replacement that did happen
 and the one that would have happened on time (D4), so that the two differ by the marks alone.
 
@@ -11,6 +12,7 @@ This file knows no database and no clock.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
@@ -25,13 +27,16 @@ SLIPPAGE_BPS_MAX = 5_000  # a price is never moved by more than half: beyond it 
 class CloseOutRules:
     """The published parameters of one close-out, bound into its default notice. Basis points unless named otherwise."""
 
-    participation_bps: int = 5_000  # of the depth, at each valuation: a book refills within minutes
+    participation_bps: int = 5_000  # of the depth, in each slice: a book refills within minutes
     spread_bps: int = 10  # paid on any slice
     impact_bps: int = 100  # paid on a slice that uses the whole depth; depth is measured within 1%, hence 100
     pause_move_bps: int = 500  # a faster move since the last valuation makes our slice wait
     max_pauses: int = 2  # in a row, so that a close-out always ends
     cost_bps: int = 10  # of the notional replaced
     fixed_cost_base_units: int = 0
+    # Seconds between the valuations of two slices of one instrument or token: a reading of the books serves for no
+    # longer, so none is spent twice however often the market is valued.
+    slice_every_s: int = 300
 
     def body(self) -> dict[str, int]:
         """The plain JSON value that the notice carries."""
@@ -39,8 +44,10 @@ class CloseOutRules:
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> "CloseOutRules":
-        """Read a body back; raises KeyError on a missing parameter."""
-        return cls(**{field.name: int(body[field.name]) for field in fields(cls)})
+        """Read a body back; raises KeyError on a missing parameter. A notice that was given before slices kept a time
+        apart promised none."""
+        known = {"slice_every_s": 0, **body}
+        return cls(**{field.name: int(known[field.name]) for field in fields(cls)})
 
 
 STANDARD_RULES = CloseOutRules()
@@ -73,6 +80,11 @@ def must_pause(*, mark: Decimal, previous_mark: Decimal | None, pauses: int, rul
     if previous_mark is None or pauses >= rules.max_pauses:
         return False
     return moved_bps(mark, previous_mark) > rules.pause_move_bps
+
+
+def must_rest(as_of: datetime, last_slice: datetime | None, rules: CloseOutRules) -> bool:
+    """Whether a slice at the valuation `as_of` would come too soon after that of the valuation `last_slice`."""
+    return last_slice is not None and as_of - last_slice < timedelta(seconds=rules.slice_every_s)
 
 
 def slippage_bps(notional_usd: Decimal, depth: DepthQuote, rules: CloseOutRules) -> Decimal:

@@ -13,15 +13,17 @@ from uuid import UUID
 from django.db import transaction
 
 from bonds import servicing
-from intermediary import approvals, clock, closeout, credit, defaults, early_termination
+from intermediary import approvals, clock, closeout, credit, defaults, early_termination, onboarding
 from intermediary.closeout_schedule import DepthQuote
 from intermediary.config import sight
 from intermediary.config.demo import desk, world
 from intermediary.config.models import Replay
 from intermediary.errors import Refusal
 from intermediary.models import Asset, DefaultCase, Valuation
+from risk.margin.ruleset import ruleset
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot
+from risk.unsure import unsure_coins
 
 logger = logging.getLogger(__name__)
 State = DefaultCase.State
@@ -59,7 +61,7 @@ def _defaults_due() -> Iterator[Work]:
     for case in DefaultCase.objects.filter(state__in=[State.ETD_SET, State.REPLACING]):
         yield partial(early_termination.seize, case_id=case.id)
         if valuation is not None:
-            yield partial(_close_out, case.id, valuation)
+            yield partial(_close_out, case, valuation)
 
 
 def _cure_or_terminate(case_id: UUID) -> None:
@@ -69,15 +71,17 @@ def _cure_or_terminate(case_id: UUID) -> None:
         defaults.set_early_termination(case_id=case_id)
 
 
-def _close_out(case_id: UUID, valuation: Valuation) -> None:
+def _close_out(case: DefaultCase, valuation: Valuation) -> None:
     market = MarketSnapshot.from_json(Snapshot.objects.get(id=valuation.snapshot_id).body)
-    positions = closeout.remaining_positions(case_id)
+    limit_bps = ruleset(onboarding.current_terms(case.cell_id).ruleset).doubt_limit_bps
+    unsure = unsure_coins(market, limit_bps, clock.now())
+    positions = closeout.remaining_positions(case.id)
     depth = {
         position.instrument_id: DepthQuote(market.underlyings[position.instrument.underlying].depth_usd)
         for position in positions
         if position.instrument.underlying in market.underlyings
     }
-    closeout.replace(case_id=case_id, valuation_id=valuation.id, depth=depth)
+    closeout.replace(case_id=case.id, valuation_id=valuation.id, depth=depth, unsure=unsure)
     tokens = Asset.objects.filter(priced_as__in=market.coins)
     token_depth = {token.code: DepthQuote(market.underlyings[token.priced_as].depth_usd) for token in tokens}
-    closeout.dispose_collateral(case_id=case_id, valuation_id=valuation.id, depth=token_depth)
+    closeout.dispose_collateral(case_id=case.id, valuation_id=valuation.id, depth=token_depth, unsure=unsure)

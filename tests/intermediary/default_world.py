@@ -49,7 +49,8 @@ WORKED_EXAMPLE_RULES = CloseOutRules(
     cost_bps=0,
     fixed_cost_base_units=171_500 * USD,
 )
-WORLD_RULES_SLICED = CloseOutRules(participation_bps=2_000)  # a fifth of the depth at each valuation
+# A fifth of the depth at each valuation, however soon after the one before.
+WORLD_RULES_SLICED = CloseOutRules(participation_bps=2_000, slice_every_s=0)
 
 
 @dataclass
@@ -193,9 +194,11 @@ def notice(world: World, call: MarginCall) -> DefaultCase:
     return case
 
 
-def terminated(world: World, price: int, *, independent_dollars: int = 1_000_000) -> DefaultCase:
-    """A valuation, a lapsed call, notice, Early Termination Date, seizure final."""
-    case = notice(world, lapsed_call(world, value(world, price), independent_dollars=independent_dollars))
+def terminated(
+    world: World, price: int, *, independent_dollars: int = 1_000_000, age: timedelta = timedelta(0)
+) -> DefaultCase:
+    """A valuation of that age, a lapsed call, notice, Early Termination Date, seizure final."""
+    case = notice(world, lapsed_call(world, value(world, price, age=age), independent_dollars=independent_dollars))
     defaults.set_early_termination(case_id=case.id)
     settle()
     case.refresh_from_db()

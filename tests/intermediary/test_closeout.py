@@ -1,13 +1,14 @@
 """Replacement and disposal: the pure schedule, then the commands step by step."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from intermediary import closeout, defaults, trading
+from intermediary import clock, closeout, defaults, trading
 from intermediary.closeout_schedule import (
     STANDARD_RULES,
     CloseOutRules,
@@ -16,14 +17,29 @@ from intermediary.closeout_schedule import (
     close_out_base_units,
     costs_base_units,
     must_pause,
+    must_rest,
     next_slice,
     same_slippage,
     value_base_units,
 )
+from intermediary.config import clockwork
+from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
-from intermediary.models import AccountKind, Cell, ChainInstruction, CloseOutSlice, DefaultCase, Lot, Position
+from intermediary.models import (
+    AccountKind,
+    Cell,
+    ChainInstruction,
+    CloseOutSlice,
+    DefaultCase,
+    Instrument,
+    Lot,
+    Position,
+    Valuation,
+)
+from risk.market.quality import MarkQuality, MarkState
 from tests.intermediary import default_world as world_of
 from tests.intermediary.default_world import BTC, DEPTH, USD, WORLD_RULES_SLICED, World
+from tests.risk.builders import snapshot
 
 QUANTITY = st.decimals(min_value="0.00000001", max_value=10**7, places=8)
 PRICE = st.decimals(min_value="0.0001", max_value=10**6, places=4)
@@ -72,6 +88,16 @@ def test_our_slices_wait_for_fast_marks_and_never_for_ever() -> None:
     assert not must_pause(mark=slow, previous_mark=Decimal(100), pauses=0, rules=STANDARD_RULES)
     assert not must_pause(mark=fast, previous_mark=Decimal(100), pauses=2, rules=STANDARD_RULES)
     assert not must_pause(mark=fast, previous_mark=None, pauses=0, rules=STANDARD_RULES)
+
+
+def test_two_slices_keep_five_minutes_apart_unless_the_notice_is_older_than_the_rule() -> None:
+    at, second = datetime(2026, 1, 5, tzinfo=UTC), timedelta(seconds=1)
+    assert must_rest(at + 299 * second, at, STANDARD_RULES)
+    assert not must_rest(at + 300 * second, at, STANDARD_RULES), "a replay of five-minute bars slices at each"
+    assert not must_rest(at, None, STANDARD_RULES)
+    given_before = {name: value for name, value in STANDARD_RULES.body().items() if name != "slice_every_s"}
+    assert CloseOutRules.from_body(STANDARD_RULES.body()) == STANDARD_RULES
+    assert CloseOutRules.from_body(given_before) == replace(STANDARD_RULES, slice_every_s=0)
 
 
 def test_dollars_become_base_units_once_towards_zero() -> None:
@@ -124,6 +150,21 @@ def test_a_valuation_is_worked_through_once() -> None:
 
 
 @pytest.mark.django_db
+def test_one_reading_of_the_books_is_spent_once_however_often_the_market_is_valued() -> None:
+    world = world_of.build(rules=replace(WORLD_RULES_SLICED, slice_every_s=300))
+    case = world_of.terminated(world, 78_000, age=timedelta(seconds=700))
+    depth, thin = {world.bitcoin.id: DepthQuote(Decimal(10**8))}, {"WBTC": DepthQuote(Decimal(7_800_000))}
+    made, sold, told = [], [], []
+    for ago in (600, 590, 310, 300, 290):  # seconds
+        valuation = world_of.value(world, 78_000, age=timedelta(seconds=ago))
+        made.append(len(closeout.replace(case_id=case.id, valuation_id=valuation.id, depth=depth)))
+        sold.append(len(closeout.dispose_collateral(case_id=case.id, valuation_id=valuation.id, depth=thin)))
+        told.append(case.events.count())
+    assert made == sold == [1, 0, 0, 1, 0]
+    assert told[0] == told[2] < told[3] == told[4], "a valuation at which nothing happens tells nothing"
+
+
+@pytest.mark.django_db
 def test_a_fast_market_pauses_our_slices_twice_and_nothing_else() -> None:
     world, case, quote = sliced(100_000_000)
     depth = {world.bitcoin.id: quote["depth"]}
@@ -146,6 +187,45 @@ def test_m6_a_stale_price_closes_nothing_out() -> None:
     with pytest.raises(Refusal, match="price_stale"):
         closeout.dispose_collateral(case_id=case.id, valuation_id=old.id, depth={"WBTC": DEPTH})
     assert not CloseOutSlice.objects.exists()
+
+
+def live_valuation(
+    world: World, ether: Instrument, age: timedelta = timedelta(0), quality: MarkQuality | None = None
+) -> Valuation:
+    """A new official market in which all coins are fresh and sure, but bitcoin's mark is as said."""
+    now, market = clock.now(), snapshot({"BTC": "78000"})
+    seen = {coin: replace(item, observed_at=now) for coin, item in market.underlyings.items()}
+    seen["BTC"] = replace(seen["BTC"], observed_at=now - age, depth_usd=DEPTH.depth_usd_1pct)
+    qualities = {"BTC": quality} if quality else {}
+    return trading.record_valuation(
+        as_of=now,
+        source="test",
+        snapshot_id=store_snapshot(replace(market, as_of=now, underlyings=seen, qualities=qualities)),
+        prices={"BTC": "78000"},
+        marks={world.bitcoin.id: Decimal(78_000), ether.id: market.mark("ETH")},
+    )
+
+
+@pytest.mark.django_db
+def test_m6_what_a_doubtful_coin_prices_waits_beside_the_rest_and_the_case_says_so_once() -> None:
+    world = world_of.build()
+    ether = Instrument.objects.create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")
+    trading.book_leg(cell_id=world.d.id, instrument_id=ether.id, quantity=Decimal(10), price=Decimal(4_000))
+    case = world_of.terminated(world, 78_000)
+    before = case.events.count()
+    unconfirmed = MarkQuality(MarkState.SINGLE_SOURCE, 10, "marks-1", ())
+    for age, quality in ((timedelta(hours=3), None), (timedelta(0), unconfirmed)):
+        clockwork._close_out(case, live_valuation(world, ether, age, quality))
+        assert list(CloseOutSlice.objects.values_list("instrument__code", flat=True)) == ["ETH-PERP"]
+        assert [row.instrument.code for row in closeout.remaining_positions(case.id)] == ["BTC-PERP"]
+        assert not ChainInstruction.objects.filter(kind="DISPOSE").exists()
+    notes = list(case.events.order_by("id").values_list("note", flat=True))[before:]
+    assert len(notes) == 2
+    assert notes[0].endswith("Waiting for a price that is sure: BTC.")
+    assert notes[1] == "Not sold yet. Waiting for a price that is sure: WBTC."
+    clockwork._close_out(case, live_valuation(world, ether))
+    assert not closeout.remaining_positions(case.id)
+    assert ChainInstruction.objects.get(kind="DISPOSE").amount_base_units == 50 * BTC
 
 
 @pytest.mark.django_db

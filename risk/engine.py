@@ -13,11 +13,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from uuid import UUID
 
 import numpy as np
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 
 from intermediary import assessment, calls, claims, events, ledger, margining, onboarding, trading, variation
 from intermediary.errors import Refusal
@@ -41,6 +40,7 @@ from risk.margin.verdicts import judge, units_up
 from risk.market.snapshot import MarketSnapshot
 from risk.models import RequirementRecord, Tick, TickShard
 from risk.period import rules_of
+from risk.shards import cells_of_shard, holders_of_shard
 
 logger = logging.getLogger(__name__)
 PRICE_PLACES = Decimal("0.000001")  # a model price of an option is official to a millionth of a dollar
@@ -100,7 +100,7 @@ def _open(snapshot: MarketSnapshot, snapshot_id: str, shards: int, only_moved: b
             or (coins is None and _is_due({"keeps_history": True}, snapshot.as_of, HISTORY_EVERY)),
             started_at=started,
         )
-        if coins is not None and len(partial.touched(cells_of_shard(0, 1), coins)) <= ASSESSED_TOGETHER:
+        if coins is not None and len(holders_of_shard(coins, 0, 1)) <= ASSESSED_TOGETHER:
             shards = 1
         TickShard.objects.bulk_create(TickShard(tick=tick, number=number, of=shards) for number in range(shards))
     return tick
@@ -156,24 +156,6 @@ def warm_up() -> None:
         compute([uuid7()], Book(), universe, tick.snapshot_id, name)  # the empty book of nobody
 
 
-def cells_of_shard(number: int, of: int) -> Sequence[UUID]:
-    """Relationships of one shard in the order of their ids, and by these alone: whoever leaves or joins between two
-    shards moves nobody else."""
-    with connection.cursor() as cursor:
-        cursor.execute(_MARGINED, [Cell.Kind.CLIENT, [Cell.State.CLOSED, Cell.State.DEFAULTED]])
-        return _of_shard(cursor.fetchone()[0] or "", number, of)
-
-
-@lru_cache(maxsize=8)
-def _of_shard(listed: str, number: int, of: int) -> tuple[UUID, ...]:
-    """By the last 32 bits of their ids. The same objects for the same list: thousands are compared in every tick."""
-    return tuple(UUID(key) for key in listed.split() if int(key[-8:], 16) % of == number)
-
-
-_MARGINED = """
-    SELECT string_agg(id::text, ' ' ORDER BY id) FROM intermediary_cell WHERE kind = %s AND state <> ALL(%s)"""
-
-
 def run_shard(tick_id: UUID, number: int) -> None:
     """Settle and assess the relationships of one shard, then record it as done.
 
@@ -188,9 +170,8 @@ def run_shard(tick_id: UUID, number: int) -> None:
 
 def _run(shard: TickShard) -> None:
     tick_id, number = shard.tick_id, shard.number
-    cell_ids = cells_of_shard(number, shard.of)
-    if shard.tick.coins is not None:
-        cell_ids = partial.touched(cell_ids, shard.tick.coins)
+    coins, of = shard.tick.coins, shard.of
+    cell_ids = cells_of_shard(number, of) if coins is None else holders_of_shard(coins, number, of)
     refused = _renew(shard.tick, cell_ids)
     with transaction.atomic(durable=True):
         named = {code: refused[cell_id] for cell_id, code in _codes(refused)}

@@ -6,13 +6,8 @@ the difference to a full or partial one that is done and refused nobody, on the 
 those of the day.
 """
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
-from uuid import UUID
 
-from django.db import connection
-
-from intermediary.models import AccountKind
 from risk.figures import load_snapshot
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Tick
@@ -34,18 +29,3 @@ def _differs(before: MarketSnapshot, now: MarketSnapshot, coin: str) -> bool:
     """Whether anything but the time of the quote is another."""
     quote = now.underlyings[coin]
     return replace(before.underlyings[coin], observed_at=quote.observed_at) != quote
-
-
-def touched(cell_ids: Sequence[UUID], coins: Collection[str]) -> list[UUID]:
-    """Those of the relationships, in their order, that hold positions or margin in one of the underlyings."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLDERS, [list(coins), AccountKind.CLIENT_MARGIN.value, list(coins)])
-        holders = {cell_id for (cell_id,) in cursor.fetchall()}
-    return [cell_id for cell_id in cell_ids if cell_id in holders]
-
-
-_HOLDERS = """
-    SELECT cell_id FROM intermediary_position WHERE quantity <> 0
-        AND instrument_id IN (SELECT id FROM intermediary_instrument WHERE underlying = ANY(%s))
-    UNION SELECT cell_id FROM intermediary_account WHERE kind = %s AND balance_base_units <> 0
-        AND asset_id IN (SELECT code FROM intermediary_asset WHERE priced_as = ANY(%s))"""

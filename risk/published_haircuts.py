@@ -13,12 +13,13 @@ from intermediary import onboarding
 from intermediary.collateral import counted
 from intermediary.models import Asset
 from intermediary.money import from_base_units
-from risk.engine import cells_of_shard, universe_of
+from risk.engine import universe_of
 from risk.figures import load_snapshot, matrices_for
 from risk.margin.haircuts import ModelHaircut as Found
 from risk.margin.haircuts import bps_up, model_haircuts
 from risk.models import ModelHaircut, Tick
 from risk.period import rules_of
+from risk.shards import cells_of_shard
 
 
 def renew(tick_id: UUID) -> None:

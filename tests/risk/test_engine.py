@@ -26,6 +26,7 @@ from intermediary.models import (
 )
 from risk import engine, tasks
 from risk.models import Tick, TickShard
+from risk.shards import cells_of_shard
 from tests.conftest import TestDatabase
 from tests.intermediary.builders import client_cell
 from tests.intermediary.margin_world import MILLION, client
@@ -99,14 +100,14 @@ def test_a_tick_does_not_depend_on_its_shards_or_on_being_repeated(clients: dict
 def test_a_relationship_that_leaves_between_two_shards_takes_nobody_with_it(clients: dict[str, Cell]) -> None:
     """Who is in which shard is a property of each relationship, not of its place among those that are left."""
     opened = engine.open_tick(market(10, "94900"), 2)
-    before = {cell_id: number for number in (0, 1) for cell_id in engine.cells_of_shard(number, 2)}
+    before = {cell_id: number for number in (0, 1) for cell_id in cells_of_shard(number, 2)}
     engine.run_shard(opened.id, 0)
     gone = min(before)
     Cell.objects.filter(id=gone).update(state=Cell.State.DEFAULTED)
     engine.run_shard(opened.id, 1)
     renewed = set(MarginState.objects.filter(valuation=opened.valuation).values_list("cell_id", flat=True))
     assert before.keys() - {gone} <= renewed
-    assert {cell_id: number for number in (0, 1) for cell_id in engine.cells_of_shard(number, 2)} == {
+    assert {cell_id: number for number in (0, 1) for cell_id in cells_of_shard(number, 2)} == {
         cell_id: number for cell_id, number in before.items() if cell_id != gone
     }
 

@@ -36,6 +36,7 @@ from intermediary.models import (
 )
 from risk import engine
 from risk.models import RequirementRecord, Tick
+from risk.shards import cells_of_shard
 from tests.intermediary import default_world
 from tests.intermediary.margin_world import MILLION, Client, Limits, client, fund_house, officer
 from tests.risk.builders import EXPIRY, MOMENT, snapshot
@@ -217,5 +218,5 @@ def undone(work: Callable[[], object]) -> dict[str, list[Any]]:
 
 
 def one_by_one(opened: Tick) -> None:
-    for cell_id in engine.cells_of_shard(0, 1):
+    for cell_id in cells_of_shard(0, 1):
         engine.renew_one(opened, cell_id, engine.universe_of(opened))

@@ -31,6 +31,7 @@ from risk.market.feeds.live import LiveFeed, LiveLimits
 from risk.market.quality import MarkState
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot, Tick
+from risk.shards import cells_of_shard
 from tests.broker import sending_to
 from tests.conftest import TestDatabase
 from tests.intermediary.margin_world import MILLION, Client, bitcoin, client, fund_house
@@ -210,7 +211,7 @@ def test_a_tick_that_cannot_finish_is_named_and_a_later_market_goes_on(queue: "r
     feed.upcoming = market("95000")
     driver.step()
     first = engine.open_tick(Snapshot.objects.get().id, 2)
-    missing = next(number for number in (0, 1) if holder.cell.id in engine.cells_of_shard(number, 2))
+    missing = next(number for number in (0, 1) if holder.cell.id in cells_of_shard(number, 2))
     engine.run_shard(first.id, 1 - missing)
     feed.upcoming = market("90000")
     driver.step()

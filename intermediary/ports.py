@@ -209,3 +209,18 @@ def bind_unsure_marks(read: UnsureMarks) -> None:
 def unsure_marks(snapshot_id: str, ruleset: str, now: datetime) -> frozenset[str]:
     """The underlyings of a market whose mark nobody may rely on now under this ruleset; open to everybody."""
     return _unsure["marks"](snapshot_id, ruleset, now)
+
+
+OwnRefusals = Callable[[UUID], str | None]
+_refusals: dict[str, OwnRefusals] = {}
+
+
+def bind_own_refusal(read: OwnRefusals) -> None:
+    """Called once by the composition root."""
+    _refusals["own"] = read
+
+
+def own_refusal(cell_id: UUID) -> str | None:
+    """Why the requirement of a relationship of the person who asks was not renewed in the last market; None where it
+    was, and for anybody else's."""
+    return _refusals["own"](cell_id)

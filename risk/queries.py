@@ -4,9 +4,13 @@ import json
 from decimal import Decimal
 from uuid import UUID
 
+from django.db import connection
+
 from intermediary import ports
 from risk.market.quality import MarkState
-from risk.models import ModelHaircut, Snapshot, UncoveredRisk
+from risk.models import ModelHaircut, Snapshot, Tick, TickShard, UncoveredRisk
+
+ERROR_OF_OURS = "An error of the platform, which its officers see."
 
 
 def uncovered_risk() -> dict[UUID, ports.UncoveredRisk]:
@@ -54,3 +58,29 @@ def mark_doubts(snapshot_id: str) -> dict[str, ports.MarkDoubt]:
         for coin, item in qualities.items()
         if item["state"] != MarkState.GOOD
     }
+
+
+def held_back() -> dict[str, str]:
+    """Relationships without a requirement in the last market that was worked through, by code, and why. For officers:
+    it tells what somebody holds."""
+    last = Tick.objects.filter(done_at__isnull=False).first()
+    shards = TickShard.objects.filter(tick=last).exclude(refused={}).values_list("refused", flat=True)
+    found = {code: why for refused in shards for code, why in refused.items()}
+    return {code: _reason(why) for code, why in sorted(found.items())}
+
+
+def own_refusal(cell_id: UUID) -> str | None:
+    """Why the requirement of a relationship of the person who asks was not renewed in the last market that was worked
+    through; None where it was, and for anybody else's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT own_refusal(%s)", [cell_id])
+        (why,) = cursor.fetchone()
+    if why is None:
+        return None
+    return ERROR_OF_OURS if why.startswith("internal_error") else _reason(why)
+
+
+def _reason(why: str) -> str:
+    """A refusal's sentence without its code."""
+    said = why.partition(": ")[2] or why
+    return said[:1].upper() + said[1:]

@@ -5,13 +5,14 @@ from intermediary import ports
 
 def bind_reads() -> None:
     """What pages of the intermediary show of the engine's results; loads no numeric library."""
-    from risk.queries import mark_doubts, model_haircuts, uncovered_risk
+    from risk.queries import mark_doubts, model_haircuts, own_refusal, uncovered_risk
     from risk.stress_queries import stress_report
     from risk.unsure import unsure_marks
 
     ports.bind_uncovered_risk(uncovered_risk)
     ports.bind_model_haircuts(model_haircuts)
     ports.bind_mark_doubts(mark_doubts)
+    ports.bind_own_refusal(own_refusal)
     ports.bind_unsure_marks(unsure_marks)
     ports.bind_stress_report(stress_report)
 

@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
 
-from intermediary import access, queries
+from intermediary import access, ports, queries
 from intermediary.call_forecast import coin_margin, fall_to_call, forecasts
 from intermediary.collateral import coming_base_units
 from intermediary.margin_parts import parts_of
@@ -65,6 +65,7 @@ def context_of(cell: Cell) -> dict[str, Any]:
         "terms": body,
         "open_call": calls[0] if calls else None,
         "open_calls": calls,
+        "not_renewed": ports.own_refusal(cell.id),
         "stale_after": (body.valuation_minutes if body else 240) * 60 * STALE_FACTOR,
     }
 

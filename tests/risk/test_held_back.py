@@ -5,20 +5,26 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 
 from intermediary import margining
 from intermediary.config import status
 from intermediary.config.office import stuck
+from intermediary.config.officers import make_officer
 from intermediary.config.replay import store_snapshot
+from intermediary.config.tenancy import become_tenant
 from intermediary.errors import Refusal
 from intermediary.models import Cell, Instrument, MarginState, Mark
 from intermediary.ports import PlannedTrade
-from risk import engine, live_layers, own_stress, stress_reports
+from risk import engine, live_layers, own_stress, queries, stress_reports
 from risk.book import load_book
 from risk.gate import EngineGate
 from risk.market.snapshot import MarketSnapshot
 from risk.models import LayerRisk, Tick, TickShard, UncoveredRisk
 from tests.conftest import TestDatabase
+from tests.people import as_owner, member, person
 from tests.risk.builders import EXPIRY, MOMENT, snapshot
 from tests.risk.tick_world import BOOKS, mixed_world, tick
 
@@ -47,7 +53,7 @@ def test_an_expired_contract_holds_back_who_holds_it_and_the_others_go_on(client
     refused = TickShard.objects.get(tick=opened).refused
     assert set(refused) == HOLD_DATED
     assert refused["COINS"] == "instrument_not_valued: BTC-FUT expired on 09 Nov 2025."
-    assert stuck.held_back()["COINS"] == "BTC-FUT expired on 09 Nov 2025."
+    assert queries.held_back()["COINS"] == "BTC-FUT expired on 09 Nov 2025."
     assert stuck.count() == len(HOLD_DATED)
     assert dict(status.unmarked(opened.valuation)) == {"BTC-FUT": "expired", "BTC-CALL": "expired"}
     assert renewed(opened) == set(BOOKS) - HOLD_DATED
@@ -73,6 +79,40 @@ def test_what_follows_a_tick_goes_on_without_who_is_held_back(clients: dict[str,
     ids = [clients["AMPLE"].id, clients["COINS"].id]
     with pytest.raises(Refusal, match="instrument_not_valued"):
         engine.compute(ids, load_book(ids), engine.universe_of(opened), opened.snapshot_id, "standard")
+    its_client_and_officers_are_told(clients)
+
+
+def its_client_and_officers_are_told(clients: dict[str, Cell]) -> None:
+    """On the pages that show the requirement before; nobody learns it of another's."""
+    said = "BTC-FUT expired on 09 Nov 2025."
+    people = {code: person(f"client.{code.lower()}") for code in ("COINS", "AMPLE")}
+    for code, user in people.items():
+        member(user, clients[code].party)
+        for name in ("overview", "risk"):
+            page = text(user, reverse(f"portal:{name}", args=[code]))
+            assert ("Your requirement was not renewed" in page) == (said in page) == (code == "COINS")
+    with as_owner():
+        become_tenant(people["AMPLE"].pk, [str(clients["AMPLE"].party_id)])
+        assert queries.own_refusal(clients["COINS"].id) is None
+        become_tenant(people["COINS"].pk, [str(clients["COINS"].party_id)])
+        assert queries.own_refusal(clients["COINS"].id) == said
+    officer = person("officer.desk")
+    with as_owner():
+        make_officer(officer)
+    assert text(officer, reverse("admin:index")).count("Not renewed") == len(HOLD_DATED)
+    unmeasured = text(officer, reverse("admin:stress_of", args=["COINS"]))
+    assert "Not measured in the last market" in unmeasured
+    assert said in unmeasured
+
+
+def text(user: User, address: str) -> str:
+    """The page as this person sees it; the worker's login, which the rest of the test needs, reads no sessions."""
+    browser = Client()
+    with as_owner():
+        browser.force_login(user)
+        answer = browser.get(address)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
 
 
 def test_a_coin_without_a_mark_holds_back_who_holds_it_and_the_others_go_on(clients: dict[str, Cell]) -> None:

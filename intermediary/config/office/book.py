@@ -16,6 +16,7 @@ from intermediary.models import Account, AccountKind, Cell, DefaultCase, Layer, 
 from intermediary.queries import PERFORMING
 from intermediary.stack import Stack, stack_of
 from intermediary.terms import Terms
+from risk.queries import held_back
 from risk.stress_queries import Distance, nearest_calls
 
 OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
@@ -44,6 +45,7 @@ class BookRow:
     coins_base_units: int  # what of the margin held moves with the market
     uncovered_risk: ports.UncoveredRisk | None
     nearest_call: Distance | None
+    held_back: str | None  # why its requirement was not renewed in the last market; None where it was
 
     @property
     def called_base_units(self) -> int:
@@ -127,6 +129,7 @@ def book() -> Book:
     cases = {case.cell_id: case for case in DefaultCase.objects.exclude(state__in=OVER)}
     terms, risks = onboarding.terms_of_cells([cell.id for cell in cells]), ports.uncovered_risk()
     nearest, coins = nearest_calls(), coin_margin(list(margins.values()), terms)
+    refused = held_back()
     rows = []
     for cell in cells:
         rows.append(
@@ -140,6 +143,7 @@ def book() -> Book:
                 coins_base_units=coins.get(cell.id, 0),
                 uncovered_risk=risks.get(cell.id) if cell.state in PERFORMING else None,
                 nearest_call=nearest.get(cell.id) if cell.state in PERFORMING else None,
+                held_back=refused.get(cell.code),
             )
         )
     rows.sort(key=lambda row: row.urgency)

@@ -8,10 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from intermediary.access import not_found
 from intermediary.config.office.pages import show
 from intermediary.margin_parts import parts_of
-from intermediary.models import MarginState
+from intermediary.models import Cell, MarginState
 from intermediary.risk_charts import bearers_chart, fan_chart, heat_chart
 from intermediary.stack import stack_of
 from risk import stress_queries
+from risk.queries import held_back
 
 
 def stress(request: HttpRequest) -> HttpResponse:
@@ -32,17 +33,23 @@ def stress(request: HttpRequest) -> HttpResponse:
 
 def relationship_stress(request: HttpRequest, code: str) -> HttpResponse:
     """One relationship."""
-    found = stress_queries.book_stress()
-    one = next((row for row in found.relationships if row.cell.code == code), None) if found else None
-    if found is None or one is None:
+    cell = Cell.objects.filter(kind=Cell.Kind.CLIENT, code=code).select_related("party").first()
+    if cell is None:
         raise not_found()
+    found = stress_queries.book_stress()
+    one = next((row for row in found.relationships if row.cell.id == cell.id), None) if found else None
+    why = held_back().get(code)
+    if found is None or one is None:
+        return show(request, "stress_of", f"Stress of {code}", cell=cell, one=None, held_back=why)
     state = MarginState.objects.select_related("valuation").filter(cell=one.cell).first()
     return show(
         request,
         "stress_of",
         f"Stress of {code}",
+        cell=cell,
         found=found,
         one=one,
+        held_back=why,
         state=state,
         made=parts_of(state) if state else None,
         stack=stack_of(state.admission) if state else None,

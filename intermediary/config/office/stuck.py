@@ -20,7 +20,8 @@ from intermediary.config.office.pages import show
 from intermediary.config.status import scenario_source
 from intermediary.models import Asset, ChainInstruction, Delivery, Proposal
 from intermediary.portal.wishes import ask
-from risk.models import ScenarioSource, Tick, TickShard
+from risk.models import ScenarioSource
+from risk.queries import held_back
 from settlement import decisions, holding, refused
 from settlement.models import BatchMovement, ChainLog
 
@@ -84,14 +85,6 @@ def _recording() -> ScenarioSource | None:
     """Where the scenarios come from, while an officer has to do something about it."""
     found = scenario_source()
     return found if found is not None and found.wants_somebody else None
-
-
-def held_back() -> dict[str, str]:
-    """Relationships without a requirement in the last market that was worked through, by code, and why."""
-    last = Tick.objects.filter(done_at__isnull=False).first()
-    shards = TickShard.objects.filter(tick=last).exclude(refused={}).values_list("refused", flat=True)
-    found = {code: why for refused in shards for code, why in refused.items()}
-    return {code: _sentence(why.partition(": ")[2] or why) for code, why in sorted(found.items())}
 
 
 def stuck(request: HttpRequest) -> HttpResponse:

@@ -6,7 +6,8 @@ that only margin in such a coin, or in one too old, would bear. Requirements are
 doubt is still the best there is, and whoever performs is not called for our doubt. A trade that only makes a position
 smaller is never refused for it. Recordings have one source, which judges nothing.
 
-The same holds in a live market whose recorded history ended too long ago: its volatility is of then.
+The same holds in a live market whose recorded history ended too long ago: its volatility is of then. And of options
+where the smile of their coin was lost: at one volatility those away from the money are priced as no market prices them.
 """
 
 from dataclasses import replace
@@ -15,6 +16,7 @@ from datetime import datetime
 from intermediary import books
 from intermediary.errors import Refusal
 from risk.figures import scenarios_for
+from risk.margin.instruments import Instrument
 from risk.market.recording import HISTORY_AGE_LIMIT_DAYS, LIVE, age_days
 from risk.official import OfficialMarket
 from risk.scenario_source import known_to
@@ -45,6 +47,26 @@ def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> Non
         sources=[seen.source for seen in quality.used],
         left_out={seen.source: seen.left_out for seen in quality.left_out},
     )
+
+
+def refuse_lost_smile(asked: Asked, market: OfficialMarket) -> None:
+    """Refuse `smile_lost` new risk in options on a coin that had a surface and has none any more, with the coin.
+
+    Without trades a line is asked for: then every option held is at risk.
+    """
+    universe = market.universe
+    if asked.trades:
+        risky = _instruments_of_new_risk(asked, market)
+    else:
+        risky = [universe.instruments[row] for row in market.row_of(asked.relationship.held)]
+    options = {one.underlying for one in risky if one.kind == "option"}
+    lost = sorted(options.intersection(market.snapshot.lost_smiles))
+    if lost:
+        raise Refusal(
+            "smile_lost",
+            f"Volatility by strike is not known now for options on {', '.join(lost)}: no new risk is taken in them.",
+            underlyings=lost,
+        )
 
 
 def refuse_reliance(asked: Asked, found: Weighed, limit_bps: int, now: datetime, under: str | None = None) -> None:
@@ -108,18 +130,23 @@ def _refuse_without_recording(why: str) -> None:
 
 
 def _of_new_risk(asked: Asked, market: OfficialMarket) -> set[str]:
-    """The underlyings of the instruments of which the trades would leave more, or the opposite."""
+    """The underlyings of `_instruments_of_new_risk`."""
+    return {one.underlying for one in _instruments_of_new_risk(asked, market)}
+
+
+def _instruments_of_new_risk(asked: Asked, market: OfficialMarket) -> list[Instrument]:
+    """The instruments of which the trades would leave more, or the opposite."""
     held, universe = asked.relationship.held, market.universe
     before = dict(zip(held.instruments, held.quantities, strict=True))
     after = dict(before)
     for trade in asked.trades:
         number = books.number_of(trade.instrument_id)
         after[number] = after.get(number, 0) + books.whole(trade.quantity)
-    return {
-        universe.instruments[universe.row_of_instrument[trade.instrument_id]].underlying
+    return [
+        universe.instruments[universe.row_of_instrument[trade.instrument_id]]
         for trade in asked.trades
         if not _is_less(*(book.get(books.number_of(trade.instrument_id), 0) for book in (before, after)))
-    }
+    ]
 
 
 def _is_less(before: int, after: int) -> bool:

@@ -15,7 +15,7 @@ from intermediary.models import Instrument
 from intermediary.money import add_exactly, multiply_exactly
 from intermediary.ports import AdmissionResult, LayerSizes, PlannedTrade
 from intermediary.terms import Terms
-from risk.doubt import refuse_doubtful, refuse_old_history, refuse_reliance
+from risk.doubt import refuse_doubtful, refuse_lost_smile, refuse_old_history, refuse_reliance
 from risk.margin.admission import Resources
 from risk.margin.ruleset import ruleset
 from risk.official import OfficialMarket
@@ -76,14 +76,15 @@ def weighed(
     """Each relationship with its trades booked, in this order; `and_before`: then each as it stands, all at once.
     `market` is that of `standing`.
 
-    Refuses `price_stale`: no figures in a market that is too old for what is held and traded; `mark_doubtful`; and
-    `history_too_old`.
+    Refuses `price_stale`: no figures in a market that is too old for what is held and traded; `mark_doubtful`;
+    `smile_lost`; and `history_too_old`.
     """
     asked = [Asked(standing.relationships[cell_id], trades) for cell_id, trades in changes.items()]
     limits = [ruleset(under or one.relationship.terms.ruleset).doubt_limit_bps for one in asked]
     for one, limit_bps in zip(asked, limits, strict=True):
         _refuse_stale(market, one.relationship.terms, coins_of(one, market), standing.now)
         refuse_doubtful(one, market, limit_bps)
+        refuse_lost_smile(one, market)
         refuse_old_history(one, market, under or one.relationship.terms.ruleset)
     before = [replace(one, trades=()) for one in asked] if and_before else []
     found = weigh([*asked, *before], market, under)

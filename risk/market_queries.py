@@ -14,6 +14,7 @@ from typing import Any
 
 from risk.market.parameters import load_parameters, load_surfaces
 from risk.market.quality import MarkQuality, MarkState
+from risk.market.recording import LIVE
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying
 from risk.market.surface import AGE_LIMIT_S, Smile, VolSurface
 from risk.models import ScenarioSource, Tick
@@ -132,6 +133,12 @@ class Market:
     rates_are_calibrated: bool
     rates_are_old: bool
     surfaces: Sequence[SurfaceView]
+    lost_smiles: Sequence[str]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is the market of the present, and no recording."""
+        return self.source == LIVE
 
     @property
     def stale(self) -> Sequence[str]:
@@ -176,6 +183,7 @@ def official_market(now: datetime) -> Market | None:
         rates_are_calibrated=snapshot.rates == parameters.rates,
         rates_are_old=snapshot.as_of.date() - parameters.calibrated_to > oldest,
         surfaces=_surfaces(snapshot),
+        lost_smiles=snapshot.lost_smiles,
     )
 
 

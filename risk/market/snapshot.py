@@ -76,7 +76,8 @@ class Underlying:
 class MarketSnapshot:
     """All underlyings at `as_of`. `rates` are (days, continuously compounded annual rate) points, ascending;
     `usdc_peg` is USD per USDC; `source` says whether this is a recording, a reconstruction or live. `qualities` says of
-    each mark that was made from several sources how sure it is, and by which; a coin that is absent has one source."""
+    each mark that was made from several sources how sure it is, and by which; a coin that is absent has one source.
+    `lost_smiles`: coins that had a surface in an earlier market of the feed and have none that is young enough now."""
 
     as_of: datetime
     source: str
@@ -87,6 +88,7 @@ class MarketSnapshot:
     qualities: Mapping[str, MarkQuality] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+    lost_smiles: tuple[str, ...] = ()
         _require_utc(self.as_of)
         ordered = {coin: self.underlyings[coin] for coin in sorted(self.underlyings)}
         object.__setattr__(self, "underlyings", MappingProxyType(ordered))
@@ -96,6 +98,11 @@ class MarketSnapshot:
             raise BadInput("market.quality_of_nothing", "a quality belongs to a mark of the same snapshot")
         if not ordered or not self.rates:
             raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
+        object.__setattr__(self, "lost_smiles", tuple(sorted(self.lost_smiles)))
+        if any(coin not in ordered or ordered[coin].surface is not None for coin in self.lost_smiles):
+            raise BadInput(
+                "market.smile_not_lost", "a smile that is lost is of a coin of the same snapshot without one"
+            )
         _require_positive("usdc_peg", self.usdc_peg)
         _require_within("peg", "usdc_peg", self.usdc_peg, PEG_LIMITS)
         _check_rates(self.rates)
@@ -169,6 +176,7 @@ class MarketSnapshot:
                 qualities={coin: MarkQuality.from_body(item) for coin, item in body.get("qualities", {}).items()},
             )
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+                lost_smiles=tuple(body.get("lost_smiles", ())),
             raise BadInput("market.malformed_snapshot", f"not a market snapshot: {error!r}") from error
 
     def _underlying(self, coin: str) -> Underlying:
@@ -190,6 +198,8 @@ class MarketSnapshot:
             body["qualities"] = {coin: item.body() for coin, item in self.qualities.items()}
         return body
 
+        if self.lost_smiles:
+            body["lost_smiles"] = list(self.lost_smiles)
 
 _DECIMAL_FIELDS = ("mark", "basis_annual", "funding_8h", "depth_usd", "adv_usd", "atm_vol")
 

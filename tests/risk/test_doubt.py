@@ -10,7 +10,7 @@ from django.db import transaction
 from intermediary import clock, ports, trading, withdrawals
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
-from intermediary.models import Instrument, MarginState
+from intermediary.models import Instrument, MarginState, Mark, Valuation
 from intermediary.portal import reads
 from intermediary.ports import LayerSizes, PlannedTrade
 from risk import engine, scenario_source
@@ -45,15 +45,17 @@ def quality(state: MarkState, uncertainty_bps: int) -> MarkQuality:
     return MarkQuality(state, uncertainty_bps, "marks-1", (kraken, SourceSeen("binance", None, None, 0, "timed out")))
 
 
-def official(doubt: MarkQuality | None, unseen: str = "") -> None:
-    """A new official market, with this quality of bitcoin's mark; nobody saw the coin `unseen` for three hours."""
+def official(doubt: MarkQuality | None, unseen: str = "", lost: tuple[str, ...] = ()) -> None:
+    """A new official market, with this quality of bitcoin's mark; nobody saw the coin `unseen` for three hours, and the
+    coins `lost` have no smile any more."""
     moment, market = clock.now(), snapshot({"BTC": str(MARK)})
     old = moment - timedelta(hours=3)
     seen = {
         coin: replace(item, observed_at=old if coin == unseen else moment) for coin, item in market.underlyings.items()
     }
     qualities = {"BTC": doubt} if doubt else {}
-    tick = engine.open_tick(store_snapshot(replace(market, as_of=moment, underlyings=seen, qualities=qualities)), 1)
+    found = replace(market, as_of=moment, underlyings=seen, qualities=qualities, lost_smiles=lost)
+    tick = engine.open_tick(store_snapshot(found), 1)
     engine.run_shard(tick.id, 0)
 
 
@@ -177,6 +179,38 @@ def test_doubt_leaves_the_requirement_as_it_is_and_other_coins_alone(who: Client
     official(quality(MarkState.SINGLE_SOURCE, 2_000))
     planned = [PlannedTrade(ether.id, Decimal(1), Decimal(4_016))]
     assert EngineGate().check_trades({who.cell.id: planned})[who.cell.id].passed
+
+
+# A smile that was lost.
+
+
+def test_no_new_risk_in_options_on_a_coin_whose_smile_was_lost_and_less_of_them_always_passes(who: Client) -> None:
+    expiry = clock.now() + timedelta(days=30)
+    call = Instrument.objects.create(
+        code="BTC-CALL", kind=Instrument.Kind.CALL, underlying="BTC", strike=Decimal(100_000), expiry=expiry
+    )
+    official(None)
+    price = Mark.objects.get(instrument=call, valuation=Valuation.objects.latest("as_of")).price
+    trading.book_leg(cell_id=who.cell.id, instrument_id=call.id, quantity=Decimal(2), price=price)
+
+    def options(quantity: int) -> bool:
+        price = Mark.objects.get(instrument=call, valuation=Valuation.objects.latest("as_of")).price
+        planned = [PlannedTrade(call.id, Decimal(quantity), price)]
+        return EngineGate().check_trades({who.cell.id: planned})[who.cell.id].passed
+
+    official(None)
+    assert options(1)
+    official(None, lost=("BTC",))
+    for quantity in (1, -3):
+        with pytest.raises(Refusal, match="smile_lost") as refused:
+            options(quantity)
+    assert refused.value.data == {"underlyings": ["BTC"]}
+    with pytest.raises(Refusal, match="smile_lost"):
+        EngineGate().check_line(who.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))
+    assert options(-1)
+    assert check(who, 1), "the coin itself has a price that nobody doubts"
+    official(None, lost=("ETH",))
+    assert options(1)
 
 
 # History that ended too long ago.

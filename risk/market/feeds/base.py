@@ -8,7 +8,7 @@ prices so far. Standard library only: the feed process never loads array code.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -221,12 +221,13 @@ class SnapshotMaker:
         bar: Bar,
         surfaces: Mapping[str, VolSurface] = NO_SURFACES,
         depths: Mapping[str, Decimal] = NO_DEPTHS,
+        smiled: Collection[str] = (),
     ) -> MarketSnapshot:
         """The market at `bar`, which was the last to be folded in; at least one coin has been seen. `depths` USD by
         coin, as order books show them; a coin without has the calibrated one.
 
         Of `surfaces` those are taken that are young enough then, and none of the future: without one the options of a
-        coin have one volatility.
+        coin have one volatility. The coins of `smiled` had one before: which of them have none now is said by name.
         """
         seen = self.coins_seen
         limit_s = self._age_limits_s.get("surface", AGE_LIMIT_S)
@@ -242,6 +243,7 @@ class SnapshotMaker:
             usdc_peg=bar.usdc_peg,
             age_limits_s=self._age_limits_s,
             qualities={coin: quality for coin, quality in {**self._faults, **bar.qualities}.items() if coin in seen},
+            lost_smiles=tuple(coin for coin in seen if coin in smiled and coin not in fit),
         )
 
 

@@ -90,6 +90,7 @@ class LiveFeed:
         self._maker = SnapshotMaker(self.source, AGE_LIMITS_S)
         self._smiles = smiles
         self._books = books
+        self._smiled: set[str] = set()  # coins that had a surface: one without is not as it should be
         self._marks: dict[str, Mark] = {}
         self._snapshots: list[MarketSnapshot] = []
 
@@ -123,13 +124,17 @@ class LiveFeed:
 
     def resume(self, snapshot: MarketSnapshot) -> None:
         """Go on from this market, the last of a process before: its marks are those that a first look is held against,
-        and age from their own times."""
+        and age from their own times, as do its surfaces."""
         unknown = MarkQuality(MarkState.STALE, 0, self._parameters.version, ())
         coins = {}
         for coin, item in snapshot.underlyings.items():
             self._marks[coin] = Mark(item.mark, item.observed_at, snapshot.qualities.get(coin, unknown))
             coins[coin] = CoinBar(item.mark, float(item.mark), float(item.mark), item.observed_at)
         self._maker.advance(Bar(as_of=snapshot.as_of, coins=coins))
+        surfaces = {coin: one.surface for coin, one in snapshot.underlyings.items() if one.surface is not None}
+        self._smiled = {*surfaces, *snapshot.lost_smiles}
+        if self._smiles is not None:
+            self._smiles.resume(surfaces)
 
     def close(self) -> None:
         """Let the threads go; what they are waiting for times out by itself."""
@@ -164,7 +169,9 @@ class LiveFeed:
             bar,
             self._smiles.surfaces() if self._smiles is not None else NO_SURFACES,
             self._books.depths(marks) if self._books is not None else NO_DEPTHS,
+            self._smiled,
         )
+        self._smiled |= {coin for coin, one in snapshot.underlyings.items() if one.surface is not None}
         self._snapshots.append(snapshot)
         del self._snapshots[: -self._limits.snapshots_kept]
         return snapshot

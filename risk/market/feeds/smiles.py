@@ -2,7 +2,7 @@
 
 The fit loads array code and takes seconds, so a child process does it (`fit_smiles`) and a market never waits for it: a
 snapshot takes the last surface that is young enough, or none. What goes wrong costs the smile and nothing else: options
-then have one volatility a coin, and the log names why.
+then have one volatility a coin, the log names why, and the snapshot says where there was a smile before.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class Smiles:
             self._asked_at = time.monotonic()
             self._pending = self._pool.submit(_fitted, self._client)
         return self._last
+
+    def resume(self, surfaces: Mapping[str, VolSurface]) -> None:
+        """Go on with these, of a process before, until there are newer ones."""
+        self._last = dict(surfaces) | self._last
 
     def _take(self, found: Mapping[str, tuple[VolSurface, Mapping[str, Any]]]) -> None:
         for coin, (surface, fit) in found.items():

@@ -76,6 +76,12 @@ def test_a_figure_that_no_market_shows_is_refused_by_name_with_its_limits(
         assert told.value.data == {"field": field, "value": value, "low": str(limits[0]), "high": str(limits[1])}
 
 
+def test_a_smile_is_lost_only_where_there_is_none() -> None:
+    assert replace(snapshot(), lost_smiles=("ETH", "BTC")).lost_smiles == ("BTC", "ETH")
+    with pytest.raises(BadInput, match=r"market\.smile_not_lost"):
+        replace(snapshot(), lost_smiles=("PEPE",))
+
+
 def test_a_market_of_nothing_is_refused_by_name() -> None:
     with pytest.raises(BadInput, match=r"market\.empty"):
         replace(snapshot(), underlyings={})

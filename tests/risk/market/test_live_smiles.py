@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import exp, sqrt
@@ -16,8 +17,9 @@ from risk.market.feeds.fit_smiles import fit, quotes_of
 from risk.market.feeds.live import AGE_LIMITS_S, LiveFeed, LiveLimits
 from risk.market.feeds.smiles import Smiles
 from risk.market.parameters import load_surfaces
+from risk.market.snapshot import MarketSnapshot
 from risk.market.surface import SECONDS_A_YEAR
-from tests.risk.builders import MARKS
+from tests.risk.builders import MARKS, snapshot
 from tests.risk.market.chains import FORWARD, SMILES, chain
 from tests.risk.market.exchange_server import Exchanges, exchanges
 
@@ -111,7 +113,38 @@ def test_the_live_market_carries_the_smile_of_the_exchange_while_it_is_young(
     third = feed.next_after(second.as_of)
     assert third is not None
     assert third.underlyings["BTC"].surface is None, "an hour old: left out, and the market goes on"
+    assert [one.lost_smiles for one in (first, second, third)] == [(), (), ("BTC",)], "said where there was one before"
     feed.close()
+
+
+def test_a_process_goes_on_with_the_smiles_of_the_one_before_and_says_which_are_lost(world: Exchanges) -> None:
+    limits = LiveLimits(timeout_s=1.0, deadline_s=4.0, step_s=0.0, backoff_s=0.01, keep_rate_limits=False)
+    world.faults = {"deribit": "error"}
+
+    def after(minutes: int, lost: tuple[str, ...] = ()) -> MarketSnapshot:
+        now = datetime.now(UTC)
+        fitted = load_surfaces()["BTC"].surface
+        last = replace(fitted.smiles[-1], expiry=now + timedelta(days=30))
+        surface = replace(fitted, as_of=now - timedelta(minutes=minutes), smiles=(last,))
+        calm, as_of = snapshot(), surface.as_of
+        seen = {coin: replace(item, observed_at=as_of) for coin, item in calm.underlyings.items()}
+        seen["BTC"] = replace(seen["BTC"], surface=surface)
+        before = replace(calm, as_of=as_of, underlyings=seen, lost_smiles=lost)
+        feed = LiveFeed(lambda: datetime.now(UTC), limits=limits, mirror=world.url, smiles=Smiles(mirror=world.url))
+        feed.resume(MarketSnapshot.from_json(before.to_json()))
+        found = feed.next_after(as_of)
+        feed.close()
+        assert found is not None
+        assert found.underlyings["BTC"].surface in (None, surface)
+        return found
+
+    young = after(10, lost=("ETH",))
+    assert young.underlyings["BTC"].surface is not None
+    assert young.lost_smiles == ("ETH",)
+    old = after(61)
+    assert old.underlyings["BTC"].surface is None
+    assert old.lost_smiles == ("BTC",)
+    assert MarketSnapshot.from_json(old.to_json()) == old
 
 
 def test_an_exchange_that_gives_no_chain_is_named_and_costs_the_smile_alone(

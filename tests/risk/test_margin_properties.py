@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from risk.margin.addons import LiquidityModel, close_out_cost
+from risk.margin.factors import RecordedRates, joint_shocks
 from risk.margin.matrices import RiskMatrices
 from risk.margin.requirement import requirements
 from risk.margin.ruleset import ruleset
 from risk.margin.scenarios import build_scenarios
-from tests.risk.builders import INSTRUMENTS, book, matrices, required, snapshot
+from risk.market.parameters import COINS, load_parameters
+from tests.risk.builders import INSTRUMENTS, book, matrices, required, scenarios, snapshot
 from tests.risk.test_directions import BOOKS
 
 MODEL = LiquidityModel.of(ruleset("standard"))
@@ -87,7 +89,7 @@ def test_a_wilder_or_thinner_market_is_never_cheaper_to_leave(
 
 @given(st.floats(1.0, 3.0))
 def test_more_extreme_scenarios_never_need_less_of_a_linear_book(factor: float) -> None:
-    """Every profit stretched by one factor, as by a higher volatility of all coins: base margin stretches with it."""
+    """Every profit stretched by one factor: base margin stretches with it."""
     built = matrices()
     held = book({"BTC-PERP": 10.0}, {"ETH-PERP": -500.0}, {"BTC-PERP": 10.0, "ETH-PERP": -100.0})
     profit, single = built.profit * factor, np.float32(factor)
@@ -97,6 +99,23 @@ def test_more_extreme_scenarios_never_need_less_of_a_linear_book(factor: float) 
     assert after.base == pytest.approx(factor * before.base, rel=1e-5)
     assert after.wrong_way == pytest.approx(factor * before.wrong_way, rel=1e-4)
     assert (after.total >= before.total).all()
+
+
+def test_a_higher_volatility_needs_more_long_short_and_hedged() -> None:
+    """The same days in a market this much wilder, drawn as `build_scenarios` draws them; everything beside volatility
+    stands: options keep their own, and premium and basis what of them follows no price."""
+    rules, parameters = ruleset("standard"), load_parameters()
+    residuals = np.random.default_rng(rules.seed).standard_t(4.0, (rules.scenarios_total, len(COINS))) / np.sqrt(2.0)
+    hedged = ({"BTC-PERP": 10.0, "ETH-PERP": -200.0}, {"BTC-PERP": 10.0, "BTC-FUT": -10.0})
+    held = book({"BTC-PERP": 10.0}, {"BTC-PERP": -10.0}, {"BTC-CALL": -10.0}, *hedged)
+    margins = []
+    for factor in (0.5, 1.0, 1.25, 2.0):
+        random, vol = np.random.default_rng(1), scenarios().daily_vol * factor
+        shocks = joint_shocks(residuals, vol, RecordedRates(None, []), rules, parameters, random)
+        drawn = replace(scenarios(), shocks=shocks, daily_vol=vol)
+        margins.append(requirements(RiskMatrices.build(snapshot(), rules, drawn, INSTRUMENTS), held).base)
+    rises = np.diff(margins, axis=0) / margins[1]
+    assert (rises > 0.05).all(), rises
 
 
 def test_a_longer_margin_period_needs_more_of_a_linear_book() -> None:

@@ -22,7 +22,8 @@ from intermediary.errors import BadInput, Refusal
 from risk.market.quality import MarkQuality, MarkState
 from risk.market.surface import AGE_LIMIT_S, VolSurface
 
-# A mark older than two hourly bars has missed at least one; rates are published once a working day.
+# A mark older than two hourly bars has missed at least one; rates are published once a working day. Those of a snapshot
+# are the calibration's, whose age pages show against the second limit; it stops nothing (decision 10).
 DEFAULT_AGE_LIMITS_S: Mapping[str, int] = MappingProxyType({"mark": 7_200, "rates": 5 * 86_400})
 AHEAD_LIMIT_S = 5.0  # clocks of exchanges run ahead by less than this; beyond it a time is wrong
 RATE_LIMITS = (-0.05, 0.30)  # beyond them a dollar rate is a percentage taken for a fraction, or the reverse
@@ -39,6 +40,7 @@ DEPTH_LIMITS = (Decimal(1), Decimal(10**10))
 # From one rate to the next it is at most this many days, or this multiple of the earlier tenor: published tenors lie
 # closer, and a rate drawn across a missing one is nobody's.
 RATES_GAP_DAYS, RATES_GAP_SHARE = 31, 2.1
+RATES_REACH_DAYS = (31, 365)  # outside its tenors a curve is flat: it begins within a month and covers a year
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ class MarketSnapshot:
     """All underlyings at `as_of`. `rates` are (days, continuously compounded annual rate) points, ascending;
     `usdc_peg` is USD per USDC; `source` says whether this is a recording, a reconstruction or live. `qualities` says of
     each mark that was made from several sources how sure it is, and by which; a coin that is absent has one source.
+    `peg_quality` says the same of the price of USDC, seen at `peg_observed_at`: none where nobody judged it.
     `lost_smiles`: coins that had a surface in an earlier market of the feed and have none that is young enough now."""
 
     as_of: datetime
@@ -86,9 +89,11 @@ class MarketSnapshot:
     usdc_peg: Decimal
     age_limits_s: Mapping[str, int]
     qualities: Mapping[str, MarkQuality] = field(default_factory=dict)
+    lost_smiles: tuple[str, ...] = ()
+    peg_quality: MarkQuality | None = None
+    peg_observed_at: datetime | None = None
 
     def __post_init__(self) -> None:
-    lost_smiles: tuple[str, ...] = ()
         _require_utc(self.as_of)
         ordered = {coin: self.underlyings[coin] for coin in sorted(self.underlyings)}
         object.__setattr__(self, "underlyings", MappingProxyType(ordered))
@@ -96,15 +101,19 @@ class MarketSnapshot:
         object.__setattr__(self, "qualities", MappingProxyType(dict(sorted(self.qualities.items()))))
         if not self.qualities.keys() <= ordered.keys():
             raise BadInput("market.quality_of_nothing", "a quality belongs to a mark of the same snapshot")
-        if not ordered or not self.rates:
-            raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
         object.__setattr__(self, "lost_smiles", tuple(sorted(self.lost_smiles)))
         if any(coin not in ordered or ordered[coin].surface is not None for coin in self.lost_smiles):
             raise BadInput(
                 "market.smile_not_lost", "a smile that is lost is of a coin of the same snapshot without one"
             )
+        if not ordered or not self.rates:
+            raise BadInput("market.empty", "a snapshot needs at least one underlying and one rate")
         _require_positive("usdc_peg", self.usdc_peg)
         _require_within("peg", "usdc_peg", self.usdc_peg, PEG_LIMITS)
+        if (self.peg_quality is None) != (self.peg_observed_at is None):
+            raise BadInput("market.peg_half_judged", "the quality of a peg and its time come together")
+        if self.peg_observed_at is not None:
+            _require_utc(self.peg_observed_at)
         _check_rates(self.rates)
         for coin, item in ordered.items():
             if (item.observed_at - self.as_of).total_seconds() > AHEAD_LIMIT_S:
@@ -174,9 +183,10 @@ class MarketSnapshot:
                 usdc_peg=Decimal(body["usdc_peg"]),
                 age_limits_s=body["age_limits_s"],
                 qualities={coin: MarkQuality.from_body(item) for coin, item in body.get("qualities", {}).items()},
+                lost_smiles=tuple(body.get("lost_smiles", ())),
+                **_peg_from(body["peg"]) if "peg" in body else {},
             )
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-                lost_smiles=tuple(body.get("lost_smiles", ())),
             raise BadInput("market.malformed_snapshot", f"not a market snapshot: {error!r}") from error
 
     def _underlying(self, coin: str) -> Underlying:
@@ -196,10 +206,12 @@ class MarketSnapshot:
         }
         if self.qualities:
             body["qualities"] = {coin: item.body() for coin, item in self.qualities.items()}
-        return body
-
         if self.lost_smiles:
             body["lost_smiles"] = list(self.lost_smiles)
+        if self.peg_quality is not None and self.peg_observed_at is not None:
+            body["peg"] = {"quality": self.peg_quality.body(), "observed_at": self.peg_observed_at.isoformat()}
+        return body
+
 
 _DECIMAL_FIELDS = ("mark", "basis_annual", "funding_8h", "depth_usd", "adv_usd", "atm_vol")
 
@@ -217,6 +229,13 @@ def _underlying_from(body: Mapping[str, Any]) -> Underlying:
     numbers = {field: Decimal(body[field]) for field in _DECIMAL_FIELDS}
     surface = VolSurface.from_body(body["surface"]) if "surface" in body else None
     return Underlying(observed_at=datetime.fromisoformat(body["observed_at"]), surface=surface, **numbers)
+
+
+def _peg_from(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "peg_quality": MarkQuality.from_body(body["quality"]),
+        "peg_observed_at": datetime.fromisoformat(body["observed_at"]),
+    }
 
 
 def _check_surface(coin: str, surface: VolSurface, as_of: datetime, limit_s: int) -> None:
@@ -269,3 +288,7 @@ def _check_rates(rates: Sequence[tuple[int, Decimal]]) -> None:
         if right - left > max(RATES_GAP_DAYS, RATES_GAP_SHARE * left):
             message = f"there is no rate between {left} and {right} days"
             raise BadInput("market.rates_hole", message, after_days=left, before_days=right)
+    (first, _), (last, _), (begins, reaches) = rates[0], rates[-1], RATES_REACH_DAYS
+    if not 0 < first <= begins or last < reaches:
+        message = f"rates of {first} to {last} days are no curve: it begins within {begins} and reaches {reaches} days"
+        raise BadInput("market.rates_reach", message, first_days=first, last_days=last)

@@ -98,10 +98,11 @@ def test_a_mark_grows_stale_at_its_age_limit_and_not_before() -> None:
 
 
 def test_rates_are_linear_between_points_and_flat_outside() -> None:
-    one = replace(snapshot(), rates=((10, Decimal("0.04")), (30, Decimal("0.02"))))
+    levels = {10: "0.04", 30: "0.02", 60: "0.02", 120: "0.02", 240: "0.02", 365: "0.01"}
+    one = replace(snapshot(), rates=tuple((days, Decimal(rate)) for days, rate in levels.items()))
     assert one.rate(1) == 0.04
     assert one.rate(20) == pytest.approx(0.03)
-    assert one.rate(400) == 0.02
+    assert one.rate(400) == 0.01
 
 
 def test_snapshots_feeds_and_rulesets_load_without_array_code() -> None:

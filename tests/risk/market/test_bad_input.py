@@ -112,6 +112,23 @@ def test_a_curve_with_a_hole_is_refused_with_where_it_is(missing_days: int) -> N
 
 
 @pytest.mark.parametrize(
+    "rates",
+    [
+        ((3650, "0.05"),),
+        ((0, "0.04"), (30, "0.04"), (60, "0.04"), (120, "0.04"), (240, "0.04"), (480, "0.04")),
+        ((32, "0.04"), (64, "0.04"), (128, "0.04"), (256, "0.04"), (512, "0.04")),
+        ((1, "0.04"), (30, "0.04"), (60, "0.04"), (120, "0.04"), (240, "0.04"), (364, "0.04")),
+    ],
+)
+def test_a_curve_that_does_not_cover_a_year_from_its_first_month_on_is_refused(
+    rates: tuple[tuple[int, str], ...],
+) -> None:
+    with pytest.raises(BadInput, match=r"market\.rates_reach") as told:
+        replace(snapshot(), rates=tuple((days, Decimal(rate)) for days, rate in rates))
+    assert told.value.data == {"first_days": rates[0][0], "last_days": rates[-1][0]}
+
+
+@pytest.mark.parametrize(
     ("rate", "code"),
     [("NaN", "no_number"), ("Infinity", "no_number"), ("4.19", "absurd_rate"), ("-0.2", "absurd_rate")],
 )

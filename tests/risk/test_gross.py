@@ -139,6 +139,21 @@ def test_a_hedge_that_may_not_hold_is_two_books() -> None:
     assert apart.net_delta[0] == pytest.approx(netted.net_delta[0]), "it is as long in its coin as ever"
 
 
+@pytest.mark.parametrize(
+    ("beside", "millions"),
+    [
+        ({}, (2.55, 2.55)),
+        ({"BTC-FUT": -100.0}, (0.12, 4.63)),
+        ({"ETH-PERP": -2_000.0}, (1.00, 4.30)),
+        ({"ETH-PERP": 2_000.0}, (4.84, 4.87)),
+    ],
+)
+def test_the_figures_of_decision_11(beside: dict[str, float], millions: tuple[float, float]) -> None:
+    held = {"BTC-PERP": 100.0} | beside
+    found = [float(batch.total[0]) / 1e6 for batch in (required(held), gross(held))]
+    assert found == pytest.approx(millions, abs=0.005)
+
+
 def test_nothing_is_asked_for_nothing() -> None:
     assert gross({}).total[0] == 0.0
     assert (gross({}, {"BTC": 1.0}).total > 0.0).tolist() == [False, True]

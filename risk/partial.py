@@ -8,13 +8,15 @@ those of the day.
 
 from dataclasses import replace
 
+from intermediary.models import Instrument
 from risk.figures import load_snapshot
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Tick
 
 
 def moved_since(last: Tick | None, snapshot: MarketSnapshot) -> list[str] | None:
-    """The underlyings that differ from the last tick's, or None when everybody has to be renewed."""
+    """The underlyings that differ from the last tick's, or of which something has expired since, or None when everybody
+    has to be renewed."""
     if last is None or last.done_at is None or last.shards.exclude(refused={}).exists():
         return None
     before = load_snapshot(last.snapshot_id)
@@ -22,7 +24,9 @@ def moved_since(last: Tick | None, snapshot: MarketSnapshot) -> list[str] | None
         return None
     if (before.rates, before.usdc_peg) != (snapshot.rates, snapshot.usdc_peg):
         return None
-    return [coin for coin in snapshot.coins if _differs(before, snapshot, coin)]
+    expired = Instrument.objects.filter(expiry__gt=before.as_of, expiry__lte=snapshot.as_of)
+    ended = set(expired.values_list("underlying", flat=True))
+    return [coin for coin in snapshot.coins if coin in ended or _differs(before, snapshot, coin)]
 
 
 def _differs(before: MarketSnapshot, now: MarketSnapshot, coin: str) -> bool:

@@ -6,12 +6,15 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
+from django.db import transaction
 
 from intermediary import books, margining, roster, standings, trading, variation, vaults
 from intermediary.config.replay import store_snapshot
 from intermediary.models import Cell, ChainInstruction, Instrument, MarginPoint, MarginState, VariationPayment
 from risk import engine, kept_rows
+from risk.figures import load_snapshot
 from risk.models import Tick, TickShard
+from risk.partial import moved_since
 from tests.conftest import TestDatabase
 from tests.risk.builders import MOMENT, snapshot
 from tests.risk.tick_world import market, mixed_world, one_by_one, tick, undone
@@ -57,7 +60,13 @@ def test_what_a_worker_keeps_changes_no_figure(clients: dict[str, Cell]) -> None
 def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Cell]) -> None:
     """Those it leaves out would have got the same figures; it is a full one when there is no tick to differ from."""
     last = tick(market(10, "94900"))
-    opened = engine.open_tick(market(11, "94100"), 2, only_moved=True)
+    now = load_snapshot(market(11, "94100"))
+    mark = transaction.savepoint()
+    ends = MOMENT + timedelta(seconds=630)
+    Instrument.objects.create(code="SOL-ENDS", kind="FUTURE", underlying="SOL", expiry=ends)
+    assert moved_since(last, now) == ["BTC", "SOL"], "whoever holds what has expired is told"
+    transaction.savepoint_rollback(mark)
+    opened = engine.open_tick(now.id, 2, only_moved=True)
     assert opened.coins == ["BTC"]
 
     def part() -> None:

@@ -10,8 +10,10 @@ from uuid import UUID
 from intermediary import collateral, ledger, queries
 from intermediary.models import Account, AccountKind, Cell, Layer, Lot, MarginState, Mark, Position, Valuation
 from intermediary.models.journal import ESCROW_KINDS, HOUSE_KINDS, RETENTION_KINDS, VAULT_KINDS
+from intermediary.stack import stack_of
 from risk.contagion.network import Holding
 from risk.contagion.platform import OWN_MEANS, VENUE, Facts, LayerLeft, Relationship
+from risk.stress_queries import WorstStress, worst_stresses
 
 OWN = (AccountKind.FLOAT, AccountKind.FEES, AccountKind.INTEREST, AccountKind.ROUNDING)
 CAPITAL_OF = {
@@ -32,7 +34,7 @@ def facts() -> Facts:
     layers = defaultdict(list)
     for layer in Layer.objects.filter(funded=True).order_by("cell_id", "attach_base_units"):
         layers[layer.cell_id].append(_left(layer, cells[layer.cell_id].code))
-    states = {state.cell_id: state for state in MarginState.objects.all()}
+    stresses = _of_verdicts() | worst_stresses()
     margin: dict[str, int] = defaultdict(int)
     for token in tokens:
         if token.place == _vault(token.owner):
@@ -41,7 +43,7 @@ def facts() -> Facts:
     at_venue, hedged = _hedges(venue, valuation)
     return Facts(
         relationships=tuple(
-            _relationship(cell.code, margin[cell.code], layers[cell.id], owes, linked, states.get(cell.id))
+            _relationship(cell.code, margin[cell.code], layers[cell.id], owes, linked, stresses.get(cell.id))
             for cell in sorted(performing, key=lambda one: one.code)
         ),
         own_means=sum(int(token.amount) for token in tokens if token.owner == OWN_MEANS),
@@ -65,20 +67,38 @@ def _relationship(
     layers: list[LayerLeft],
     owes: dict[str, dict[str, int]],
     linked: dict[str, dict[str, int]],
-    state: MarginState | None,
+    worst: WorstStress | None,
 ) -> Relationship:
-    worst = state.admission if state else {}
     return Relationship(
         code=code,
         margin=margin,
         layers=tuple(layers),
         owes=owes.get(code, {}),
         linked=linked.get(code, {}),
-        loss=int(worst.get("position_loss", 0)),
-        costs=int(worst.get("close_out_cost", 0)),
-        margin_stressed=min(margin, int(worst.get("margin_value", margin))),
+        loss=worst.position_loss if worst else 0,
+        costs=worst.close_out_cost if worst else 0,
+        margin_stressed=min(margin, worst.margin_value) if worst else margin,
         vault=_vault(code),
+        scenario=worst.title if worst else "",
+        measured_at=worst.as_of if worst else None,
     )
+
+
+def _of_verdicts() -> dict[UUID, WorstStress]:
+    """Before a relationship's first stress report: the published stress that binds its admission test. Not an expected
+    shortfall: its loss holds the margin's own fall, and no opposite gains that."""
+    found = {}
+    for state in MarginState.objects.select_related("valuation"):
+        verdict, stack = state.admission, stack_of(state.admission)
+        if stack is not None and not stack.margin_is_in_the_loss:
+            found[state.cell_id] = WorstStress(
+                title=stack.scenario,
+                position_loss=int(verdict["position_loss"]),
+                close_out_cost=int(verdict["close_out_cost"]),
+                margin_value=int(verdict["margin_value"]),
+                as_of=state.valuation.as_of,
+            )
+    return found
 
 
 def _left(layer: Layer, code: str) -> LayerLeft:

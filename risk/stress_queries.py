@@ -69,6 +69,19 @@ class RelationshipStress:
 
 
 @dataclass(frozen=True)
+class WorstStress:
+    """A relationship's worst published stress by what it is made of, settlement base units: what its positions lose
+    (negative: they gain), the cost of closing them out, what its margin is then worth; measured in the market of
+    `as_of`."""
+
+    title: str
+    position_loss: int
+    close_out_cost: int
+    margin_value: int
+    as_of: datetime
+
+
+@dataclass(frozen=True)
 class BookStress:
     """The last reports: the intermediary's and every relationship's that was measured with it, most pressing first."""
 
@@ -107,6 +120,13 @@ def nearest_calls() -> dict[UUID, Distance | None]:
     newest = StressReport.objects.order_by("-tick_id").values("tick_id")[:1]
     rows = StressReport.objects.filter(tick_id__in=newest).exclude(cell__kind=Cell.Kind.HOUSE)
     return {cell: _nearest_of(axes, "call") for cell, axes in rows.values_list("cell_id", "body__distances")}
+
+
+def worst_stresses() -> dict[UUID, WorstStress]:
+    """Of every relationship that was ever measured the worst published stress of its last report."""
+    rows = StressReport.objects.filter(body__worst__isnull=False).exclude(cell__kind=Cell.Kind.HOUSE)
+    found = rows.values_list("cell_id", "body__worst", "tick__valuation__as_of")
+    return {cell_id: WorstStress(**worst, as_of=as_of) for cell_id, worst, as_of in found}
 
 
 def stress_report(cell_id: UUID) -> RelationshipStress | None:

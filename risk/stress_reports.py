@@ -23,7 +23,7 @@ from intermediary.terms import Terms
 from risk.book import Book, Universe, load_book
 from risk.figures import flagged, load_snapshot, matrices_for, resources_of, scenarios_for, universe_of, without
 from risk.live_layers import UNIT, performing
-from risk.margin.admission import Resources
+from risk.margin.admission import Resources, ScenarioOutcome
 from risk.margin.positions import Positions
 from risk.margin.requirement import net_delta
 from risk.margin.shocks import ShockSet
@@ -31,7 +31,7 @@ from risk.margin.stress import StressScenario, published_scenarios
 from risk.market.parameters import load_parameters
 from risk.models import StressReport, Tick
 from risk.period import rules_of
-from risk.stress.bearing import Borne, bear_books, total, two_largest, under_scenarios
+from risk.stress.bearing import Borne, judged_books, total, two_largest, under_scenarios
 from risk.stress.distance import Means, ReverseStress
 from risk.stress.exposure import DAYS, QUANTILES, crowding, future_exposure
 from risk.stress.heat import MOVES, VOL_RATIOS, StressMap, stress_map
@@ -162,7 +162,8 @@ def _measure(
     matrices = reverse.matrices
     positions, margin = rows_of([one.cell_id for one in members], book, universe)
     resources = [one.resources for one in members]
-    borne = bear_books(matrices, positions, margin, resources)
+    judged = judged_books(matrices, positions, margin, resources)
+    borne = [[part for _, part in rows] for rows in judged]
     exposure, layers = (np.array([getattr(one, name) / UNIT for one in resources]) for name in ("exposure", "layers"))
     heat = stress_map(matrices, positions, margin, exposure, layers)
     future, delta = future_exposure(matrices, positions, exposure, shocks), net_delta(positions, matrices)
@@ -170,6 +171,7 @@ def _measure(
     for row, one in enumerate(members):
         body = {
             "rows": [_row(item, part) for item, part in zip(matrices.ruleset.stress, borne[row], strict=True)],
+            "worst": _worst(judged[row]),
             "distances": [vars(axis) for axis in distances[row]],
             "heat": _heat(heat, row),
             "exposure": _future(future[row], one),
@@ -251,6 +253,18 @@ def _future(quantiles: Floats, one: Standing) -> Body:
         "owed": np.round(quantiles).astype(int).tolist(),
         "margin": round(held / UNIT),
         "limit": round((held + layers) / UNIT),
+    }
+
+
+def _worst(judged: Sequence[tuple[ScenarioOutcome, Borne]]) -> Body:
+    """The scenario that leaves most after margin, of equals the one that costs most, by what it is made of: the loss of
+    the positions alone, the cost of the close-out, and what the margin is then worth."""
+    outcome, _ = max(judged, key=lambda one: (one[1].net_loss, one[1].gross))
+    return {
+        "title": outcome.title,
+        "position_loss": outcome.position_loss,
+        "close_out_cost": outcome.close_out_cost,
+        "margin_value": outcome.collateral_value,
     }
 
 

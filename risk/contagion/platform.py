@@ -10,6 +10,7 @@ All amounts are settlement base units.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fractions import Fraction
 
 from intermediary.waterfall import LayerBand, allocate, share_pro_rata
@@ -39,7 +40,8 @@ class LayerLeft:
 class Relationship:
     """One relationship. `loss`, `costs` and `margin_stressed` are those of its worst published stress: what its
     positions lose on top of today's exposure (negative: they gain), what closing them out costs, what its margin is
-    then worth. `owes` is what passes from it today to each opposite; `linked` the open notional with each."""
+    then worth. `scenario` names it, `measured_at` is its market's moment; empty and None before it was measured. `owes`
+    is what passes from it today to each opposite; `linked` the open notional with each."""
 
     code: str
     margin: int
@@ -50,6 +52,8 @@ class Relationship:
     costs: int = 0
     margin_stressed: int = 0
     vault: str = ""
+    scenario: str = ""
+    measured_at: datetime | None = None
 
     @property
     def house(self) -> str:

@@ -72,8 +72,20 @@ def bear_books(
     resources: Sequence[Resources],
     decimals: int = 6,
 ) -> list[list[Borne]]:
-    """By account and scenario of the matrices' stress list, who bears what. Raises ValueError unless `collateral` and
-    `resources` are of as many accounts."""
+    """By account and scenario of the matrices' stress list, who bears what. Raises as `judged_books`."""
+    judged = judged_books(matrices, positions, collateral, resources, decimals)
+    return [[borne for _, borne in rows] for rows in judged]
+
+
+def judged_books(
+    matrices: RiskMatrices,
+    positions: Positions,
+    collateral: Positions,
+    resources: Sequence[Resources],
+    decimals: int = 6,
+) -> list[list[tuple[ScenarioOutcome, Borne]]]:
+    """As `bear_books`, each with what the scenario does to positions and margin. Raises ValueError unless `collateral`
+    and `resources` are of as many accounts."""
     if len(resources) != positions.accounts or collateral.accounts != positions.accounts:
         raise ValueError("positions, collateral and resources are not of the same accounts")
     loss, cost, margin = (part.tolist() for part in stressed_books(matrices, positions, collateral))
@@ -82,22 +94,20 @@ def bear_books(
     found = []
     for account, means in enumerate(resources):
         rows = zip(scenarios, loss[account], cost[account], margin[account], cash[account], strict=True)
-        found.append(
-            [
-                bear(
-                    ScenarioOutcome(
-                        name=scenario.name,
-                        title=scenario.title,
-                        position_loss=requirement_from_float(lost, decimals),
-                        close_out_cost=requirement_from_float(costs, decimals),
-                        collateral_value=amount_from_float(held, decimals),
-                    ),
-                    means,
-                    amount_from_float(in_cash, decimals),
-                )
-                for scenario, lost, costs, held, in_cash in rows
-            ]
-        )
+        outcomes = [
+            (
+                ScenarioOutcome(
+                    name=scenario.name,
+                    title=scenario.title,
+                    position_loss=requirement_from_float(lost, decimals),
+                    close_out_cost=requirement_from_float(costs, decimals),
+                    collateral_value=amount_from_float(held, decimals),
+                ),
+                amount_from_float(in_cash, decimals),
+            )
+            for scenario, lost, costs, held, in_cash in rows
+        ]
+        found.append([(outcome, bear(outcome, means, in_cash)) for outcome, in_cash in outcomes])
     return found
 
 

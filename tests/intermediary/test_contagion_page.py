@@ -12,15 +12,16 @@ from intermediary import ledger
 from intermediary.config.office import custody
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, Cell, Layer, Mark, Valuation
+from intermediary.models import AccountKind, Cell, Layer, MarginState, Mark, Valuation
 from risk.contagion import platform
 from risk.contagion.capital import circular_capital
 from risk.contagion.network import Claim
 from risk.contagion.platform import VENUE
 from risk.contagion_queries import balances, facts
+from risk.models import StressReport, Tick
 from tests.intermediary import office_world
 from tests.intermediary.faces_world import USD
-from tests.intermediary.test_admin import as_web, maker, page, world
+from tests.intermediary.test_admin import Roles, as_web, maker, page, world
 
 __all__ = ["as_web", "maker", "world"]
 pytestmark = [pytest.mark.usefixtures("committing_db"), pytest.mark.world(build=office_world.build)]
@@ -55,6 +56,27 @@ def test_performing_relationships_stand_with_margin_layers_and_links(world: dict
     assert [layer.amount for layer in first.layers] == [2_000_000 * USD, 6_000_000 * USD, 3_000_000 * USD]
     assert first.loss == 21_000_000 * USD
     assert set(first.linked) == {"R-102", VENUE}  # its opposite R-108 defaulted: that lot faces the venue now
+
+
+def test_a_default_plays_the_worst_published_stress_and_not_an_expected_shortfall(
+    world: dict[str, Cell], maker: Client, as_role: Roles
+) -> None:
+    """Where an expected shortfall binds the admission test, its loss holds the fall of the margin, too, which is
+    nobody's gain. What is lost is the stress report's to say."""
+    cell = world["R-101"]
+    with as_role("worker"), transaction.atomic():
+        state = MarginState.objects.get(cell=cell)
+        state.admission |= {"scenario": "es_995", "position_loss": 30_000_000 * USD}
+        state.save(update_fields=["admission"])
+        assert facts().relationships[0].loss == 0
+    assert "No stress of it is measured yet" in asked(maker, "kind=default&code=R-101")
+    made_of = {"position_loss": 19_000_000 * USD, "close_out_cost": 5 * USD, "margin_value": 7 * USD}
+    with as_role("worker"), transaction.atomic():
+        body = {"worst": {"title": "A week of falls"} | made_of}
+        StressReport.objects.create(cell=cell, tick=Tick.objects.latest("id"), body=body)
+        first = facts().relationships[0]
+    assert (first.loss, first.costs, first.margin_stressed) == tuple(made_of.values())
+    assert "Its worst published stress: A week of falls" in asked(maker, "kind=default&code=R-101")
 
 
 def test_what_is_owed_today_is_the_unsettled_gain_of_the_opposite(world: dict[str, Cell]) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 
+from intermediary import queries
 from intermediary.closeout_schedule import STANDARD_RULES
 from intermediary.config.office import custody
 from intermediary.config.office.contagion_graph import drawn
+from intermediary.config.office.desk import STALE_AFTER_S
 from intermediary.config.office.pages import show
 from intermediary.errors import Refusal
 from intermediary.models import Asset, Layer
@@ -103,6 +105,8 @@ def contagion(request: HttpRequest) -> HttpResponse:
         status=200 if (form.is_valid() and triangle.is_valid()) or not known.relationships else 422,
         triangle=triangle,
         known=known,
+        valuation=queries.latest_valuation(),
+        stale_after_s=STALE_AFTER_S,
         form=form,
         kinds=KINDS,
         graph=drawn(known, found.get("default"), found.get("venue"), found.get("freeze")),
@@ -135,6 +139,7 @@ def _played(known: Facts, asked: dict[str, Any]) -> dict[str, Any]:
         rows = [(str(Layer.Kind(layer).label), int(paid), int(size)) for layer, paid, size in found.layer_losses]
         return {
             "default": found,
+            "worst": next(one for one in known.relationships if one.code == asked["code"]),
             "layer_rows": rows,
             "total": int(found.total),
             "from_margin": int(found.from_margin),

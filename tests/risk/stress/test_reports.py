@@ -8,7 +8,7 @@ from intermediary.models import AccountKind, Layer, MarginState
 from risk import stress_reports
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport, Tick
-from risk.stress_queries import BookStress, RelationshipStress, book_stress
+from risk.stress_queries import BookStress, RelationshipStress, book_stress, worst_stresses
 from tests.intermediary.margin_world import MILLION
 from tests.risk.test_live_layers import lapses, world
 from tests.risk.tick_world import market, tick
@@ -45,6 +45,11 @@ def test_a_loss_is_poured_through_the_layers_that_lie_there() -> None:
     assert 0 < worst["first_loss"] <= 3 * MILLION
     assert worst["net_loss"] == worst["first_loss"] + worst["tail"] + worst["senior"] + worst["uncovered"]
     assert before["LINE"].worst["uncovered"] == worst["uncovered"] + worst["first_loss"]
+    (made_of,) = worst_stresses().values()
+    exposure = MarginState.objects.get(cell=clients["LINE"].cell).exposure_base_units
+    assert made_of.title == worst["title"]
+    assert exposure + made_of.position_loss + made_of.close_out_cost == worst["gross"]
+    assert worst["gross"] - made_of.margin_value == worst["net_loss"]
 
 
 def test_the_intermediary_is_the_sum_and_its_float_is_the_ledgers() -> None:

@@ -17,6 +17,7 @@ from intermediary import books
 from intermediary.errors import Refusal
 from risk.figures import scenarios_for
 from risk.margin.instruments import Instrument
+from risk.market.feeds.pegs import SETTLEMENT_COIN
 from risk.market.recording import HISTORY_AGE_LIMIT_DAYS, LIVE, age_days
 from risk.official import OfficialMarket
 from risk.scenario_source import known_to
@@ -28,9 +29,13 @@ def refuse_doubtful(asked: Asked, market: OfficialMarket, limit_bps: int) -> Non
     """Refuse `mark_doubtful` with the numbers of the least sure mark that new risk would stand on.
 
     `limit_bps` is the ruleset's `doubt_limit_bps`. Without trades a line is asked for: then everything held is at risk.
+    All of it is counted in USDC, whose own price counts as one of them.
     """
     coins = _of_new_risk(asked, market) if asked.trades else coins_of(asked, market)
-    known = market.snapshot.qualities
+    known, peg = dict(market.snapshot.qualities), market.snapshot.peg_quality
+    if peg is not None and (coins or not asked.trades):
+        known[SETTLEMENT_COIN] = peg
+        coins = coins | {SETTLEMENT_COIN}
     doubted = sorted(coins & doubted_coins(known, limit_bps))
     if not doubted:
         return

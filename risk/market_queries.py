@@ -126,6 +126,7 @@ class Market:
     as_of: datetime
     source: str
     usdc_peg: Decimal
+    usdc_quality: MarkQuality | None
     mark_limit_s: int
     coins: Sequence[CoinMarket]
     curve: Sequence[RatePoint]
@@ -176,6 +177,7 @@ def official_market(now: datetime) -> Market | None:
         as_of=snapshot.as_of,
         source=snapshot.source,
         usdc_peg=snapshot.usdc_peg,
+        usdc_quality=snapshot.peg_quality,
         mark_limit_s=snapshot.age_limits_s.get("mark", DEFAULT_AGE_LIMITS_S["mark"]),
         coins=_coins(snapshot, now),
         curve=curve_points(snapshot.as_of.date(), snapshot.rates),

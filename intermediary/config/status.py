@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, Mark, Valuation
+from risk.market.feeds.pegs import SETTLEMENT_COIN
 from risk.market.quality import MarkQuality, MarkState
 from risk.models import ScenarioSource, Snapshot
 from settlement.models import ChainBlock, Deployment, ReconciliationRun
@@ -84,7 +85,7 @@ class DoubtfulMark:
 
 
 def doubtful_marks(snapshot_id: str) -> list[DoubtfulMark]:
-    """Of one snapshot, the least certain first; none where marks come from one recorded source, which judges nothing.
+    """Of one snapshot, USDC's too, the least certain first; none where one recorded source is, which judges nothing.
 
     Reads these figures alone: a page must not build a whole market, surfaces and all, on every request.
     """
@@ -95,6 +96,10 @@ def doubtful_marks(snapshot_id: str) -> list[DoubtfulMark]:
         for coin, item in market.get("qualities", {}).items()
         if item["state"] != MarkState.GOOD
     ]
+    peg = market.get("peg")
+    if peg is not None and peg["quality"]["state"] != MarkState.GOOD:
+        quality = MarkQuality.from_body(peg["quality"])
+        found.append(DoubtfulMark(SETTLEMENT_COIN, Decimal(market["usdc_peg"]), quality))
     return sorted(found, key=lambda mark: (-mark.quality.uncertainty_bps, mark.coin))
 
 

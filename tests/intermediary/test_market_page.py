@@ -1,6 +1,7 @@
 """The officers' market page: marks and what is against them, the curve, surfaces with their fits, and what lacks."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -72,9 +73,16 @@ def test_an_officer_reads_each_mark_the_curve_and_the_surfaces(rolled_back_world
     assert "surface.too_near" in text, "an expiry that was refused is named"
     assert "not in use" not in text
     flat = {coin: replace(item, surface=None) for coin, item in judged().underlyings.items()}
-    becomes_official(replace(judged(), as_of=SURFACE.as_of + timedelta(hours=1), underlyings=flat, qualities={}))
+    later = SURFACE.as_of + timedelta(hours=1)
+    lone = MarkQuality(MarkState.STALE, 260, "marks-1", (SourceSeen("kraken", Decimal("0.8"), 2, 0, "single source"),))
+    without = replace(judged(), as_of=later, underlyings=flat, qualities={}, lost_smiles=("BTC",))
+    becomes_official(replace(without, peg_quality=lone, peg_observed_at=SURFACE.as_of))
     text = seen()
     assert "No surface is in use" in text
+    assert "No option chain that is young enough" in text
+    assert "The surface of BTC is lost" in text
+    assert re.search(r"; kraken (<[^>]*>)*0\.8", text)
+    assert "single source" in text
     assert "Sources of each mark" not in text
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from intermediary import clock, ports, trading, withdrawals
 from intermediary.config.replay import store_snapshot
+from intermediary.config.status import doubtful_marks
 from intermediary.errors import Refusal
 from intermediary.models import Instrument, MarginState, Mark, Valuation
 from intermediary.portal import reads
@@ -45,9 +46,11 @@ def quality(state: MarkState, uncertainty_bps: int) -> MarkQuality:
     return MarkQuality(state, uncertainty_bps, "marks-1", (kraken, SourceSeen("binance", None, None, 0, "timed out")))
 
 
-def official(doubt: MarkQuality | None, unseen: str = "", lost: tuple[str, ...] = ()) -> None:
+def official(
+    doubt: MarkQuality | None, unseen: str = "", lost: tuple[str, ...] = (), peg: MarkQuality | None = None
+) -> None:
     """A new official market, with this quality of bitcoin's mark; nobody saw the coin `unseen` for three hours, and the
-    coins `lost` have no smile any more."""
+    coins `lost` have no smile any more; `peg` is the quality of USDC's price."""
     moment, market = clock.now(), snapshot({"BTC": str(MARK)})
     old = moment - timedelta(hours=3)
     seen = {
@@ -55,6 +58,7 @@ def official(doubt: MarkQuality | None, unseen: str = "", lost: tuple[str, ...] 
     }
     qualities = {"BTC": doubt} if doubt else {}
     found = replace(market, as_of=moment, underlyings=seen, qualities=qualities, lost_smiles=lost)
+    found = replace(found, peg_quality=peg, peg_observed_at=moment if peg else None)
     tick = engine.open_tick(store_snapshot(found), 1)
     engine.run_shard(tick.id, 0)
 
@@ -179,6 +183,20 @@ def test_doubt_leaves_the_requirement_as_it_is_and_other_coins_alone(who: Client
     official(quality(MarkState.SINGLE_SOURCE, 2_000))
     planned = [PlannedTrade(ether.id, Decimal(1), Decimal(4_016))]
     assert EngineGate().check_trades({who.cell.id: planned})[who.cell.id].passed
+
+
+def test_no_new_risk_while_the_price_of_usdc_is_in_doubt_whatever_the_coin(who: Client) -> None:
+    official(None, peg=quality(MarkState.THIN, 60))
+    assert check(who, 1)
+    official(None, peg=quality(MarkState.STALE, 60))
+    with pytest.raises(Refusal, match="mark_doubtful") as refused:
+        check(who, 1)
+    assert (refused.value.data["underlying"], refused.value.data["state"]) == ("USDC", "stale")
+    with pytest.raises(Refusal, match="mark_doubtful"):
+        EngineGate().check_line(who.cell.id, MILLION, LayerSizes(5 * MILLION, 0, 0))
+    assert check(who, -1)
+    (said,) = doubtful_marks(Tick.objects.values_list("snapshot_id", flat=True)[0])
+    assert (said.coin, said.price, said.quality.state) == ("USDC", Decimal(1), MarkState.STALE)
 
 
 # A smile that was lost.

@@ -88,12 +88,14 @@ class CoinBar:
 @dataclass(frozen=True)
 class Bar:
     """All coins at one time. `qualities` of marks that were made from several sources; `usdc_peg` USD per USDC where it
-    was observed."""
+    was observed, and `peg_quality` how sure that is, seen at `peg_observed_at`, where somebody judged it."""
 
     as_of: datetime
     coins: Mapping[str, CoinBar]
     qualities: Mapping[str, MarkQuality] = field(default_factory=dict)
     usdc_peg: Decimal = Decimal(1)
+    peg_quality: MarkQuality | None = None
+    peg_observed_at: datetime | None = None
 
 
 @dataclass
@@ -243,6 +245,8 @@ class SnapshotMaker:
             usdc_peg=bar.usdc_peg,
             age_limits_s=self._age_limits_s,
             qualities={coin: quality for coin, quality in {**self._faults, **bar.qualities}.items() if coin in seen},
+            peg_quality=bar.peg_quality,
+            peg_observed_at=bar.peg_observed_at,
             lost_smiles=tuple(coin for coin in seen if coin in smiled and coin not in fit),
         )
 

@@ -24,6 +24,7 @@ from intermediary.errors import Refusal
 from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
 from risk.market.feeds.base import NO_DEPTHS, NO_SURFACES, Bar, CoinBar, SnapshotMaker
 from risk.market.feeds.books import Books
+from risk.market.feeds.pegs import SETTLEMENT_COIN, TETHER, is_young, settlement_peg
 from risk.market.feeds.smiles import Smiles
 from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
 from risk.market.parameters import COINS
@@ -36,8 +37,7 @@ logger = logging.getLogger(__name__)
 # A live mark is renewed at every look; after a quarter of an hour an exchange left alone was asked again three times.
 # Smiles are fitted every ten minutes: one of an hour ago has been missed five times, and is left out.
 AGE_LIMITS_S: Mapping[str, int] = MappingProxyType(dict(DEFAULT_AGE_LIMITS_S) | {"mark": 900, "surface": 3_600})
-SETTLEMENT_COIN = "USDC"
-STABLECOINS = (SETTLEMENT_COIN, "USDT")
+STABLECOINS = (SETTLEMENT_COIN, TETHER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +130,8 @@ class LiveFeed:
         for coin, item in snapshot.underlyings.items():
             self._marks[coin] = Mark(item.mark, item.observed_at, snapshot.qualities.get(coin, unknown))
             coins[coin] = CoinBar(item.mark, float(item.mark), float(item.mark), item.observed_at)
+        if snapshot.peg_quality is not None and snapshot.peg_observed_at is not None:
+            self._marks[SETTLEMENT_COIN] = Mark(snapshot.usdc_peg, snapshot.peg_observed_at, snapshot.peg_quality)
         self._maker.advance(Bar(as_of=snapshot.as_of, coins=coins))
         surfaces = {coin: one.surface for coin, one in snapshot.underlyings.items() if one.surface is not None}
         self._smiled = {*surfaces, *snapshot.lost_smiles}
@@ -159,7 +161,7 @@ class LiveFeed:
                 silent=silent,
             )
         now = self._now()
-        pegs = {coin: mark for coin in STABLECOINS if (mark := self._peg(coin, now)) is not None}
+        pegs = self._pegs(now)
         bar = self._bar(now, pegs)
         self._maker.advance(bar)
         if not self._maker.coins_seen:
@@ -204,7 +206,15 @@ class LiveFeed:
             coins[coin] = CoinBar(mark.price, max(ends), min(ends), mark.observed_at)
             qualities[coin] = mark.quality
             self._marks[coin] = mark
-        return Bar(as_of=now, coins=coins, qualities=qualities, usdc_peg=pegs[SETTLEMENT_COIN].price)
+        peg = pegs[SETTLEMENT_COIN]
+        return Bar(
+            as_of=now,
+            coins=coins,
+            qualities=qualities,
+            usdc_peg=peg.price,
+            peg_quality=peg.quality,
+            peg_observed_at=peg.observed_at,
+        )
 
     def _mark(self, coin: str, now: datetime, pegs: Mapping[str, Mark]) -> Mark:
         """The mark of one coin from what was heard; an exchange that is silent counts as missing if it lists the coin,
@@ -223,19 +233,23 @@ class LiveFeed:
             parameters=self._parameters,
         )
 
-    def _peg(self, coin: str, now: datetime) -> Mark | None:
-        """USD price of a stablecoin: now, or the last one while it is young enough. There is no market without one of
-        the coin that everything is settled in."""
+    def _pegs(self, now: datetime) -> dict[str, Mark]:
+        """USD prices of the stablecoins. Tether comes first: an exchange may quote the other in it."""
+        tether = self._tether(now)
+        others = {TETHER: tether} if tether is not None else {}
+        peg, self._marks[SETTLEMENT_COIN] = settlement_peg(
+            lambda: self._mark(SETTLEMENT_COIN, now, others), self._marks.get(SETTLEMENT_COIN), now, self._parameters
+        )
+        return others | {SETTLEMENT_COIN: peg}
+
+    def _tether(self, now: datetime) -> Mark | None:
+        """Its mark now, or the last one while that is young enough."""
         try:
-            self._marks[coin] = self._mark(coin, now, {})
+            self._marks[TETHER] = self._mark(TETHER, now, {})
         except Refusal:
-            last = self._marks.get(coin)
-            old = last is None or (now - last.observed_at).total_seconds() > self._parameters.peg_age_limit_s
-            if old and coin == SETTLEMENT_COIN:
-                raise
-            if old:
-                return None
-        return self._marks[coin]
+            last = self._marks.get(TETHER)
+            return last if last is not None and is_young(last, now, self._parameters) else None
+        return self._marks[TETHER]
 
 
 @dataclass(frozen=True)

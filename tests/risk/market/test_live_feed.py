@@ -90,10 +90,47 @@ def test_all_down_from_the_start_is_a_refusal_and_the_market_comes_back(
 
 
 def test_without_a_price_of_usdc_there_is_no_market(world: Exchanges, feed: LiveFeed, platform: Platform) -> None:
-    world.prices = {("kraken", "USDC"): 0.0, ("bitstamp", "USDC"): 0.0}
+    world.prices = {(venue, "USDC"): 0.0 for venue in NAMES}
     with pytest.raises(Refusal, match="no_mark") as refused:
         look(feed, platform)
     assert refused.value.data["underlying"] == "USDC"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"kraken": 0.8, "bitstamp": 0.0, "binance": 0.0}, {"kraken": "single source"}),
+        ({"kraken": 1.0, "bitstamp": 0.8, "binance": 0.0}, {"kraken": "divided", "bitstamp": "divided"}),
+        ({"kraken": 0.0, "bitstamp": 0.0, "binance": 0.0}, {}),
+    ],
+)
+def test_a_price_of_usdc_that_nobody_confirms_moves_nothing_and_is_named(
+    world: Exchanges, feed: LiveFeed, platform: Platform, said: dict[str, float], why: dict[str, str]
+) -> None:
+    calm = look(feed, platform)
+    assert calm.peg_quality is not None
+    assert (calm.peg_quality.state, len(calm.peg_quality.used)) == (MarkState.GOOD, 3), "Binance quotes it in Tether"
+    world.prices = {(venue, "USDC"): price for venue, price in said.items()}
+    after = LiveFeed(platform.now, limits=LIMITS, mirror=world.url)
+    after.resume(MarketSnapshot.from_json(look(feed, platform).to_json()))
+    for found in (look(feed, platform), look(after, platform)):
+        assert found.usdc_peg == 1
+        assert found.peg_quality is not None
+        assert is_doubted(found.peg_quality, 10_000)
+        assert found.peg_observed_at == calm.peg_observed_at, "it ages from its own time, in the next process too"
+        assert why.items() <= {seen.source: seen.left_out for seen in found.peg_quality.left_out}.items()
+        assert found.qualities["BTC"].state is MarkState.GOOD
+    after.close()
+    world.prices = {}
+    assert look(feed, platform).peg_quality.state is MarkState.GOOD  # type: ignore[union-attr]
+
+
+def test_a_fall_of_usdc_that_several_show_goes_through_at_once(
+    world: Exchanges, feed: LiveFeed, platform: Platform
+) -> None:
+    look(feed, platform)
+    world.price["USDC"] = 0.8
+    assert float(look(feed, platform).usdc_peg) == pytest.approx(0.8)
 
 
 def test_an_unknown_exchange_is_refused_by_name() -> None:

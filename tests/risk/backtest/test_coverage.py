@@ -56,6 +56,16 @@ def test_kupiecs_regions_are_the_printed_ones(case: tuple[float, int], bounds: t
     assert (low - 1, high + 1) == bounds
 
 
+def test_kupiecs_row_of_a_year_at_one_percent_has_no_lower_bound_and_ours_has() -> None:
+    """Printed: N < 7, of 255 at 1%. By the formula no exception at all is rejected too: its ratio is -2 * 255 ln 0.99
+    = 5.13, beyond 3.84. By the exact test it is not: a right forecast has none in 7.7% of years."""
+    assert kupiec_region_asymptotic(255, 0.01) == (1, 7 - 1)
+    assert kupiec_ratio(0, 255, 0.01) == pytest.approx(5.126, abs=0.001)
+    assert kupiec_region(255, 0.01)[0] == 0
+    assert binom.pmf(0, 255, 0.01) == pytest.approx(0.0771, abs=1e-4)
+    assert kupiec_p_value(0, 255, 0.01) > 0.077
+
+
 @pytest.mark.parametrize(("exceptions", "row"), BASEL_TABLE.items())
 def test_the_traffic_light_is_basels_to_print(exceptions: int, row: tuple[float, str]) -> None:
     # The red zone prints 99.99 for 99.997.

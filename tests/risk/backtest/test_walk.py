@@ -57,18 +57,42 @@ def lines(found: Walk) -> dict[str, tuple[Floats, float]]:
     }
 
 
+def singles(found: Walk) -> dict[int, NDArray[np.bool_]]:
+    """Each book of one coin with the windows that are tested."""
+    kinds = enumerate(book.kind for book in found.books)
+    return {index: np.isfinite(found.margin[:, index]) for index, kind in kinds if kind == "single"}
+
+
+def outside_band(found: Walk, forecast: Floats, probability: float) -> list[str]:
+    """Books of one coin whose losses beyond the forecast are outside the two-sided 95% band of its level."""
+    outside = []
+    for index, tested in singles(found).items():
+        exceptions = int((found.loss[tested, index] > forecast[tested, index]).sum())
+        low, high = binom.interval(0.95, int(tested.sum()), probability)
+        outside += [found.books[index].name] if not low <= exceptions <= high else []
+    return outside
+
+
+def true_probabilities(found: Walk, forecast: Floats, seed: int) -> list[float]:
+    """Of a loss beyond the forecast, in the mean over the windows of each book of one coin: known in this world."""
+    _, deviation = gjr_world(max(DAYS.values()), len(DAYS), seed=seed)
+    probabilities = []
+    for index, is_tested in singles(found).items():
+        book, tested = found.books[index], np.flatnonzero(is_tested)
+        level = forecast[tested, index]
+        move = -np.log1p(-level) if book.sign > 0 else np.log1p(level)
+        day = tested + (found.days[0].date() - date(2020, 1, 1)).days
+        scale = deviation[day, list(DAYS).index(book.symbols[0])] * np.sqrt((DOF - 2.0) / DOF)
+        probabilities.append(float(student.sf(move / scale, DOF).mean()))
+    return probabilities
+
+
 @pytest.mark.parametrize("line", ["VaR 99%", "VaR 99.7%", "ES 99%", "base of the conditional model"])
 def test_coverage_of_a_known_world_is_inside_the_binomial_band(simulated: Walk, line: str) -> None:
     """Two-sided 95% band of each single coin, long and short. Of six right series two may be outside: that is the 99%
     quantile (one in twenty is, by chance). Over the worlds of seeds 1 to 20 115, 117, 118 and 117 of 120 are inside."""
     forecast, probability = lines(simulated)[line]
-    outside = []
-    for index, book in enumerate(simulated.books):
-        if book.kind == "single":
-            tested = np.isfinite(simulated.margin[:, index])
-            exceptions = int((simulated.loss[tested, index] > forecast[tested, index]).sum())
-            low, high = binom.interval(0.95, int(tested.sum()), probability)
-            outside += [book.name] if not low <= exceptions <= high else []
+    outside = outside_band(simulated, forecast, probability)
     assert len(outside) <= binom.ppf(0.99, 6, 0.05), outside
 
 
@@ -77,16 +101,7 @@ def test_the_true_probability_of_a_loss_beyond_each_line_is_what_it_claims(simul
     """Known of every window in this world, so that no luck of exceptions is in it. Over the worlds of seeds 1 to 20 the
     mean is 1.08% and 0.35% for VaR, 0.39% for shortfall (0.33% claimed), 0.34% for the base: slightly low."""
     forecast, probability = lines(simulated)[line]
-    _, deviation = gjr_world(max(DAYS.values()), len(DAYS), seed=3)
-    found = []
-    for index, book in enumerate(simulated.books):
-        if book.kind == "single":
-            tested = np.flatnonzero(np.isfinite(simulated.margin[:, index]))
-            level = forecast[tested, index]
-            move = -np.log1p(-level) if book.sign > 0 else np.log1p(level)
-            day = tested + (simulated.days[0].date() - date(2020, 1, 1)).days
-            scale = deviation[day, list(DAYS).index(book.symbols[0])] * np.sqrt((DOF - 2.0) / DOF)
-            found.append(float(student.sf(move / scale, DOF).mean()))
+    found = true_probabilities(simulated, forecast, seed=3)
     assert np.mean(found) == pytest.approx(probability, rel=0.35), found
 
 

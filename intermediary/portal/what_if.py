@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.forms import BaseFormSet, formset_factory
@@ -20,7 +19,7 @@ from intermediary.call_forecast import fall_to_call, forecasts
 from intermediary.models import Cell, CommandRequest, Instrument, MarginState
 from intermediary.portal import wishes
 from intermediary.portal.forms import AmountField
-from intermediary.portal.views import context_of, of_cell, reader
+from intermediary.portal.views import context_of, of_cell
 from intermediary.terms import Terms
 
 COMMAND = "what_if"
@@ -46,9 +45,9 @@ def lines_of(count: int, form: type[ConsideredForm] = ConsideredForm) -> "type[B
 @of_cell
 def what_if(request: HttpRequest, cell: Cell) -> HttpResponse:
     """The form, and the answer to the last question asked with it (`?request=`), also as a file (`&as=json`)."""
-    wish = _asked(request, cell)
+    wish = wishes.asked_before(request, COMMAND, cell)
     if wish is not None and "as" in request.GET:
-        return _as_file(wish, cell)
+        return as_file(wish, cell)
     if request.method == "POST":
         bound = lines_of(0)(longer(request.POST) if "more" in request.POST else request.POST)
         trades = trades_of(bound) if bound.is_valid() else []
@@ -74,28 +73,13 @@ def _page(
     )
 
 
-def _as_file(wish: CommandRequest, cell: Cell) -> HttpResponse:
+def as_file(wish: CommandRequest, cell: Cell) -> HttpResponse:
     """The answer as the worker gave it, JSON to keep: amounts are base units of the settlement token, exact."""
     if wish.state != CommandRequest.State.DONE or wish.outcome is None:
         raise access.not_found()
     answer = JsonResponse({"relationship": cell.code, "asked_at": wish.at.isoformat()} | wish.outcome)
     answer["Content-Disposition"] = f'attachment; filename="what-if-{cell.code}-{wish.at:%Y%m%d-%H%M%S}.json"'
     return answer
-
-
-def _asked(request: HttpRequest, cell: Cell) -> CommandRequest | None:
-    """The reader's own question of this relationship; anything else does not exist."""
-    wanted = request.GET.get("request")
-    if not wanted:
-        return None
-    try:
-        key = UUID(wanted)
-    except ValueError:
-        raise access.not_found() from None
-    found = CommandRequest.objects.filter(id=key, user=reader(request), cell=cell, command=COMMAND).first()
-    if found is None:
-        raise access.not_found()
-    return found
 
 
 def started(wish: CommandRequest | None, form: type[ConsideredForm] = ConsideredForm) -> "BaseFormSet[ConsideredForm]":

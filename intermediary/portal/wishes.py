@@ -7,11 +7,13 @@ person may, and whether a rule allows it, is the command's own question when it 
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest
 
 from intermediary import events
+from intermediary.access import not_found
 from intermediary.models import Cell, CommandRequest
 
 TITLES = {
@@ -38,6 +40,22 @@ def ask(request: HttpRequest, command: str, cell: Cell | None, body: dict[str, A
         wish = CommandRequest.objects.create(command=command, cell=cell, user=request.user, body=body)
         events.notify(events.WISHES_CHANNEL)
     return wish
+
+
+def asked_before(request: HttpRequest, command: str, cell: Cell) -> CommandRequest | None:
+    """The reader's own wish about this relationship that `?request=` names, None where none is named; anything else
+    does not exist."""
+    assert request.user.is_authenticated, "only a signed-in person has wishes"
+    wanted = request.GET.get("request")
+    if not wanted:
+        return None
+    try:
+        mine = CommandRequest.objects.filter(id=UUID(wanted), user=request.user, cell=cell, command=command).first()
+    except ValueError:
+        mine = None
+    if mine is None:
+        raise not_found()
+    return mine
 
 
 def soon(wish: CommandRequest) -> CommandRequest:

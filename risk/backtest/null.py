@@ -40,17 +40,28 @@ class RejectionNull:
 
     def limits(self, quantile: float = 0.99) -> tuple[int, int]:
         """The `quantile` of both counts: the smallest count that at least that share of worlds stays within."""
-        index = int(np.ceil(quantile * self.kupiec.size)) - 1
-        return int(self.kupiec[index]), int(self.christoffersen[index])
+        return at_quantile(self.kupiec, quantile), at_quantile(self.christoffersen, quantile)
+
+
+def at_quantile(counts: Integers, quantile: float) -> int:
+    """The smallest of these sorted counts that at least that share of worlds stays within."""
+    return int(counts[int(np.ceil(quantile * counts.size)) - 1])
+
+
+def common_ranks(scaled: Floats) -> tuple[Integers, int]:
+    """(dates, B) the ranks of each book's losses over the dates that all have, from which worlds take how books depend
+    on each other, and the number of these dates: 0, and one row of no use, where they are too few."""
+    common = scaled[np.isfinite(scaled).all(axis=1)]
+    if common.shape[0] < COMMON_DATES_MIN:
+        return np.zeros((1, scaled.shape[1]), dtype=np.int64), 0
+    return np.argsort(np.argsort(common, axis=0), axis=0), common.shape[0]
 
 
 def rejection_null(scaled: Floats, probability: float, seed: int) -> RejectionNull:
     """Of `scaled` (T, B): losses over their own forecasts, NaN where a book is not tested."""
     tested = np.isfinite(scaled)
-    common = scaled[tested.all(axis=1)]
-    dates = common.shape[0] if common.shape[0] >= COMMON_DATES_MIN else 0
+    ranks, dates = common_ranks(scaled)
     books = scaled.shape[1]
-    ranks = np.argsort(np.argsort(common, axis=0), axis=0) if dates else np.zeros((1, books), dtype=np.int64)
     lengths = tested.sum(axis=0)
     counts_max = int(lengths.max()) + 1
     kupiec_rejects = np.zeros((books, counts_max), dtype=np.bool_)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.backtest.beyond import accepted_counts, count_law
-from risk.backtest.null import COMMON_DATES_MIN
+from risk.backtest.null import at_quantile, common_ranks
 from risk.backtest.residuals import anderson_darling, darling_critical
 from risk.margin.kernels import compiled
 
@@ -32,18 +32,14 @@ class TailNull:
 
     def limits(self, quantile: float = 0.99) -> tuple[int, int]:
         """The `quantile` of both counts."""
-        index = int(np.ceil(quantile * self.residuals.size)) - 1
-        return int(self.residuals[index]), int(self.beyond[index])
+        return at_quantile(self.residuals, quantile), at_quantile(self.beyond, quantile)
 
 
 def tail_null(scaled: Floats, beyond: Floats, seed: int) -> TailNull:
     """Of `scaled` (T, B) losses over their own forecasts and `beyond` (T, B) probabilities of a loss beyond margin, NaN
     where a book is not tested."""
     tested = np.isfinite(scaled)
-    common = scaled[tested.all(axis=1)]
-    dates = common.shape[0] if common.shape[0] >= COMMON_DATES_MIN else 0
-    books = scaled.shape[1]
-    ranks = np.argsort(np.argsort(common, axis=0), axis=0) if dates else np.zeros((1, books), dtype=np.int64)
+    ranks, dates = common_ranks(scaled)
     accepted = np.array([accepted_counts(count_law(column[np.isfinite(column)])) for column in beyond.T])
     date, book_of = np.nonzero(ranks >= dates - EXPECTED_SHARE * dates - 1.0)
     begins = np.searchsorted(date, np.arange(ranks.shape[0] + 1))

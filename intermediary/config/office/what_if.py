@@ -5,20 +5,27 @@ who may ask differs. Nothing is traded, the client sees nothing of it, and the r
 """
 
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.forms import BaseFormSet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
 from intermediary import onboarding
-from intermediary.access import not_found
 from intermediary.config.office.pages import show
 from intermediary.models import Cell, CommandRequest
 from intermediary.portal import wishes
-from intermediary.portal.what_if import LINES_MAX, ConsideredForm, answer_of, lines_of, longer, started, trades_of
+from intermediary.portal.what_if import (
+    LINES_MAX,
+    ConsideredForm,
+    answer_of,
+    as_file,
+    lines_of,
+    longer,
+    started,
+    trades_of,
+)
 
 COMMAND = "officer_what_if"
 
@@ -32,9 +39,9 @@ class OfficersForm(ConsideredForm):
 def what_if(request: HttpRequest, code: str) -> HttpResponse:
     """The form, and the answer to the question of `?request=`, also as a file (`&as=json`)."""
     cell = get_object_or_404(Cell.objects.select_related("party"), kind=Cell.Kind.CLIENT, code=code)
-    wish = _asked(request, cell)
+    wish = wishes.asked_before(request, COMMAND, cell)
     if wish is not None and "as" in request.GET:
-        return _as_file(wish, cell)
+        return as_file(wish, cell)
     if request.method != "POST":
         return _page(request, cell, started(wish, OfficersForm), wishes.soon(wish) if wish else None)
     more = "more" in request.POST
@@ -61,23 +68,3 @@ def _page(
         "most": LINES_MAX,
     }
     return show(request, "what_if", f"What-if for {cell.code}", **told)
-
-
-def _asked(request: HttpRequest, cell: Cell) -> CommandRequest | None:
-    """The officer's own question about this relationship; anything else does not exist."""
-    wanted = request.GET.get("request")
-    if not wanted:
-        return None
-    try:
-        key = UUID(wanted)
-    except ValueError:
-        raise not_found() from None
-    return get_object_or_404(CommandRequest, id=key, user=request.user, cell=cell, command=COMMAND)
-
-
-def _as_file(wish: CommandRequest, cell: Cell) -> HttpResponse:
-    if wish.state != CommandRequest.State.DONE or wish.outcome is None:
-        raise not_found()
-    answer = JsonResponse({"relationship": cell.code, "asked_at": wish.at.isoformat()} | wish.outcome)
-    answer["Content-Disposition"] = f'attachment; filename="what-if-{cell.code}-{wish.at:%Y%m%d-%H%M%S}.json"'
-    return answer

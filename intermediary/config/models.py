@@ -1,6 +1,15 @@
-"""The replay's controls, one row: how fast, paused or not, how far it has come, and whether a fresh world is wanted."""
+"""The replay's controls, one row: how fast, paused or not, how far it has come, and whether a fresh world is wanted;
+and how the live market is doing. The rows of `operations` belong to this app too."""
 
 from django.db import models
+
+from intermediary.config.operations.rows import (  # noqa: F401  # Django finds them here
+    Alarm,
+    AlarmAcknowledgement,
+    AlarmNotice,
+    LookRound,
+    ProcessReport,
+)
 
 
 class Replay(models.Model):

@@ -1,21 +1,22 @@
 """Putting the contracts on a chain, and saying where they are.
 
 One access manager and register of eligible holders for all; one token (on a demonstration chain), house and vault
-factory an asset. The role and delay table is the contract suite's own (`RoleTable`); it is set, then read back and
+factory an asset. The role and delay table is the contract suite's own (role_table.py); it is set, then read back and
 compared, so that a deployment with a missing or an extra right never starts to work.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from intermediary.errors import Refusal
 from intermediary.models import Asset, Cell, ChainTarget
+from settlement import role_table
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.models import Deployment
+from settlement.role_table import Role
 from settlement.signer import Signer, signer_for
 from settlement.transactor import Mine, Transactor
 
@@ -64,45 +65,42 @@ def deploy(
     show exactly the intended rights.
     """
     admin = Transactor(chain, signer_for("admin"), mine)
-    deployed = {
-        "AccessManager": admin.deploy("AccessManager", admin.signer.address),
-        "RoleTable": admin.deploy("RoleTable"),
-    }
+    deployed = {"AccessManager": admin.deploy("AccessManager", admin.signer.address)}
     manager = deployed["AccessManager"]
     deployed["Eligibility"] = admin.deploy("Eligibility", manager)
     of_asset = {asset.code: _deploy_asset(admin, asset, manager) for asset in assets}
-    wire(admin, deployed, deployed["Eligibility"], "eligibility")
+    wire(admin, deployed, deployed["Eligibility"], "Eligibility")
     for names in of_asset.values():
-        wire(admin, deployed, names["House"], "house")
+        wire(admin, deployed, names["House"], "House")
     _grant_roles(admin, deployed)
     _set_up_houses(chain, mine, of_asset, rulebook_hash, rulebook_uri, outflow_caps)
     _record(chain, deployed, of_asset)
     assert_roles(chain)
 
 
-def wire(admin: Transactor, deployed: Mapping[str, str], target: str, table: str) -> None:
-    """Give each restricted function of `target` to its role, as the suite's table says."""
-    for row in read(admin.chain, deployed["RoleTable"], "RoleTable", table):
-        arguments = (target, row["selectors"], row["role"])
+def wire(admin: Transactor, deployed: Mapping[str, str], target: str, name: str) -> None:
+    """Give each restricted function of `target`, a contract called `name`, to its role, as the suite's table says."""
+    for row in role_table.rows(name):
+        arguments = (target, row.selectors, row.role)
         admin.call(deployed["AccessManager"], "AccessManager", "setTargetFunctionRole", *arguments)
     admin.wait()
 
 
 def assert_roles(chain: Chain) -> None:
     """Compare the live rights of every house with the table; refuses `role_table_differs` with what is off."""
-    manager, table = address_of("AccessManager"), address_of("RoleTable")
+    manager = address_of("AccessManager")
     off: list[str] = []
     for house in Deployment.objects.filter(name="House"):
-        for row in read(chain, table, "RoleTable", "house"):
-            for selector in row["selectors"]:
+        for row in role_table.rows("House"):
+            for selector in row.selectors:
                 live = read(chain, manager, "AccessManager", "getTargetFunctionRole", house.address, selector)
-                if live != row["role"]:
-                    off.append(f"{house.asset_id} 0x{selector.hex()}: role {live}, not {row['role']}")
-    for role in read(chain, table, "RoleTable", "roles"):
-        for holder in HOLDERS[role["label"]]:
-            holds, delay = read(chain, manager, "AccessManager", "hasRole", role["id"], signer_for(holder).address)
+                if live != row.role:
+                    off.append(f"{house.asset_id} 0x{selector.hex()}: role {live}, not {row.role}")
+    for role in role_table.roles():
+        for holder in HOLDERS[role.label]:
+            holds, delay = read(chain, manager, "AccessManager", "hasRole", role.id, signer_for(holder).address)
             if not holds or delay != _delay_of(role):
-                off.append(f"{role['label']}: {holder} holds {holds}, delay {delay}")
+                off.append(f"{role.label}: {holder} holds {holds}, delay {delay}")
     if off:
         raise Refusal("role_table_differs", "The chain's rights are not the table's.", off=off)
 
@@ -127,15 +125,15 @@ def _deploy_asset(admin: Transactor, asset: Asset, manager: str) -> dict[str, st
     return {"Token": token, "House": house, "VaultFactory": admin.deploy("VaultFactory", token, house)}
 
 
-def _delay_of(role: Mapping[str, Any]) -> int:
-    return int(role["executionDelay"]) if settings.MODE == "production" else 0
+def _delay_of(role: Role) -> int:
+    return role.delay_seconds if settings.MODE == "production" else 0
 
 
 def _grant_roles(admin: Transactor, deployed: Mapping[str, str]) -> None:
-    for role in read(admin.chain, deployed["RoleTable"], "RoleTable", "roles"):
-        admin.call(deployed["AccessManager"], "AccessManager", "labelRole", role["id"], role["label"])
-        for holder in HOLDERS[role["label"]]:
-            arguments = (role["id"], signer_for(holder).address, _delay_of(role))
+    for role in role_table.roles():
+        admin.call(deployed["AccessManager"], "AccessManager", "labelRole", role.id, role.label)
+        for holder in HOLDERS[role.label]:
+            arguments = (role.id, signer_for(holder).address, _delay_of(role))
             admin.call(deployed["AccessManager"], "AccessManager", "grantRole", *arguments)
     admin.wait()
 

@@ -102,7 +102,7 @@ def _deploy_retention(chain: Chain, mine: Mine | None, asset: Asset, terms: Term
     house, manager = address_of("House", asset.code), address_of("AccessManager")
     arguments = (asset.token_address, house, relationship_hash(terms.relationship), manager)
     retention = admin.deploy("Retention", *arguments)
-    wire(admin, known_addresses(), retention, "retention")
+    wire(admin, known_addresses(), retention, "Retention")
     return retention
 
 

@@ -58,7 +58,7 @@ def deploy_series(*, chain: Chain, spec: SeriesSpec, mine: Mine | None) -> Serie
         spec.grace_seconds,
     )
     escrow = admin.deploy("SeriesEscrow", asset.token_address, house, schedule, manager)
-    wire(admin, known_addresses(), escrow, "seriesEscrow")
+    wire(admin, known_addresses(), escrow, "SeriesEscrow")
     notes = [_deploy_note(admin, tranche, escrow, asset.decimals) for tranche in spec.tranches]
     _structure(chain, mine, spec, escrow, notes, house)
     return _record(spec, escrow, notes)
@@ -98,7 +98,7 @@ def _deploy_note(admin: Transactor, tranche: tuple[str, str, str], escrow: str, 
     name, symbol, isin = tranche
     arguments = (name, symbol, isin, decimals, address_of("Eligibility"), escrow, address_of("AccessManager"))
     note = admin.deploy("TrancheNote", *arguments)
-    wire(admin, known_addresses(), note, "trancheNote")
+    wire(admin, known_addresses(), note, "TrancheNote")
     return note
 
 

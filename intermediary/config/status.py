@@ -34,7 +34,6 @@ TITLES = {
     "House": "House",
     "Token": "Token",
     "VaultFactory": "Factory of margin vaults",
-    "RoleTable": "Table of roles",
     "Eligibility": "Register of eligible investors",
     "payee:market": "Account: the market that buys seized margin",
     "payee:costs": "Account: costs of close-outs",

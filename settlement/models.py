@@ -10,6 +10,11 @@ from django.utils import timezone
 
 from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
 from intermediary.models.base import BaseUnitsField, Row
+from settlement.breaks import ComparedVault as ComparedVault
+from settlement.breaks import ReconciliationBreak as ReconciliationBreak
+from settlement.breaks import ReconciliationReport as ReconciliationReport
+from settlement.breaks import ReconciliationRun as ReconciliationRun
+from settlement.breaks import VaultStatement as VaultStatement
 
 
 class Deployment(Row):
@@ -263,63 +268,3 @@ class HouseReceipt(Row):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["transaction_hash", "log_index"], name="receipt_once")]
-
-
-class ReconciliationRun(Row):
-    """One comparison of the ledger with the chain at a final block."""
-
-    block_number = models.PositiveBigIntegerField()
-    block_hash = models.CharField(max_length=66)
-    comparisons = models.PositiveIntegerField()
-    breaks = models.PositiveIntegerField()
-
-    class Meta:
-        ordering = ["-id"]
-
-
-class ReconciliationBreak(Row):
-    """A disagreement, open until a later run agrees. Its age is that of the row."""
-
-    class Kind(models.TextChoices):
-        AMOUNT = "amount", "Balance differs"
-        SEQUENCE = "sequence", "Sequence differs"
-        HEAD = "head", "Hash chain of batches differs"
-        MISSING_IN_LEDGER = "missing_in_ledger", "On chain, not in the ledger"
-        MISSING_ON_CHAIN = "missing_on_chain", "In the ledger, not on chain"
-        UNKNOWN_SENDER = "unknown_sender", "Deposit in suspense: of an unknown sender, or not to be counted"
-        NOT_APPLIED = "not_applied", "A final event the ledger could not take"
-        APPROVAL = "approval", "The approver refused"
-        WITNESSES = "witnesses", "Nodes disagree on the final block"
-        CALL = "call", "The chain refuses a call or a signed batch"
-        DELIVERY = "delivery", "An event that a part of the platform could not take"
-
-    OWNERS = {
-        Kind.CALL: "operations",
-        Kind.DELIVERY: "engineering",
-        Kind.UNKNOWN_SENDER: "onboarding",
-        Kind.APPROVAL: "operations",
-        Kind.WITNESSES: "engineering",
-        Kind.HEAD: "engineering",
-        Kind.SEQUENCE: "engineering",
-    }
-
-    kind = models.CharField(max_length=20, choices=Kind.choices)
-    place = models.CharField(max_length=120, help_text="what was compared")
-    cell = models.ForeignKey(Cell, models.PROTECT, null=True, related_name="+")
-    asset = models.ForeignKey(Asset, models.PROTECT, null=True, related_name="+")
-    ledger_value = models.CharField(max_length=100)
-    chain_value = models.CharField(max_length=100)
-    first_block = models.PositiveBigIntegerField()
-    resolved_block = models.PositiveBigIntegerField(null=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["kind", "place"], condition=Q(resolved_block__isnull=True), name="one_open_break_a_place"
-            )
-        ]
-
-    @property
-    def owner(self) -> str:
-        """The desk that has to clear it."""
-        return self.OWNERS.get(self.Kind(self.kind), "settlement desk")

@@ -171,7 +171,9 @@ def _numbers(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget]) ->
     for vault, seq in zip(vaults, live, strict=True):
         seq = seq or 0
         place = f"vault {vault.address}"
-        yield Comparison(Kind.SEQUENCE, place, str(last.get(vault.id, 0)), str(seq), vault.cell_id, vault.asset_id)
+        ours = last.get(vault.id, 0)
+        kind = Kind.MISSING_ON_CHAIN if ours > seq else Kind.MISSING_IN_LEDGER
+        yield Comparison(kind, place, str(ours), str(seq), vault.cell_id, vault.asset_id)
     houses = [target for target in targets if target.kind == TargetKind.HOUSE]
     heads = _read(chain, [(house.address, "House", "head", []) for house in houses], block.number)
     for house, head in zip(houses, heads, strict=True):

@@ -16,6 +16,7 @@ from intermediary import events
 from intermediary.errors import Refusal
 
 log = logging.getLogger(__name__)
+Told = Callable[[float, Exception | None], object]
 POLL_SECONDS = 0.5  # of a loop that missed its notice; the chain itself makes a block a second at most
 
 
@@ -31,17 +32,23 @@ class Stopped:
         self.asked = True
 
 
-def run(step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS) -> None:
+def run(
+    step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS, told: Told = lambda *_: None
+) -> None:
     """Repeat `step` until stopped, with a pause in between. A silent chain is waited for. With `listen`, a notice of
-    new instructions ends the pause early."""
+    new instructions ends the pause early. `told` is called after each step with what it took and what it failed on."""
     stopped = Stopped()
     while not stopped.asked:
+        began = time.monotonic()
         try:
             step()
-        except Refusal as error:
-            if error.code != "chain_unreachable":
+        except Exception as error:
+            told(time.monotonic() - began, error)
+            if not isinstance(error, Refusal) or error.code != "chain_unreachable":
                 raise
             log.warning("%s", error)
+        else:
+            told(time.monotonic() - began, None)
         _wait(listen, poll_seconds)
 
 

@@ -21,6 +21,7 @@ from django.conf import settings
 from intermediary import clock, queries
 from intermediary.config import live_market
 from intermediary.config.celery import app
+from intermediary.config.operations.heartbeat import Reporter
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
 from risk import surface_fits
@@ -170,10 +171,12 @@ def run() -> None:
     if queries.platform_clock().mode != "live":
         raise Refusal("market_feed_of_a_replay", "This world's clock follows a replay, not the market of today.")
     feed = live_feed()
-    driver = Driver(feed, settings.MARKET_FEED_SECONDS)
+    driver, told = Driver(feed, settings.MARKET_FEED_SECONDS), Reporter("feed")
     try:
         while True:
+            began = time.monotonic()
             driver.step()
+            told(time.monotonic() - began)
             time.sleep(POLL_SECONDS)
     finally:
         feed.close()  # else the process ends only when every question that waits has been asked and answered

@@ -7,6 +7,9 @@ from celery.signals import task_postrun, task_prerun
 from django.db import connection, connections
 
 from intermediary.config import clockwork, deliveries
+from intermediary.config.operations.heartbeat import WorkerReporter
+
+alive = WorkerReporter()
 
 
 @shared_task(name="default.deliver")
@@ -33,6 +36,7 @@ def run_requests() -> None:
 @task_prerun.connect
 def look_at_the_connection(task: Any, **_: Any) -> None:
     """A connection that was kept may have been lost since."""
+    alive.begins()
     if not task.request.is_eager and connection.connection is not None and not connection.is_usable():
         connection.close()
 
@@ -46,6 +50,7 @@ def leave(task: Any, state: str | None = None, **_: Any) -> None:
     """
     if task.request.is_eager:
         return
+    alive.ended(task.request.hostname or "worker")
     try:
         if task.name == "risk.run_shard":
             from risk import official

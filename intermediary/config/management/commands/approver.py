@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from intermediary.config.operations.heartbeat import Reporter
 from settlement import approver, loops
 from settlement.chain import default_chain
 from settlement.signer import signer_for
@@ -16,4 +17,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         chain, signer = default_chain(), signer_for("approver")
         self.stdout.write(f"approver {signer.address}")
-        loops.run(lambda: approver.step(signer, int(chain.call("eth_chainId"), 16)), listen=True)
+        loops.run(
+            lambda: approver.step(signer, int(chain.call("eth_chainId"), 16)), listen=True, told=Reporter("approver")
+        )

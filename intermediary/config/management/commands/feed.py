@@ -19,6 +19,7 @@ from intermediary import clock, events
 from intermediary.config import clockwork, replay
 from intermediary.config.celery import app
 from intermediary.config.models import Replay
+from intermediary.config.operations.heartbeat import Reporter
 from intermediary.config.stopping import ended_by_sigterm
 from intermediary.config.supervisor.world import WISH
 from intermediary.errors import Refusal
@@ -60,13 +61,15 @@ class Command(BaseCommand):
 
 def _replay() -> None:
     feed = open_feed(settings.MARKET_HISTORY_DIR)
-    memory = Memory()
+    memory, told = Memory(), Reporter("feed")
     while True:
         control = Replay.objects.first()
         if control is None:
             time.sleep(1)  # the world is still being built
             continue
+        began = time.monotonic()
         step(feed, control, memory)
+        told(time.monotonic() - began)
         time.sleep(POLL_SECONDS)
 
 

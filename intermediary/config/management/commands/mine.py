@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from intermediary.config.operations.heartbeat import Reporter
 from settlement import loops
 from settlement.chain import default_chain
 from settlement.demo_chain import Miner
@@ -16,4 +17,4 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # they load every page; this process serves none
 
     def handle(self, *args: Any, **options: Any) -> None:
-        loops.run(Miner(default_chain()).step, listen=False, poll_seconds=LOOK_SECONDS)
+        loops.run(Miner(default_chain()).step, listen=False, poll_seconds=LOOK_SECONDS, told=Reporter("miner"))

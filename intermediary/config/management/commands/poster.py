@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from intermediary.config.operations.heartbeat import Reporter
 from settlement import loops, poster
 from settlement.chain import default_chain
 from settlement.signer import signer_for
@@ -17,4 +18,4 @@ class Command(BaseCommand):
         chain = default_chain()
         signers = {role: signer_for(role) for role in ("poster", "operator")}
         self.stdout.write(f"poster {signers['poster'].address}, operator {signers['operator'].address}")
-        loops.run(lambda: poster.step(chain, signers), listen=True)
+        loops.run(lambda: poster.step(chain, signers), listen=True, told=Reporter("poster"))

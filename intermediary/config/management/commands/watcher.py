@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from intermediary.config import sight
+from intermediary.config.operations.heartbeat import Reporter
 from settlement import loops, watcher
 from settlement.chain import all_chains
 
@@ -20,4 +21,4 @@ class Command(BaseCommand):
         def step() -> None:
             sight.seen(watcher.step(chain, witnesses).agreed_until)
 
-        loops.run(step, listen=False)
+        loops.run(step, listen=False, told=Reporter("watcher"))

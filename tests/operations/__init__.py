@@ -1,0 +1,1 @@
+"""Operations: reports of processes, figures, alarms, notices, probes, the runbook."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
 from intermediary.errors import Refusal
+from settlement import chains
+from settlement.chains import ChainSettings
 
 # A local node answers in milliseconds, a remote one in a second or two; estimates of large batches take longest.
 TIMEOUT_SECONDS = 10
@@ -38,10 +38,12 @@ class ChainRefused(Refusal):
 
 
 class Chain:
-    """One node."""
+    """One node of a chain, of this process's where `rules` names no other."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, rules: ChainSettings | None = None) -> None:
         self.url = url
+        self._rules = rules
+        self._id: int | None = None
         parts = urlsplit(url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -70,6 +72,35 @@ class Chain:
             found += [by_id[i] for i in range(len(part))]
         return found
 
+    @property
+    def rules(self) -> ChainSettings:
+        """What is configured for the chain of this node."""
+        return self._rules or chains.configured()
+
+    def id(self) -> int:
+        """The chain's id, which every connection is asked for once. Refuses `wrong_chain`: what was signed for one
+        chain must not be sent to another, nor its blocks be booked."""
+        if self._id is None:
+            found, wanted = int(self.call("eth_chainId"), 16), self.rules.chain_id
+            if found != wanted:
+                raise Refusal(
+                    "wrong_chain",
+                    f"{self.url} is a node of chain {found}; {self.rules.name} is chain {wanted}.",
+                    url=self.url,
+                    found=found,
+                    wanted=wanted,
+                )
+            self._id = found
+        return self._id
+
+    def head_and_final(self) -> tuple[int, int]:
+        """Numbers of the latest and of the last final block: the one of the chain's tag, and deep enough."""
+        rules = self.rules
+        tags = ["latest", rules.finality] if rules.finality else ["latest"]
+        headers = self.batch([("eth_getBlockByNumber", [tag, False]) for tag in tags])
+        head, *tagged = (int(header["number"], 16) if header else 0 for header in headers)
+        return head, max(min(*tagged, head - rules.confirmations, head), 0)
+
     def head(self) -> int:
         """Number of the latest block."""
         return int(self.call("eth_blockNumber"), 16)
@@ -88,7 +119,8 @@ class Chain:
         return bytes.fromhex(self.call("eth_call", call_object(to, data, sender), block_name(block))[2:])
 
     def close(self) -> None:
-        """Give the connection back; the next call opens another."""
+        """Give the connection back; the next call opens another, perhaps to another machine."""
+        self._id = None
         self._connection.close()
 
     def _post(self, body: Any) -> Any:
@@ -102,11 +134,11 @@ class Chain:
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 # The node closed an idle connection. Every request of ours may safely be asked twice, a transaction
                 # too: the same signed bytes cannot be mined twice.
-                self._connection.close()
+                self.close()
                 if attempt == 2:
                     raise ChainUnreachable("chain_unreachable", f"{self.url}: {error}", url=self.url) from error
             except (OSError, http.client.HTTPException, ValueError) as error:
-                self._connection.close()
+                self.close()
                 raise ChainUnreachable("chain_unreachable", f"{self.url}: {error}", url=self.url) from error
             else:
                 return answer
@@ -114,13 +146,17 @@ class Chain:
 
 
 def default_chain() -> Chain:
-    """The first configured node."""
-    return Chain(_urls()[0])
+    """The first node of this process's chain."""
+    return all_chains()[0]
 
 
 def all_chains() -> list[Chain]:
-    """Every configured node, the first being the one to work with, the others witnesses."""
-    return [Chain(url) for url in _urls()]
+    """Every node of this process's chain, the first being the one to work with, the others witnesses. Refuses
+    `no_chain_configured` without one."""
+    rules = chains.configured()
+    if not rules.rpc_urls:
+        raise Refusal("no_chain_configured", f"No node of chain {rules.name} is configured (CHAIN_RPC_URLS).")
+    return [Chain(url, rules) for url in rules.rpc_urls]
 
 
 def block_name(which: int | str) -> str:
@@ -131,12 +167,6 @@ def block_name(which: int | str) -> str:
 def call_object(to: str, data: bytes, sender: str | None = None) -> dict[str, str]:
     """The transaction object of eth_call and eth_estimateGas."""
     return {"to": to, "data": "0x" + data.hex()} | ({"from": sender} if sender else {})
-
-
-def _urls() -> list[str]:
-    if not settings.CHAIN_RPC_URLS:
-        raise Refusal("no_chain_configured", "CHAIN_RPC_URLS names no node.")
-    return list(settings.CHAIN_RPC_URLS)
 
 
 def _result(method: str, answer: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ Which database role a process works under is DATABASE_ROLE (architecture: least 
 poster and the approver each have their own login, and only migrations use the owner's.
 """
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -113,8 +114,16 @@ if not HOUSE_SIGNERS and MODE != "production":
 
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "")
 CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",") if url]
-# The chain that clients' own wallets must be on; 0: not stated, and pages then offer plain addresses only.
+# The chain that clients' own wallets must be on; 0: not stated, and pages then offer plain addresses only, while no
+# process of settlement starts. A node of another chain is refused by name.
 CHAIN_ID = int(os.environ.get("CHAIN_ID") or (0 if MODE == "production" else 31337))
+CHAIN_FINALITY = os.environ.get("CHAIN_FINALITY", "finalized")  # the tag of the last final block, where there is one
+CHAIN_CONFIRMATIONS = int(os.environ.get("CHAIN_CONFIRMATIONS") or 0)  # blocks above a final one, at least
+CHAIN_TIP_WEI = int(os.environ.get("CHAIN_TIP_WEI") or 10**9)  # what makers of blocks take at once
+CHAIN_FEE_CAP_WEI = int(os.environ.get("CHAIN_FEE_CAP_WEI") or 500 * 10**9)  # dearer than any calm hour of mainnet
+CHAIN_TOKENS = dict(pair.split("=") for pair in os.environ.get("CHAIN_TOKENS", "").split(",") if pair)  # USDC=0x...
+# Several chains: a JSON file of name -> the same settings (docs/chains.md); the first is what is meant unnamed.
+CHAINS = json.loads(Path(os.environ["CHAINS_FILE"]).read_text()) if os.environ.get("CHAINS_FILE") else {}
 # Where the demo's wallet process answers the portal's pages; nothing else answers there, and nowhere but in the demo.
 DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else ""
 # Where the market comes from: "replay" of recorded days, or "live" from the exchanges. A replay moves the platform's

@@ -10,11 +10,13 @@ from django.utils import timezone
 
 from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
 from intermediary.models.base import BaseUnitsField, Row
+from settlement import chains
 from settlement.breaks import ComparedVault as ComparedVault
 from settlement.breaks import ReconciliationBreak as ReconciliationBreak
 from settlement.breaks import ReconciliationReport as ReconciliationReport
 from settlement.breaks import ReconciliationRun as ReconciliationRun
 from settlement.breaks import VaultStatement as VaultStatement
+from settlement.sender_alarms import SenderAlarm as SenderAlarm
 
 
 class Deployment(Row):
@@ -125,10 +127,11 @@ class BatchMovement(Row):
 
 
 class ChainSender(models.Model):
-    """An address that sends transactions; its row's lock serialises them."""
+    """An address that sends transactions; its row's lock serialises them. A key has one role on one chain."""
 
     address = models.CharField(primary_key=True, max_length=42)
-    role = models.CharField(max_length=12, unique=True, help_text="poster or operator")
+    role = models.CharField(max_length=12, help_text="poster or operator; a role has another key after a rotation")
+    chain = models.CharField(max_length=20, default=chains.here)
 
     def __str__(self) -> str:
         return f"{self.role} {self.address}"
@@ -155,6 +158,7 @@ class ChainTransaction(Row):
     to = models.CharField(max_length=42)
     data = models.TextField(help_text="0x calldata")
     gas_limit = models.PositiveBigIntegerField()
+    prepared_block = models.PositiveBigIntegerField(null=True, help_text="head when its nonce was taken")
     state = models.CharField(max_length=10, choices=State.choices, default=State.PREPARED)
     block_number = models.PositiveBigIntegerField(null=True)
     block_hash = models.CharField(max_length=66, blank=True)

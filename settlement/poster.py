@@ -5,14 +5,14 @@ under the operator's. A single call is tried against the chain first: what the c
 stopping others (`settlement.holding`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import holding, packing, sender
+from settlement import holding, packing, sender, sender_alarms
 from settlement.bindings import contract, known_error, read
 from settlement.calls import ContractCall, call_of
 from settlement.chain import Chain, ChainRefused, call_object
@@ -21,6 +21,7 @@ from settlement.models import (
     Approval,
     Batch,
     ChainSender,
+    ChainTransaction,
     HeldCall,
     ReconciliationBreak,
 )
@@ -35,16 +36,27 @@ LOOK_AHEAD = 50  # single calls examined in one step; each costs one or two roun
 
 def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
     """Pack, follow what is in flight, send what is ready; how many transactions were newly sent."""
-    chain_id = int(chain.call("eth_chainId"), 16)
+    chain_id = chain.id()
     packing.release_refused()
     for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).order_by("asset_id"):
         packing.pack(house, chain_id)
-    sent = 0
-    for role, ready in (("poster", _ready_batch), ("operator", _ready_call)):
-        signer = signers[role]
-        account, _ = ChainSender.objects.get_or_create(role=role, defaults={"address": signer.address})
-        if sender.follow(chain, account, signer) and not _outflow_is_stopped():
-            sent += ready(chain, account, signer)
+    return sum(_serve(chain, role, signers[role], ready) for role, ready in _SERVED.items())
+
+
+def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready") -> int:
+    """One key's turn. A key that cannot sign, or whose nonce is in doubt, holds up no other; a person is told."""
+    try:
+        account = sender.account_of(role, signer)
+        sender.follow_former(chain, account)
+        is_free = sender.follow(chain, account, signer)
+        sent = ready(chain, account, signer) if is_free and not _outflow_is_stopped() else 0
+    except Refusal as error:
+        if error.code not in sender_alarms.KIND_OF:
+            raise
+        sender_alarms.tell(sender_alarms.KIND_OF[error.code], role, str(error))
+        return 0
+    if is_free:
+        sender_alarms.clear(role, *sender_alarms.KIND_OF.values())
     return sent
 
 
@@ -66,8 +78,7 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
             continue
         floor = BATCH_GAS + MOVEMENT_GAS * batch.movements.count() + SPARE_GAS
         made = sender.prepare(chain, account, signer, call, max(estimate * 5 // 4, floor), batch=batch)
-        sender.send(chain, made.attempts.get())
-        return 1
+        return _send(chain, made)
     return _beat(chain, account, signer)
 
 
@@ -79,9 +90,7 @@ def _beat(chain: Chain, account: ChainSender, signer: Signer) -> int:
         silent_seconds = int(latest["timestamp"], 16) - read(chain, house.address, "House", "lastBeat")
         if silent_seconds > BEAT_AFTER_SECONDS:
             call = ContractCall(house.address, contract("House").encode("beat"))
-            made = sender.prepare(chain, account, signer, call, BEAT_GAS)
-            sender.send(chain, made.attempts.get())
-            return 1
+            return _send(chain, sender.prepare(chain, account, signer, call, BEAT_GAS))
     return 0
 
 
@@ -115,9 +124,19 @@ def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
             holding.hold(instruction, error.code, for_a_person=error.code == "bad_instruction")
             continue
         made = sender.prepare(chain, account, signer, call, estimate * 5 // 4 + SPARE_GAS, instruction=instruction)
-        sender.send(chain, made.attempts.get())
-        return 1
+        return _send(chain, made)
     return 0
+
+
+Ready = Callable[[Chain, ChainSender, Signer], int]
+_SERVED: dict[str, Ready] = {"poster": _ready_batch, "operator": _ready_call}
+
+
+def _send(chain: Chain, made: ChainTransaction | None) -> int:
+    if made is None:  # another process was faster
+        return 0
+    sender.send(chain, made.attempts.get())
+    return 1
 
 
 def _candidates() -> Iterator[ChainInstruction]:
@@ -148,8 +167,7 @@ def _claim_approval(chain: Chain, instruction: ChainInstruction) -> Approval | N
     if not found:
         house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
         evidence = "0x" + str(instruction.arguments.get("evidence", "")).removeprefix("0x")
-        chain_id = int(chain.call("eth_chainId"), 16)
-        body = claim_message(house.address, chain_id, vault, nonce, instruction.amount_base_units, evidence)
+        body = claim_message(house.address, chain.id(), vault, nonce, instruction.amount_base_units, evidence)
         Approval.objects.create(kind=Approval.Kind.CLAIM, body=body, instruction=instruction)
     return None
 

@@ -2,35 +2,57 @@
 
 A nonce is a row, unique a sender, one in flight at a time. The signed bytes are committed before they leave this
 machine, so a crash at any point is answered by sending the very same bytes again. Silence of the node means unknown
-and never a new nonce; only a nonce that another transaction has used, finally, makes room for a new one.
+and never a new nonce; only a nonce that another transaction has used, finally and by name, makes room for a new one.
 """
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
+from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction
-from settlement import fees
+from settlement import chains, fees, packing, sender_alarms
 from settlement.calls import ContractCall
 from settlement.chain import Chain, ChainRefused
-from settlement.models import Batch, ChainSender, ChainTransaction, TransactionAttempt
-from settlement.signer import Signer
+from settlement.models import Batch, ChainSender, ChainTransaction, SenderAlarm, TransactionAttempt
+from settlement.signer import SignedTransaction, Signer
 
 log = logging.getLogger(__name__)
 State = ChainTransaction.State
-TIP_WEI = int(getattr(settings, "CHAIN_TIP_WEI", 10**9))  # what miners of quiet chains take at once
-FEE_CAP_WEI = int(getattr(settings, "CHAIN_FEE_CAP_WEI", 500 * 10**9))  # dearer than any calm hour of mainnet
-# Answers by which a node says that it has these very bytes already.
+# Answers by which a node says that it has these very bytes already, and that a block has them or another's.
 KNOWN = ("already known", "already imported", "transaction already in mempool")
+PASSED = ("nonce too low",)
+REORG_BLOCKS = 64  # how far below the head of its preparation a nonce may have been used after a reorganisation
+LOOK_BACK_BLOCKS = 10_000  # for the user of a nonce whose preparation did not note the head
+BLOCKS_AT_ONCE = 10  # whole blocks of a busy chain are some 300 kB each
 
 
-def follow(chain: Chain, sender: ChainSender, signer: Signer) -> bool:
+def account_of(role: str, signer: Signer) -> ChainSender:
+    """The row of this role's present key on this chain. Refuses `key_in_use`: a key has one role on one chain, so
+    that no two processes give out the same nonces."""
+    account, _ = ChainSender.objects.get_or_create(address=signer.address, defaults={"role": role})
+    if (account.role, account.chain) != (role, chains.here()):
+        raise Refusal("key_in_use", f"{account.address} is the {account.role} of chain {account.chain} already.")
+    return account
+
+
+def follow_former(chain: Chain, account: ChainSender) -> None:
+    """What keys that this role had before left in flight: the same bytes again, but nothing new is signed."""
+    former = ChainSender.objects.filter(chain=account.chain, role=account.role).exclude(address=account.address)
+    for one in former.filter(transactions__state__in=ChainTransaction.UNFINISHED).distinct():
+        follow(chain, one, None)
+
+
+def follow(chain: Chain, sender: ChainSender, signer: Signer | None) -> bool:
     """Move every unfinished transaction of a sender along; True when none is left in flight."""
-    unfinished = sender.transactions.filter(state__in=ChainTransaction.UNFINISHED).order_by("nonce")
+    unfinished = list(sender.transactions.filter(state__in=ChainTransaction.UNFINISHED).order_by("nonce"))
     done = [_follow_one(chain, found, signer) for found in unfinished]
+    if all(done):
+        about_transactions = (SenderAlarm.Kind.FEE_CAP, SenderAlarm.Kind.NODE_REFUSES, SenderAlarm.Kind.NONCE)
+        sender_alarms.clear(sender.role, *about_transactions)
     return all(done)
 
 
@@ -43,32 +65,32 @@ def prepare(
     *,
     batch: Batch | None = None,
     instruction: ChainInstruction | None = None,
-) -> ChainTransaction:
-    """Take the next nonce and store the signed bytes; nothing is sent yet. Call it with nothing in flight."""
-    chain_id, used, latest = chain.batch(
-        [
-            ("eth_chainId", []),
-            ("eth_getTransactionCount", [sender.address, "latest"]),
-            ("eth_getBlockByNumber", ["latest", False]),
-        ]
+) -> ChainTransaction | None:
+    """Take the next nonce and store the signed bytes; nothing is sent yet. Call it with nothing in flight. None when
+    another process was faster: then what was signed is forgotten, and has never left this one.
+
+    Refuses `nonce_in_doubt`, and what the signer refuses.
+    """
+    found = _next_nonce(chain, sender)
+    made = ChainTransaction(
+        sender=sender,
+        nonce=found.nonce,
+        prepared_block=found.head,
+        batch=batch,
+        instruction=instruction,
+        contract_seq=call.contract_seq,
+        to=call.to,
+        data="0x" + call.data.hex(),
+        gas_limit=gas_limit,
     )
-    offer = fees.first_offer(int(latest["baseFeePerGas"], 16), TIP_WEI, FEE_CAP_WEI)
+    offer = fees.first_offer(found.base_fee_wei, chain.rules.tip_wei, chain.rules.fee_cap_wei)
+    signed = _sign(chain, made, signer, offer)  # perhaps by another machine: outside any transaction
     with transaction.atomic():
         locked = ChainSender.objects.select_for_update().get(address=sender.address)
-        last = locked.transactions.order_by("-nonce").values_list("nonce", flat=True).first()
-        made = ChainTransaction.objects.create(
-            sender=locked,
-            nonce=max(int(used, 16), -1 if last is None else last + 1),
-            batch=batch,
-            instruction=instruction,
-            contract_seq=call.contract_seq,
-            to=call.to,
-            data="0x" + call.data.hex(),
-            gas_limit=gas_limit,
-        )
-        _store_attempt(made, signer, offer, int(chain_id, 16))
-        if instruction is not None:
-            ChainInstruction.objects.filter(id=instruction.id).update(state=ChainInstruction.State.BATCHED)
+        if not _is_free(locked, made):
+            return None
+        made.save()
+        _store_attempt(made, signed, offer)
     return made
 
 
@@ -78,48 +100,91 @@ def send(chain: Chain, attempt: TransactionAttempt) -> None:
     try:
         chain.call("eth_sendRawTransaction", attempt.raw)
     except ChainRefused as error:
-        if not any(known in error.message.lower() for known in KNOWN):
+        answer = error.message.lower()
+        if not any(known in answer for known in KNOWN):
             log.warning("the node refuses %s: %s", attempt.hash, error.message)
+            if not any(passed in answer for passed in PASSED):
+                _tell(SenderAlarm.Kind.NODE_REFUSES, attempt, error.message)
             return
     with transaction.atomic():
         TransactionAttempt.objects.filter(id=attempt.id, sent_block=None).update(sent_block=head)
         ChainTransaction.objects.filter(id=attempt.transaction_id, state=State.PREPARED).update(state=State.SENT)
 
 
-def _follow_one(chain: Chain, found: ChainTransaction, signer: Signer) -> bool:
+@dataclass(frozen=True)
+class _NextNonce:
+    nonce: int
+    head: int
+    base_fee_wei: int
+
+
+def _next_nonce(chain: Chain, sender: ChainSender) -> _NextNonce:
+    """The nonce after the last row's. That others have used some since is believed when it is final only: a node that
+    is wrong about it would leave a gap that no block ever passes."""
+    chain.id()
+    _, final = chain.head_and_final()
+    latest, used, used_finally = chain.batch(
+        [
+            ("eth_getBlockByNumber", ["latest", False]),
+            ("eth_getTransactionCount", [sender.address, "latest"]),
+            ("eth_getTransactionCount", [sender.address, hex(final)]),
+        ]
+    )
+    last = sender.transactions.order_by("-nonce").values_list("nonce", flat=True).first()
+    ours = -1 if last is None else last + 1
+    on_chain, on_chain_finally = int(used, 16), int(used_finally, 16)
+    if on_chain > max(ours, on_chain_finally):
+        raise Refusal(
+            "nonce_in_doubt",
+            f"{sender.address} used {on_chain} nonces, {on_chain_finally} finally; {max(ours, 0)} are ours.",
+        )
+    return _NextNonce(max(ours, on_chain), int(latest["number"], 16), int(latest["baseFeePerGas"], 16))
+
+
+def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
+    """Under the sender's lock: nothing is in flight, the nonce is nobody's, and nothing carries what this is for."""
+    taken = sender.transactions.filter(state__in=ChainTransaction.UNFINISHED) | sender.transactions.filter(
+        nonce__gte=made.nonce
+    )
+    if taken.exists():
+        return False
+    if made.batch_id is not None:
+        return packing.waiting_for_the_chain().filter(id=made.batch_id).exists()
+    if made.instruction_id is not None:
+        waiting = ChainInstruction.objects.filter(id=made.instruction_id, state=ChainInstruction.State.DRAFT)
+        return waiting.update(state=ChainInstruction.State.BATCHED) == 1
+    return True
+
+
+def _follow_one(chain: Chain, found: ChainTransaction, signer: Signer | None) -> bool:
     attempts = list(found.attempts.all())
     receipts = chain.receipts([attempt.hash for attempt in attempts])
     mined = next((receipt for receipt in receipts if receipt), None)
     if mined is not None:
         _mark_included(found, mined)
         return True
-    if _nonce_is_gone(chain, found):
-        log.error("nonce %s of %s was used by another transaction", found.nonce, found.sender_id)
+    if _is_displaced(chain, found, {attempt.hash for attempt in attempts}):
         _mark_displaced(found)
         return True
-    last = attempts[-1]
-    if last.sent_block is not None and fees.is_overdue(last.sent_block, chain.head()):
-        last = _bump(chain, found, last, signer)
-    if last.sent_block is None or chain.call("eth_getTransactionByHash", last.hash) is None:
+    head, last = chain.head(), attempts[-1]
+    waits_at_cap = False
+    if last.sent_block is not None and fees.is_overdue(last.sent_block, head):
+        raised = fees.bumped(fees.Fees(last.max_fee_wei, last.priority_fee_wei), chain.rules.fee_cap_wei)
+        if raised is None:
+            waits_at_cap = (head - last.sent_block) % fees.PATIENCE_BLOCKS == 0
+            _tell(SenderAlarm.Kind.FEE_CAP, last, f"{last.max_fee_wei} wei a gas; cap {chain.rules.fee_cap_wei} wei")
+        elif signer is not None:
+            last = _store_attempt(found, _sign(chain, found, signer, raised), raised)
+    if waits_at_cap or last.sent_block is None or chain.call("eth_getTransactionByHash", last.hash) is None:
         send(chain, last)
     return False
 
 
-def _bump(chain: Chain, found: ChainTransaction, last: TransactionAttempt, signer: Signer) -> TransactionAttempt:
-    raised = fees.bumped(fees.Fees(last.max_fee_wei, last.priority_fee_wei), FEE_CAP_WEI)
-    if raised is None:
-        log.error("transaction %s waits at the fee cap of %s wei", last.hash, FEE_CAP_WEI)
-        return last
-    chain_id = int(chain.call("eth_chainId"), 16)
-    with transaction.atomic():
-        return _store_attempt(found, signer, raised, chain_id)
-
-
-def _store_attempt(made: ChainTransaction, signer: Signer, offer: fees.Fees, chain_id: int) -> TransactionAttempt:
-    signed = signer.sign_transaction(
+def _sign(chain: Chain, made: ChainTransaction, signer: Signer, offer: fees.Fees) -> SignedTransaction:
+    return signer.sign_transaction(
         {
             "type": 2,
-            "chainId": chain_id,
+            "chainId": chain.id(),
             "nonce": made.nonce,
             "to": made.to,
             "value": 0,
@@ -129,13 +194,19 @@ def _store_attempt(made: ChainTransaction, signer: Signer, offer: fees.Fees, cha
             "maxPriorityFeePerGas": offer.priority_fee_wei,
         }
     )
-    return TransactionAttempt.objects.create(
-        transaction=made,
+
+
+def _store_attempt(made: ChainTransaction, signed: SignedTransaction, offer: fees.Fees) -> TransactionAttempt:
+    stored, _ = TransactionAttempt.objects.get_or_create(  # a second process may have raised the fee to the same
         hash=signed.hash,
-        raw="0x" + signed.raw.hex(),
-        max_fee_wei=offer.max_fee_wei,
-        priority_fee_wei=offer.priority_fee_wei,
+        defaults={
+            "transaction": made,
+            "raw": "0x" + signed.raw.hex(),
+            "max_fee_wei": offer.max_fee_wei,
+            "priority_fee_wei": offer.priority_fee_wei,
+        },
     )
+    return stored
 
 
 def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
@@ -155,10 +226,33 @@ def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
             )
 
 
-def _nonce_is_gone(chain: Chain, found: ChainTransaction) -> bool:
-    """Whether a final transaction of this sender used the nonce and was not ours (receipts were asked for first)."""
-    used = int(chain.call("eth_getTransactionCount", found.sender_id, "finalized"), 16)
-    return used > found.nonce
+def _is_displaced(chain: Chain, found: ChainTransaction, ours: set[str]) -> bool:
+    """Whether a final transaction that is not ours used the nonce. Asked after all receipts were null; that a receipt
+    is null proves nothing, so the transaction that did it must be seen."""
+    _, final = chain.head_and_final()
+    if int(chain.call("eth_getTransactionCount", found.sender_id, hex(final)), 16) <= found.nonce:
+        return False
+    used_by = _user_of_nonce(chain, found, final)
+    last = found.attempts.last()
+    assert last is not None, "a transaction is stored with its first attempt"
+    if used_by is None or used_by in ours:
+        what = "is in a block, but has no receipt" if used_by else "may or may not be in a block"
+        _tell(SenderAlarm.Kind.NONCE, last, f"nonce {found.nonce} is used; the transaction {what}")
+        return False
+    log.error("nonce %s of %s was used by transaction %s", found.nonce, found.sender_id, used_by)
+    return True
+
+
+def _user_of_nonce(chain: Chain, found: ChainTransaction, final: int) -> str | None:
+    """The hash of the transaction that used the nonce, read from the final blocks since it was free."""
+    free_at = final - LOOK_BACK_BLOCKS if found.prepared_block is None else found.prepared_block - REORG_BLOCKS
+    for start in range(max(free_at, 0), final + 1, BLOCKS_AT_ONCE):
+        wanted = range(start, min(start + BLOCKS_AT_ONCE, final + 1))
+        for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in wanted]):
+            for sent in block["transactions"] if block else ():
+                if sent["from"].lower() == found.sender_id.lower() and int(sent["nonce"], 16) == found.nonce:
+                    return str(sent["hash"])
+    return None
 
 
 def _mark_displaced(found: ChainTransaction) -> None:
@@ -169,3 +263,9 @@ def _mark_displaced(found: ChainTransaction) -> None:
             ChainInstruction.objects.filter(id=found.instruction_id, state=ChainInstruction.State.BATCHED).update(
                 state=ChainInstruction.State.DRAFT
             )
+
+
+def _tell(kind: SenderAlarm.Kind, attempt: TransactionAttempt, detail: str) -> None:
+    account = attempt.transaction.sender
+    log.error("%s: %s of %s: %s", kind.label, attempt.hash, account, detail)
+    sender_alarms.tell(kind, account.role, detail, sender=account.address, transaction_hash=attempt.hash)

@@ -2,6 +2,10 @@
 
 Linear and inverse contracts are closed forms of numpy; options run through the compiled Black-76. Collateral assets
 are rows like any other. Sign: D > 0 is a gain of the holder of one unit, so the loss of positions Q is -Q D.
+
+Where a shock takes its hours, futures and options are worth at their end what they are with so much less time, each
+option at its own volatility, moved by the shock; coins drift nowhere. What expires on the way is settled at the end's
+price: a scenario is one price, and knows of none before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +33,7 @@ STEEPEST_TERM = 0.5
 STEEPEST_SKEW, FARTHEST_STRIKE = 0.25, 2.0  # together at most half of a volatility; wings beyond do not steepen
 LEAST_VOL = 0.05  # annual: a seventh of the least that the index of bitcoin has shown (32%, 2022 to 2025)
 SECONDS_A_YEAR = 365.0 * 86_400.0  # ACT/365 fixed, the convention of crypto options
+HOURS_A_YEAR = 365.0 * 24.0
 DAYS_A_YEAR = 365.0
 
 
@@ -95,8 +100,8 @@ def resolve(instruments: Sequence[Instrument], snapshot: MarketSnapshot) -> Inst
 
 
 def profit_matrix(table: InstrumentTable, shocks: ShockSet) -> Floats:
-    """D (I, S) float64, USD gained per unit held when the shock strikes. Columns of `shocks` must be the table's coins;
-    raises ValueError otherwise."""
+    """D (I, S) float64, USD gained per unit held at the end of the shock's hours. Columns of `shocks` must be the
+    table's coins; raises ValueError otherwise."""
     if shocks.coins != table.coins:
         raise ValueError(f"shocks are for {shocks.coins}, the market has {table.coins}")
     out = np.empty((len(table.instruments), shocks.size))
@@ -155,20 +160,29 @@ def _linear_row(table: InstrumentTable, row: int, shocks: ShockSet) -> Floats:
     if item.kind == "perp":
         ratio = ratio * (1.0 + shocks.premium[:, column])
     elif item.kind == "future":
-        years = float(table.years[row])
-        ratio = ratio * np.exp((shocks.basis_annual + shocks.rate_move(years)) * years)
+        years = float(_left(table, row, shocks))
+        gone = float(table.basis_annual[row]) * (float(table.years[row]) - years)  # the basis that time has closed
+        ratio = ratio * np.exp((shocks.basis_annual + shocks.rate_move(years)) * years - gone)
     gain: Floats = ratio - 1.0
     return gain if item.inverse else table.forward[row] * gain
 
 
-def _option_terms(table: InstrumentTable, rows: Integers) -> tuple[Floats, NDArray[np.bool_]]:
-    """(n, 5) what the kernel asks of each option and no shock changes; (n,) whether it is a call."""
+def _left(table: InstrumentTable, rows: Integers | int, shocks: ShockSet) -> Floats:
+    """Years to expiry at the end of the shocks, of one row or of several."""
+    left: Floats = np.maximum(table.years[rows] - shocks.hours / HOURS_A_YEAR, 0.0)
+    return left
+
+
+def _option_terms(table: InstrumentTable, rows: Integers, shocks: ShockSet) -> tuple[Floats, NDArray[np.bool_]]:
+    """(n, 7) what the kernel asks of each option and is the same in all shocks; (n,) whether it is a call."""
     items = [table.instruments[row] for row in rows]
     strikes = np.array([float(item.strike or 0) for item in items])
-    root = np.sqrt(table.years[rows])
-    deviation = table.vol[rows] * root
-    away = np.clip(np.log(strikes / table.forward[rows]) / deviation, -FARTHEST_STRIKE, FARTHEST_STRIKE)
-    terms = np.column_stack([deviation, strikes, table.discount[rows], away, np.minimum(LEAST_VOL * root, deviation)])
+    years, vol, discount = table.years[rows], table.vol[rows], table.discount[rows]
+    left = _left(table, rows, shocks)
+    present, root = vol * np.sqrt(years), np.sqrt(left)
+    away = np.clip(np.log(strikes / table.forward[rows]) / present, -FARTHEST_STRIKE, FARTHEST_STRIKE)
+    least = np.minimum(LEAST_VOL, vol) * root
+    terms = np.column_stack([vol * root, strikes, discount ** (left / years), away, least, present, discount])
     return terms, np.array([item.is_call for item in items], dtype=np.bool_)
 
 
@@ -177,15 +191,16 @@ def _option_rows(out: Floats, table: InstrumentTable, groups: Mapping[Expiry, li
     rows = np.array([row for group in groups.values() for row in group], dtype=np.int64)
     columns = list(dict.fromkeys(column for column, _ in groups))
     expiries = np.empty((len(groups), 7))
-    for group, ((column, years), members) in enumerate(groups.items()):
+    for group, ((column, _), members) in enumerate(groups.items()):
         first = members[0]
-        nearer = log(USUAL_YEARS / min(max(years, LEAST_YEARS), MOST_YEARS))
-        present = (table.mark[first], table.basis_annual[first], years, nearer, slope_share(years))
-        expiries[group] = (table.forward[first], columns.index(column), *present)
+        left = float(_left(table, first, shocks))
+        nearer = log(USUAL_YEARS / min(max(left, LEAST_YEARS), MOST_YEARS))
+        moved = (table.mark[first], table.basis_annual[first], left, nearer, slope_share(left))
+        expiries[group] = (table.forward[first], columns.index(column), *moved)
     coins = np.empty((len(columns), 5, shocks.size))
     for place, column in enumerate(columns):
         coins[place] = _coin_shocks(shocks, column)
-    terms, is_call = _option_terms(table, rows)
+    terms, is_call = _option_terms(table, rows, shocks)
     ends = np.cumsum([len(members) for members in groups.values()], dtype=np.int64)
     rates = np.stack([shocks.basis_annual, shocks.rate_level, shocks.rate_slope])
     option_gains(out, rows, terms, is_call, ends, expiries, coins, rates)

@@ -1,7 +1,7 @@
 """Shocks: joint moves of the market, whatever their origin (drawn scenarios, the stress list, the jump grid).
 
-One shape for all of them lets one revaluation price everything. A shock is instantaneous: options keep their time to
-expiry, nothing is reinvested.
+One shape for all of them lets one revaluation price everything. A shock strikes at once, as those of the stress list
+and the jump grid do, or it takes hours, by which all that expires is older at its end.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class ShockSet:
     grow dearer; `premium` (S, U) of perpetuals over spot as a fraction of the stressed spot; `basis_annual` (S,) change
     of the forward basis beyond the dollar rate's; `rate_level` (S,) change of the one-year dollar rate and `rate_slope`
     (S,) of that rate less the three-month one; `peg` (S,) USD per USDC, no more than which is left, and `peg_move` (S,)
-    its relative change from there.
+    its relative change from there. `hours` until all of it has happened: what expires is nearer to it by then.
     """
 
     coins: tuple[str, ...]
@@ -47,6 +47,7 @@ class ShockSet:
     rate_slope: Floats
     peg: Floats
     peg_move: Floats
+    hours: float = 0.0
 
     def __post_init__(self) -> None:
         shape = (self.peg.size, len(self.coins))
@@ -72,8 +73,8 @@ class ShockSet:
         return replace(self, coins=coins, **moved)
 
     def carried(self, root: float) -> Self:
-        """Moves of price, volatility surface, basis and rates times `root`, that of time. Premium and peg, which are
-        pulled back, stay what they are."""
+        """Moves of price, volatility surface, basis and rates times `root`, that of time, and the time itself times its
+        square. Premium and peg, which are pulled back, stay what they are."""
         return replace(
             self,
             price_ratio=self.price_ratio**root,
@@ -83,6 +84,7 @@ class ShockSet:
             basis_annual=self.basis_annual * root,
             rate_level=self.rate_level * root,
             rate_slope=self.rate_slope * root,
+            hours=self.hours * root**2,
         )
 
     def rate_move(self, years: float) -> Floats:

@@ -137,8 +137,8 @@ def option_values(
     `forward` (S,) >= 0 after the shock and its logarithm, which the options of one expiry share; `vol_ratio` (S,) of
     stressed to present volatility at the money; `vol_skew` (S,) what it gains for each deviation that the strike lies
     above the forward, as a part of the present one; `discount_ratio` (S,) of stressed to present discount factor;
-    `terms` (5,) the present sigma sqrt(T), strike, discount, how many deviations the strike lies above the forward, and
-    the least sigma sqrt(T) that a shock may leave.
+    `terms` (5,) sigma sqrt(T), strike and discount, of the present market but with the time that the shocks leave, how
+    many deviations the strike lies above the present forward, and the least sigma sqrt(T) that a shock may leave.
     """
     sign = 1.0 if is_call else -1.0
     deviation, strike, discount = terms[0], terms[1], terms[2]
@@ -158,8 +158,8 @@ def expiry_shocks(out: Floats, coin: Floats, rates: Floats, expiry: Floats) -> N
 
     `coin` (5, S) of all expiries: relative price of the coin, its logarithm, ratio of volatility in 30 days, its slope
     in ln(30 days / expiry), its skew; `rates` (3, S) added by the shock, a year: to the basis, to the level and to the
-    slope of the dollar curve; `expiry` (5,) the present mark, basis a year, years to expiry, ln(30 days / expiry) and
-    the share of the slope that its rate lacks.
+    slope of the dollar curve; `expiry` (5,) the present mark and basis a year, and of the expiry that the shocks leave
+    its years, ln(30 days / expiry) and the share of the slope that its rate lacks.
     """
     mark, basis, years, nearer, short = expiry[0], expiry[1], expiry[2], expiry[3], expiry[4]
     log_mark = log(mark)
@@ -191,9 +191,9 @@ def option_gains(
 ) -> None:
     """Fill these `rows` of `out` (I, S) with the gains of n options under S shocks.
 
-    `terms` (n, 5) and `is_call` (n,) of each as in `option_values`. Options come by coin and expiry: those of the g-th
-    pair end before `ends[g]` (G,). `expiries` (G, 7): present forward, the coin's place in `coins` (C, 5, S), and the
-    five numbers of `expiry_shocks`, as are `rates` (3, S).
+    `terms` (n, 7) and `is_call` (n,) of each as in `option_values`, then its present sigma sqrt(T) and discount.
+    Options come by coin and expiry: those of the g-th pair end before `ends[g]` (G,). `expiries` (G, 7): present
+    forward, the coin's place in `coins` (C, 5, S), and the five numbers of `expiry_shocks`, as are `rates` (3, S).
     """
     shared = np.empty((5, out.shape[1]))
     option = 0
@@ -201,7 +201,7 @@ def option_gains(
         expiry_shocks(shared, coins[int(expiries[group, 1])], rates, expiries[group, 2:])
         while option < ends[group]:
             own = terms[option]
-            present = black76(expiries[group, 0], own[1], own[0], own[2], is_call[option])
+            present = black76(expiries[group, 0], own[1], own[5], own[6], is_call[option])
             row = out[rows[option]]
             option_values(row, shared[0], shared[1], shared[2], shared[3], shared[4], own, is_call[option], present)
             option += 1

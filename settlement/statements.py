@@ -1,20 +1,25 @@
 """The margin statement of a batch: a Merkle root on chain, in which each client checks its own leaf.
 
-leaf = keccak(abi.encode(vault, exposure, independent amount, required, held, as of)), amounts in settlement base
-units, exposure signed (positive: the client owes), as of in unix seconds. Nodes hash their two children in sorted
-order, so a proof is a list of siblings without directions. No statements: the zero root.
+What a client gets is a document: its leaf in base units and in plain ones, the siblings that lead to the root, and
+where on chain that root stands. It is handed out when the batch is final, and the latest of each vault is kept; any
+earlier one is in its batch. `settlement.proving` checks a document, with no database and no word from us.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
+from intermediary.models import ChainTarget, MarginState
+from intermediary.money import from_base_units
+from settlement.breaks import VaultStatement
+from settlement.leaves import leaf as leaf
+from settlement.leaves import levels, proof_in
+from settlement.leaves import root as root
+from settlement.models import Batch, ChainLog
 
-from intermediary.models import MarginState
-
-ZERO_ROOT = bytes(32)
+FORMAT = "bulkhead-margin-statement-1"
+AMOUNTS = ("exposure", "independent_amount", "required", "held")
+SETTLEMENT_DECIMALS = 6  # statements are in base units of USDC
 
 
 def statements_of(vault_of_cell: Mapping[UUID, str]) -> list[dict[str, Any]]:
@@ -34,38 +39,59 @@ def statements_of(vault_of_cell: Mapping[UUID, str]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: str(row["vault"]))
 
 
-def leaf(row: Mapping[str, Any]) -> bytes:
-    """The hash of one statement."""
-    values = [row[name] for name in ("vault", "exposure", "independent_amount", "required", "held", "as_of")]
-    return keccak(encode(["address", "int256", "uint256", "uint256", "uint256", "uint64"], values))
+def hand_out() -> None:
+    """Give every vault its statement of the batches that have become final."""
+    final = Batch.objects.filter(state=Batch.State.FINAL).exclude(leaves=[])
+    for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE):
+        handed = VaultStatement.objects.filter(target__asset_id=house.asset_id).order_by("-batch_number").first()
+        after = handed.batch_number if handed else 0
+        fresh: dict[str, dict[str, Any]] = {}
+        for batch in final.filter(house=house, number__gt=after).select_related("approval").order_by("number"):
+            fresh |= {str(body["leaf"]["vault"]): body for body in documents(batch)}
+        vaults = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT, address__in=fresh)
+        VaultStatement.objects.bulk_create(
+            (
+                VaultStatement(
+                    target=vault,
+                    cell_id=vault.cell_id,
+                    batch_number=fresh[vault.address]["batch"]["number"],
+                    body=fresh[vault.address],
+                )
+                for vault in vaults
+            ),
+            update_conflicts=True,
+            unique_fields=["target"],
+            update_fields=["batch_number", "body"],
+        )
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """The root over the leaves; an odd one out moves up as it is."""
-    level = list(leaves)
-    while len(level) > 1:
-        level = [_pair(*level[i : i + 2]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
-    return level[0] if level else ZERO_ROOT
+def documents(batch: Batch) -> Iterator[dict[str, Any]]:
+    """The statement of each vault of a final batch, as it is downloaded. Whole numbers are strings: a script's
+    numbers do not reach that far."""
+    posted = ChainLog.objects.filter(name="BatchPosted", address=batch.house.address, block__canonical=True)
+    log = posted.filter(topics__1=f"0x{batch.number:064x}").select_related("block").first()
+    if log is None:
+        return
+    tree = levels([leaf(row) for row in batch.leaves])
+    where = {
+        "number": batch.number,
+        "transaction": log.transaction_hash,
+        "block_number": log.block.number,
+        "block_hash": log.block_hash,
+    }
+    for index, row in enumerate(batch.leaves):
+        yield {
+            "format": FORMAT,
+            "chain_id": batch.approval.body["domain"]["chainId"],
+            "house": batch.house.address,
+            "batch": where,
+            "leaf": row | {name: str(row[name]) for name in AMOUNTS},
+            "plain": plain(row),
+            "proof": ["0x" + sibling.hex() for sibling in proof_in(tree, index)],
+            "root": batch.statement,
+        }
 
 
-def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings that lead from one leaf to the root."""
-    level, found = list(leaves), []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            found.append(level[sibling])
-        level = [_pair(*level[i : i + 2]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
-        index //= 2
-    return found
-
-
-def proves(leaf_hash: bytes, siblings: Sequence[bytes], expected_root: bytes) -> bool:
-    """Whether the leaf belongs to the root."""
-    for sibling in siblings:
-        leaf_hash = _pair(leaf_hash, sibling)
-    return leaf_hash == expected_root
-
-
-def _pair(one: bytes, other: bytes) -> bytes:
-    return keccak(min(one, other) + max(one, other))
+def plain(row: Mapping[str, Any]) -> dict[str, str]:
+    """The amounts of a leaf in USDC, exactly."""
+    return {name: f"{from_base_units(int(row[name]), SETTLEMENT_DECIMALS):f} USDC" for name in AMOUNTS}

@@ -155,7 +155,7 @@ def test_tokens_that_only_the_chain_knows_of_open_a_break_that_closes_when_booke
     give(chain, who.targets["RETENTION"].address, 3)
     settle_all()
     found = ReconciliationBreak.objects.get(resolved_block=None)
-    assert (found.kind, found.ledger_value, found.chain_value) == ("amount", "0", "3")
+    assert (found.kind, found.ledger_value, found.chain_value) == ("dust", "0", "3")
     assert found.cell_id == who.cell.id
     with transaction.atomic():
         ledger.post(

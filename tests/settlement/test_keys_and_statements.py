@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intermediary.errors import Refusal
+from settlement.leaves import ZERO_ROOT, leaf, proof, proves, root
 from settlement.signer import keystore_signer
-from settlement.statements import ZERO_ROOT, leaf, proof, proves, root
 
 
 def test_keystore_opens_with_its_password_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_a_seizure_that_was_not_sent_from_here_is_a_break_and_stops_no_deposit(c
         watch(chain)
     assert held(other) == MILLION
     assert ChainLog.objects.get(name="Seized").refusal.startswith("missing_in_ledger")
-    assert ReconciliationBreak.objects.filter(kind="not_applied", cell=seized.cell, resolved_block=None).exists()
+    assert ReconciliationBreak.objects.filter(kind="missing_in_ledger", cell=seized.cell, resolved_block=None).exists()
 
 
 def test_a_log_whose_handler_breaks_is_kept_with_the_reason_and_tried_again(

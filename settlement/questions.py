@@ -1,0 +1,65 @@
+"""What needs a person although the sums agree, or because of what a log says by itself."""
+
+from collections.abc import Iterable, Iterator
+
+from intermediary.models import AccountKind, ChainInstruction, Delivery
+from settlement import holding
+from settlement.bindings import decode_event
+from settlement.breaks import ReconciliationBreak
+from settlement.comparisons import Books, Comparison
+from settlement.models import Approval, BatchMovement, ChainLog
+
+Kind = ReconciliationBreak.Kind
+# What `settlement.finality` says of a log that it cannot book, as a kind of break.
+BY_REFUSAL = {
+    "missing_in_ledger": Kind.MISSING_IN_LEDGER,
+    "movement_differs": Kind.AMOUNT,
+    "head_differs": Kind.HEAD,
+}
+
+
+def open_questions(books: Books) -> Iterator[Comparison]:
+    """Every one, as something that is said twice and differs."""
+    for (place, cell_id, asset), amount in books.items():
+        if place == AccountKind.SUSPENSE and amount:
+            yield Comparison(Kind.UNKNOWN_SENDER, f"suspense {cell_id} {asset}", "0", str(amount), cell_id, asset)
+    unbooked = ChainLog.objects.filter(applied=False, block__canonical=True, block__finalized=True)
+    for row in unbooked:
+        place = f"{row.name} {row.transaction_hash} {row.log_index}"
+        yield Comparison(_kind_of(row), place, row.refusal[:100], "final", row.cell_id)
+    yield from _refused_calls()
+    for lost in Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event"):
+        place = f"{lost.event.kind} for {lost.consumer} {lost.id}"
+        yield Comparison(Kind.DELIVERY, place, lost.state, lost.error[:100], lost.event.cell_id)
+    for approval in Approval.objects.filter(refusal__isnull=False):
+        for instruction in _still_waiting(approval):
+            place = f"{instruction.kind} {instruction.id}"
+            yield Comparison(Kind.APPROVAL, place, instruction.state, "not approved", instruction.cell_id)
+
+
+def _kind_of(row: ChainLog) -> ReconciliationBreak.Kind:
+    """A movement that nobody here instructed, under the reference of one that has settled, is that one a second
+    time."""
+    found = BY_REFUSAL.get(row.refusal.partition(":")[0], Kind.NOT_APPLIED)
+    event = decode_event(row.topics, row.data) if row.name == "Moved" else None
+    if found == Kind.MISSING_IN_LEDGER and event is not None:
+        settled = BatchMovement.objects.filter(vault__address=row.address, outcome=BatchMovement.Outcome.SETTLED)
+        if settled.filter(ref="0x" + event.arguments["ref"].hex()).exists():
+            return Kind.DUPLICATE
+    return found
+
+
+def _refused_calls() -> Iterator[Comparison]:
+    for held in holding.for_a_person().select_related("instruction"):
+        place = f"{held.instruction.kind} {held.instruction_id}"
+        yield Comparison(Kind.CALL, place, held.instruction.state, held.reason[:100], held.instruction.cell_id)
+    for batch in holding.stuck_batches().select_related("house"):
+        place = f"batch {batch.number} of {batch.house.address}"
+        yield Comparison(Kind.CALL, place, batch.state, batch.refusal[:100], None, batch.house.asset_id)
+
+
+def _still_waiting(approval: Approval) -> Iterable[ChainInstruction]:
+    named = [key for key in (approval.refusal or {}) if len(key) == 36]  # the others name no instruction
+    return ChainInstruction.objects.filter(id__in=named, state__in=["DRAFT", "BATCHED"]).exclude(
+        movements__outcome__in=["PENDING", "SETTLED"]
+    )

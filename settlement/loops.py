@@ -17,6 +17,7 @@ from intermediary.errors import Refusal
 
 log = logging.getLogger(__name__)
 Told = Callable[[float, Exception | None], object]
+OUTLIVED = ("chain_unreachable", "chain_refused")  # a node's own troubles; whatever a contract refuses is held
 POLL_SECONDS = 0.5  # of a loop that missed its notice; the chain itself makes a block a second at most
 
 
@@ -35,8 +36,9 @@ class Stopped:
 def run(
     step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS, told: Told = lambda *_: None
 ) -> None:
-    """Repeat `step` until stopped, with a pause in between. A silent chain is waited for. With `listen`, a notice of
-    new instructions ends the pause early. `told` is called after each step with what it took and what it failed on."""
+    """Repeat `step` until stopped, with a pause in between. A chain that is silent, or whose node cannot answer just
+    now, is waited for. With `listen`, a notice of new instructions ends the pause early. `told` is called after each
+    step with what it took and what it failed on."""
     stopped = Stopped()
     while not stopped.asked:
         began = time.monotonic()
@@ -44,7 +46,7 @@ def run(
             step()
         except Exception as error:
             told(time.monotonic() - began, error)
-            if not isinstance(error, Refusal) or error.code != "chain_unreachable":
+            if not isinstance(error, Refusal) or error.code not in OUTLIVED:
                 raise
             log.warning("%s", error)
         else:

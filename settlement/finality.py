@@ -52,7 +52,8 @@ def finalize(blocks: Sequence[ChainBlock]) -> None:
 
 
 def settle_transactions() -> None:
-    """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log."""
+    """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log. Every
+    call of ours that succeeds leaves one, so a receipt of success that no log bears out is asked for again."""
     included = ChainTransaction.objects.filter(state=ChainTransaction.State.INCLUDED)
     blocks = {
         block.number: block
@@ -60,10 +61,14 @@ def settle_transactions() -> None:
     }
     for found in included.order_by("recorded_at"):
         block = blocks.get(found.block_number or -1)
-        if block is not None and block.hash != found.block_hash:
+        if block is None or (block.hash == found.block_hash and not block.finalized):
+            continue
+        is_shown = ChainLog.objects.filter(transaction_hash=found.transaction_hash, block=block).exists()
+        if block.hash != found.block_hash or (found.succeeded and not is_shown):
             _back_to_sent(found)
-        elif block is not None and block.finalized:
-            _close(found)
+            continue
+        found.succeeded = is_shown
+        _close(found)
 
 
 def _close_seen(blocks: Sequence[ChainBlock]) -> None:
@@ -279,7 +284,7 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
 
 
 def _back_to_sent(found: ChainTransaction) -> None:
-    """The poster saw it in a block that is not part of the chain."""
+    """The poster was told of a block that is not part of the chain, or of a success that the block does not show."""
     with transaction.atomic():
         if found.instruction_id is not None:
             included = ChainInstruction.objects.filter(id=found.instruction_id, state=State.INCLUDED)

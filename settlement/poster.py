@@ -61,10 +61,9 @@ def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready") -> int:
 
 
 def _outflow_is_stopped() -> bool:
-    """Nodes that disagree on a final block stop what leaves, never what arrives."""
-    return ReconciliationBreak.objects.filter(
-        kind=ReconciliationBreak.Kind.WITNESSES, resolved_block__isnull=True
-    ).exists()
+    """Nodes that disagree on a final block, and a final block that is gone, stop what leaves, never what arrives."""
+    stopping = (ReconciliationBreak.Kind.WITNESSES, ReconciliationBreak.Kind.REORG)
+    return ReconciliationBreak.objects.filter(kind__in=stopping, resolved_block__isnull=True).exists()
 
 
 def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:

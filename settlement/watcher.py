@@ -20,12 +20,32 @@ from intermediary.models import Asset, ChainInstruction, ChainTarget
 from settlement import finality, lookout, reconcile
 from settlement.bindings import DecodedEvent, decode_event, topic
 from settlement.chain import Call, Chain, ChainRefused
-from settlement.models import Batch, BatchMovement, ChainBlock, ChainLog, ChainTransaction, Deployment, ReadBack
+from settlement.models import (
+    Batch,
+    BatchMovement,
+    ChainBlock,
+    ChainLog,
+    ChainTransaction,
+    Deployment,
+    ReadBack,
+    ReconciliationBreak,
+    ReconciliationRun,
+)
 
 log = logging.getLogger(__name__)
 Block = tuple[dict[str, Any], Sequence[dict[str, Any]]]  # a header, and the logs of the block that concern us
 READ_AHEAD = 100  # headers asked for at once when catching up: one JSON batch of some 100 kB
 READ_BACK_BLOCKS = 1000  # a range of logs that public nodes still answer
+Kind = ReconciliationBreak.Kind
+# What differs when a node has left a log out.
+BY_A_MISSING_LOG = (
+    Kind.AMOUNT,
+    Kind.FEE_ON_TRANSFER,
+    Kind.DUST,
+    Kind.MISSING_IN_LEDGER,
+    Kind.MISSING_ON_CHAIN,
+    Kind.HEAD,
+)
 REWIND_MARGIN = 2  # blocks read again below a fork: a node may have served the wrong side for a while
 
 
@@ -70,6 +90,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         last = newly_final[-1]
         reconcile.compare_witnesses(chain, witnesses, last)
         _reconcile(chain, last)
+        _complete(chain, last)
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final, reconcile.agreed_until(witnesses, tip()))
@@ -98,6 +119,30 @@ def _reconcile(chain: Chain, block: ChainBlock) -> None:
         log.warning("block %s cannot be compared any more: %s", block.number, error)
 
 
+def _complete(chain: Chain, block: ChainBlock) -> None:
+    """Where chain and ledger differ at this block, a log may be missing: a node's index has holes, a balance or a
+    vault's number has not. The logs of the blocks since the two last agreed are asked for again."""
+    if not ReconciliationBreak.objects.filter(kind__in=BY_A_MISSING_LOG, resolved_block=None).exists():
+        return
+    agreed = ReconciliationRun.objects.filter(breaks=0).order_by("-block_number").first()
+    first = max(agreed.block_number + 1 if agreed else 0, block.number - READ_BACK_BLOCKS + 1)
+    if read_again(chain, first, block.number):
+        finality.finalize([])
+        finality.settle_transactions()
+        _reconcile(chain, block)
+
+
+def read_again(chain: Chain, first: int, last: int) -> int:
+    """Ask for the logs of these blocks once more and keep those that were left out; how many that were. Those of final
+    blocks are booked with the next one."""
+    before = ChainLog.objects.count()
+    _store_logs(chain, watched(), first, last)
+    found = ChainLog.objects.count() - before
+    if found:
+        log.warning("%s logs of blocks %s to %s had been left out by a node", found, first, last)
+    return found
+
+
 def watched() -> Watched:
     """Everything that is watched now."""
     targets = {target.address: target for target in ChainTarget.objects.all()}
@@ -111,7 +156,9 @@ def tip() -> ChainBlock | None:
 
 
 def _follow(chain: Chain, head: int) -> None:
-    last = _rewound(chain)
+    last = _rewound(chain, head)
+    if last is not None and head < last.number:
+        return
     number = last.number + 1 if last else _first_block()
     concerning = watched()
     _read_back(chain, concerning, number - 1)
@@ -144,15 +191,19 @@ def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
     new = {address: target for address, target in concerning.targets.items() if target.id not in known}
     if not new:
         return
-    only_new = Watched(new, concerning.tokens)
-    for start in range(_first_block(), up_to + 1, READ_BACK_BLOCKS):
-        within = {"fromBlock": hex(start), "toBlock": hex(min(start + READ_BACK_BLOCKS - 1, up_to))}
-        found = [entry for part in chain.batch(_filters(within, only_new)) for entry in part]
+    _store_logs(chain, Watched(new, concerning.tokens), _first_block(), up_to)
+    ReadBack.objects.bulk_create(ReadBack(target=target, up_to_block=max(up_to, 0)) for target in new.values())
+
+
+def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> None:
+    """Keep the logs of blocks that are known already, as far as they are not kept yet."""
+    for start in range(first, last + 1, READ_BACK_BLOCKS):
+        within = {"fromBlock": hex(start), "toBlock": hex(min(start + READ_BACK_BLOCKS - 1, last))}
+        found = [entry for part in chain.batch(_filters(within, concerning)) for entry in part]
         hashes = {entry["blockHash"] for entry in found}
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=hashes, canonical=True)}
         rows = [_row(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks]
         ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
-    ReadBack.objects.bulk_create(ReadBack(target=target, up_to_block=max(up_to, 0)) for target in new.values())
 
 
 def _first_block() -> int:
@@ -161,21 +212,30 @@ def _first_block() -> int:
     return first
 
 
-def _rewound(chain: Chain) -> ChainBlock | None:
+def _rewound(chain: Chain, head: int) -> ChainBlock | None:
     """The last block we share with the chain; what lies above it in our rows is given up first."""
     last = tip()
-    if last is None or _is_on(chain, last):
+    if last is None or _is_on(chain, last) or _is_behind(chain, head, last):
         return last
     ours = ChainBlock.objects.filter(canonical=True).order_by("-number")
     fork = next((block for block in ours.iterator() if _is_on(chain, block)), None)
     floor = ChainBlock.objects.filter(finalized=True).order_by("-number").first()
     if floor is not None and (fork is None or fork.number < floor.number):
+        reconcile.final_block_is_gone(chain, floor)
+        reconcile.final_block_is_gone(chain, floor)
         raise Refusal("finality_broken", f"The chain dropped final block {floor.number}.", hash=floor.hash)
     keep = (fork.number if fork else -1) - REWIND_MARGIN
     if floor is not None:
         keep = max(keep, floor.number)
     _give_up_above(keep)
     return tip()
+
+
+def _is_behind(chain: Chain, head: int, last: ChainBlock) -> bool:
+    """Whether the node knows nothing that differs from ours, but not our last blocks either: one of several machines
+    behind an address lags. What it will say when it is up to date is not known yet."""
+    theirs = ChainBlock.objects.filter(canonical=True, number=head).first()
+    return head < last.number and (theirs is None or _is_on(chain, theirs))
 
 
 def _is_on(chain: Chain, block: ChainBlock) -> bool:

@@ -18,7 +18,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 MODE = os.environ.get("BULKHEAD_MODE", "demo")  # demo | production | test
 VAR_DIR = Path(os.environ.get("BULKHEAD_VAR", BASE_DIR / "var"))
 
-SECRET_KEY = os.environ.get("SECRET_KEY", "" if MODE == "production" else "demo-only-key-refused-in-production")
+
+def secret(name: str, otherwise: str = "") -> str:
+    """A secret from the file that `<name>_FILE` names, or from `<name>` itself: a file shows in no list of processes
+    and is inherited by no child."""
+    path = os.environ.get(f"{name}_FILE", "")
+    return Path(path).read_text().strip() if path else os.environ.get(name, otherwise)
+
+
+SECRET_KEY = secret("SECRET_KEY", "" if MODE == "production" else "demo-only-key-refused-in-production")
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
@@ -40,6 +48,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "intermediary.config.operations.probes.ProbesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -104,7 +113,7 @@ def database_from_url(url: str) -> dict[str, object]:
     }
 
 
-DATABASES = {"default": database_from_url(os.environ.get(DATABASE_ROLES[DATABASE_ROLE], ""))}
+DATABASES = {"default": database_from_url(secret(DATABASE_ROLES[DATABASE_ROLE]))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Addresses whose keys sign terms for the house. In a demo or a test the first well-known account of the demo chain.
@@ -112,7 +121,7 @@ HOUSE_SIGNERS = [address for address in os.environ.get("HOUSE_SIGNERS", "").spli
 if not HOUSE_SIGNERS and MODE != "production":
     HOUSE_SIGNERS = ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"]
 
-CELERY_BROKER_URL = os.environ.get("BROKER_URL", "")
+CELERY_BROKER_URL = secret("BROKER_URL")
 CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",") if url]
 # The chain that clients' own wallets must be on; 0: not stated, and pages then offer plain addresses only, while no
 # process of settlement starts. A node of another chain is refused by name.
@@ -137,6 +146,23 @@ VARIATION_CYCLE = timedelta(
 )
 MARKET_MIRROR = os.environ.get("MARKET_MIRROR", "")  # base URL asked in place of the exchanges
 MARKET_HISTORY_DIR = Path(os.environ.get("MARKET_HISTORY_DIR", BASE_DIR / "var" / "history"))
+
+# Operations (docs/operations.md). Processes that must say that they live; in a test none runs but those it starts.
+_PROCESSES = "feed,watcher,poster,approver,worker-risk,worker-settlement" + (",miner" if MODE == "demo" else "")
+OPERATIONS_PROCESSES = os.environ.get("OPERATIONS_PROCESSES", "" if MODE == "test" else _PROCESSES).split(",")
+OPERATIONS_PROCESSES = [name for name in OPERATIONS_PROCESSES if name]
+OPERATIONS_LIMITS = json.loads(os.environ.get("OPERATIONS_LIMITS") or "{}")  # limits of alarms that are not the usual
+METRICS_TOKEN_FILE = os.environ.get("METRICS_TOKEN_FILE", "")  # whoever has the token in it may read /metrics
+# Where alarms go beside the log: a URL that takes signed messages, and people. Links in them begin with PUBLIC_URL.
+ALARM_WEBHOOK_URL = os.environ.get("ALARM_WEBHOOK_URL", "")
+ALARM_WEBHOOK_SECRET_FILE = os.environ.get("ALARM_WEBHOOK_SECRET_FILE", "")
+ALARM_EMAIL_TO = [address for address in os.environ.get("ALARM_EMAIL_TO", "").split(",") if address]
+PUBLIC_URL = os.environ.get("PUBLIC_URL", "").rstrip("/")
+EMAIL_HOST, EMAIL_PORT = os.environ.get("EMAIL_HOST", "localhost"), int(os.environ.get("EMAIL_PORT") or 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_USER", ""), secret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "") == "1"
+EMAIL_TIMEOUT = 10  # seconds; a mail server that takes longer is tried again later
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("EMAIL_FROM", "bulkhead@localhost")
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -1,0 +1,205 @@
+"""The figures of this moment, from rows: one short statement a subject, none of which reads a table that only grows.
+
+Where a table grows for ever, the statement reads what an index names open, or the newest thousand rows by their key:
+what waits is always among them, since batches, approvals and nonces are worked through in their order.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from intermediary import queries
+from intermediary.config.operations.figures import (
+    Chain,
+    Figures,
+    Flight,
+    House,
+    Node,
+    Process,
+    Round,
+    Trouble,
+    Waiting,
+)
+from settlement import chains
+
+_OUTBOX = """
+    SELECT CASE WHEN h.id IS NOT NULL AND i.state = 'DRAFT' THEN 'HELD' ELSE i.state END, count(*),
+        min(i.recorded_at)
+    FROM intermediary_chaininstruction i LEFT JOIN settlement_heldcall h ON h.instruction_id = i.id
+    WHERE i.state IN ('DRAFT', 'BATCHED', 'INCLUDED') GROUP BY 1"""
+_BATCHES = """
+    SELECT state, count(*), min(recorded_at) FROM (SELECT * FROM settlement_batch ORDER BY id DESC LIMIT 1000) AS newest
+    WHERE state IN ('PACKED', 'INCLUDED') GROUP BY state"""
+_APPROVALS = """
+    SELECT CASE WHEN refusal IS NULL THEN 'asked' ELSE 'refused' END, count(*), min(recorded_at)
+    FROM (SELECT * FROM settlement_approval ORDER BY id DESC LIMIT 1000) AS newest
+    WHERE (signature = '' AND refusal IS NULL)
+        OR (refusal IS NOT NULL AND signed_at > clock_timestamp() - interval '10 minutes') GROUP BY 1"""
+_FLIGHTS = """
+    SELECT s.chain, s.role, t.nonce, extract(epoch FROM clock_timestamp() - t.recorded_at)::float8, a.attempts, a.hash,
+        a.max_fee_wei
+    FROM settlement_chaintransaction t JOIN settlement_chainsender s ON s.address = t.sender_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) OVER () AS attempts, hash, max_fee_wei FROM settlement_transactionattempt
+        WHERE transaction_id = t.id ORDER BY id DESC LIMIT 1) AS a
+    WHERE t.state IN ('PREPARED', 'SENT') ORDER BY s.chain, s.role, t.nonce LIMIT 100"""
+_TROUBLES = """
+    SELECT kind, chain, role, detail, extract(epoch FROM clock_timestamp() - recorded_at)::float8
+    FROM settlement_senderalarm WHERE cleared_at IS NULL ORDER BY recorded_at"""
+_NONCES = """
+    SELECT s.role, coalesce(max(n.nonce) - min(n.nonce) + 1 - count(n.nonce), 0)
+    FROM settlement_chainsender s LEFT JOIN LATERAL (
+        SELECT nonce FROM settlement_chaintransaction WHERE sender_id = s.address ORDER BY nonce DESC LIMIT 1000) AS n
+    ON true GROUP BY s.role"""
+_DISPLACED = """
+    SELECT s.role, count(*), max(t.recorded_at)
+    FROM settlement_chaintransaction t JOIN settlement_chainsender s ON s.address = t.sender_id
+    WHERE t.state = 'DISPLACED' GROUP BY s.role"""
+# Deploying counts as a sign of life, on chain too.
+_HOUSES = """
+    SELECT h.asset_id, h.address, extract(epoch FROM platform_now() - coalesce(
+        (SELECT b.block_time FROM settlement_chaintransaction t JOIN settlement_chainblock b ON b.hash = t.block_hash
+         WHERE t."to" = h.address AND t.instruction_id IS NULL AND t.succeeded AND t.state IN ('INCLUDED', 'FINAL')
+         ORDER BY t.id DESC LIMIT 1),
+        (SELECT b.block_time FROM settlement_deployment d
+         JOIN settlement_chainblock b ON b.number = d.block_number AND b.canonical WHERE d.address = h.address LIMIT 1)
+    ))::float8
+    FROM intermediary_chaintarget h WHERE h.kind = 'HOUSE' ORDER BY h.asset_id"""
+_CHAIN = """
+    SELECT (SELECT number FROM settlement_chainblock WHERE canonical ORDER BY number DESC LIMIT 1), final.number,
+        extract(epoch FROM platform_now() - final.block_time)::float8,
+        extract(epoch FROM clock_timestamp() - seen.seen_at)::float8,
+        extract(epoch FROM least(clock_timestamp() - seen.moved_at, platform_now() - seen.read_until))::float8
+    FROM (SELECT 1) AS one
+    LEFT JOIN (SELECT number, block_time FROM settlement_chainblock WHERE finalized ORDER BY number DESC LIMIT 1)
+        AS final ON true
+    LEFT JOIN settlement_lookout AS seen ON true"""
+_BREAKS = """
+    SELECT kind, count(*), min(recorded_at), (array_agg(place ORDER BY recorded_at))[1]
+    FROM settlement_reconciliationbreak WHERE resolved_block IS NULL GROUP BY kind"""
+_UNAPPLIED = """
+    SELECT count(*), min(l.recorded_at) FROM settlement_chainlog l
+    JOIN settlement_chainblock b ON b.id = l.block_id WHERE NOT l.applied AND b.canonical AND b.finalized"""
+_CALLS = """
+    SELECT count(*), count(*) FILTER (WHERE deliver_by < platform_now()) FROM intermediary_margincall
+    WHERE state IN ('ISSUED', 'AGREED', 'PLEDGED') AND direction = 'DELIVERY'"""
+_CLOCK_STOP = """
+    SELECT extract(epoch FROM platform_now() - min(started_at))::float8 FROM intermediary_clockstop
+    WHERE ended_at IS NULL"""
+_DELIVERIES = """
+    SELECT state, count(*), min(recorded_at) FROM intermediary_delivery
+    WHERE consumer IN ('intermediary', 'bonds') AND state IN ('PENDING', 'FAILED') GROUP BY state"""
+_REQUESTS = """
+    SELECT count(*), min(recorded_at)
+    FROM (SELECT * FROM intermediary_commandrequest ORDER BY id DESC LIMIT 1000) AS newest
+    WHERE state = 'PENDING'"""
+_TICKS = """
+    SELECT count(*) FILTER (WHERE done_at IS NULL),
+        min(started_at) FILTER (WHERE done_at IS NULL),
+        (array_agg(extract(epoch FROM done_at - started_at)::float8 ORDER BY id DESC)
+            FILTER (WHERE done_at IS NOT NULL))[1]
+    FROM (SELECT * FROM risk_tick ORDER BY id DESC LIMIT 20) AS newest"""
+# A market that was given up and that no later finished one has overtaken is stuck (live_market.health).
+_MARKET = """
+    SELECT extract(epoch FROM clock_timestamp() - refused_since)::float8, stuck_as_of IS NOT NULL AND NOT EXISTS (
+        SELECT FROM risk_tick t JOIN intermediary_valuation v ON v.id = t.valuation_id
+        WHERE t.done_at IS NOT NULL AND v.as_of >= stuck_as_of)
+    FROM config_livemarket"""
+_PROCESSES = """
+    SELECT name, host, extract(epoch FROM clock_timestamp() - seen_at)::float8,
+        extract(epoch FROM clock_timestamp() - started_at)::float8, steps, step_seconds, rss_bytes, peak_rss_bytes,
+        problem, said, coalesce(extract(epoch FROM clock_timestamp() - problem_since), 0)::float8
+    FROM config_processreport ORDER BY name"""
+_ROUND = """
+    SELECT extract(epoch FROM clock_timestamp() - at)::float8, seconds, queues::text, node::text
+    FROM config_lookround"""
+_ALARMS = "SELECT rule, severity, count(*) FROM config_alarm WHERE cleared_at IS NULL GROUP BY rule, severity"
+_NOTICES = """
+    SELECT state, count(*) FROM config_alarmnotice
+    WHERE state = 'WAITING' OR (state = 'GIVEN_UP' AND next_try_at > clock_timestamp() - interval '7 days')
+    GROUP BY state"""
+
+
+def collect() -> Figures:
+    """Read everything; some 20 statements of half a millisecond."""
+    now: datetime = _row("SELECT clock_timestamp()")[0]
+    approvals = _by_name(_APPROVALS, now)
+    breaks = _rows(_BREAKS)
+    calls, tick = _row(_CALLS), _row(_TICKS)
+    refused, is_stuck = _market()
+    looked, nodes = _round()
+    return Figures(
+        at=now,
+        outbox=_by_name(_OUTBOX, now),
+        batches=_by_name(_BATCHES, now),
+        approvals=approvals.get("asked", Waiting()),
+        approvals_refused=approvals.get("refused", Waiting()).count,
+        flights=_flights(),
+        troubles=tuple(Trouble(*row) for row in _rows(_TROUBLES)),
+        nonce_gaps=dict(_rows(_NONCES)),
+        displaced=_by_name(_DISPLACED, now),
+        houses=tuple(House(*row) for row in _rows(_HOUSES)),
+        chain=Chain(*_row(_CHAIN)),
+        breaks={kind: _waiting(count, oldest, now) for kind, count, oldest, _ in breaks},
+        break_places={kind: place for kind, _, _, place in breaks},
+        unapplied=_counted(_row(_UNAPPLIED), now),
+        calls_open=calls[0],
+        calls_overdue=calls[1],
+        clock_stopped_seconds=_row(_CLOCK_STOP)[0],
+        deliveries=_by_name(_DELIVERIES, now),
+        requests=_counted(_row(_REQUESTS), now),
+        tick=_counted(tick[:2], now),
+        tick_seconds=tick[2],
+        market_refused_seconds=refused,
+        market_stuck=is_stuck,
+        processes={row[0]: Process(*row) for row in _rows(_PROCESSES)},
+        round=looked,
+        nodes=nodes,
+        alarms={(rule, severity): count for rule, severity, count in _rows(_ALARMS)},
+        notices=dict(_rows(_NOTICES)),
+    )
+
+
+def _rows(statement: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def _row(statement: str) -> Any:
+    [found] = _rows(statement)
+    return found
+
+
+def _waiting(count: int, oldest: datetime | None, now: datetime) -> Waiting:
+    return Waiting(count, max((now - oldest).total_seconds(), 0.0) if oldest else 0.0)
+
+
+def _counted(row: Sequence[Any], now: datetime) -> Waiting:
+    return _waiting(row[0], row[1], now)
+
+
+def _by_name(statement: str, now: datetime) -> Mapping[str, Waiting]:
+    return {name: _waiting(count, oldest, now) for name, count, oldest in _rows(statement)}
+
+
+def _market() -> tuple[float | None, bool]:
+    """Since when the live market has given none, and whether one got stuck; of a replay neither."""
+    found = _rows(_MARKET) if queries.platform_clock().mode == "live" else []
+    return (found[0][0], found[0][1]) if found else (None, False)
+
+
+def _flights() -> tuple[Flight, ...]:
+    caps = {name: chains.configured(name).fee_cap_wei for name in chains.names()}
+    return tuple(Flight(*(*row, caps.get(row[0], 0))) for row in _rows(_FLIGHTS))
+
+
+def _round() -> tuple[Round | None, Mapping[str, Node]]:
+    found = _rows(_ROUND)
+    if not found:
+        return None, {}
+    age, seconds, queues, nodes = found[0]
+    return Round(age, seconds, json.loads(queues)), {name: Node(**said) for name, said in json.loads(nodes).items()}

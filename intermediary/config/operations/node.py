@@ -1,0 +1,53 @@
+"""What only a chain's node knows: its head, today's fees, what keys can pay with, and how much of a cap is used.
+
+Asked once a look round, in two requests, and kept in a row: whoever reads the figures asks no node.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from intermediary.errors import Refusal
+from intermediary.models import ChainTarget
+from settlement import chains
+from settlement.bindings import contract
+from settlement.chain import Call, all_chains
+from settlement.models import ChainSender
+
+
+def look_at_all() -> dict[str, dict[str, Any]]:
+    """By chain, as it is kept; a node that does not answer says why, and keeps nobody from the next."""
+    return {name: _look(name) for name in chains.names()}
+
+
+def _look(name: str) -> dict[str, Any]:
+    try:
+        with chains.on(name):
+            return _asked(name)
+    except Refusal as refusal:
+        return {"problem": f"{refusal.code}: {refusal.message}"[:200]}
+
+
+def _asked(name: str) -> dict[str, Any]:
+    node, *_ = all_chains()
+    node.id()
+    keys = dict(ChainSender.objects.filter(chain=name).values_list("role", "address"))
+    houses = dict(ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).values_list("asset_id", "address"))
+    views = [(asset, function) for asset in houses for function in ("outflow", "outflowCap")]
+    calls: list[Call] = [("eth_getBlockByNumber", ["latest", False])]
+    calls += [("eth_getBalance", [address, "latest"]) for address in keys.values()]
+    calls += [contract("House").call(houses[asset], function, [], "latest") for asset, function in views]
+    latest, *answers = node.batch(calls)
+    numbers = [int(answer, 16) if len(answer) > 2 else 0 for answer in answers]
+    said = dict(zip(views, numbers[len(keys) :], strict=True))
+    return {
+        "head": int(latest["number"], 16),
+        "base_fee_wei": int(latest.get("baseFeePerGas", "0x0"), 16),
+        "gas_wei": dict(zip(keys, numbers, strict=False)),
+        "outflow_share": _shares(said),
+    }
+
+
+def _shares(said: Mapping[tuple[str, str], int]) -> dict[str, float]:
+    """Used part of the cap, by asset; a house without a cap pays nothing out and has none."""
+    caps = {asset: cap for (asset, function), cap in said.items() if function == "outflowCap" and cap}
+    return {asset: said[asset, "outflow"] / cap for asset, cap in caps.items()}

@@ -33,7 +33,6 @@ NAMES = (
     "House",
     "MarginVault",
     "Retention",
-    "RoleTable",
     "SeriesEscrow",
     "TrancheNote",
     "VaultFactory",

@@ -131,6 +131,29 @@ def test_the_selectors_of_the_role_table_are_the_contracts_own() -> None:
     assert [role.id for role in role_table.roles()] == list(range(1, 15)), "ids run from 1"
 
 
+def undocumented(source: str) -> list[str]:
+    """External and public functions, public variables, events and errors without a notice above them."""
+    lines, found = source.splitlines(), []
+    for number, line in enumerate(lines):
+        head = re.match(r"    (?:(function|event|error) (\w+)|\S.* public .*?(\w+)(?: =.*|;))", line)
+        declaration = line + "".join(lines[number + 1 : number + 12]).split("{")[0].split(";")[0]
+        inside = head and head[1] == "function" and not re.search(r"\b(external|public)\b", declaration)
+        if head is None or inside or " override" in declaration:
+            continue
+        above = number - 1
+        while lines[above].lstrip().startswith("///") and "@notice" not in lines[above]:
+            above -= 1
+        if "@notice" not in lines[above]:
+            found.append(head[2] or head[3])
+    return found
+
+
+def test_everything_a_caller_meets_is_described() -> None:
+    assert undocumented("    function bare() external {}\n") == ["bare"]
+    sources = sorted((CONTRACTS / "src").rglob("*.sol"))
+    assert {path.name: names for path in sources if (names := undocumented(path.read_text()))} == {}
+
+
 def test_no_remote_address_stands_in_what_is_committed() -> None:
     for path in (*CONTRACTS.glob("*.json"), *CONTRACTS.glob("*.toml"), *CONTRACTS.glob("artifacts/*.json")):
         assert not re.search(r"https?://", path.read_text()), path.name

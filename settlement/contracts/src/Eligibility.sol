@@ -9,8 +9,10 @@ contract Eligibility is AccessManaged {
     /// @notice Unix seconds until which (inclusive) an account may hold notes; 0 is never.
     mapping(address account => uint40) public validUntil;
 
+    /// @notice The account may hold notes until then.
     event EligibilitySet(address indexed account, uint40 validUntil);
 
+    /// @param manager access manager
     constructor(address manager) AccessManaged(manager) {}
 
     /// @notice Set the same date for some accounts; a past date ends eligibility.

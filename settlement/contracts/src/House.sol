@@ -7,10 +7,11 @@ import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessMana
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {HouseBound} from "./HouseBound.sol";
+import {HouseLog} from "./HouseLog.sol";
 import {MarginVault} from "./MarginVault.sol";
 import {Movement} from "./Movement.sol";
 import {Layer, Retention} from "./Retention.sol";
-import {Roles} from "./Roles.sol";
 import {RollingLimit} from "./RollingLimit.sol";
 import {SeriesEscrow} from "./SeriesEscrow.sol";
 import {Kind} from "./Terms.sol";
@@ -20,23 +21,31 @@ import {Kind} from "./Terms.sol";
 /// was seized; or to the treasury, under the access manager's delay. What moves money on one key's word alone is
 /// bounded by those caps; a batch, a claim and an emergency cap need a second key's signature. Shutting this contract
 /// down is the same as falling silent, which frees the clients.
-contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
+contract House is HouseLog, AccessManaged, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
+    /// @notice Role of the keys that sign batches, claims and emergency caps; see roles.json.
+    uint64 public constant APPROVER_ROLE = 2;
+    /// @notice EIP-712 type of one movement.
     bytes32 public constant MOVEMENT_TYPEHASH =
         keccak256("Movement(address vault,uint8 kind,uint32 seq,uint96 amount,uint96 required,bytes32 ref)");
+    /// @notice EIP-712 type of a batch.
     bytes32 public constant BATCH_TYPEHASH = keccak256(
         "Batch(uint64 id,bytes32 statement,Movement[] movements)Movement(address vault,uint8 kind,uint32 seq,uint96 amount,uint96 required,bytes32 ref)"
     );
+    /// @notice EIP-712 type of a claim, noticed or raised.
     bytes32 public constant CLAIM_TYPEHASH =
         keccak256("Claim(address vault,uint32 nonce,uint96 amount,bytes32 evidence)");
+    /// @notice EIP-712 type of an emergency change of the outflow cap.
     bytes32 public constant OUTFLOW_CAP_TYPEHASH = keccak256("OutflowCap(uint96 cap,uint64 nonce)");
     /// @notice Gas every movement is given, no less and no more. One needs under 100,000 even through a proxied token.
     /// With less a sender could starve a movement into looking failed, with more a token could burn the batch's.
     uint256 public constant MOVEMENT_GAS = 200_000;
-    /// @dev Gas that must be left for a call to get MOVEMENT_GAS: a call takes at most 63/64 of what there is.
-    uint256 private constant GAS_BEFORE_MOVEMENT = MOVEMENT_GAS + MOVEMENT_GAS / 32;
+    /// @dev Gas that must be left for a call to get MOVEMENT_GAS: a call takes at most 63/64 of what there is, and
+    /// some 6,000 go into looking the vault up and preparing the call.
+    uint256 private constant GAS_BEFORE_MOVEMENT = MOVEMENT_GAS + MOVEMENT_GAS / 16;
 
+    /// @notice The one token this house settles in.
     IERC20 public immutable token;
     /// @notice Seconds between a rulebook's publication and the earliest moment it may take effect.
     uint256 public immutable rulebookNotice;
@@ -45,6 +54,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     uint64 public batchId;
     /// @notice Unix seconds of the operator's last sign of life.
     uint40 public lastBeat;
+    /// @notice Number of the last emergency change of the cap; the next must be one higher.
     uint64 public outflowCapNonce;
     /// @notice Hash chain over the digests of all batches.
     bytes32 public head;
@@ -54,6 +64,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     uint64 private _outflowAt;
     /// @notice Seized and not yet disposed of, base units.
     uint256 public disposable;
+    /// @notice Where seized tokens go to be sold.
     address public disposalDesk;
     /// @notice Hash of the rulebook published last.
     bytes32 public rulebook;
@@ -63,31 +74,6 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     mapping(address vault => uint256) public creditLimit;
     /// @notice Retentions and escrows this house may send cash to.
     mapping(address structure => bool) public accepted;
-
-    event BatchPosted(uint64 indexed id, bytes32 indexed head, bytes32 statement, uint256 failed);
-    event MovementFailed(uint64 indexed batchId, address indexed vault, uint32 indexed seq, bytes4 reason);
-    event Beat(uint40 at);
-    event CreditLimitSet(address indexed vault, uint256 limit);
-    event StructureAccepted(address indexed structure, bool accepted);
-    event OutflowCapSet(uint96 cap);
-    event RulebookPublished(bytes32 indexed hash, string uri, uint40 effective);
-    event TreasuryPaid(address indexed to, uint256 amount, bytes32 indexed ref);
-    event DisposalDeskSet(address desk);
-    event Disposed(address indexed desk, uint256 amount, bytes32 indexed ref);
-    event StructureFunded(address indexed structure, uint256 amount, bytes32 indexed ref);
-
-    error BadBatchId(uint64 want);
-    error BadApproval();
-    error BadNonce(uint64 want);
-    error NotAccepted();
-    error OverCreditLimit();
-    error OverOutflowCap();
-    error OverDisposable();
-    error NotEnoughGas();
-    error OnlySelf();
-    error WrongHouse();
-    error TooSoon(uint256 earliest);
-    error UnknownRulebook();
 
     /// @param token_ the one token of this house
     /// @param manager access manager
@@ -99,6 +85,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     // ------------------------------------------------------------------------------------------------- batches
 
     /// @notice Digest the approver signs for a batch.
+    /// @param id the batch's number
     /// @param statement Merkle root over (vault, exposure, IM, VM, required, as of), which a client checks its leaf in
     function batchDigest(uint64 id, bytes32 statement, Movement[] calldata movements) public view returns (bytes32) {
         bytes32[] memory hashes = new bytes32[](movements.length);
@@ -112,6 +99,8 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     /// @notice Post a batch exactly once. A movement that fails, or would pass a cap, is reported and leaves no trace
     /// in its vault; the others settle.
     /// @param id the last batch's plus one
+    /// @param statement see `batchDigest`; it goes into the event, for clients to check
+    /// @param movements at most as many as a block's gas holds
     /// @param approver holder of the approver role other than the sender
     /// @param signature the approver's, over `batchDigest` (EIP-712, or ERC-1271 of a contract)
     function postBatch(
@@ -130,7 +119,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
         emit BatchPosted(id, newHead, statement, _settleAll(id, movements));
     }
 
-    /// @notice Both halves of a credit, so that they fail together. Called by the house itself.
+    /// @notice Both halves of a credit, so that they fail together. Called by the house itself; see MarginVault.post.
     function credit(MarginVault vault, uint32 seq, uint96 amount, uint96 required, bytes32 ref) external {
         if (msg.sender != address(this)) revert OnlySelf();
         vault.post(Kind.CREDIT, seq, amount, required, ref);
@@ -258,12 +247,12 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
 
     /// @notice Accept a retention or escrow of this house as a destination, or end that.
     function setStructure(address structure, bool accept) external restricted {
-        if (accept && Retention(structure).house() != address(this)) revert WrongHouse();
+        if (accept && HouseBound(structure).house() != address(this)) revert WrongHouse();
         accepted[structure] = accept;
         emit StructureAccepted(structure, accept);
     }
 
-    /// @notice Set money of the house aside in a relationship's retention.
+    /// @notice Set money of the house aside in a relationship's retention; base units.
     function fundRetention(Retention retention, Layer layer, uint96 amount, bytes32 ref)
         external
         restricted
@@ -273,7 +262,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
         retention.noteFromHouse(layer, amount);
     }
 
-    /// @notice Refill a retention after a recovery.
+    /// @notice Refill a retention after a recovery; see Retention.restore.
     function restore(Retention retention, uint64 seq, uint96 firstLoss, uint96 senior, bytes32 evidence)
         external
         restricted
@@ -283,7 +272,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
         retention.restore(seq, firstLoss, senior, evidence);
     }
 
-    /// @notice Write a slice of a series up after a recovery.
+    /// @notice Write a slice of a series up after a recovery; see SeriesEscrow.writeUp.
     function writeUp(SeriesEscrow escrow, uint64 seq, uint256 slice, uint96 amount, bytes32 evidence)
         external
         restricted
@@ -293,7 +282,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
         escrow.writeUp(seq, slice, amount, evidence);
     }
 
-    /// @notice Pay a coupon of a class.
+    /// @notice Pay a coupon of a class; see SeriesEscrow.payCoupon.
     function payCoupon(SeriesEscrow escrow, uint64 seq, uint256 tranche, uint96 amount, bytes32 ref)
         external
         restricted
@@ -346,7 +335,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
         emit RulebookPublished(hash, uri, effective);
     }
 
-    /// @notice Pay the intermediary's own money out, under the manager's delay.
+    /// @notice Pay the intermediary's own money out, under the manager's delay. `ref` is the journal entry's hash.
     function payTreasury(address to, uint256 amount, bytes32 ref) external restricted {
         emit TreasuryPaid(to, amount, ref);
         token.safeTransfer(to, amount);
@@ -360,7 +349,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
 
     /// @notice Send seized tokens to the disposal desk.
     function dispose(uint256 amount, bytes32 ref) external restricted {
-        if (amount > disposable) revert OverDisposable();
+        if (amount > disposable || disposalDesk == address(0)) revert OverDisposable();
         disposable -= amount;
         emit Disposed(disposalDesk, amount, ref);
         token.safeTransfer(disposalDesk, amount);
@@ -380,7 +369,7 @@ contract House is AccessManaged, EIP712, ReentrancyGuardTransient {
     }
 
     function _requireApproval(bytes32 digest, address approver, bytes calldata signature) private view {
-        (bool holdsRole,) = IAccessManager(authority()).hasRole(Roles.APPROVER, approver);
+        (bool holdsRole,) = IAccessManager(authority()).hasRole(APPROVER_ROLE, approver);
         if (
             !holdsRole || approver == msg.sender
                 || !SignatureChecker.isValidSignatureNowCalldata(approver, digest, signature)

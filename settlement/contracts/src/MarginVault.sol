@@ -6,12 +6,14 @@ import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {HouseBound} from "./HouseBound.sol";
 import {RollingLimit} from "./RollingLimit.sol";
 import {Kind, Terms} from "./Terms.sol";
+import {VaultLog} from "./VaultLog.sol";
 
 /// @notice What a vault needs to know of its house.
 interface IHouse {
-    /// @return unix seconds of the operator's last sign of life
+    /// @notice Unix seconds of the operator's last sign of life.
     function lastBeat() external view returns (uint40);
 }
 
@@ -20,7 +22,7 @@ interface IHouse {
 /// token transfer to this address, so no code exists that could suspend it. There is no path to another vault, no
 /// approval, no delegatecall out, no upgrade. If the operator falls silent or the client's exit matures, nothing is
 /// locked. Deployed as a clone whose immutable arguments are the Terms.
-contract MarginVault is EIP712 {
+contract MarginVault is HouseBound, VaultLog, EIP712 {
     using SafeERC20 for IERC20;
 
     /// @notice An operator without a beat for this long has abandoned its claim to hold margin.
@@ -67,54 +69,18 @@ contract MarginVault is EIP712 {
         bytes32 evidence;
     }
 
-    IERC20 public immutable token;
-    address public immutable house;
-
     Hot private _hot;
     Cold private _cold;
     Claim private _claim;
     address private _payout;
+    /// @notice Proposed next payout address; zero when none is.
     address public pendingPayout;
+    /// @notice Unix seconds from which the proposed payout address may be applied.
     uint40 public pendingPayoutAt;
-    /// @notice Hash of the terms in force, and of the rulebook they refer to; zero until the first amendment.
+    /// @notice Hash of the terms in force; zero until the first amendment.
     bytes32 public termsHash;
+    /// @notice Hash of the rulebook in force; zero until the first amendment.
     bytes32 public rulebookHash;
-
-    event Moved(uint32 indexed seq, Kind indexed kind, uint96 amount, uint96 required, bytes32 indexed ref);
-    event Amended(uint32 indexed nonce, bytes32 termsHash, bytes32 rulebookHash);
-    event WithdrawRequested(uint96 amount, uint40 ready);
-    event ExitRequested(uint40 ready);
-    event ExitCancelled();
-    event Withdrawn(address indexed to, uint256 amount);
-    event PayoutProposed(address payout, uint40 at);
-    event PayoutChanged(address payout);
-    event DefaultNoticed(uint32 indexed nonce, uint96 claim, bytes32 evidence, uint40 cureBy, uint40 lapsesAt);
-    event ClaimRaised(uint32 indexed nonce, uint96 claim, bytes32 evidence);
-    event NoticeWithdrawn(uint32 indexed nonce);
-    event Cured(uint32 indexed nonce, uint256 amount);
-    event Seized(uint32 indexed nonce, uint256 amount, uint256 seizedTotal);
-    event Determined(uint32 indexed nonce, uint256 seizedTotal);
-    event ForeignTokenReturned(address indexed token, uint256 amount);
-
-    error NotHouse();
-    error NotClient();
-    error BadSeq(uint32 want, uint32 got);
-    error BadNonce(uint32 want);
-    error BadSignature();
-    error CapExceeded();
-    error ExitMatured();
-    error NotReady();
-    error NoNotice();
-    error AlreadySeized();
-    error NothingSeized();
-    error ClaimNotRaised();
-    error NothingToPay();
-    error OwnToken();
-
-    modifier onlyHouse() {
-        if (msg.sender != house) revert NotHouse();
-        _;
-    }
 
     modifier onlyClient() {
         if (msg.sender != terms().client) revert NotClient();
@@ -123,9 +89,7 @@ contract MarginVault is EIP712 {
 
     /// @param token_ the one token this vault and all its clones hold
     /// @param house_ the only other party
-    constructor(IERC20 token_, address house_) EIP712("MarginVault", "1") {
-        (token, house) = (token_, house_);
-    }
+    constructor(IERC20 token_, address house_) HouseBound(token_, house_) EIP712("MarginVault", "1") {}
 
     // ------------------------------------------------------------------------------------------------- views
 
@@ -240,7 +204,7 @@ contract MarginVault is EIP712 {
 
     // ---------------------------------------------------------------------------------------------- house: default
 
-    /// @notice Declare a default and claim `amount`. Refused once the client's exit has matured, while another notice
+    /// @notice Declare a default and claim `amount` (base units; `evidence` is the hash of what it rests on). Refused once the client's exit has matured, while another notice
     /// lives, and for 30 days after one lapsed. One that was withdrawn may be followed at once by one that lives no
     /// longer than it had left, a cured one by one of full length.
     function noticeDefault(uint96 amount, bytes32 evidence) external onlyHouse {
@@ -328,6 +292,7 @@ contract MarginVault is EIP712 {
 
     /// @notice Pay out what is free: all of it after a matured exit, else up to a ripe request. Anyone may call it,
     /// since the destination is fixed. A request survives until it is filled, so a stranger cannot burn it.
+    /// @return amount base units paid
     function withdraw() external returns (uint256 amount) {
         amount = free();
         if (!exitMatured()) {
@@ -366,6 +331,7 @@ contract MarginVault is EIP712 {
     }
 
     /// @notice Send a token that does not belong here to the client.
+    /// @param other any token but the vault's own
     function returnForeignToken(IERC20 other) external {
         if (other == token) revert OwnToken();
         uint256 amount = other.balanceOf(address(this));

@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {IERC20, SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {HouseBound, Structure} from "./HouseBound.sol";
 
 /// @notice The two retentions of a relationship: the first loss, and the layer above the tail bond.
 enum Layer {
@@ -14,7 +15,7 @@ enum Layer {
 /// @notice Set aside in advance and apart from the house's float, so that no other relationship's default can use it
 /// up. Cash leaves to the house only. First loss is used up before the senior layer is touched, and recoveries refill
 /// the senior layer first.
-contract Retention is AccessManaged {
+contract Retention is Structure {
     using SafeERC20 for IERC20;
 
     /// @dev held: tokens set aside. applied: used for losses and not restored, the most recoveries can refill.
@@ -23,36 +24,33 @@ contract Retention is AccessManaged {
         uint128 applied;
     }
 
-    IERC20 public immutable token;
-    address public immutable house;
     /// @notice Hash of the relationship id whose losses this money bears.
     bytes32 public immutable relationship;
-    /// @notice Number of the last servicing act; the next must be one higher.
-    uint64 public seq;
     mapping(Layer layer => Held) private _layers;
 
-    event Funded(Layer indexed layer, address indexed from, uint256 amount);
+    /// @notice `by` assigned this much to the layer, base units.
+    event Funded(Layer indexed layer, address indexed by, uint256 amount);
+    /// @notice This much of each layer went to the house for a determined loss.
     event Applied(uint64 indexed seq, uint256 firstLoss, uint256 senior, bytes32 indexed evidence);
+    /// @notice A recovery refilled the layers by this much.
     event Restored(uint64 indexed seq, uint256 firstLoss, uint256 senior, bytes32 indexed evidence);
+    /// @notice This much of each layer stands behind the relationship no more and went to the house.
     event Released(uint64 indexed seq, uint256 firstLoss, uint256 senior, bytes32 indexed ref);
 
-    error NotHouse();
-    error BadSeq(uint64 want);
+    /// @notice More than the layer holds, or than it has borne.
     error Insufficient(Layer layer);
+    /// @notice First loss is used up before the senior layer, and the senior layer refilled before first loss.
     error OutOfOrder();
-    error CashMissing();
-
-    modifier onlyHouse() {
-        if (msg.sender != house) revert NotHouse();
-        _;
-    }
 
     /// @param token_ settlement token
     /// @param house_ only destination
     /// @param relationship_ hash of the relationship id
     /// @param manager access manager
-    constructor(IERC20 token_, address house_, bytes32 relationship_, address manager) AccessManaged(manager) {
-        (token, house, relationship) = (token_, house_, relationship_);
+    constructor(IERC20 token_, address house_, bytes32 relationship_, address manager)
+        HouseBound(token_, house_)
+        AccessManaged(manager)
+    {
+        relationship = relationship_;
     }
 
     /// @notice Tokens set aside as first loss, base units.
@@ -68,13 +66,6 @@ contract Retention is AccessManaged {
     /// @notice Net loss a layer has borne, base units.
     function applied(Layer layer) external view returns (uint256) {
         return _layers[layer].applied;
-    }
-
-    /// @notice Set aside `amount` from the caller's own tokens; anyone may add.
-    function fund(Layer layer, uint96 amount) external {
-        _layers[layer].held += amount;
-        emit Funded(layer, msg.sender, amount);
-        token.safeTransferFrom(msg.sender, address(this), amount);
     }
 
     /// @notice Assign tokens that arrived by plain transfer to a layer.
@@ -103,7 +94,7 @@ contract Retention is AccessManaged {
         _refill(Layer.SENIOR, senior_);
         _refill(Layer.FIRST_LOSS, firstLoss_);
         if (firstLoss_ != 0 && _layers[Layer.SENIOR].applied != 0) revert OutOfOrder();
-        _requireCash();
+        _requireCash(firstLoss() + senior());
         emit Restored(seq_, firstLoss_, senior_, evidence);
     }
 
@@ -118,7 +109,7 @@ contract Retention is AccessManaged {
 
     function _note(Layer layer, uint96 amount) private {
         _layers[layer].held += amount;
-        _requireCash();
+        _requireCash(firstLoss() + senior());
         emit Funded(layer, msg.sender, amount);
     }
 
@@ -136,14 +127,5 @@ contract Retention is AccessManaged {
         if (amount > _layers[layer].applied) revert Insufficient(layer);
         _layers[layer].applied -= amount;
         _layers[layer].held += amount;
-    }
-
-    function _requireCash() private view {
-        if (token.balanceOf(address(this)) < firstLoss() + senior()) revert CashMissing();
-    }
-
-    function _next(uint64 seq_) private {
-        if (seq_ != seq + 1) revert BadSeq(seq + 1);
-        seq = seq_;
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {IERC20, SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {HouseBound, Structure} from "./HouseBound.sol";
 import {Schedule, SeriesLog} from "./SeriesLog.sol";
 import {TrancheNote} from "./TrancheNote.sol";
 
@@ -11,7 +12,7 @@ import {TrancheNote} from "./TrancheNote.sol";
 /// principal for each pair. A loss of a relationship writes down its own slice only, junior notes first, after a
 /// public notice and a challenge period. Cash leaves to note holders or, for an applied loss, to the house. Anyone
 /// can mature the series if the operator vanishes.
-contract SeriesEscrow is AccessManaged, SeriesLog {
+contract SeriesEscrow is Structure, SeriesLog {
     using SafeERC20 for IERC20;
 
     /// @dev pending: sum of the slice's noticed losses not yet applied or dropped.
@@ -32,26 +33,31 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
         bool challenged;
     }
 
-    /// @notice Bounds that keep every loop of the contract far below a block's gas.
+    /// @notice With MAX_SLICES, keeps every loop of the contract far below a block's gas.
     uint256 public constant MAX_TRANCHES = 6;
+    /// @notice See MAX_TRANCHES.
     uint256 public constant MAX_SLICES = 40;
 
-    IERC20 public immutable currency;
-    address public immutable house;
+    /// @notice See Schedule.
     uint40 public immutable subscribeBy;
+    /// @notice See Schedule.
     uint40 public immutable finalMaturity;
+    /// @notice See Schedule.
     uint32 public immutable challengePeriod;
+    /// @notice See Schedule.
     uint32 public immutable expertPeriod;
+    /// @notice See Schedule.
     uint32 public immutable maturityGrace;
 
+    /// @notice Where the series stands in its life.
     Phase public phase;
-    /// @notice Number of the last servicing act; the next must be one higher.
-    uint64 public seq;
     /// @notice Coupons and repayments shared out and not yet paid, base units.
     uint256 public owedTotal;
     /// @notice Classes of notes, junior first.
     TrancheNote[] public notes;
+    /// @notice The relationships covered, and what notices against each are pending, base units.
     Slice[] public slices;
+    /// @notice Losses noticed and neither applied nor dropped.
     mapping(uint64 id => Notice) public notices;
     /// @notice Units an investor may still subscribe.
     mapping(uint256 tranche => mapping(address investor => uint256)) public allotment;
@@ -59,36 +65,35 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
     mapping(uint256 tranche => uint256) public face;
     mapping(uint256 slice => mapping(uint256 tranche => Position)) private _positions;
 
-    modifier onlyHouse() {
-        if (msg.sender != house) revert NotHouse();
-        _;
-    }
-
     modifier during(Phase wanted) {
         if (phase != wanted) revert WrongPhase(phase);
         _;
     }
 
-    /// @param currency_ settlement token the notes are paid in
+    /// @param token_ settlement token the notes are paid in
     /// @param house_ only destination besides note holders
     /// @param s dates and periods; a notice on the last day must be decided before anyone may mature
     /// @param manager access manager
-    constructor(IERC20 currency_, address house_, Schedule memory s, address manager) AccessManaged(manager) {
+    constructor(IERC20 token_, address house_, Schedule memory s, address manager)
+        HouseBound(token_, house_)
+        AccessManaged(manager)
+    {
         if (
             s.subscribeBy <= block.timestamp || s.finalMaturity <= s.subscribeBy
                 || uint256(s.challengePeriod) + s.expertPeriod >= s.maturityGrace
         ) revert BadSchedule();
-        (currency, house) = (currency_, house_);
         (subscribeBy, finalMaturity) = (s.subscribeBy, s.finalMaturity);
         (challengePeriod, expertPeriod, maturityGrace) = (s.challengePeriod, s.expertPeriod, s.maturityGrace);
     }
 
     // ------------------------------------------------------------------------------------------------- views
 
+    /// @notice How many classes of notes there are.
     function trancheCount() external view returns (uint256) {
         return notes.length;
     }
 
+    /// @notice How many slices there are.
     function sliceCount() external view returns (uint256) {
         return slices.length;
     }
@@ -120,7 +125,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
 
     // ------------------------------------------------------------------------------------------- structuring
 
-    /// @notice Name the classes, junior first.
+    /// @notice Name the classes, junior first; once, each bound to this escrow and without units.
     function setNotes(TrancheNote[] calldata notes_) external restricted during(Phase.STRUCTURING) {
         if (notes.length != 0 || notes_.length == 0 || notes_.length > MAX_TRANCHES) revert BadStructure();
         address[] memory addresses = new address[](notes_.length);
@@ -180,8 +185,8 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
         allotment[tranche][msg.sender] = allotted - units;
         notes[tranche].mint(msg.sender, units);
         emit Subscribed(tranche, msg.sender, units);
-        currency.safeTransferFrom(msg.sender, address(this), units);
-        _requireCash(0);
+        token.safeTransferFrom(msg.sender, address(this), units);
+        _requireCash(liabilities());
     }
 
     /// @notice Every class is subscribed in full: the series is on risk.
@@ -207,7 +212,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
     function refund(uint256 tranche, address holder) external during(Phase.PULLED) returns (uint256 units) {
         units = notes[tranche].refund(holder);
         emit Refunded(tranche, holder, units);
-        currency.safeTransfer(holder, units);
+        token.safeTransfer(holder, units);
     }
 
     // ------------------------------------------------------------------------------------------------- losses
@@ -252,7 +257,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
         else (notice.amount, notice.ready) = (amount, uint40(block.timestamp));
     }
 
-    /// @notice Take a notice back.
+    /// @notice Take a notice back, by its id.
     function cancelLoss(uint64 seq_, uint64 id) external restricted during(Phase.ON_RISK) {
         _next(seq_);
         _drop(id);
@@ -275,7 +280,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
             notes[t].writeDown(loss);
         }
         emit LossApplied(seq_, id, slice, slices[slice].relationship, amount, byTranche);
-        currency.safeTransfer(house, amount);
+        token.safeTransfer(house, amount);
     }
 
     /// @notice Write a slice up, most senior notes first, with recovered cash the house has just sent; at most what
@@ -296,7 +301,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
             if (phase == Phase.MATURED) _repay(slice, t, gain, evidence);
         }
         if (amount == 0 || left != 0) revert ExceedsWrittenDown();
-        _requireCash(0);
+        _requireCash(liabilities());
         emit WrittenUp(seq_, slice, evidence, amount, byTranche);
     }
 
@@ -306,7 +311,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
     function payCoupon(uint64 seq_, uint256 tranche, uint96 amount, bytes32 ref) external onlyHouse {
         if (phase != Phase.ON_RISK && phase != Phase.MATURED) revert WrongPhase(phase);
         _next(seq_);
-        _requireCash(amount);
+        _requireCash(liabilities() + amount);
         owedTotal += amount;
         notes[tranche].distribute(amount, false, ref);
         emit CouponPaid(seq_, tranche, amount, ref);
@@ -354,7 +359,7 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
         amount = notes[tranche].take(holder);
         owedTotal -= amount;
         emit Paid(tranche, holder, amount);
-        currency.safeTransfer(holder, amount);
+        token.safeTransfer(holder, amount);
     }
 
     function _repay(uint256 slice, uint256 tranche, uint256 amount, bytes32 ref) private {
@@ -374,15 +379,5 @@ contract SeriesEscrow is AccessManaged, SeriesLog {
     function _enter(Phase next) private {
         phase = next;
         emit PhaseChanged(next);
-    }
-
-    /// @dev Cash must cover what is already owed and `more`; the house sends before it calls.
-    function _requireCash(uint256 more) private view {
-        if (currency.balanceOf(address(this)) < liabilities() + more) revert CashMissing();
-    }
-
-    function _next(uint64 seq_) private {
-        if (seq_ != seq + 1) revert BadSeq(seq + 1);
-        seq = seq_;
     }
 }

@@ -26,12 +26,19 @@ abstract contract SeriesLog {
         PULLED
     }
 
+    /// @notice The classes of notes, junior first.
     event NotesSet(address[] notes);
+    /// @notice A slice covers this relationship, with so much principal of each class.
     event SliceAdded(uint256 indexed slice, bytes32 indexed relationship, uint96[] principal);
+    /// @notice The series entered another phase of its life.
     event PhaseChanged(Phase phase);
+    /// @notice The investor may subscribe so many units of the class from now on.
     event Allotted(uint256 indexed tranche, address indexed investor, uint256 units);
+    /// @notice The investor paid for units and has them.
     event Subscribed(uint256 indexed tranche, address indexed investor, uint256 units);
+    /// @notice The investor of a pulled series was paid back.
     event Refunded(uint256 indexed tranche, address indexed investor, uint256 units);
+    /// @notice A loss was noticed; undisputed it may be applied from `ready` on.
     event LossNoticed(
         uint64 indexed id,
         uint256 indexed slice,
@@ -40,9 +47,13 @@ abstract contract SeriesLog {
         bytes32 evidence,
         uint40 ready
     );
+    /// @notice The notice was referred to the expert, who has until `ready`.
     event NoticeChallenged(uint64 indexed id, uint40 ready);
+    /// @notice The expert ruled: `amount` may be applied, zero dropped the notice.
     event NoticeRuled(uint64 indexed id, uint256 amount);
+    /// @notice The notice was taken back.
     event LossCancelled(uint64 indexed seq, uint64 indexed id);
+    /// @notice The loss was written down in its slice and its cash went to the house.
     event LossApplied(
         uint64 indexed seq,
         uint64 indexed id,
@@ -51,25 +62,37 @@ abstract contract SeriesLog {
         uint256 amount,
         uint256[] byTranche
     );
+    /// @notice A recovery was written up in its slice.
     event WrittenUp(
         uint64 indexed seq, uint256 indexed slice, bytes32 indexed evidence, uint256 amount, uint256[] byTranche
     );
+    /// @notice A coupon was shared out among the class's units.
     event CouponPaid(uint64 indexed seq, uint256 indexed tranche, uint256 amount, bytes32 indexed ref);
+    /// @notice Principal of one class in one slice was shared out.
     event Repaid(uint64 indexed seq, uint256 indexed slice, uint256 indexed tranche, uint256 amount, bytes32 ref);
+    /// @notice All principal was shared out.
     event Matured(uint64 indexed seq, uint256 amount);
+    /// @notice A holder was paid what its units had earned.
     event Paid(uint256 indexed tranche, address indexed holder, uint256 amount);
 
+    /// @notice Not in this phase of the series' life.
     error WrongPhase(Phase phase);
+    /// @notice The dates do not follow each other, or leave a notice no time.
     error BadSchedule();
+    /// @notice No such slice or class, or the structure is not whole.
     error BadStructure();
-    error BadSeq(uint64 want);
-    error NotHouse();
+    /// @notice Too early, or too late.
     error NotReady();
+    /// @notice No such notice is pending.
     error NoNotice();
+    /// @notice More units than the investor may subscribe, or none.
     error ExceedsAllotment();
+    /// @notice More than is outstanding there.
     error ExceedsPrincipal();
+    /// @notice More than was written down, or nothing.
     error ExceedsWrittenDown();
+    /// @notice Pending notices need this principal.
     error Reserved();
+    /// @notice A class is not subscribed in full.
     error NotCovered();
-    error CashMissing();
 }

@@ -10,19 +10,31 @@ import {Eligibility} from "./Eligibility.sol";
 
 /// @notice ERC-7943, the standard's interface of a fungible token that only eligible accounts hold.
 interface IERC7943Fungible is IERC165 {
+    /// @notice Units were moved against the holder's will.
     event ForcedTransfer(address indexed from, address indexed to, uint256 amount);
+    /// @notice So many units of the account are frozen now.
     event Frozen(address indexed account, uint256 amount);
 
+    /// @notice The account may not send.
     error ERC7943CannotSend(address account);
+    /// @notice The account may not receive.
     error ERC7943CannotReceive(address account);
+    /// @notice Transfers rest.
     error ERC7943CannotTransfer(address from, address to, uint256 amount);
+    /// @notice More than the account has free of freezing.
     error ERC7943InsufficientUnfrozenBalance(address account, uint256 amount, uint256 unfrozen);
 
+    /// @notice Move units against the holder's will.
     function forcedTransfer(address from, address to, uint256 amount) external returns (bool result);
+    /// @notice Freeze so many units in all.
     function setFrozenTokens(address account, uint256 amount) external returns (bool result);
+    /// @notice Whether the account may send.
     function canSend(address account) external view returns (bool allowed);
+    /// @notice Whether the account may receive.
     function canReceive(address account) external view returns (bool allowed);
+    /// @notice Frozen units of the account.
     function getFrozenTokens(address account) external view returns (uint256 amount);
+    /// @notice Whether this transfer would pass.
     function canTransfer(address from, address to, uint256 amount) external view returns (bool allowed);
 }
 
@@ -37,7 +49,9 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
     /// @dev Precision of the index: with it one base unit spread over 2^96 units is still counted.
     uint256 private constant SCALE = 1e36;
 
+    /// @notice The escrow of the series, alone in changing principal and units.
     address public immutable escrow;
+    /// @notice Register of the accounts that may hold units.
     Eligibility public immutable eligibility;
     uint8 private immutable _decimals;
     /// @notice International securities identification number, or the series' own name for the class.
@@ -57,14 +71,22 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
     mapping(address account => uint256) private _owed;
     mapping(address account => uint256) private _frozen;
 
+    /// @notice Principal fell by `loss` to `principal`.
     event WrittenDown(uint256 loss, uint256 principal);
+    /// @notice Principal rose by `gain` to `principal`.
     event WrittenUp(uint256 gain, uint256 principal);
+    /// @notice `amount` was shared among the units, `principalRepaid` of it principal.
     event Distributed(uint256 amount, uint256 principalRepaid, uint256 cashPerUnit, bytes32 indexed ref);
+    /// @notice Transfers rest until then.
     event TransfersSuspended(uint40 until);
 
+    /// @notice The caller is not the escrow.
     error NotEscrow();
+    /// @notice There are no units to share among.
     error NoSupply();
+    /// @notice More than was written down.
     error ExceedsWrittenDown();
+    /// @notice Longer than a suspension may last.
     error TooLong();
 
     modifier onlyEscrow() {
@@ -72,6 +94,13 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
         _;
     }
 
+    /// @param name_ name of the class
+    /// @param symbol_ its symbol
+    /// @param isin_ its ISIN or other identifier
+    /// @param decimals_ decimals of the settlement token
+    /// @param eligibility_ register of holders
+    /// @param escrow_ escrow of the series
+    /// @param manager access manager
     constructor(
         string memory name_,
         string memory symbol_,
@@ -86,11 +115,12 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
 
     // ------------------------------------------------------------------------------------------------- views
 
+    /// @notice Decimals of the settlement token.
     function decimals() public view override returns (uint8) {
         return _decimals;
     }
 
-    /// @notice Outstanding principal of a holder, base units, rounded down, so that the sum never exceeds `principal`.
+    /// @notice ERC-7092: outstanding principal of a holder, base units, rounded down, so that the sum never exceeds `principal`.
     function principalOf(address account) external view returns (uint256) {
         uint256 supply = totalSupply();
         return supply == 0 ? 0 : Math.mulDiv(balanceOf(account), principal, supply);
@@ -140,6 +170,7 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
     }
 
     /// @notice Share `amount` among today's units.
+    /// @param amount base units the escrow owes from now on
     /// @param repays whether the cash is principal (a repayment) or not (a coupon)
     function distribute(uint256 amount, bool repays, bytes32 ref) external onlyEscrow {
         uint256 supply = totalSupply();
@@ -162,7 +193,7 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
 
     // ----------------------------------------------------------------------------------------------- ERC-7943
 
-    /// @notice Move units against the holder's will, to an eligible account; frozen units may move.
+    /// @notice ERC-7943: move units against the holder's will, to an eligible account; frozen units may move.
     function forcedTransfer(address from, address to, uint256 amount) external restricted returns (bool) {
         if (!canReceive(to)) revert ERC7943CannotReceive(to);
         uint256 balance = balanceOf(from);
@@ -178,7 +209,7 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
         return true;
     }
 
-    /// @notice Freeze `amount` units of an account in all; coupons and repayments go on.
+    /// @notice ERC-7943: freeze `amount` units of an account in all; coupons and repayments go on.
     function setFrozenTokens(address account, uint256 amount) external restricted returns (bool) {
         _frozen[account] = amount;
         emit Frozen(account, amount);
@@ -192,22 +223,27 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
         emit TransfersSuspended(until);
     }
 
+    /// @notice ERC-7943: whether the account may send units now.
     function canSend(address account) public view returns (bool) {
         return eligibility.eligible(account);
     }
 
+    /// @notice ERC-7943: whether the account may receive units now.
     function canReceive(address account) public view returns (bool) {
         return eligibility.eligible(account);
     }
 
+    /// @notice ERC-7943: units of the account that are frozen; they may be more than it has.
     function getFrozenTokens(address account) external view returns (uint256) {
         return _frozen[account];
     }
 
+    /// @notice ERC-7943: whether this transfer would pass, but for the balance.
     function canTransfer(address from, address to, uint256 amount) external view returns (bool) {
         return block.timestamp >= suspendedUntil && canSend(from) && canReceive(to) && amount <= _unfrozen(from);
     }
 
+    /// @notice ERC-165: this and ERC-7943.
     function supportsInterface(bytes4 interfaceId) external pure returns (bool) {
         return interfaceId == type(IERC165).interfaceId
             // The standard's id covers its own six functions, without those inherited from ERC-165.

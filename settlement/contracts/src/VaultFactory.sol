@@ -16,8 +16,10 @@ contract VaultFactory {
     /// @notice The code every vault of this token and house runs.
     address public immutable implementation;
 
+    /// @notice The vault with these terms stands.
     event VaultOpened(address indexed vault, bytes32 indexed relationship, address indexed client, Terms terms);
 
+    /// @notice A party is missing, a cap does not fit its slot, or a period is longer than a year.
     error BadTerms();
 
     /// @param token token of every vault opened here
@@ -33,7 +35,7 @@ contract VaultFactory {
         return Clones.predictDeterministicAddressWithImmutableArgs(implementation, args, salt);
     }
 
-    /// @notice Open the vault with these terms.
+    /// @notice Open the vault with these terms; anyone may, once.
     function open(Terms calldata t) external returns (address vault) {
         (bytes memory args, bytes32 salt) = _commitment(t);
         vault = Clones.cloneDeterministicWithImmutableArgs(implementation, args, salt);

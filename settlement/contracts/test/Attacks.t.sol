@@ -6,7 +6,9 @@ import {House} from "../src/House.sol";
 import {Movement} from "../src/Movement.sol";
 import {MarginVault} from "../src/MarginVault.sol";
 import {Kind} from "../src/Terms.sol";
-import {Roles} from "../src/Roles.sol";
+import {HouseLog} from "../src/HouseLog.sol";
+import {VaultLog} from "../src/VaultLog.sol";
+import {Roles} from "./Roles.sol";
 import {NastyToken, SilentToken} from "./Tokens.sol";
 import {World} from "./World.sol";
 
@@ -112,7 +114,7 @@ contract AttacksTest is World {
     function test_a_batch_that_cannot_give_every_movement_its_gas_is_refused_whole() public {
         Movement[] memory movements = both(Kind.DEBIT);
         bytes memory approval = approve(1, movements);
-        vm.expectRevert(House.NotEnoughGas.selector);
+        vm.expectRevert(HouseLog.NotEnoughGas.selector);
         house.postBatch{gas: 250_000}(1, 0, movements, approver(), approval);
         house.postBatch{gas: 450_000}(1, 0, movements, approver(), approval);
         assertEq(vaults[0].seq() + vaults[1].seq(), 2, "settled");
@@ -141,7 +143,7 @@ contract AttacksTest is World {
         Movement[] memory movements = both(Kind.DEBIT);
         bytes memory own = signature(0xBAD, house.batchDigest(1, 0, movements));
         vm.startPrank(address(0x9057));
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, 0, movements, vm.addr(0xBAD), own);
         vm.expectRevert();
         house.payTreasury(address(0x9057), 1, 0);
@@ -170,7 +172,7 @@ contract AttacksTest is World {
         house.withdrawNotice(vaults[0]);
         skip(1);
         house.beat();
-        vm.expectRevert(MarginVault.ExitMatured.selector);
+        vm.expectRevert(VaultLog.ExitMatured.selector);
         vm.prank(address(house));
         vaults[0].noticeDefault(type(uint96).max, "renewed");
         assertEq(vaults[0].withdraw(), 2_000e6, "out");

@@ -5,6 +5,7 @@ import {House} from "../src/House.sol";
 import {SeriesEscrow} from "../src/SeriesEscrow.sol";
 import {Schedule, SeriesLog} from "../src/SeriesLog.sol";
 import {TrancheNote} from "../src/TrancheNote.sol";
+import {HouseBound, Structure} from "../src/HouseBound.sol";
 import {BondWorld} from "./BondWorld.sol";
 
 contract BondTest is BondWorld {
@@ -125,7 +126,7 @@ contract BondTest is BondWorld {
         house.writeUp(escrow, seq, 1, 1, "slice B lost nothing");
         house.writeUp(escrow, seq, 0, 35e6, "recovery");
         assertEq(escrow.principal(), 200e6, "whole again");
-        vm.expectRevert(SeriesLog.NotHouse.selector);
+        vm.expectRevert(HouseBound.NotHouse.selector);
         escrow.writeUp(seq + 1, 0, 1, "recovery");
     }
 
@@ -173,10 +174,10 @@ contract BondTest is BondWorld {
 
     function test_servicing_is_numbered_without_gap() public {
         sell();
-        vm.expectRevert(abi.encodeWithSelector(SeriesLog.BadSeq.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(Structure.BadSeq.selector, 1));
         escrow.noticeLoss(2, 0, 1, "evidence");
         escrow.noticeLoss(1, 0, 1, "evidence");
-        vm.expectRevert(abi.encodeWithSelector(SeriesLog.BadSeq.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(Structure.BadSeq.selector, 2));
         house.payCoupon(escrow, 1, 0, 1, "again");
     }
 

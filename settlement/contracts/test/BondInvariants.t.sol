@@ -129,7 +129,7 @@ contract BondInvariants is Test {
 
     function cash_covers_principal_and_what_is_owed() private view {
         SeriesEscrow escrow = handler.theEscrow();
-        assertTrue(escrow.currency().balanceOf(address(escrow)) >= escrow.liabilities(), "covered");
+        assertTrue(escrow.token().balanceOf(address(escrow)) >= escrow.liabilities(), "covered");
     }
 
     function slices_classes_and_holders_add_up() private view {

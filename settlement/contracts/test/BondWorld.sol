@@ -26,16 +26,16 @@ abstract contract BondWorld is World {
         buildHouse(usdc);
         usdc.mint(address(house), 1_000_000e6);
         register = Eligibility(deploy("Eligibility", abi.encode(manager)));
-        wire(address(register), table.eligibility());
+        wire(address(register), "Eligibility");
         Schedule memory schedule =
             Schedule(uint40(time() + 7 days), uint40(time() + 365 days), CHALLENGE, EXPERT, GRACE);
         escrow = SeriesEscrow(deploy("SeriesEscrow", abi.encode(usdc, house, schedule, manager)));
-        wire(address(escrow), table.seriesEscrow());
+        wire(address(escrow), "SeriesEscrow");
         house.setStructure(address(escrow), true);
         TrancheNote[] memory list = new TrancheNote[](2);
         for (uint256 t; t < 2; ++t) {
             list[t] = notes[t] = newNote(address(escrow));
-            wire(address(notes[t]), table.trancheNote());
+            wire(address(notes[t]), "TrancheNote");
         }
         escrow.setNotes(list);
         uint96[] memory principal = new uint96[](2);

@@ -6,9 +6,10 @@ import {House} from "../src/House.sol";
 import {Movement} from "../src/Movement.sol";
 import {MarginVault} from "../src/MarginVault.sol";
 import {Kind} from "../src/Terms.sol";
-import {Roles} from "../src/Roles.sol";
 import {VaultFactory} from "../src/VaultFactory.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
+import {HouseLog} from "../src/HouseLog.sol";
+import {Roles} from "./Roles.sol";
 import {World} from "./World.sol";
 
 /// @notice A contract account whose signatures its owner can revoke.
@@ -89,9 +90,9 @@ contract HouseTest is World {
         assertTrue(!post(unknown, Kind.REQUIRE, 0, 1), "not accepted");
         House other = newHouse(usdc, 0);
         MarginVault stranger = MarginVault(newFactory(other).open(termsOf(5)));
-        vm.expectRevert(House.WrongHouse.selector);
+        vm.expectRevert(HouseLog.WrongHouse.selector);
         house.setCreditLimit(stranger, 1);
-        vm.expectRevert(House.OnlySelf.selector);
+        vm.expectRevert(HouseLog.OnlySelf.selector);
         house.credit(vaults[0], 1, 1, 0, 0);
     }
 
@@ -100,11 +101,11 @@ contract HouseTest is World {
     function test_a_batch_is_posted_once_in_order() public {
         Movement[] memory movements = pair(1, 1);
         bytes memory approval = approve(2, movements);
-        vm.expectRevert(abi.encodeWithSelector(House.BadBatchId.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(HouseLog.BadBatchId.selector, 1));
         house.postBatch(2, 0, movements, approver(), approval);
         postAll(movements);
         approval = approve(1, movements);
-        vm.expectRevert(abi.encodeWithSelector(House.BadBatchId.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(HouseLog.BadBatchId.selector, 2));
         house.postBatch(1, 0, movements, approver(), approval);
     }
 
@@ -112,17 +113,17 @@ contract HouseTest is World {
         Movement[] memory movements = pair(1, 1);
         bytes memory approval = approve(1, movements);
         House other = newHouse(usdc, 0);
-        wire(address(other), table.house());
-        vm.expectRevert(House.BadApproval.selector);
+        wire(address(other), "House");
+        vm.expectRevert(HouseLog.BadApproval.selector);
         other.postBatch(1, 0, movements, approver(), approval);
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, "another statement", movements, approver(), approval);
         movements[0].amount += 1;
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, 0, movements, approver(), approval);
         movements[0].amount -= 1;
         vm.chainId(4242);
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, 0, movements, approver(), approval);
     }
 
@@ -131,13 +132,13 @@ contract HouseTest is World {
         manager.grantRole(Roles.POSTER, approver(), 0);
         bytes memory approval = approve(1, movements);
         vm.prank(approver());
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, 0, movements, approver(), approval);
         bytes memory stranger = signature(0xBAD, house.batchDigest(1, 0, movements));
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, 0, movements, vm.addr(0xBAD), stranger);
         manager.revokeRole(Roles.APPROVER, approver());
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(1, 0, movements, approver(), approval);
     }
 
@@ -147,32 +148,32 @@ contract HouseTest is World {
         house.postBatch(1, 0, pair(1, 1), address(account), "");
         account.revoke();
         Movement[] memory movements = pair(1, 1);
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.postBatch(2, 0, movements, address(account), "");
     }
 
     function test_a_notice_and_a_raise_need_a_second_key_each_time() public {
         bytes memory approval = signature(APPROVER_KEY, house.claimDigest(vaults[0], 100e6, "evidence"));
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.noticeDefault(vaults[0], 101e6, "evidence", approver(), approval);
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.noticeDefault(vaults[1], 100e6, "evidence", approver(), approval);
         house.noticeDefault(vaults[0], 100e6, "evidence", approver(), approval);
         bytes memory more = signature(APPROVER_KEY, house.claimDigest(vaults[0], 200e6, "more"));
         house.raiseClaim(vaults[0], 200e6, "more", approver(), more);
         vm.prank(client(0));
         vaults[0].cure();
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.noticeDefault(vaults[0], 100e6, "evidence", approver(), approval);
     }
 
     function test_the_outflow_cap_changes_at_once_with_two_keys_only() public {
         bytes memory approval = signature(APPROVER_KEY, house.outflowCapDigest(7e6, 1));
-        vm.expectRevert(House.BadApproval.selector);
+        vm.expectRevert(HouseLog.BadApproval.selector);
         house.setOutflowCapNow(8e6, 1, approver(), approval);
         house.setOutflowCapNow(7e6, 1, approver(), approval);
         assertEq(house.outflowCap(), 7e6, "changed");
-        vm.expectRevert(abi.encodeWithSelector(House.BadNonce.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(HouseLog.BadNonce.selector, 2));
         house.setOutflowCapNow(7e6, 1, approver(), approval);
     }
 
@@ -180,28 +181,28 @@ contract HouseTest is World {
 
     function test_a_rulebook_is_published_thirty_days_ahead() public {
         uint40 early = uint40(time() + 30 days - 1);
-        vm.expectRevert(abi.encodeWithSelector(House.TooSoon.selector, time() + 30 days));
+        vm.expectRevert(abi.encodeWithSelector(HouseLog.TooSoon.selector, time() + 30 days));
         house.publishRulebook("rules", "rulebook/1", early);
         house.publishRulebook("rules", "rulebook/1", early + 1);
         assertEq(house.rulebookEffective("rules"), early + 1, "effective");
-        vm.expectRevert(House.UnknownRulebook.selector);
+        vm.expectRevert(HouseLog.UnknownRulebook.selector);
         house.amend(vaults[0], "terms", "unpublished", 1, "");
         House young = newHouse(usdc, 0);
-        wire(address(young), table.house());
+        wire(address(young), "House");
         young.publishRulebook("rules", "rulebook/1", uint40(time()));
         assertEq(young.rulebookEffective("rules"), time(), "at once where no notice was promised");
     }
 
     function test_only_what_was_seized_is_disposed_of_and_to_the_desk_only() public {
         house.setDisposalDesk(address(0xDE5C));
-        vm.expectRevert(House.OverDisposable.selector);
+        vm.expectRevert(HouseLog.OverDisposable.selector);
         house.dispose(1, 0);
         notice(vaults[0], 100e6, "evidence");
         skip(CURE);
         house.seize(vaults[0]);
         house.dispose(60e6, "sale");
         assertEq(usdc.balanceOf(address(0xDE5C)), 60e6, "desk");
-        vm.expectRevert(House.OverDisposable.selector);
+        vm.expectRevert(HouseLog.OverDisposable.selector);
         house.dispose(40e6 + 1, 0);
     }
 

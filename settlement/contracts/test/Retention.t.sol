@@ -4,6 +4,8 @@ pragma solidity 0.8.30;
 import {House} from "../src/House.sol";
 import {Layer, Retention} from "../src/Retention.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
+import {HouseLog} from "../src/HouseLog.sol";
+import {HouseBound, Structure} from "../src/HouseBound.sol";
 import {World} from "./World.sol";
 
 contract RetentionTest is World {
@@ -14,13 +16,12 @@ contract RetentionTest is World {
         usdc = newUSDC();
         buildHouse(usdc);
         retention = newRetention(address(house));
-        wire(address(retention), table.retention());
+        wire(address(retention), "Retention");
         house.setStructure(address(retention), true);
         usdc.mint(address(this), 100e6);
-        usdc.mint(address(house), 100e6);
-        usdc.approve(address(retention), type(uint256).max);
-        retention.fund(Layer.FIRST_LOSS, 15e6);
-        retention.fund(Layer.SENIOR, 30e6);
+        usdc.mint(address(house), 145e6);
+        house.fundRetention(retention, Layer.FIRST_LOSS, 15e6, "equity");
+        house.fundRetention(retention, Layer.SENIOR, 30e6, "equity");
     }
 
     function newRetention(address house_) private returns (Retention) {
@@ -32,15 +33,15 @@ contract RetentionTest is World {
         return retention.firstLoss() + retention.senior();
     }
 
-    function test_three_ways_to_set_money_aside() public {
+    function test_money_is_set_aside_by_the_house_or_noted_once_it_has_arrived() public {
         house.fundRetention(retention, Layer.FIRST_LOSS, 5e6, "equity");
         usdc.transfer(address(retention), 2e6);
         retention.note(Layer.SENIOR, 2e6);
         assertEq(retention.firstLoss(), 20e6, "first loss");
         assertEq(retention.senior(), 32e6, "senior");
-        vm.expectRevert(Retention.CashMissing.selector);
+        vm.expectRevert(Structure.CashMissing.selector);
         retention.note(Layer.SENIOR, 1);
-        vm.expectRevert(Retention.NotHouse.selector);
+        vm.expectRevert(HouseBound.NotHouse.selector);
         retention.noteFromHouse(Layer.SENIOR, 0);
     }
 
@@ -64,15 +65,15 @@ contract RetentionTest is World {
         vm.expectRevert(abi.encodeWithSelector(Retention.Insufficient.selector, Layer.FIRST_LOSS));
         house.restore(retention, 3, 14e6 + 1, 0, "recovery");
         assertEq(held(), 31e6, "held");
-        vm.expectRevert(Retention.NotHouse.selector);
+        vm.expectRevert(HouseBound.NotHouse.selector);
         retention.restore(3, 1, 0, "recovery");
     }
 
     function test_acts_are_numbered_without_gap() public {
         retention.applyLoss(1, 1, 0, "evidence");
-        vm.expectRevert(abi.encodeWithSelector(Retention.BadSeq.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(Structure.BadSeq.selector, 2));
         retention.applyLoss(1, 1, 0, "evidence");
-        vm.expectRevert(abi.encodeWithSelector(Retention.BadSeq.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(Structure.BadSeq.selector, 2));
         retention.release(3, 1, 0, "freed");
         retention.release(2, 1e6, 30e6, "freed");
         assertEq(held(), 14e6 - 1, "held");
@@ -80,14 +81,15 @@ contract RetentionTest is World {
 
     function test_the_house_funds_accepted_structures_only() public {
         house.setStructure(address(retention), false);
-        vm.expectRevert(House.NotAccepted.selector);
+        vm.expectRevert(HouseLog.NotAccepted.selector);
         house.fundRetention(retention, Layer.SENIOR, 1, "equity");
         Retention stranger = newRetention(address(this));
-        vm.expectRevert(House.WrongHouse.selector);
+        vm.expectRevert(HouseLog.WrongHouse.selector);
         house.setStructure(address(stranger), true);
         house.setStructure(address(retention), true);
+        skip(1 days);
         house.setOutflowCap(4e6);
-        vm.expectRevert(House.OverOutflowCap.selector);
+        vm.expectRevert(HouseLog.OverOutflowCap.selector);
         house.fundRetention(retention, Layer.SENIOR, 4e6 + 1, "equity");
     }
 

@@ -25,6 +25,11 @@ interface Vm {
     function lastCallGas() external view returns (Gas memory);
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address);
     function getBlockTimestamp() external view returns (uint256);
+    function readFile(string calldata path) external view returns (string memory);
+    function parseJsonKeys(string calldata json, string calldata key) external pure returns (string[] memory);
+    function parseJsonStringArray(string calldata json, string calldata key) external pure returns (string[] memory);
+    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
 }
 
 /// @title Test: what every test needs and no more

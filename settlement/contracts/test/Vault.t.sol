@@ -5,6 +5,8 @@ import {MarginVault} from "../src/MarginVault.sol";
 import {Kind, Terms} from "../src/Terms.sol";
 import {VaultFactory} from "../src/VaultFactory.sol";
 import {DemoUSDC, DemoWBTC} from "../src/demo/DemoTokens.sol";
+import {VaultLog} from "../src/VaultLog.sol";
+import {HouseBound} from "../src/HouseBound.sol";
 import {World} from "./World.sol";
 
 contract VaultTest is World {
@@ -62,28 +64,28 @@ contract VaultTest is World {
     // ---------------------------------------------------------------------------------------------- movements
 
     function test_only_the_house_writes_and_only_the_client_asks() public {
-        vm.expectRevert(MarginVault.NotHouse.selector);
+        vm.expectRevert(HouseBound.NotHouse.selector);
         vault.post(Kind.DEBIT, 1, 1, 0, 0);
-        vm.expectRevert(MarginVault.NotHouse.selector);
+        vm.expectRevert(HouseBound.NotHouse.selector);
         vault.seize();
-        vm.expectRevert(MarginVault.NotHouse.selector);
+        vm.expectRevert(HouseBound.NotHouse.selector);
         vault.noticeDefault(1, 0);
-        vm.expectRevert(MarginVault.NotClient.selector);
+        vm.expectRevert(VaultLog.NotClient.selector);
         vault.requestWithdraw(1);
-        vm.expectRevert(MarginVault.NotClient.selector);
+        vm.expectRevert(VaultLog.NotClient.selector);
         vault.requestExit();
-        vm.expectRevert(MarginVault.NotClient.selector);
+        vm.expectRevert(VaultLog.NotClient.selector);
         vault.cure();
-        vm.expectRevert(MarginVault.NotClient.selector);
+        vm.expectRevert(VaultLog.NotClient.selector);
         vault.proposePayout(address(this));
     }
 
     function test_a_movement_is_taken_exactly_once() public {
         vm.startPrank(address(house));
         vault.post(Kind.REQUIRE, 1, 0, 5, 0);
-        vm.expectRevert(abi.encodeWithSelector(MarginVault.BadSeq.selector, 2, 1));
+        vm.expectRevert(abi.encodeWithSelector(VaultLog.BadSeq.selector, 2, 1));
         vault.post(Kind.REQUIRE, 1, 0, 5, 0);
-        vm.expectRevert(abi.encodeWithSelector(MarginVault.BadSeq.selector, 2, 3));
+        vm.expectRevert(abi.encodeWithSelector(VaultLog.BadSeq.selector, 2, 3));
         vault.post(Kind.REQUIRE, 3, 0, 5, 0);
     }
 
@@ -126,13 +128,13 @@ contract VaultTest is World {
         post(vault, Kind.REQUIRE, 0, 4_000e6);
         vm.prank(client(0));
         vault.requestWithdraw(3_000e6);
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         vault.withdraw();
         skip(ANSWER);
         vm.prank(address(0xBAD));
         assertEq(vault.withdraw(), 1_000e6, "what is free");
         assertEq(usdc.balanceOf(payoutOf(0)), 1_000e6, "to the payout address");
-        vm.expectRevert(MarginVault.NothingToPay.selector);
+        vm.expectRevert(VaultLog.NothingToPay.selector);
         vault.withdraw();
         usdc.mint(address(vault), 500e6);
         assertEq(vault.withdraw(), 500e6, "the rest of the request is still alive");
@@ -143,7 +145,7 @@ contract VaultTest is World {
         vault.requestWithdraw(type(uint96).max);
         skip(ANSWER + 7 days);
         house.beat();
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         vault.withdraw();
     }
 
@@ -180,7 +182,7 @@ contract VaultTest is World {
         assertEq(vault.free(), 0, "before it matures");
         skip(1);
         assertTrue(!post(vault, Kind.DEBIT, 1e6, MAX_REQUIRED), "a debit after a matured exit");
-        vm.expectRevert(MarginVault.ExitMatured.selector);
+        vm.expectRevert(VaultLog.ExitMatured.selector);
         vm.prank(address(house));
         vault.noticeDefault(1, 0);
         assertEq(vault.withdraw(), 4_999e6, "all of it, without a request");
@@ -190,7 +192,7 @@ contract VaultTest is World {
         post(vault, Kind.REQUIRE, 0, 5_000e6);
         vm.startPrank(client(0));
         vault.requestExit();
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         vault.requestExit();
         vault.cancelExit();
         vm.stopPrank();
@@ -204,7 +206,7 @@ contract VaultTest is World {
         vault.proposePayout(address(0xABC));
         skip(5 days - 1);
         vm.prank(client(0));
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         vault.applyPayout();
         assertTrue(vault.payout() == payoutOf(0), "unchanged");
         skip(1);
@@ -218,7 +220,7 @@ contract VaultTest is World {
         wbtc.mint(address(vault), 3);
         vault.returnForeignToken(wbtc);
         assertEq(wbtc.balanceOf(payoutOf(0)), 3, "returned");
-        vm.expectRevert(MarginVault.OwnToken.selector);
+        vm.expectRevert(VaultLog.OwnToken.selector);
         vault.returnForeignToken(usdc);
     }
 
@@ -241,13 +243,13 @@ contract VaultTest is World {
         post(vault, Kind.REQUIRE, 0, 1_000e6);
         notice(vault, 300e6, "evidence");
         skip(CURE - 1);
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         house.seize(vault);
         skip(1);
         assertEq(house.seize(vault), 300e6, "the claim");
         assertEq(house.disposable(), 300e6, "may be disposed of");
         assertEq(vault.locked(), 1_000e6, "the requirement stays locked until determination");
-        vm.expectRevert(MarginVault.NothingToPay.selector);
+        vm.expectRevert(VaultLog.NothingToPay.selector);
         house.seize(vault);
         raise(vault, 450e6, "close-out cost more");
         assertEq(house.seize(vault), 150e6, "the raise");
@@ -255,7 +257,7 @@ contract VaultTest is World {
         assertEq(vault.locked(), 0, "the rest is free");
         assertEq(vault.withdraw(), 4_550e6, "the rest is the client's");
         skip(60 days);
-        vm.expectRevert(MarginVault.ExitMatured.selector);
+        vm.expectRevert(VaultLog.ExitMatured.selector);
         vm.prank(address(house));
         vault.noticeDefault(1, 0);
     }
@@ -268,7 +270,7 @@ contract VaultTest is World {
         skip(5 days);
         house.beat();
         assertEq(vault.locked(), 0, "free");
-        vm.expectRevert(MarginVault.NoNotice.selector);
+        vm.expectRevert(VaultLog.NoNotice.selector);
         house.seize(vault);
     }
 
@@ -279,10 +281,10 @@ contract VaultTest is World {
         assertEq(vault.locked(), 0, "lapsed");
         bytes32 digest = house.claimDigest(vault, 1, 0);
         bytes memory approval = signature(APPROVER_KEY, digest);
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         house.noticeDefault(vault, 1, 0, approver(), approval);
         skip(30 days - 1);
-        vm.expectRevert(MarginVault.NotReady.selector);
+        vm.expectRevert(VaultLog.NotReady.selector);
         house.noticeDefault(vault, 1, 0, approver(), approval);
         skip(1);
         house.noticeDefault(vault, 1, 0, approver(), approval);
@@ -292,7 +294,7 @@ contract VaultTest is World {
         notice(vault, 300e6, "evidence");
         skip(1 days);
         house.withdrawNotice(vault);
-        vm.expectRevert(MarginVault.NoNotice.selector);
+        vm.expectRevert(VaultLog.NoNotice.selector);
         house.withdrawNotice(vault);
         vm.prank(client(0));
         vault.requestExit();
@@ -318,7 +320,7 @@ contract VaultTest is World {
         }
         assertTrue(lockedFor < CURE + 5 days, "less than one notice is spent");
         bytes memory approval = signature(APPROVER_KEY, house.claimDigest(vault, 1, 0));
-        vm.expectRevert(MarginVault.NotReady.selector); // one day is left, which is less than the cure period
+        vm.expectRevert(VaultLog.NotReady.selector); // one day is left, which is less than the cure period
         house.noticeDefault(vault, 1, 0, approver(), approval);
         skip(29 days);
         house.noticeDefault(vault, 1, 0, approver(), approval);
@@ -330,7 +332,7 @@ contract VaultTest is World {
         notice(vault, 300e6, "evidence");
         skip(CURE);
         house.seize(vault);
-        vm.expectRevert(MarginVault.NothingToPay.selector);
+        vm.expectRevert(VaultLog.NothingToPay.selector);
         vm.prank(client(0));
         vault.cure();
         assertTrue(vault.noticeLive(), "the claim may still be raised");
@@ -339,24 +341,24 @@ contract VaultTest is World {
     function test_a_claim_is_raised_only_upwards_on_new_evidence_while_the_notice_lives() public {
         notice(vault, 300e6, "evidence");
         vm.startPrank(address(house));
-        vm.expectRevert(MarginVault.ClaimNotRaised.selector);
+        vm.expectRevert(VaultLog.ClaimNotRaised.selector);
         vault.raiseClaim(300e6, "other");
-        vm.expectRevert(MarginVault.ClaimNotRaised.selector);
+        vm.expectRevert(VaultLog.ClaimNotRaised.selector);
         vault.raiseClaim(301e6, "evidence");
         skip(CURE + 5 days);
-        vm.expectRevert(MarginVault.NoNotice.selector);
+        vm.expectRevert(VaultLog.NoNotice.selector);
         vault.raiseClaim(301e6, "other");
-        vm.expectRevert(MarginVault.NoNotice.selector);
+        vm.expectRevert(VaultLog.NoNotice.selector);
         vault.determine();
     }
 
     function test_a_withdrawal_needs_a_seizure_free_notice_and_a_determination_a_seizure() public {
         notice(vault, 300e6, "evidence");
-        vm.expectRevert(MarginVault.NothingSeized.selector);
+        vm.expectRevert(VaultLog.NothingSeized.selector);
         house.determine(vault);
         skip(CURE);
         house.seize(vault);
-        vm.expectRevert(MarginVault.AlreadySeized.selector);
+        vm.expectRevert(VaultLog.AlreadySeized.selector);
         house.withdrawNotice(vault);
     }
 
@@ -379,15 +381,15 @@ contract VaultTest is World {
         MarginVault signed = MarginVault(factory.open(terms));
         house.publishRulebook("rules", "rulebook/1", uint40(time() + 30 days));
         bytes memory consent = signature(key, signed.amendmentDigest("terms", "rules", 1));
-        vm.expectRevert(abi.encodeWithSelector(MarginVault.BadNonce.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(VaultLog.BadNonce.selector, 1));
         house.amend(signed, "terms", "rules", 2, consent);
-        vm.expectRevert(MarginVault.BadSignature.selector);
+        vm.expectRevert(VaultLog.BadSignature.selector);
         house.amend(signed, "other", "rules", 1, consent);
-        vm.expectRevert(MarginVault.BadSignature.selector);
+        vm.expectRevert(VaultLog.BadSignature.selector);
         house.amend(vault, "terms", "rules", 1, consent);
         house.amend(signed, "terms", "rules", 1, consent);
         assertTrue(signed.termsHash() == "terms" && signed.rulebookHash() == "rules", "recorded");
-        vm.expectRevert(abi.encodeWithSelector(MarginVault.BadNonce.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(VaultLog.BadNonce.selector, 2));
         house.amend(signed, "terms", "rules", 1, consent);
     }
 }

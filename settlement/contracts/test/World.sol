@@ -7,10 +7,9 @@ import {House} from "../src/House.sol";
 import {Movement} from "../src/Movement.sol";
 import {MarginVault} from "../src/MarginVault.sol";
 import {Kind, Terms} from "../src/Terms.sol";
-import {RoleTable} from "../src/RoleTable.sol";
-import {Roles} from "../src/Roles.sol";
 import {VaultFactory} from "../src/VaultFactory.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
+import {Roles} from "./Roles.sol";
 import {Test} from "./Test.sol";
 
 /// @title World: a house with its vaults, deployed and wired as a live one is
@@ -24,8 +23,14 @@ abstract contract World is Test {
     uint32 internal constant EXIT = 10 days;
     uint32 internal constant CURE = 2 days;
 
+    /// @param role who may call
+    /// @param selectors what
+    struct Row {
+        uint64 role;
+        bytes4[] selectors;
+    }
+
     AccessManager internal manager;
-    RoleTable internal table;
     IERC20 internal token;
     House internal house;
     VaultFactory internal factory;
@@ -50,11 +55,10 @@ abstract contract World is Test {
     function buildHouse(IERC20 token_) internal {
         vm.warp(1_760_000_000);
         token = token_;
-        table = RoleTable(deploy("RoleTable", ""));
         manager = AccessManager(deploy("AccessManager", abi.encode(this)));
         house = newHouse(token_, 30 days);
         factory = newFactory(house);
-        wire(address(house), table.house());
+        wire(address(house), "House");
         for (uint64 role = Roles.POSTER; role <= Roles.REGISTRAR; ++role) {
             if (role != Roles.APPROVER) manager.grantRole(role, address(this), 0);
         }
@@ -62,10 +66,41 @@ abstract contract World is Test {
         house.setOutflowCap(type(uint96).max);
     }
 
-    function wire(address target, RoleTable.Row[] memory rows) internal {
+    /// @notice Give the restricted functions of `target` to their roles as roles.json says, which a deployment reads too.
+    function wire(address target, string memory name) internal {
+        Row[] memory rows = roleRows(name);
         for (uint256 i; i < rows.length; ++i) {
             manager.setTargetFunctionRole(target, rows[i].selectors, rows[i].role);
         }
+    }
+
+    function roleRows(string memory name) internal view returns (Row[] memory rows) {
+        string memory json = vm.readFile("roles.json");
+        string memory place = string.concat(".functions.", name);
+        string[] memory labels = vm.parseJsonKeys(json, place);
+        rows = new Row[](labels.length);
+        for (uint256 i; i < labels.length; ++i) {
+            string[] memory signatures = vm.parseJsonStringArray(json, string.concat(place, ".", labels[i]));
+            rows[i] = Row(idOf(json, labels[i]), new bytes4[](signatures.length));
+            for (uint256 j; j < signatures.length; ++j) {
+                rows[i].selectors[j] = bytes4(keccak256(bytes(signatures[j])));
+            }
+        }
+    }
+
+    /// @notice The table lists the roles in order of their ids, from 1.
+    function roleField(uint64 id, string memory field) internal pure returns (string memory) {
+        return string.concat(".roles[", decimal(id - 1), "].", field);
+    }
+
+    function idOf(string memory json, string memory label) private pure returns (uint64 id) {
+        bytes32 wanted = keccak256(bytes(label));
+        while (keccak256(bytes(vm.parseJsonString(json, roleField(++id, "label")))) != wanted) {}
+    }
+
+    function decimal(uint256 value) private pure returns (string memory) {
+        if (value < 10) return string(abi.encodePacked(bytes1(uint8(48 + value))));
+        return string.concat(decimal(value / 10), decimal(value % 10));
     }
 
     function approver() internal pure returns (address) {

@@ -6,15 +6,18 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 /// @title DemoToken: a token of a demonstration chain, worth nothing
 /// @notice The minter makes any amount for anyone; nothing else differs from a plain ERC-20 token.
 abstract contract DemoToken is ERC20 {
+    /// @notice Who may make tokens.
     address public immutable minter;
     uint8 private immutable _decimals;
 
+    /// @notice The caller is not the minter.
     error NotMinter();
 
     constructor(string memory name_, string memory symbol_, uint8 decimals_, address minter_) ERC20(name_, symbol_) {
         (_decimals, minter) = (decimals_, minter_);
     }
 
+    /// @notice Decimals of the token it stands for.
     function decimals() public view override returns (uint8) {
         return _decimals;
     }

@@ -222,7 +222,6 @@ def _rewound(chain: Chain, head: int) -> ChainBlock | None:
     floor = ChainBlock.objects.filter(finalized=True).order_by("-number").first()
     if floor is not None and (fork is None or fork.number < floor.number):
         reconcile.final_block_is_gone(chain, floor)
-        reconcile.final_block_is_gone(chain, floor)
         raise Refusal("finality_broken", f"The chain dropped final block {floor.number}.", hash=floor.hash)
     keep = (fork.number if fork else -1) - REWIND_MARGIN
     if floor is not None:

@@ -40,14 +40,16 @@ class ChainRefused(Refusal):
 class Chain:
     """One node of a chain, of this process's where `rules` names no other."""
 
-    def __init__(self, url: str, rules: ChainSettings | None = None) -> None:
+    def __init__(
+        self, url: str, rules: ChainSettings | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self.url = url
         self._rules = rules
         self._id: int | None = None
         parts = urlsplit(url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=TIMEOUT_SECONDS)
+        self._connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_seconds)
 
     def call(self, method: str, *parameters: Any) -> Any:
         """One call. Raises ChainUnreachable (unknown) or ChainRefused (the node said no)."""

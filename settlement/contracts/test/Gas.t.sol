@@ -8,6 +8,7 @@ import {DemoUSDC} from "../src/demo/DemoTokens.sol";
 import {World} from "./World.sol";
 
 /// @title Gas of settlement, measured on whole transactions (each outer call is one, with its calldata)
+/// @notice The figures are the committed snapshot's to the last unit (snapshots/Settlement.json), and under their gates.
 /// forge-config: default.isolate = true
 contract GasTest is World {
     /// @dev An isolated vault cannot cost less: its account, its slot, its token balance, one event (settlement's floor).
@@ -57,9 +58,9 @@ contract GasTest is World {
     function test_a_movement_costs_at_most_1_4_times_the_floor() public {
         (uint256 debit, uint256 credit, uint256 require_) =
             (marginal(Kind.DEBIT), marginal(Kind.CREDIT), marginal(Kind.REQUIRE));
-        emit log_named_uint("marginal gas DEBIT", debit);
-        emit log_named_uint("marginal gas CREDIT", credit);
-        emit log_named_uint("marginal gas REQUIRE", require_);
+        vm.snapshotValue("Settlement", "debit_gas_marginal", debit);
+        vm.snapshotValue("Settlement", "credit_gas_marginal", credit);
+        vm.snapshotValue("Settlement", "require_gas_marginal", require_);
         assertTrue(debit * 10 <= FLOOR * 14 && credit * 10 <= FLOOR * 14, "over 1.40 times the floor");
     }
 
@@ -74,7 +75,7 @@ contract GasTest is World {
         bytes memory approval = approve(id, movements);
         house.postBatch(id, 0, movements, approver(), approval);
         uint256 used = vm.lastCallGas().gasTotalUsed;
-        emit log_named_uint("gas of a batch of 200 (100 DEBIT, 100 CREDIT)", used);
+        vm.snapshotValue("Settlement", "batch_200_gas", used); // 100 DEBIT, 100 CREDIT
         assertTrue(used <= 5_600_000, "over 5.6 million");
     }
 }

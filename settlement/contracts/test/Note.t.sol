@@ -104,26 +104,6 @@ contract NoteTest is BondWorld {
         assertEq(empty.principalOf(address(this)) + empty.factor(), 0, "no division by zero");
     }
 
-    /// A write-down costs the same for one holder and for a thousand, because it touches one number.
-    function test_a_write_down_costs_the_same_for_a_thousand_holders() public {
-        TrancheNote many = newNote(address(this));
-        address[] memory list = new address[](1_000);
-        for (uint256 i; i < 1_000; ++i) {
-            list[i] = address(uint160(0x500000 + i));
-        }
-        register.set(list, type(uint40).max);
-        many.mint(list[0], 1_000);
-        uint256 before = gasleft();
-        many.writeDown(1);
-        uint256 few = before - gasleft();
-        for (uint256 i = 1; i < 1_000; ++i) {
-            many.mint(list[i], 1_000);
-        }
-        before = gasleft();
-        many.writeDown(1);
-        assertTrue(before - gasleft() <= few, "gas");
-    }
-
     function test_a_permit_moves_units_by_signature() public {
         uint256 key = 0xB0B;
         address[] memory list = new address[](1);

@@ -25,6 +25,7 @@ interface Vm {
     function lastCallGas() external view returns (Gas memory);
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address);
     function getBlockTimestamp() external view returns (uint256);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function readFile(string calldata path) external view returns (string memory);
     function parseJsonKeys(string calldata json, string calldata key) external pure returns (string[] memory);
     function parseJsonStringArray(string calldata json, string calldata key) external pure returns (string[] memory);
@@ -37,8 +38,6 @@ abstract contract Test {
     Vm internal constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
     /// @notice forge looks for this.
     bool public constant IS_TEST = true;
-
-    event log_named_uint(string key, uint256 value);
 
     error NotEqual(uint256 got, uint256 want, string what);
     error NotTrue(string what);

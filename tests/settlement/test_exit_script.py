@@ -1,0 +1,180 @@
+"""A client leaves with a node and its key: when the platform is gone, while it is there, and not before it may."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+from eth_account import Account
+
+from intermediary import outbox
+from intermediary.models import Asset, ChainInstruction
+from scripts import exit_vault
+from settlement.bindings import read
+from settlement.chain import Chain
+from settlement.cycle import settle_all
+from settlement.deployment import address_of
+from settlement.signer import Signer, demo_signer, demo_wallet
+from settlement.transactor import Transactor
+from tests.conftest import TestDatabase
+from tests.settlement.test_default_and_series import approved_notice
+from tests.settlement.test_processes import start, until
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held, pass_time
+
+pytestmark = pytest.mark.world(build=funded_client)
+DAY = 24 * 3600
+SCRIPT = Path(exit_vault.__file__)
+
+
+@pytest.fixture
+def mining(chain: Chain) -> Iterator[None]:
+    """The chain goes on by itself, as any chain does."""
+    chain.call("evm_setAutomine", True)
+    yield
+    chain.call("evm_setAutomine", False)
+
+
+def keystore_of(who: Signer, directory: Path) -> list[str]:
+    """The key in a file, as wallets export it, and its password in another."""
+    encrypted = Account.encrypt(who.account.key, "correct horse", kdf="pbkdf2", iterations=10)  # type: ignore[attr-defined]
+    (directory / "key.json").write_text(json.dumps(encrypted))
+    (directory / "password").write_text("correct horse\n")
+    return ["--keystore", str(directory / "key.json"), "--password-file", str(directory / "password")]
+
+
+def tokens(chain: Chain, of: str) -> int:
+    return int(read(chain, Asset.objects.get(code="USDC").token_address, "DemoUSDC", "balanceOf", of))
+
+
+def vault_arguments(chain: Chain, who: Client) -> list[str]:
+    return ["--rpc", chain.url, "--vault", who.vault.address]
+
+
+def beat(chain: Chain) -> None:
+    """The operator lives."""
+    by_hand = Transactor(chain, demo_signer("poster"))
+    by_hand.call(address_of("House", "USDC"), "House", "beat")
+    by_hand.wait()
+
+
+def test_a_client_takes_its_whole_margin_out_after_the_platform_was_killed(
+    chain: Chain, who: Client, committing_db: TestDatabase, tmp_path: Path
+) -> None:
+    made = debit(who, MILLION)
+    roles = {"poster": "poster", "approver": "approver", "watcher": "worker", "mine": "worker"}
+    platform = {name: start(name, role, committing_db, chain.url) for name, role in roles.items()}
+    try:
+        until(lambda: ChainInstruction.objects.get(id=made.id).state == "FINAL", 120)
+    finally:
+        for process in platform.values():
+            process.kill()
+            process.wait()
+    chain.call("evm_setAutomine", True)
+    command = [sys.executable, "-I", str(SCRIPT), *vault_arguments(chain, who), "--stay", "--send"]
+    command += keystore_of(who.key, tmp_path)
+
+    def leave() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=60)
+
+    try:
+        asked = leave()
+        assert asked.returncode == exit_vault.MUST_WAIT, asked.stderr
+        assert "1,000,000 USDC is locked" in asked.stdout
+        pass_time(chain, 7 * DAY)
+        paid = leave()
+    finally:
+        chain.call("evm_setAutomine", False)
+    assert paid.returncode == exit_vault.DONE, paid.stdout + paid.stderr
+    assert (tokens(chain, who.vault.address), tokens(chain, who.key.address)) == (0, 4 * MILLION)
+    assert "Pay 4,000,000 USDC" in paid.stdout
+    for said in (asked, paid):
+        assert who.key.account.key.hex() not in said.stdout + said.stderr  # type: ignore[attr-defined]
+    settle_all()
+    assert held(who) == 0
+    assert_reconciled()
+
+
+@pytest.mark.usefixtures("mining")
+def test_while_the_operator_lives_only_what_is_free_comes_out_after_its_time_to_answer(
+    chain: Chain, who: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    debit(who, MILLION)
+    settle_all()
+    send = [*vault_arguments(chain, who), "--stay", "--send", *keystore_of(who.key, tmp_path)]
+    assert exit_vault.main(send) == exit_vault.MUST_WAIT
+    assert "Your request of 4,000,000 USDC ripens" in capsys.readouterr().out
+    pass_time(chain, DAY)
+    beat(chain)
+    assert exit_vault.main(send) == exit_vault.MUST_WAIT
+    told = capsys.readouterr().out
+    assert tokens(chain, who.key.address) == 3 * MILLION
+    assert "1,000,000 USDC is locked: the operator requires it and gave its last sign of life" in told
+    assert "left           1,000,000 USDC" in told
+
+
+@pytest.mark.usefixtures("mining")
+def test_notice_to_leave_frees_everything_though_the_operator_goes_on(
+    chain: Chain, who: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    debit(who, MILLION)
+    settle_all()
+    send = [*vault_arguments(chain, who), "--send", *keystore_of(who.key, tmp_path)]
+    assert exit_vault.main(send) == exit_vault.MUST_WAIT
+    assert "Your exit matures" in capsys.readouterr().out
+    before = read(chain, who.vault.address, "MarginVault", "state")
+    assert exit_vault.main(send) == exit_vault.MUST_WAIT
+    assert read(chain, who.vault.address, "MarginVault", "state") == before  # asking again would set its time back
+    pass_time(chain, 5 * DAY)
+    beat(chain)
+    assert exit_vault.main(send) == exit_vault.DONE
+    assert tokens(chain, who.key.address) == 4 * MILLION
+    assert exit_vault.main(send) == exit_vault.DONE
+
+
+@pytest.mark.usefixtures("mining")
+def test_a_live_notice_is_said_with_its_claim_and_its_end(
+    chain: Chain, who: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with transaction.atomic():
+        notice = {"amount_base_units": 9 * MILLION, "evidence": approved_notice(who).hash}
+        outbox.instruct(target=who.vault, cell_id=who.cell.id, kind=ChainInstruction.Kind.NOTICE, **notice)
+    settle_all()
+    assert exit_vault.main([*vault_arguments(chain, who)]) == exit_vault.MUST_WAIT
+    told = capsys.readouterr().out
+    assert "A default notice claims 9,000,000 USDC; it ends at" in told
+    assert "locked now     9,000,000 USDC" in told
+
+
+@pytest.mark.usefixtures("mining")
+def test_a_dry_run_tells_the_calls_and_makes_none(
+    chain: Chain, who: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = chain.head()
+    assert exit_vault.main(vault_arguments(chain, who)) == exit_vault.MUST_WAIT
+    told = capsys.readouterr().out
+    asked = exit_vault.calldata("requestWithdraw(uint96)", 5 * MILLION)
+    assert f"to {who.vault.address} data {asked}" in told
+    assert "would call     requestExit()" in told
+    assert chain.head() == head
+
+
+@pytest.mark.usefixtures("mining")
+def test_what_stops_it_is_said_by_name(
+    chain: Chain, who: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped_by(*arguments: str) -> str:
+        assert exit_vault.main(list(arguments)) == exit_vault.FAILED
+        return capsys.readouterr().err
+
+    send = [*vault_arguments(chain, who), "--send", *keystore_of(demo_wallet(8), tmp_path)]
+    assert f"Only {who.key.address} may call requestWithdraw" in stopped_by(*send)
+    (tmp_path / "password").write_text("wrong")
+    assert "does not open with this password" in stopped_by(*send)
+    house = address_of("House", "USDC")
+    assert "no margin vault" in stopped_by("--rpc", chain.url, "--vault", house)
+    assert "does not answer" in stopped_by("--rpc", "http://127.0.0.1:9", "--vault", house)
+    with pytest.raises(SystemExit):
+        exit_vault.main(["--rpc", chain.url, "--vault", "0x12"])

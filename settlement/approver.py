@@ -13,10 +13,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from intermediary import audit, events
+from intermediary.errors import Refusal
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
-from intermediary.typed_data import digest_of
-from settlement import statements
+from settlement import sender_alarms, statements
 from settlement.messages import batch_message, claim_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement
 from settlement.packing import next_numbers
@@ -33,9 +33,23 @@ ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
 
 
 def step(signer: Signer, chain_id: int) -> int:
-    """Answer every open request; how many were answered."""
+    """Answer every open request; how many were answered. What the signer does not sign stays open, is asked again, and
+    holds up no other request; a person is told."""
     waiting = Approval.objects.filter(signature="", refusal__isnull=True).order_by("id")
-    return sum(answer(approval_id, signer, chain_id) for approval_id in waiting.values_list("id", flat=True))
+    answered, failed = 0, False
+    for approval_id in waiting.values_list("id", flat=True):
+        try:
+            answered += answer(approval_id, signer, chain_id)
+        except Refusal as error:
+            if error.code not in sender_alarms.KIND_OF:
+                raise
+            failed = True
+            sender_alarms.tell(sender_alarms.KIND_OF[error.code], "approver", str(error))
+            if error.code == "signer_away":
+                break
+    if not failed:
+        sender_alarms.clear("approver", *sender_alarms.KIND_OF.values())
+    return answered
 
 
 def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
@@ -51,7 +65,7 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
         if reasons:
             approval.refusal = reasons
         else:
-            approval.signature = "0x" + signer.sign_digest(digest_of(message)).hex()
+            approval.signature = "0x" + signer.sign_typed(message).hex()
         approval.signer = signer.address
         approval.signed_at = Now()
         approval.save(update_fields=["signer", "signature", "signed_at", "refusal"])

@@ -42,14 +42,9 @@ def here() -> str:
     return _here.get() or names()[0]
 
 
-def work_on(name: str) -> None:
-    """From now on this process works on the chain of this name; empty means the first. Refuses `unknown_chain`."""
-    _here.set(configured(name).name)
-
-
 @contextmanager
 def on(name: str) -> Iterator[None]:
-    """For one block, work on another chain."""
+    """For one block, work on the chain of this name; empty means as before. Refuses `unknown_chain`."""
     before = _here.set(configured(name).name)
     try:
         yield

@@ -51,3 +51,9 @@ def rows(contract_name: str) -> list[Row]:
         Row(id_of[label], tuple(keccak(text=signature)[:4] for signature in signatures))
         for label, signatures in functions.items()
     ]
+
+
+def functions(contract_name: str, label: str) -> list[str]:
+    """The signatures of the functions of this contract that the role of this label may call."""
+    found: list[str] = _table()["functions"].get(contract_name, {}).get(label, [])
+    return found

@@ -1,8 +1,9 @@
 """Keys behind one interface: whoever signs needs an address and two verbs, not a private key.
 
-A live platform reads encrypted keystores (one a role, its password in a file of its own); a remote key service is one
-more class with the same verbs. The demo's keys derive from anvil's public mnemonic, are worth nothing, and are
-refused outside demo and test mode. Poster, approver and operator are different keys of different processes.
+A live platform asks a remote signer (`settlement.remote_signer`), another process that holds one key and shows what it
+signs to a policy, or reads encrypted keystores (one a role, its password in a file of its own). The demo's keys derive
+from anvil's public mnemonic, are worth nothing, and are refused outside demo and test mode. Poster, approver and
+operator are different keys of different processes.
 """
 
 import json
@@ -89,8 +90,16 @@ class LocalSigner:
 
 
 def signer_for(role: str) -> Signer:
-    """The key of a process ("poster", "operator", "approver", ...) in this mode."""
-    return keystore_signer(role) if settings.MODE == "production" else demo_signer(role)
+    """The key of a process ("poster", "operator", "approver", ...): a remote signer where one is configured, else what
+    this mode uses. Refuses `key_configured_twice`: which of two keys is meant must not be a guess."""
+    place = os.environ.get(f"SETTLEMENT_{role.upper()}_SIGNER", "")
+    if not place:
+        return keystore_signer(role) if settings.MODE == "production" else demo_signer(role)
+    if os.environ.get(f"SETTLEMENT_{role.upper()}_KEYSTORE"):
+        raise Refusal("key_configured_twice", f"{role} has a remote signer and a keystore; it needs one of them.")
+    from settlement.remote_signer import RemoteSigner  # it checks signatures, which few processes need
+
+    return RemoteSigner(role, place, os.environ.get(f"SETTLEMENT_{role.upper()}_SIGNER_TOKEN_FILE", ""))
 
 
 def demo_signer(name: str) -> Signer:

@@ -2,21 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from intermediary.config.chain_command import ChainCommand, name_of
 from intermediary.config.operations.heartbeat import Reporter
-from settlement import approver, loops
-from settlement.chain import default_chain
+from settlement import approver, chains, loops
 from settlement.signer import signer_for
 
 
-class Command(BaseCommand):
+class Command(ChainCommand):
     help = "Approve batches and claims until stopped."
-    requires_system_checks: list[str] = []  # they load every page; this process serves none
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chain, signer = default_chain(), signer_for("approver")
-        self.stdout.write(f"approver {signer.address}")
-        loops.run(
-            lambda: approver.step(signer, int(chain.call("eth_chainId"), 16)), listen=True, told=Reporter("approver")
-        )
+        chain_id, signer = chains.configured().chain_id, signer_for("approver")  # it asks no node for anything
+        self.stdout.write(f"approver {name_of(signer)}")
+        loops.run(lambda: approver.step(signer, chain_id), listen=True, told=Reporter("approver"))

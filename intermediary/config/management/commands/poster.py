@@ -2,20 +2,18 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from intermediary.config.chain_command import ChainCommand, name_of
 from intermediary.config.operations.heartbeat import Reporter
 from settlement import loops, poster
 from settlement.chain import default_chain
 from settlement.signer import signer_for
 
 
-class Command(BaseCommand):
+class Command(ChainCommand):
     help = "Send batches and calls to the chain until stopped."
-    requires_system_checks: list[str] = []  # they load every page; this process serves none
 
     def handle(self, *args: Any, **options: Any) -> None:
         chain = default_chain()
         signers = {role: signer_for(role) for role in ("poster", "operator")}
-        self.stdout.write(f"poster {signers['poster'].address}, operator {signers['operator'].address}")
+        self.stdout.write(", ".join(f"{role} {name_of(signer)}" for role, signer in signers.items()))
         loops.run(lambda: poster.step(chain, signers), listen=True, told=Reporter("poster"))

@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from intermediary.config import sight
+from intermediary.config.chain_command import ChainCommand
 from intermediary.config.operations.heartbeat import Reporter
 from settlement import loops, watcher
 from settlement.chain import all_chains
 
 
-class Command(BaseCommand):
+class Command(ChainCommand):
     help = "Watch the chain until stopped."
-    requires_system_checks: list[str] = []  # they load every page; this process serves none
 
     def handle(self, *args: Any, **options: Any) -> None:
         chain, *witnesses = all_chains()

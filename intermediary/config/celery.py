@@ -21,8 +21,14 @@ app.conf.update(
     # Wake-ups that look for work in rows: a second is soon for a person and nothing for the database. An event or a
     # request that finds no worker free waits; the wake-up itself expires, so that they do not pile up.
     beat_schedule={
-        name: {"task": name, "schedule": 1.0, "options": {"expires": 5}}
-        for name in ("default.deliver", "default.look_at_the_clock", "risk.run_requests")
+        name: {"task": name, "schedule": seconds, "options": {"expires": max(5, seconds / 2)}}
+        for name, seconds in (
+            ("default.deliver", 1.0),
+            ("default.look_at_the_clock", 1.0),
+            ("risk.run_requests", 1.0),
+            ("default.look_round", 30.0),  # alarms: a person who is woken does not mind half a minute
+            ("default.send_notices", 5.0),
+        )
     },
     # Celery would close the database after each task; `tasks` does, and keeps it where somebody waits for the next.
     CELERY_DB_REUSE_MAX=1_000,

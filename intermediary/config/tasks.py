@@ -33,6 +33,22 @@ def run_requests() -> None:
     requests.run_pending()
 
 
+@shared_task(name="default.look_round")
+def look_round() -> None:
+    """Evaluate the alarms."""
+    from intermediary.config.operations import broker, evaluation
+
+    evaluation.look_round(broker.depths(evaluation.QUEUES))
+
+
+@shared_task(name="default.send_notices")
+def send_notices() -> None:
+    """Send what is told of alarms."""
+    from intermediary.config.operations import notices
+
+    notices.send_waiting()
+
+
 @task_prerun.connect
 def look_at_the_connection(task: Any, **_: Any) -> None:
     """A connection that was kept may have been lost since."""

@@ -109,12 +109,16 @@ def not_booked(figures: Figures, limits: Limits) -> Iterator[Finding]:
     found = figures.unapplied
     if found.oldest_seconds > limits.unapplied_seconds:
         yield Finding("", f"{found.count} final events, the oldest read {duration(found.oldest_seconds)} ago")
+    else:
+        yield from open_breaks("not_applied")(figures, limits)
 
 
-def delivery_failed(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+def delivery_failed(figures: Figures, limits: Limits) -> Iterator[Finding]:
     failed = figures.deliveries.get("FAILED", Waiting())
     if failed.count:
         yield Finding("", f"{failed.count} given up, the oldest from {duration(failed.oldest_seconds)} ago")
+    else:
+        yield from open_breaks("delivery")(figures, limits)
 
 
 def watcher_stands(figures: Figures, limits: Limits) -> Iterator[Finding]:

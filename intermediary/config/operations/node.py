@@ -10,8 +10,10 @@ from intermediary.errors import Refusal
 from intermediary.models import ChainTarget
 from settlement import chains
 from settlement.bindings import contract
-from settlement.chain import Call, all_chains
+from settlement.chain import Call, Chain
 from settlement.models import ChainSender
+
+TIMEOUT_SECONDS = 3.0  # whoever looks has deadlines to look at as well; a healthy node answers within one
 
 
 def look_at_all() -> dict[str, dict[str, Any]]:
@@ -28,7 +30,10 @@ def _look(name: str) -> dict[str, Any]:
 
 
 def _asked(name: str) -> dict[str, Any]:
-    node, *_ = all_chains()
+    rules = chains.configured(name)
+    if not rules.rpc_urls:
+        raise Refusal("no_chain_configured", "no node is configured")
+    node = Chain(rules.rpc_urls[0], rules, timeout_seconds=TIMEOUT_SECONDS)
     node.id()
     keys = dict(ChainSender.objects.filter(chain=name).values_list("role", "address"))
     houses = dict(ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).values_list("asset_id", "address"))

@@ -139,8 +139,13 @@ def test_a_live_notice_is_said_with_its_claim_and_its_end(
     chain: Chain, who: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with transaction.atomic():
-        notice = {"amount_base_units": 9 * MILLION, "evidence": approved_notice(who).hash}
-        outbox.instruct(target=who.vault, cell_id=who.cell.id, kind=ChainInstruction.Kind.NOTICE, **notice)
+        outbox.instruct(
+            target=who.vault,
+            cell_id=who.cell.id,
+            kind=ChainInstruction.Kind.NOTICE,
+            amount_base_units=9 * MILLION,
+            evidence=approved_notice(who).hash,
+        )
     settle_all()
     assert exit_vault.main([*vault_arguments(chain, who)]) == exit_vault.MUST_WAIT
     told = capsys.readouterr().out

@@ -7,7 +7,7 @@ import {TrancheNote} from "../src/TrancheNote.sol";
 import {BondWorld} from "./BondWorld.sol";
 import {Test} from "./Test.sol";
 
-/// @notice Three investors, the servicer, the trustee, the expert and strangers act in any order on one series.
+/// @notice Four investors, the servicer, the trustee, the expert and strangers act in any order on one series.
 contract BondHandler is BondWorld {
     SeriesEscrow public theEscrow;
 
@@ -79,15 +79,15 @@ contract BondHandler is BondWorld {
 
     function transfer(uint256 tranche, uint256 from, uint256 to, uint256 amount) external {
         TrancheNote units = notes[tranche & 1];
-        amount = bound(amount, 0, units.balanceOf(investor(from % 3)));
-        vm.prank(investor(from % 3));
-        units.transfer(investor(to % 3), amount);
+        amount = bound(amount, 0, units.balanceOf(investor(from % 4)));
+        vm.prank(investor(from % 4));
+        units.transfer(investor(to % 4), amount);
     }
 
     /// @dev Claiming never fails, whoever calls it.
     function claim(uint256 tranche, uint256 who) external {
         vm.prank(address(0x57A));
-        escrow.claim(tranche & 1, investor(who % 3));
+        escrow.claim(tranche & 1, investor(who % 4));
     }
 
     function strangerActs(uint8 act) external {
@@ -142,17 +142,17 @@ contract BondInvariants is Test {
             assertEq(lostA + lostB, note.writtenDown(), "losses make the class's");
             assertEq(note.principal() + note.writtenDown() + note.redeemed(), note.totalSupply(), "one number");
             uint256 shares;
-            for (uint256 i; i < 3; ++i) {
+            for (uint256 i; i < 4; ++i) {
                 shares += note.principalOf(address(uint160(0x1A0000 + i)));
             }
-            assertTrue(shares <= note.principal() && shares + 3 > note.principal(), "holders");
+            assertTrue(shares <= note.principal() && shares + 4 > note.principal(), "holders");
         }
     }
 
     function what_holders_can_claim_is_owed() private view {
         uint256 claims;
         for (uint256 t; t < 2; ++t) {
-            for (uint256 i; i < 3; ++i) {
+            for (uint256 i; i < 4; ++i) {
                 claims += handler.note(t).claimable(address(uint160(0x1A0000 + i)));
             }
         }

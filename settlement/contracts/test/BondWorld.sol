@@ -8,7 +8,7 @@ import {TrancheNote} from "../src/TrancheNote.sol";
 import {DemoUSDC} from "../src/demo/DemoTokens.sol";
 import {World} from "./World.sol";
 
-/// @notice A house and one series: two slices, a junior and a senior class, three investors.
+/// @notice A house and one series: two slices, a junior and a senior class, four investors.
 abstract contract BondWorld is World {
     uint96 internal constant JUNIOR = 40e6;
     uint96 internal constant SENIOR = 60e6;
@@ -55,8 +55,8 @@ abstract contract BondWorld is World {
     }
 
     function admit() private {
-        address[] memory investors = new address[](3);
-        for (uint256 i; i < 3; ++i) {
+        address[] memory investors = new address[](4);
+        for (uint256 i; i < 4; ++i) {
             investors[i] = investor(i);
             usdc.mint(investor(i), 200e6);
             vm.prank(investor(i));

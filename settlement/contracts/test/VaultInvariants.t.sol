@@ -9,19 +9,19 @@ import {DemoUSDC} from "../src/demo/DemoTokens.sol";
 import {Test} from "./Test.sol";
 import {World} from "./World.sol";
 
-/// @notice Two clients, the operator's keys, depositors and strangers act in any order on one house. What an act may
+/// @notice Four clients, the operator's keys, depositors and strangers act in any order on one house. What an act may
 /// not do is checked in the act; what must hold after every act is asked by the invariants below.
 contract VaultHandler is World {
     DemoUSDC public usdc;
     House public theHouse;
-    MarginVault[2] public vaults;
+    MarginVault[4] public vaults;
     /// @notice Into the vault from outside and from the house; out of it to the house.
-    uint256[2] public deposited;
-    uint256[2] public credited;
-    uint256[2] public taken;
-    uint256[2] public movements;
-    uint256[2] public claimSeized;
-    uint256[2] public claimAmount;
+    uint256[4] public deposited;
+    uint256[4] public credited;
+    uint256[4] public taken;
+    uint256[4] public movements;
+    uint256[4] public claimSeized;
+    uint256[4] public claimAmount;
     uint64 public batches;
     bytes32 public head;
 
@@ -30,26 +30,30 @@ contract VaultHandler is World {
         buildHouse(usdc);
         theHouse = house;
         usdc.mint(address(house), 1e15);
-        for (uint256 i; i < 2; ++i) {
+        for (uint256 i; i < 4; ++i) {
             deposited[i] = 1_000e6;
             usdc.mint(factory.predict(termsOf(i)), 1_000e6);
             vaults[i] = openVault(i);
         }
     }
 
-    /// @dev An act on one vault leaves the other byte for byte as it was, and its client's money too.
+    /// @dev An act on one vault leaves the others byte for byte as they were, and their clients' money too.
     modifier only(uint256 i) {
-        bytes32 before = picture(1 - i);
+        bytes32 before = others(i);
         uint256 houseBefore = usdc.balanceOf(address(house));
         uint256 vaultBefore = usdc.balanceOf(address(vaults[i]));
         uint256 paidBefore = usdc.balanceOf(payoutOf(i));
         _;
-        assertTrue(picture(1 - i) == before, "an act on one vault touched the other");
+        assertTrue(others(i) == before, "an act on one vault touched another");
         uint256 houseAfter = usdc.balanceOf(address(house));
         if (houseAfter >= houseBefore) taken[i] += houseAfter - houseBefore;
         else credited[i] += houseBefore - houseAfter;
         uint256 sum = usdc.balanceOf(address(vaults[i])) + usdc.balanceOf(payoutOf(i)) + houseAfter;
         assertTrue(sum >= vaultBefore + paidBefore + houseBefore, "cash left to a third party");
+    }
+
+    function others(uint256 i) private view returns (bytes32) {
+        return keccak256(abi.encode(picture((i + 1) & 3), picture((i + 2) & 3), picture((i + 3) & 3)));
     }
 
     function picture(uint256 i) private view returns (bytes32) {
@@ -58,14 +62,14 @@ contract VaultHandler is World {
         return keccak256(abi.encode(state, hot, cold, claim, vaults[i].payout(), vaults[i].termsHash()));
     }
 
-    function deposit(uint256 i, uint256 amount) external only(i & 1) {
+    function deposit(uint256 i, uint256 amount) external only(i & 3) {
         amount = bound(amount, 0, 5_000e6);
-        deposited[i & 1] += amount;
-        usdc.mint(address(vaults[i & 1]), amount);
+        deposited[i & 3] += amount;
+        usdc.mint(address(vaults[i & 3]), amount);
     }
 
-    function move(uint256 i, uint8 kind, uint96 amount, uint96 required, uint32 wrongSeq) external only(i & 1) {
-        i &= 1;
+    function move(uint256 i, uint8 kind, uint96 amount, uint96 required, uint32 wrongSeq) external only(i & 3) {
+        i &= 3;
         Movement[] memory one = new Movement[](1);
         one[0] = movement(
             vaults[i], Kind(kind % 4), uint96(bound(amount, 0, 6_000e6)), uint96(bound(required, 0, 11_000e6))
@@ -85,14 +89,18 @@ contract VaultHandler is World {
         }
     }
 
-    function moveBoth(uint96 debit, uint96 credit) external {
+    /// @dev One loses, its neighbour wins, in one batch.
+    function moveBoth(uint256 i, uint96 debit, uint96 credit) external {
+        (uint256 loser, uint256 winner) = (i & 3, ((i & 3) + 1) & 3);
         Movement[] memory two = new Movement[](2);
-        two[0] = movement(vaults[0], Kind.DEBIT, uint96(bound(debit, 0, 2_000e6)), 100e6);
-        two[1] = movement(vaults[1], Kind.CREDIT, uint96(bound(credit, 0, 6_000e6)), 100e6);
+        two[0] = movement(vaults[loser], Kind.DEBIT, uint96(bound(debit, 0, 2_000e6)), 100e6);
+        two[1] = movement(vaults[winner], Kind.CREDIT, uint96(bound(credit, 0, 6_000e6)), 100e6);
         fold(two);
-        if (vaults[0].seq() == two[0].seq) (taken[0], movements[0]) = (taken[0] + two[0].amount, movements[0] + 1);
-        if (vaults[1].seq() == two[1].seq) {
-            (credited[1], movements[1]) = (credited[1] + two[1].amount, movements[1] + 1);
+        if (vaults[loser].seq() == two[0].seq) {
+            (taken[loser], movements[loser]) = (taken[loser] + two[0].amount, movements[loser] + 1);
+        }
+        if (vaults[winner].seq() == two[1].seq) {
+            (credited[winner], movements[winner]) = (credited[winner] + two[1].amount, movements[winner] + 1);
         }
     }
 
@@ -101,8 +109,8 @@ contract VaultHandler is World {
         postAll(list);
     }
 
-    function clientActs(uint256 i, uint8 act, uint96 amount) external only(i & 1) {
-        i &= 1;
+    function clientActs(uint256 i, uint8 act, uint96 amount) external only(i & 3) {
+        i &= 3;
         MarginVault vault = vaults[i];
         vm.startPrank(client(i));
         if (act % 6 < 2) {
@@ -120,8 +128,8 @@ contract VaultHandler is World {
     }
 
     /// @dev A ripe withdrawal never fails, whoever calls it.
-    function anyoneWithdraws(uint256 i) external only(i & 1) {
-        MarginVault vault = vaults[i & 1];
+    function anyoneWithdraws(uint256 i) external only(i & 3) {
+        MarginVault vault = vaults[i & 3];
         (, MarginVault.Cold memory cold,) = vault.state();
         bool ripe = cold.request != 0 && time() >= cold.requestReady && time() < uint256(cold.requestReady) + 7 days;
         if ((vault.exitMatured() || ripe) && vault.free() != 0) {
@@ -130,8 +138,8 @@ contract VaultHandler is World {
         }
     }
 
-    function officerActs(uint256 i, uint8 act, uint96 amount, bytes32 evidence) external only(i & 1) {
-        i &= 1;
+    function officerActs(uint256 i, uint8 act, uint96 amount, bytes32 evidence) external only(i & 3) {
+        i &= 3;
         MarginVault vault = vaults[i];
         amount = uint96(bound(amount, 1, 8_000e6));
         bytes memory approval = signature(APPROVER_KEY, house.claimDigest(vault, amount, evidence));
@@ -154,8 +162,8 @@ contract VaultHandler is World {
         }
     }
 
-    function strangerActs(uint256 i, uint8 act) external only(i & 1) {
-        i &= 1;
+    function strangerActs(uint256 i, uint8 act) external only(i & 3) {
+        i &= 3;
         vm.startPrank(address(0xBAD));
         bytes memory data;
         if (act % 6 == 0) data = abi.encodeCall(MarginVault.post, (Kind.RETURN, vaults[i].seq() + 1, 1, 0, 0));
@@ -202,7 +210,7 @@ contract VaultInvariants is Test {
     }
 
     function every_vault_conserves_its_cash() private view {
-        for (uint256 i; i < 2; ++i) {
+        for (uint256 i; i < 4; ++i) {
             uint256 inside = handler.usdc().balanceOf(address(handler.vaults(i)));
             uint256 out = handler.usdc().balanceOf(paid(i)) + handler.taken(i);
             assertEq(handler.deposited(i) + handler.credited(i), inside + out, "conservation");
@@ -210,7 +218,7 @@ contract VaultInvariants is Test {
     }
 
     function numbers_run_without_gap_and_the_head_folds_every_batch() private view {
-        for (uint256 i; i < 2; ++i) {
+        for (uint256 i; i < 4; ++i) {
             assertEq(handler.vaults(i).seq(), handler.movements(i), "seq");
         }
         assertEq(handler.theHouse().batchId(), handler.batches(), "batch");
@@ -218,7 +226,7 @@ contract VaultInvariants is Test {
     }
 
     function silence_or_exit_frees_and_a_notice_dies() private view {
-        for (uint256 i; i < 2; ++i) {
+        for (uint256 i; i < 4; ++i) {
             MarginVault vault = handler.vaults(i);
             bool silent = time() > uint256(handler.theHouse().lastBeat()) + 7 days;
             if (!vault.noticeLive() && (silent || vault.exitMatured())) assertEq(vault.locked(), 0, "freed");
@@ -228,7 +236,7 @@ contract VaultInvariants is Test {
     }
 
     function a_seizure_takes_the_claim_at_most() private view {
-        for (uint256 i; i < 2; ++i) {
+        for (uint256 i; i < 4; ++i) {
             assertTrue(handler.claimSeized(i) <= handler.claimAmount(i), "claim");
         }
     }

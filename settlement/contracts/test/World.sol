@@ -48,7 +48,7 @@ abstract contract World is Test {
         return VaultFactory(deploy("VaultFactory", abi.encode(house_.token(), house_)));
     }
 
-    function newUSDC() internal returns (DemoUSDC) {
+    function newUSDC() internal virtual returns (DemoUSDC) {
         return DemoUSDC(deploy("DemoUSDC", abi.encode(this)));
     }
 

@@ -23,7 +23,8 @@ from risk.backtest.walk import Progress, Recorder, Walk
 from risk.margin.instruments import Instrument
 from risk.margin.revaluation import InstrumentTable, option_price, profit_matrix
 from risk.margin.shocks import ShockSet
-from risk.market.volatility import fit_vol_response, vol_response
+from risk.market.parameters import VolResponse
+from risk.market.volatility import fit_vol_response, vol_change
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +79,7 @@ def option_walk(past: Past, index: Mapping[date, float], progress: Progress = la
     surprise = past.returns[quoted, column] / past.deviation[quoted, column]
     change = np.log(after[quoted] / before[quoted])
     noise = np.random.default_rng(past.rules.seed).standard_normal(past.rules.scenarios_total)
-    response = (0.0, 0.0, 0.0)
+    response = fit_vol_response(surprise[:RESPONSE_WINDOWS], change[:RESPONSE_WINDOWS])
     for row, window in enumerate(quoted.tolist()):
         market = _Market.of(float(before[window]))
         move = float(np.exp(past.returns[window, column]))
@@ -155,12 +156,10 @@ class _Market:
         result: Floats = -(self.held @ (worth - self.present[:, None]))
         return result
 
-    def scenario_losses(
-        self, moves: Floats, deviation: float, response: tuple[float, float, float], noise: Floats
-    ) -> Floats:
+    def scenario_losses(self, moves: Floats, deviation: float, response: VolResponse, noise: Floats) -> Floats:
         """(B, S) under standardised moves (S,) of a coin of this daily volatility, by the engine's revaluation."""
         price = np.exp(moves * deviation)[:, None]
-        vol = np.exp(vol_response(moves, *response, noise[: moves.size]))[:, None]
+        vol = np.exp(vol_change(moves, response, noise[: moves.size], as_recorded=False))[:, None]
         shocks = ShockSet.of_prices((COIN,), price, vol)
         result: Floats = -(self.held @ profit_matrix(self.table, shocks))
         return result

@@ -14,6 +14,7 @@ from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
 from risk.market.parameters import COINS, MAJORS, Parameters, RateDeviations
 from risk.market.rate_moves import RateMoves
+from risk.market.volatility import vol_change
 
 Floats = NDArray[np.float64]
 
@@ -40,9 +41,8 @@ def joint_shocks(
     """Residuals (S, U) in daily standard deviations into moves over the margin period, by the square root of time."""
     root = np.sqrt(ruleset.mpor_hours / 24.0)
     log_return = residuals * daily_vol * root
-    response = parameters.vol_response
-    vol_log = response.down * np.maximum(-residuals, 0.0) + response.up * np.maximum(residuals, 0.0)
-    vol_log += response.residual * random.standard_normal(residuals.shape)
+    noise = random.standard_normal(residuals.shape)
+    vol_log = vol_change(residuals, parameters.vol_response, noise, as_recorded=False)
     count = residuals.shape[0]
     size = _day_size(residuals) if ruleset.basis_by_day else np.ones(count)
     crash = np.maximum(-residuals - ruleset.crash_from, 0.0) * daily_vol * root

@@ -205,8 +205,9 @@ def _vol_response(
     implied: dict[date, float],
     in_force: Mapping[str, Any],
     kept: dict[str, str],
-) -> dict[str, float]:
-    """Least squares of the log change of implied volatility on the day's standardised fall and rise of BTC."""
+) -> dict[str, Any]:
+    """Least squares of the log change of implied volatility on the day's standardised fall and rise of BTC, and what
+    they leave."""
     moves, changes = [], []
     for index, day in enumerate(history.days):
         # A return that ends at 00:00 of `day` is the market of the day before.
@@ -217,10 +218,11 @@ def _vol_response(
     if len(moves) < RESPONSE_DAYS_MIN:
         days = f"{len(moves)} recorded changes of the index of implied volatility"
         kept["vol_response"] = f"{days}, {RESPONSE_DAYS_MIN} are needed"
-        usual: dict[str, float] = dict(in_force["vol_response"])
+        usual: dict[str, Any] = dict(in_force["vol_response"])
         return usual
-    down, up, residual = fit_vol_response(np.array(moves), np.array(changes))
-    return {"down": _digits(down), "up": _digits(up), "residual": _digits(residual)}
+    found = fit_vol_response(np.array(moves), np.array(changes))
+    figures = {name: _digits(getattr(found, name)) for name in ("down", "up", "residual")}
+    return figures | {"rest": [_digits(value) for value in found.rest]}
 
 
 def _rates(history_dir: Path, last_day: date, in_force: Mapping[str, Any], kept: dict[str, str]) -> list[list[Any]]:

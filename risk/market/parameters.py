@@ -54,11 +54,13 @@ class CoinParameters:
 @dataclass(frozen=True)
 class VolResponse:
     """Log change of implied volatility for a move of z daily standard deviations: down * max(-z, 0) + up * max(z, 0)
-    plus a normal residual of standard deviation `residual`."""
+    plus a rest of mean zero. `residual` is the standard deviation of that, `rest` its quantiles from 0 to 1 in steps of
+    0.005."""
 
     down: float
     up: float
     residual: float
+    rest: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def parameters_from(body: Mapping[str, Any]) -> Parameters:
         coins=MappingProxyType({coin: _coin(body["coins"][coin]) for coin in COINS}),
         correlation=tuple(tuple(row) for row in body["correlation"]),
         dof=float(body["dof"]),
-        vol_response=VolResponse(**body["vol_response"]),
+        vol_response=VolResponse(**body["vol_response"] | {"rest": tuple(body["vol_response"]["rest"])}),
         rates=tuple((int(days), Decimal(rate)) for days, rate in body["rates"]),
         rate_moves=RateDeviations(**body["rate_moves"]),
         turnover_profile=tuple(body["turnover_profile"]),

@@ -6,11 +6,15 @@ volatility, never below the floor of the full history. Needs numpy: risk workers
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from risk.market.parameters import VolResponse
 
 Floats = NDArray[np.float64]
 
 EWMA_DECAY = 0.97
 LONG_HISTORY_DAYS = 500  # long enough to have seen both a calm and a storm
+REST_POINTS = np.linspace(0.0, 1.0, 201)  # of the quantiles of what moves do not explain of volatility
 SEED_DAYS = 30  # the first variance is that of the first month: shorter is noise, longer wastes history
 
 
@@ -58,15 +62,19 @@ def nearest_correlation(matrix: Floats, floor: float = 1e-6) -> Floats:
     return result
 
 
-def vol_response(moves: Floats, down: float, up: float, residual: float, noise: Floats) -> Floats:
+def vol_change(moves: Floats, response: VolResponse, noise: Floats, as_recorded: bool) -> Floats:
     """Log change of implied volatility for `moves` in daily standard deviations: `down` for each of a fall, `up` for
-    each of a rise, and `residual` times `noise` (standard normal) by itself."""
-    change: Floats = down * np.maximum(-moves, 0.0) + up * np.maximum(moves, 0.0) + residual * noise
+    each of a rise, and by itself the rest at the probability of `noise` (standard normal): one of those `as_recorded`,
+    or of the normal distribution with their deviation."""
+    rest = np.interp(ndtr(noise), REST_POINTS, response.rest) if as_recorded else response.residual * noise
+    change: Floats = response.down * np.maximum(-moves, 0.0) + response.up * np.maximum(moves, 0.0) + rest
     return change
 
 
-def fit_vol_response(moves: Floats, changes: Floats) -> tuple[float, float, float]:
-    """(down, up, residual) of `vol_response` by least squares of log `changes` (T,) on the days' `moves` (T,)."""
+def fit_vol_response(moves: Floats, changes: Floats) -> VolResponse:
+    """By least squares of log `changes` (T,) on the days' `moves` (T,)."""
     design = np.column_stack([np.maximum(-moves, 0.0), np.maximum(moves, 0.0)])
     beta, *_ = np.linalg.lstsq(design, changes, rcond=None)
-    return float(beta[0]), float(beta[1]), float(np.std(changes - design @ beta))
+    rest = changes - design @ beta
+    quantiles = np.quantile(rest - rest.mean(), REST_POINTS)
+    return VolResponse(float(beta[0]), float(beta[1]), float(rest.std()), tuple(quantiles.tolist()))

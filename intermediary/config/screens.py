@@ -169,8 +169,8 @@ def _investor() -> list[Screen]:
 
 def _officer() -> list[Screen]:
     pages = (
-        "index", "approvals", "lines", "defaults", "recovery", "stress", "own_stress", "liquidity", "market",
-        "contagion", "backtest", "replay", "start_over",
+        "index", "alarms", "approvals", "lines", "defaults", "recovery", "stress", "own_stress", "liquidity", "market",
+        "contagion", "backtest", "replay", "start_over", "runbook",
     )  # fmt: skip
     found = [Screen(f"officer-{name.replace('_', '-')}", reverse(f"admin:{name}"), OFFICER) for name in pages]
     found.append(Screen("officer-propose", reverse("admin:propose_line", args=[CLIENT]), OFFICER))

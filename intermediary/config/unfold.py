@@ -68,6 +68,7 @@ def demo_only(_request: HttpRequest) -> bool:
 DESK = _group(
     "",
     {"title": "Desk", "icon": "space_dashboard", "link": _at("index")},
+    {"title": "Alarms", "icon": "emergency", "link": _at("alarms"), "waiting": "open_alarms"},
     {"title": "Approvals", "icon": "fact_check", "link": _at("approvals"), "waiting": "waiting_proposals"},
     {"title": "Credit lines", "icon": "account_balance", "link": _at("lines")},
     {
@@ -81,6 +82,7 @@ DESK = _group(
     {"title": "Stress", "icon": "thunderstorm", "link": _at("stress")},
     {"title": "Liquidity and capital", "icon": "water_drop", "link": _at("liquidity")},
     {"title": "Stuck", "icon": "error", "link": _at("stuck"), "waiting": "stuck"},
+    {"title": "Runbook", "icon": "menu_book", "link": _at("runbook")},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},
     collapsible=False,
 )

@@ -92,7 +92,7 @@ def test_the_receiver_can_tell_that_it_is_from_us_and_what_to_do(receiver: Recei
     assert signed != notices.signature(SECRET, str(one.id), headers["webhook-timestamp"], body + " ")
     told = json.loads(body)
     assert (told["type"], told["rule"], told["said"]) == ("alarm.raised", "fee_cap", SAID)
-    assert told["runbook"] == "docs/operations.md#alarm-fee-cap"
+    assert told["runbook"] == "docs/operations.md#a-transaction-waits-at-the-highest-fee-allowed"
     assert notices.send_waiting() == 0, "it is sent once"
     assert len(receiver.taken) == 1
 
@@ -153,7 +153,7 @@ def test_people_get_a_mail_that_says_what_to_do_first(receiver: Receiver) -> Non
     for part in (
         SAID,
         "First: Decide with a second person",
-        "#alarm-fee-cap",
+        "#a-transaction-waits-at-the-highest-fee-allowed",
         "https://desk.example.org/admin/alarms/",
     ):
         assert part in raised.body

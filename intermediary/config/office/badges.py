@@ -1,6 +1,7 @@
 """Numbers beside the sidebar's entries: what waits for somebody."""
 
 from intermediary.config.office import recoveries, stuck
+from intermediary.config.operations.rows import Alarm
 from intermediary.models import DefaultCase, MarginCall, Proposal
 from settlement.models import ReconciliationBreak
 
@@ -8,8 +9,10 @@ OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
 
 
 def waiting() -> dict[str, int]:
-    """Proposals without a second person, calls to be met, live defaults, unbooked money, what is stuck, open breaks."""
+    """Open alarms, proposals without a second person, calls to be met, live defaults, unbooked money, what is stuck,
+    open breaks."""
     return {
+        "open_alarms": Alarm.objects.filter(cleared_at=None).count(),
         "waiting_proposals": Proposal.objects.filter(state=Proposal.State.PROPOSED).count(),
         "open_calls": MarginCall.objects.filter(state__in=MarginCall.OPEN_STATES).count(),
         "live_defaults": DefaultCase.objects.exclude(state__in=OVER).count(),

@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from intermediary import queries
 from intermediary.config import status
 from intermediary.config.models import Replay
+from intermediary.config.office import alarms
 from intermediary.config.office.book import book
 from intermediary.config.office.pages import show
 from intermediary.models import ChainInstruction, ClockStop
@@ -32,4 +33,6 @@ def desk(request: HttpRequest) -> HttpResponse:
         clock_stop=ClockStop.objects.filter(ended_at=None).order_by("-started_at").first(),
         replay=Replay.objects.first(),
         stale_after_s=STALE_AFTER_S,
+        alarms=alarms.open_critical(),
+        silence=alarms.silence(),
     )

@@ -47,6 +47,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
     def extra_urls(self) -> list[URLPattern]:
         """Pages beside the tables. Imported here: models are loaded by now."""
         from intermediary.config.office import (
+            alarms,
             approvals,
             backtest,
             cases,
@@ -58,12 +59,17 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
             own_stress,
             recoveries,
             replay_controls,
+            runbook,
             stress,
             stuck,
             what_if,
         )
 
         pages: tuple[tuple[str, View, str], ...] = (
+            ("alarms/", alarms.alarms, "alarms"),
+            ("alarms/<uuid:alarm_id>/note/", alarms.note, "note_alarm"),
+            ("runbook/", runbook.runbook, "runbook"),
+            ("runbook/<slug:name>/", runbook.page, "runbook_page"),
             ("approvals/", approvals.inbox, "approvals"),
             ("approvals/<uuid:proposal_id>/", approvals.proposal, "proposal"),
             ("approvals/<uuid:proposal_id>/decide/", approvals.decide, "decide"),

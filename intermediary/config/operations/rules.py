@@ -5,6 +5,7 @@ A rule is CRITICAL when money or a client's way out is at stake within the hour,
 WARNING waits for the morning of a working day.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,8 +37,13 @@ class Rule:
 
     @property
     def anchor(self) -> str:
-        """Of its section in the runbook."""
-        return f"alarm-{self.key.replace('_', '-')}"
+        """Of its section in the runbook, whose heading is the title."""
+        return slug(self.title)
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as code hosts make them."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _trouble(kinds: str) -> str:

@@ -10,13 +10,14 @@ from collections import defaultdict
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from intermediary import audit, events
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
-from settlement import sender_alarms, statements
+from settlement import chains, sender_alarms, statements
 from settlement.messages import batch_message, claim_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement
 from settlement.packing import next_numbers
@@ -35,7 +36,10 @@ ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
 def step(signer: Signer, chain_id: int) -> int:
     """Answer every open request; how many were answered. What the signer does not sign stays open, is asked again, and
     holds up no other request; a person is told."""
-    waiting = Approval.objects.filter(signature="", refusal__isnull=True).order_by("id")
+    of_batches = Q(batch__house__asset__chain__in=chains.asset_chains())
+    of_claims = Q(instruction__target__asset__chain__in=chains.asset_chains())
+    unanswered = Approval.objects.filter(signature="", refusal__isnull=True)
+    waiting = unanswered.filter(of_batches | of_claims).order_by("id")
     answered, failed = 0, False
     for approval_id in waiting.values_list("id", flat=True):
         try:

@@ -10,6 +10,8 @@ from django.db.models import Q
 
 from intermediary.models import Asset, Cell, ChainTarget
 from intermediary.models.base import BaseUnitsField, Row
+from settlement import chains
+from settlement.chain_rows import OfThisChain
 
 
 class ReconciliationRun(Row):
@@ -19,6 +21,10 @@ class ReconciliationRun(Row):
     block_hash = models.CharField(max_length=66)
     comparisons = models.PositiveIntegerField()
     breaks = models.PositiveIntegerField()
+    chain = models.CharField(max_length=20, default=chains.here)
+
+    objects = OfThisChain["ReconciliationRun"]()
+    everywhere = models.Manager["ReconciliationRun"]()
 
     class Meta:
         ordering = ["-id"]
@@ -75,11 +81,14 @@ class ReconciliationBreak(Row):
     chain_value = models.CharField(max_length=100)
     first_block = models.PositiveBigIntegerField()
     resolved_block = models.PositiveBigIntegerField(null=True)
+    chain = models.CharField(max_length=20, default=chains.here)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["kind", "place"], condition=Q(resolved_block__isnull=True), name="one_open_break_a_place"
+                fields=["chain", "kind", "place"],
+                condition=Q(resolved_block__isnull=True),
+                name="one_open_break_a_place",
             )
         ]
 
@@ -97,7 +106,8 @@ class ReconciliationBreak(Row):
 class ReconciliationReport(Row):
     """The comparison that closes a day: the first one at a final block of a later day, UTC. Written once, it stays."""
 
-    day = models.DateField(unique=True, help_text="UTC, of the chain's blocks")
+    day = models.DateField(help_text="UTC, of the chain's blocks")
+    chain = models.CharField(max_length=20, default=chains.here)
     block_number = models.PositiveBigIntegerField()
     block_hash = models.CharField(max_length=66)
     block_time = models.DateTimeField()
@@ -105,8 +115,12 @@ class ReconciliationReport(Row):
     breaks = models.PositiveIntegerField()
     body = models.JSONField(help_text="totals of both sides by place and asset, and every open break; base units")
 
+    objects = OfThisChain["ReconciliationReport"]()
+    everywhere = models.Manager["ReconciliationReport"]()
+
     class Meta:
         ordering = ["-day"]
+        constraints = [models.UniqueConstraint(fields=["chain", "day"], name="one_report_a_day")]
 
 
 class ComparedVault(Row):

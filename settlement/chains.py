@@ -42,6 +42,11 @@ def here() -> str:
     return _here.get() or names()[0]
 
 
+def asset_chains() -> list[str]:
+    """What `Asset.chain` is for the tokens of the chain this process works on."""
+    return [here(), ""] if here() == names()[0] else [here()]
+
+
 @contextmanager
 def on(name: str) -> Iterator[None]:
     """For one block, work on the chain of this name; empty means as before. Refuses `unknown_chain`."""

@@ -15,7 +15,7 @@ from django.db.models import OuterRef, Subquery
 
 from intermediary.models import ChainTarget
 from intermediary.models.journal import ESCROW_KINDS, HOUSE_KINDS, RETENTION_KINDS, VAULT_KINDS
-from settlement import misfits
+from settlement import chains, misfits
 from settlement.breaks import ReconciliationBreak
 from settlement.chain import Chain
 from settlement.escrows import is_on_risk, standing
@@ -81,7 +81,7 @@ class Compared:
 
 def compare(chain: Chain, block: ChainBlock) -> Compared:
     """Read both sides in full."""
-    targets = list(ChainTarget.objects.select_related("asset"))
+    targets = list(ChainTarget.objects.filter(asset__chain__in=chains.asset_chains()).select_related("asset"))
     books = _books()
     holdings = _holdings(chain, block.number, targets, books)
     found = [*_amounts(holdings, block), *_numbers(holdings), *_totals(holdings, targets, books, block)]

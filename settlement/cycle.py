@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction
-from settlement import approver, demo_chain, poster, watcher
+from settlement import approver, chains, demo_chain, poster, watcher
 from settlement.chain import Chain, default_chain
 from settlement.models import ChainLog, HeldCall
 from settlement.signer import signer_for
@@ -26,7 +26,9 @@ def unfinished() -> int:
     later (a cure or challenge period runs), or that waits for people, does not count: nothing can be done now."""
     waiting = HeldCall.objects.filter(instruction__state=State.DRAFT).values("instruction")
     instructions = ChainInstruction.objects.filter(state__in=ChainInstruction.UNFINISHED).exclude(id__in=waiting)
-    return instructions.count() + ChainLog.objects.filter(block__canonical=True, applied=False).count()
+    here = instructions.filter(target__asset__chain__in=chains.asset_chains())
+    unapplied = ChainLog.objects.filter(block__chain=chains.here(), block__canonical=True, applied=False)
+    return here.count() + unapplied.count()
 
 
 def _nothing_to_do(chain: Chain) -> bool:

@@ -21,7 +21,7 @@ from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.receipts import receipt_entry_id
-from settlement import arrivals, holding, refused
+from settlement import arrivals, chains, holding, refused
 from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_maturity, book_payment
 from settlement.models import (
@@ -44,7 +44,7 @@ Arguments = dict[str, Any]
 
 def finalize(blocks: Sequence[ChainBlock]) -> None:
     """Book everything these final blocks hold, and what of earlier blocks is not booked yet."""
-    left = ChainLog.objects.filter(applied=False).select_related("block")
+    left = ChainLog.objects.filter(applied=False, block__chain=chains.here()).select_related("block")
     waiting = left.filter(block__canonical=True, block__finalized=True)
     _apply_all([*waiting, *left.filter(block__in=blocks)])
     _close_seen(blocks)
@@ -54,7 +54,7 @@ def finalize(blocks: Sequence[ChainBlock]) -> None:
 def settle_transactions() -> None:
     """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log. Every
     call of ours that succeeds leaves one, so a receipt of success that no log bears out is asked for again."""
-    included = ChainTransaction.objects.filter(state=ChainTransaction.State.INCLUDED)
+    included = ChainTransaction.objects.filter(sender__chain=chains.here(), state=ChainTransaction.State.INCLUDED)
     blocks = {
         block.number: block
         for block in ChainBlock.objects.filter(canonical=True, number__in=included.values("block_number"))

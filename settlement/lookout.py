@@ -11,6 +11,8 @@ from datetime import datetime
 
 from django.db import connection
 
+from settlement import chains
+
 CHAIN_SILENT_SECONDS = 120.0  # ten blocks of a slow chain: whoever sends tokens to a chain that stands is not seen
 
 
@@ -19,13 +21,13 @@ def note(read_until: datetime | None = None) -> None:
     they do not, which leaves it as it was."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO settlement_lookout AS known (only_row, seen_at, at, read_until, moved_at) "
-            "VALUES (true, clock_timestamp(), platform_now(), %s::timestamptz, clock_timestamp()) "
-            "ON CONFLICT (only_row) DO UPDATE SET seen_at = excluded.seen_at, at = excluded.at, "
+            "INSERT INTO settlement_lookout AS known (chain, seen_at, at, read_until, moved_at) "
+            "VALUES (%s, clock_timestamp(), platform_now(), %s::timestamptz, clock_timestamp()) "
+            "ON CONFLICT (chain) DO UPDATE SET seen_at = excluded.seen_at, at = excluded.at, "
             "read_until = coalesce(excluded.read_until, known.read_until), "
             "moved_at = CASE WHEN excluded.read_until IS DISTINCT FROM known.read_until AND excluded.read_until "
             "IS NOT NULL THEN excluded.moved_at ELSE known.moved_at END",
-            [read_until],
+            [chains.here(), read_until],
         )
 
 
@@ -34,23 +36,24 @@ def back_to(read_until: datetime | None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE settlement_lookout SET read_until = %(to)s::timestamptz "
-            "WHERE read_until > coalesce(%(to)s::timestamptz, '-infinity')",
-            {"to": read_until},
+            "WHERE chain = %(chain)s AND read_until > coalesce(%(to)s::timestamptz, '-infinity')",
+            {"to": read_until, "chain": chains.here()},
         )
 
 
 def unseen_since(real_seconds: float) -> datetime | None:
     """The platform time at which the chain was last read, when that is more than `real_seconds` ago; and that of its
-    last block, when two minutes have passed since by the wall and by the platform, and no other came.
+    last block, when two minutes have passed since by the wall and by the platform, and no other came. Of several
+    chains the earliest: a client may deposit on any.
 
     None while it is being read, and where no watcher has ever run: there nothing was seen that could be missed.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT CASE WHEN clock_timestamp() > seen_at + make_interval(secs => %(silent)s) THEN at "
+            "SELECT min(CASE WHEN clock_timestamp() > seen_at + make_interval(secs => %(silent)s) THEN at "
             "WHEN least(clock_timestamp() - moved_at, platform_now() - read_until) > make_interval(secs => %(still)s) "
-            "THEN read_until END FROM settlement_lookout",
-            {"silent": real_seconds, "still": CHAIN_SILENT_SECONDS},
+            "THEN read_until END) FROM settlement_lookout WHERE chain = ANY(%(chains)s)",
+            {"silent": real_seconds, "still": CHAIN_SILENT_SECONDS, "chains": chains.names()},
         )
         found = cursor.fetchone()
     return found[0] if found else None

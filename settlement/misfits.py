@@ -9,6 +9,7 @@ zero for both: they are breaks like any other, under a name that says what to do
 from collections import defaultdict
 
 from intermediary.models import ChainTarget
+from settlement import chains
 from settlement.bindings import decode_event
 from settlement.breaks import ReconciliationBreak, ReconciliationRun
 from settlement.models import ChainLog
@@ -23,7 +24,9 @@ CREDIT, DEBIT = 1, 2  # Kind of Terms.sol
 
 def kind_of(place: str, ledger: int, on_chain: int, target: ChainTarget, block_number: int) -> ReconciliationBreak.Kind:
     """The kind of an amount that differs. An open break keeps its kind while the difference stays as it was."""
-    known = ReconciliationBreak.objects.filter(place=place[:120], kind__in=AMOUNTS, resolved_block=None).first()
+    known = ReconciliationBreak.objects.filter(
+        chain=chains.here(), place=place[:120], kind__in=AMOUNTS, resolved_block=None
+    ).first()
     missing = ledger - on_chain
     if known is not None and int(known.ledger_value) - int(known.chain_value) == missing:
         return Kind(known.kind)

@@ -16,6 +16,7 @@ from settlement.breaks import ReconciliationBreak as ReconciliationBreak
 from settlement.breaks import ReconciliationReport as ReconciliationReport
 from settlement.breaks import ReconciliationRun as ReconciliationRun
 from settlement.breaks import VaultStatement as VaultStatement
+from settlement.chain_rows import OfThisChain
 from settlement.sender_alarms import SenderAlarm as SenderAlarm
 
 
@@ -26,10 +27,14 @@ class Deployment(Row):
     asset = models.ForeignKey(Asset, models.PROTECT, null=True, related_name="+")
     address = models.CharField(max_length=42)
     block_number = models.PositiveBigIntegerField(help_text="head when it was recorded: watching starts here")
+    chain = models.CharField(max_length=20, default=chains.here)
+
+    objects = OfThisChain["Deployment"]()
+    everywhere = models.Manager["Deployment"]()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["name", "asset"], name="deployed_once", nulls_distinct=False),
+            models.UniqueConstraint(fields=["chain", "name", "asset"], name="deployed_once", nulls_distinct=False),
         ]
 
     def __str__(self) -> str:
@@ -210,25 +215,28 @@ class ChainBlock(Row):
     block_time = models.DateTimeField()
     canonical = models.BooleanField(default=True)
     finalized = models.BooleanField(default=False)
+    chain = models.CharField(max_length=20, default=chains.here)
+
+    objects = OfThisChain["ChainBlock"]()
+    everywhere = models.Manager["ChainBlock"]()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["number"], condition=Q(canonical=True), name="one_canonical_block_a_number")
+            models.UniqueConstraint(
+                fields=["chain", "number"], condition=Q(canonical=True), name="one_canonical_block_a_number"
+            )
         ]
         indexes = [models.Index(fields=["finalized", "number"])]
 
 
 class Lookout(models.Model):
-    """When the watcher last read the chain to its head (`settlement.lookout`): one row, absent until it first did."""
+    """When its watcher last read a chain to its head (`settlement.lookout`); no row until it first did."""
 
-    only_row = models.BooleanField(primary_key=True, default=True)
+    chain = models.CharField(primary_key=True, max_length=20, default=chains.here)
     seen_at = models.DateTimeField(help_text="wall clock")
     at = models.DateTimeField(help_text="platform time of that moment")
     read_until = models.DateTimeField(null=True, help_text="time of the last block read that all nodes agree on")
     moved_at = models.DateTimeField(default=timezone.now, help_text="wall clock when that last changed")
-
-    class Meta:
-        constraints = [models.CheckConstraint(name="lookout_is_one_row", condition=Q(only_row=True))]
 
 
 class ChainLog(Row):

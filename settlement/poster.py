@@ -7,12 +7,12 @@ stopping others (`settlement.holding`).
 
 from collections.abc import Callable, Iterator, Mapping
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import holding, packing, sender, sender_alarms
+from settlement import chains, holding, packing, sender, sender_alarms
 from settlement.bindings import contract, known_error, read
 from settlement.calls import ContractCall, call_of
 from settlement.chain import Chain, ChainRefused, call_object
@@ -38,7 +38,7 @@ def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
     """Pack, follow what is in flight, send what is ready; how many transactions were newly sent."""
     chain_id = chain.id()
     packing.release_refused()
-    for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).order_by("asset_id"):
+    for house in _houses():
         packing.pack(house, chain_id)
     return sum(_serve(chain, role, signers[role], ready) for role, ready in _SERVED.items())
 
@@ -63,11 +63,12 @@ def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready") -> int:
 def _outflow_is_stopped() -> bool:
     """Nodes that disagree on a final block, and a final block that is gone, stop what leaves, never what arrives."""
     stopping = (ReconciliationBreak.Kind.WITNESSES, ReconciliationBreak.Kind.REORG)
-    return ReconciliationBreak.objects.filter(kind__in=stopping, resolved_block__isnull=True).exists()
+    stopped = ReconciliationBreak.objects.filter(chain=chains.here(), kind__in=stopping, resolved_block__isnull=True)
+    return stopped.exists()
 
 
 def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
-    for batch in packing.waiting_for_the_chain().select_related("house", "approval").order_by("recorded_at"):
+    for batch in _batches_of_this_chain():
         call = _batch_call(batch)
         try:
             estimate = _estimate(chain, call, signer.address)
@@ -81,11 +82,22 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
     return _beat(chain, account, signer)
 
 
+def _batches_of_this_chain() -> QuerySet[Batch]:
+    waiting = packing.waiting_for_the_chain().filter(house__asset__chain__in=chains.asset_chains())
+    return waiting.select_related("house", "approval").order_by("recorded_at")
+
+
+def _houses() -> QuerySet[ChainTarget]:
+    """The houses of the chain that this process works on."""
+    houses = ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE, asset__chain__in=chains.asset_chains())
+    return houses.order_by("asset_id")
+
+
 def _beat(chain: Chain, account: ChainSender, signer: Signer) -> int:
     """A sign of life to a house that has had no batch for a day: after seven days of silence every vault is free."""
     latest = chain.block("latest")
     assert latest is not None, "every chain has a latest block"
-    for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).order_by("asset_id"):
+    for house in _houses():
         silent_seconds = int(latest["timestamp"], 16) - read(chain, house.address, "House", "lastBeat")
         if silent_seconds > BEAT_AFTER_SECONDS:
             call = ContractCall(house.address, contract("House").encode("beat"))
@@ -143,7 +155,8 @@ def _candidates() -> Iterator[ChainInstruction]:
     A house and an escrow serve many cells, and a call that must wait holds up no cell but its own."""
     earlier = packing.in_line().filter(target=OuterRef("target"), cell=OuterRef("cell"), seq__lt=OuterRef("seq"))
     waiting = HeldCall.objects.filter(instruction=OuterRef("pk")).exclude(given_up=False, next_try_at__lte=Now())
-    drafts = ChainInstruction.objects.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)
+    here = ChainInstruction.objects.filter(target__asset__chain__in=chains.asset_chains())
+    drafts = here.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)
     drafts = drafts.exclude(Exists(earlier)).exclude(Exists(waiting)).select_related("target", "entry")
     yield from drafts.order_by("recorded_at", "seq", "id")[:LOOK_AHEAD]
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from intermediary.calls import DepositsSeen
+from settlement import chains
 from settlement.models import ChainBlock, ReconciliationBreak, ReconciliationRun
 
 
@@ -46,7 +47,7 @@ def deposits_seen() -> DepositsSeen:
     deposit away.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_DEPOSITS_SEEN)
+        cursor.execute(_DEPOSITS_SEEN, {"chains": chains.names()})
         rows = cursor.fetchall()
     return DepositsSeen(
         until=next((moment for cell_id, moment in rows if cell_id is None), None),
@@ -57,8 +58,8 @@ def deposits_seen() -> DepositsSeen:
 # Without contracts, or a watcher that ever ran, there is nothing to wait for; with them, nothing is known before the
 # nodes have agreed on a block.
 _DEPOSITS_SEEN = """
-    SELECT NULL::uuid, coalesce(read_until, 'epoch') FROM settlement_lookout
-    WHERE EXISTS (SELECT FROM settlement_deployment)
+    SELECT NULL::uuid, min(coalesce(read_until, 'epoch')) FROM settlement_lookout
+    WHERE EXISTS (SELECT FROM settlement_deployment) AND chain = ANY(%(chains)s) HAVING count(*) > 0
     UNION ALL
     SELECT log.cell_id, min(block.block_time)
     FROM settlement_chainlog AS log

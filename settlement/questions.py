@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from intermediary.models import AccountKind, ChainInstruction, Delivery
-from settlement import holding
+from intermediary.models import AccountKind, Asset, ChainInstruction, Delivery
+from settlement import chains, holding
 from settlement.bindings import decode_event
 from settlement.breaks import ReconciliationBreak
 from settlement.comparisons import Books, Comparison
@@ -20,14 +20,19 @@ BY_REFUSAL = {
 
 def open_questions(books: Books) -> Iterator[Comparison]:
     """Every one, as something that is said twice and differs."""
+    here = set(Asset.objects.filter(chain__in=chains.asset_chains()).values_list("code", flat=True))
     for (place, cell_id, asset), amount in books.items():
-        if place == AccountKind.SUSPENSE and amount:
+        if place == AccountKind.SUSPENSE and amount and asset in here:
             yield Comparison(Kind.UNKNOWN_SENDER, f"suspense {cell_id} {asset}", "0", str(amount), cell_id, asset)
-    unbooked = ChainLog.objects.filter(applied=False, block__canonical=True, block__finalized=True)
+    unbooked = ChainLog.objects.filter(
+        applied=False, block__chain=chains.here(), block__canonical=True, block__finalized=True
+    )
     for row in unbooked:
         place = f"{row.name} {row.transaction_hash} {row.log_index}"
         yield Comparison(_kind_of(row), place, row.refusal[:100], "final", row.cell_id)
-    yield from _refused_calls()
+    yield from _refused_calls(here)
+    if chains.here() != chains.names()[0]:
+        return  # the rest is of no chain: the first one's watcher says it
     for lost in Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event"):
         place = f"{lost.event.kind} for {lost.consumer} {lost.id}"
         yield Comparison(Kind.DELIVERY, place, lost.state, lost.error[:100], lost.event.cell_id)
@@ -49,11 +54,11 @@ def _kind_of(row: ChainLog) -> ReconciliationBreak.Kind:
     return found
 
 
-def _refused_calls() -> Iterator[Comparison]:
-    for held in holding.for_a_person().select_related("instruction"):
+def _refused_calls(assets: set[str]) -> Iterator[Comparison]:
+    for held in holding.for_a_person().filter(instruction__target__asset__in=assets).select_related("instruction"):
         place = f"{held.instruction.kind} {held.instruction_id}"
         yield Comparison(Kind.CALL, place, held.instruction.state, held.reason[:100], held.instruction.cell_id)
-    for batch in holding.stuck_batches().select_related("house"):
+    for batch in holding.stuck_batches().filter(house__asset__in=assets).select_related("house"):
         place = f"batch {batch.number} of {batch.house.address}"
         yield Comparison(Kind.CALL, place, batch.state, batch.refusal[:100], None, batch.house.asset_id)
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from intermediary.errors import Refusal
-from settlement import compared, reports, statements
+from settlement import chains, compared, reports, statements
 from settlement.breaks import ReconciliationBreak, ReconciliationRun
 from settlement.chain import Chain
 from settlement.comparisons import Comparison, compare
@@ -77,6 +78,11 @@ def agreed_until(witnesses: Sequence[Chain], tip: ChainBlock | None) -> datetime
     return found.block_time
 
 
+def open_breaks_here() -> QuerySet[ReconciliationBreak]:
+    """What differs between the ledger and the chain that this process works on."""
+    return ReconciliationBreak.objects.filter(chain=chains.here(), resolved_block=None)
+
+
 def latest_final() -> ChainBlock:
     """The last final block that was read. Refuses before there is one."""
     block = ChainBlock.objects.filter(finalized=True).order_by("-number").first()
@@ -87,6 +93,7 @@ def latest_final() -> ChainBlock:
 
 def _hash_at(witness: Chain, number: int) -> str:
     try:
+        witness.id()
         header = witness.block(number)
     except Refusal as error:
         return error.code
@@ -96,7 +103,7 @@ def _hash_at(witness: Chain, number: int) -> str:
 def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Sequence[str]) -> int:
     """Make the open breaks of these kinds exactly those found; how many are open."""
     off = {(comparison.kind, comparison.place[:120]): comparison for comparison in found if not comparison.agrees}
-    for known in ReconciliationBreak.objects.filter(kind__in=kinds, resolved_block=None):
+    for known in open_breaks_here().filter(kind__in=kinds):
         comparison = off.pop((Kind(known.kind), known.place), None)
         if comparison is None:
             known.resolved_block = block_number
@@ -115,4 +122,4 @@ def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Seque
         )
         for (_, place), comparison in off.items()
     )
-    return ReconciliationBreak.objects.filter(kind__in=kinds, resolved_block=None).count()
+    return open_breaks_here().filter(kind__in=kinds).count()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from settlement import chains
 from settlement.breaks import ReconciliationBreak, ReconciliationReport, ReconciliationRun
 from settlement.models import ChainBlock
 
@@ -83,5 +84,7 @@ def _open_breaks() -> list[dict[str, Any]]:
             "first_block": row.first_block,
             "age_seconds": int((now - row.recorded_at).total_seconds()),
         }
-        for row in ReconciliationBreak.objects.filter(resolved_block=None).select_related("cell").order_by("id")
+        for row in ReconciliationBreak.objects.filter(chain=chains.here(), resolved_block=None)
+        .select_related("cell")
+        .order_by("id")
     ]

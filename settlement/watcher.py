@@ -17,7 +17,7 @@ from eth_utils.address import to_checksum_address
 from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
-from settlement import finality, lookout, reconcile
+from settlement import chains, finality, lookout, reconcile
 from settlement.bindings import DecodedEvent, decode_event, topic
 from settlement.chain import Call, Chain, ChainRefused
 from settlement.models import (
@@ -74,7 +74,8 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
 
     Raises `finality_broken` when the chain drops a block it had called final: then nothing may be trusted.
     """
-    head, final = (_number(found) for found in chain.batch([_header("latest"), _header("finalized")]))
+    chain.id()
+    head, final = chain.head_and_final()
     if not Deployment.objects.exists():
         return Progress(head, final)
     _follow(chain, head)
@@ -122,7 +123,7 @@ def _reconcile(chain: Chain, block: ChainBlock) -> None:
 def _complete(chain: Chain, block: ChainBlock) -> None:
     """Where chain and ledger differ at this block, a log may be missing: a node's index has holes, a balance or a
     vault's number has not. The logs of the blocks since the two last agreed are asked for again."""
-    if not ReconciliationBreak.objects.filter(kind__in=BY_A_MISSING_LOG, resolved_block=None).exists():
+    if not reconcile.open_breaks_here().filter(kind__in=BY_A_MISSING_LOG).exists():
         return
     agreed = ReconciliationRun.objects.filter(breaks=0).order_by("-block_number").first()
     first = max(agreed.block_number + 1 if agreed else 0, block.number - READ_BACK_BLOCKS + 1)
@@ -145,8 +146,9 @@ def read_again(chain: Chain, first: int, last: int) -> int:
 
 def watched() -> Watched:
     """Everything that is watched now."""
-    targets = {target.address: target for target in ChainTarget.objects.all()}
-    tokens = {asset.token_address: asset.code for asset in Asset.objects.exclude(token_address="")}
+    targets = {target.address: target for target in ChainTarget.objects.filter(asset__chain__in=chains.asset_chains())}
+    here = Asset.objects.filter(chain__in=chains.asset_chains()).exclude(token_address="")
+    tokens = {asset.token_address: asset.code for asset in here}
     return Watched(targets, tokens)
 
 

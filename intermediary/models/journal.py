@@ -19,6 +19,7 @@ class Asset(models.Model):
     is_settlement = models.BooleanField(default=False, help_text="variation margin and losses are paid in it")
     priced_as = models.CharField(max_length=12, blank=True, help_text="underlying that prices it; empty: one dollar")
     token_address = models.CharField(max_length=42, blank=True)
+    chain = models.CharField(max_length=20, blank=True, help_text="where the token lies; empty: on the first chain")
 
     def __str__(self) -> str:
         return self.code

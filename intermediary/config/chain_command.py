@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from intermediary.config.operations.heartbeat import Reporter
 from intermediary.errors import Refusal
 from settlement import chains
 from settlement.signer import Signer
@@ -21,6 +22,12 @@ class ChainCommand(BaseCommand):
         """Refuses `unknown_chain`, `no_chain_id` and `no_finality` before anything is done."""
         with chains.on(options.get("chain") or ""):
             return super().execute(*args, **options)
+
+
+def reporter(name: str) -> Reporter:
+    """The reports of this process: those of another chain than the first say which, `poster@base`."""
+    here = chains.here()
+    return Reporter(name if here == chains.names()[0] else f"{name}@{here}")
 
 
 def name_of(signer: Signer) -> str:

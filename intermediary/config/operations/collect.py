@@ -68,15 +68,15 @@ _HOUSES = """
          JOIN settlement_chainblock b ON b.number = d.block_number AND b.canonical WHERE d.address = h.address LIMIT 1)
     ))::float8
     FROM intermediary_chaintarget h WHERE h.kind = 'HOUSE' ORDER BY h.asset_id"""
+# Of several chains, the one that is worst off.
 _CHAIN = """
     SELECT (SELECT number FROM settlement_chainblock WHERE canonical ORDER BY number DESC LIMIT 1), final.number,
-        extract(epoch FROM platform_now() - final.block_time)::float8,
-        extract(epoch FROM clock_timestamp() - seen.seen_at)::float8,
-        extract(epoch FROM least(clock_timestamp() - seen.moved_at, platform_now() - seen.read_until))::float8
-    FROM (SELECT 1) AS one
+        extract(epoch FROM platform_now() - final.block_time)::float8, seen.looked, seen.still
+    FROM (SELECT extract(epoch FROM clock_timestamp() - min(seen_at))::float8 AS looked,
+            max(extract(epoch FROM least(clock_timestamp() - moved_at, platform_now() - read_until)))::float8 AS still
+        FROM settlement_lookout) AS seen
     LEFT JOIN (SELECT number, block_time FROM settlement_chainblock WHERE finalized ORDER BY number DESC LIMIT 1)
-        AS final ON true
-    LEFT JOIN settlement_lookout AS seen ON true"""
+        AS final ON true"""
 _BREAKS = """
     SELECT kind, count(*), min(recorded_at), (array_agg(place ORDER BY recorded_at))[1]
     FROM settlement_reconciliationbreak WHERE resolved_block IS NULL GROUP BY kind"""

@@ -205,9 +205,8 @@ def requests_wait(figures: Figures, limits: Limits) -> Iterator[Finding]:
 
 
 def memory_high(figures: Figures, limits: Limits) -> Iterator[Finding]:
-    for name in SETTLING:
-        process = figures.processes.get(name)
-        if process is not None and process.rss_bytes > limits.process_bytes:
+    for name, process in figures.processes.items():
+        if name.partition("@")[0] in SETTLING and process.rss_bytes > limits.process_bytes:
             lived = duration(process.lived_seconds)
             yield Finding(
                 name, f"{process.rss_bytes / 1e6:.0f} MB after {lived}, at most {limits.process_bytes / 1e6:.0f}"

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from intermediary.config.chain_command import ChainCommand, name_of
-from intermediary.config.operations.heartbeat import Reporter
+from intermediary.config.chain_command import ChainCommand, name_of, reporter
 from settlement import approver, chains, loops
 from settlement.signer import signer_for
 
@@ -14,4 +13,4 @@ class Command(ChainCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         chain_id, signer = chains.configured().chain_id, signer_for("approver")  # it asks no node for anything
         self.stdout.write(f"approver {name_of(signer)}")
-        loops.run(lambda: approver.step(signer, chain_id), listen=True, told=Reporter("approver"))
+        loops.run(lambda: approver.step(signer, chain_id), listen=True, told=reporter("approver"))

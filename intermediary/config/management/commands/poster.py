@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from intermediary.config.chain_command import ChainCommand, name_of
-from intermediary.config.operations.heartbeat import Reporter
+from intermediary.config.chain_command import ChainCommand, name_of, reporter
 from settlement import loops, poster
 from settlement.chain import default_chain
 from settlement.signer import signer_for
@@ -16,4 +15,4 @@ class Command(ChainCommand):
         chain = default_chain()
         signers = {role: signer_for(role) for role in ("poster", "operator")}
         self.stdout.write(", ".join(f"{role} {name_of(signer)}" for role, signer in signers.items()))
-        loops.run(lambda: poster.step(chain, signers), listen=True, told=Reporter("poster"))
+        loops.run(lambda: poster.step(chain, signers), listen=True, told=reporter("poster"))

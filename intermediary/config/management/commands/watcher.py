@@ -3,8 +3,7 @@
 from typing import Any
 
 from intermediary.config import sight
-from intermediary.config.chain_command import ChainCommand
-from intermediary.config.operations.heartbeat import Reporter
+from intermediary.config.chain_command import ChainCommand, reporter
 from settlement import loops, watcher
 from settlement.chain import all_chains
 
@@ -19,4 +18,4 @@ class Command(ChainCommand):
         def step() -> None:
             sight.seen(watcher.step(chain, witnesses).agreed_until)
 
-        loops.run(step, listen=False, told=Reporter("watcher"))
+        loops.run(step, listen=False, told=reporter("watcher"))

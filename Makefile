@@ -49,7 +49,8 @@ screenshots: setup-tests
 # Pins stay as they are unless pyproject.toml forbids them; delete a lock first to take newer releases.
 lock: setup-tests
 	@for lock in "requirements.lock pyproject.toml" "requirements-test.lock pyproject.toml --group test" \
-	    "requirements-node.lock --group node" "requirements-uv.lock --group uv"; do \
+	    "requirements-node.lock --group node" "requirements-uv.lock --group uv" \
+	    "requirements-contracts.lock --group contracts"; do \
 	  set -- $$lock; output=$$1; shift; echo "  $$output"; \
 	  .venv/bin/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	    "$$@" -o "$$output" || exit 1; \

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from intermediary import audit, events
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
+from intermediary.models.bulk import TIMES
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
 from settlement import chains, sender_alarms, statements
 from settlement.messages import batch_message, claim_message, movement_of
@@ -25,6 +26,8 @@ from settlement.signer import Signer
 
 Kind = ChainInstruction.Kind
 Reasons = dict[str, str]
+PostingLine = tuple[str, str, UUID, int]
+_READ = ("", "instruction__", "instruction__entry__", "instruction__target__")
 # From where to where each movement may take tokens.
 ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
     Kind.DEBIT: (VAULT_KINDS, HOUSE_KINDS),
@@ -82,7 +85,9 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
 def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
     batch = Batch.objects.select_related("house").get(approval=approval)
     movements = list(
-        batch.movements.select_related("instruction__entry", "instruction__target", "vault").order_by("position")
+        batch.movements.select_related("instruction__entry", "instruction__target")
+        .defer(*(f"{of}{name}" for of in _READ for name in TIMES), "instruction__target__creation")
+        .order_by("position")
     )
     reasons: Reasons = {}
     postings = _postings([movement.instruction for movement in movements])
@@ -97,25 +102,28 @@ def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
     if batch.house.kind != ChainTarget.Kind.HOUSE:
         reasons["house"] = "the target is not a house"
     rebuilt = [
-        movement_of(movement.instruction, movement.vault.address, movement.contract_seq) for movement in movements
+        movement_of(movement.instruction, movement.instruction.target.address, movement.contract_seq)
+        for movement in movements
     ]
     return batch_message(batch.house.address, chain_id, batch.number, batch.statement, rebuilt), reasons
 
 
-def _postings(instructions: list[ChainInstruction]) -> dict[UUID, set[tuple[str, str, UUID, int]]]:
+def _postings(instructions: list[ChainInstruction]) -> dict[UUID, list[PostingLine]]:
     """The lines of each entry: (account kind, asset, cell, amount)."""
     entries = [instruction.entry_id for instruction in instructions if instruction.entry_id]
-    found: dict[UUID, set[tuple[str, str, UUID, int]]] = defaultdict(set)
-    for posting in Posting.objects.filter(entry_id__in=entries).select_related("account"):
-        line = (posting.account.kind, posting.asset_id, posting.cell_id, posting.amount_base_units)
-        found[posting.entry_id].add(line)
+    found: dict[UUID, list[PostingLine]] = defaultdict(list)
+    read = Posting.objects.filter(entry_id__among=entries)
+    for entry_id, kind, asset, cell_id, amount in read.values_list(
+        "entry_id", "account__kind", "asset_id", "cell_id", "amount_base_units"
+    ):
+        found[entry_id].append((kind, asset, cell_id, amount))
     return found
 
 
 def _off(
     movement: BatchMovement,
     house: ChainTarget,
-    postings: dict[UUID, set[tuple[str, str, UUID, int]]],
+    postings: dict[UUID, list[PostingLine]],
     number: int,
 ) -> str:
     """Why the ledger does not show this movement; empty when it does."""
@@ -133,7 +141,7 @@ def _off(
     return _money_off(instruction, postings)
 
 
-def _money_off(instruction: ChainInstruction, postings: dict[UUID, set[tuple[str, str, UUID, int]]]) -> str:
+def _money_off(instruction: ChainInstruction, postings: dict[UUID, list[PostingLine]]) -> str:
     if instruction.kind not in ROUTES:
         return f"{instruction.kind} is not a movement of a batch"
     if instruction.entry_id is None:
@@ -143,8 +151,8 @@ def _money_off(instruction: ChainInstruction, postings: dict[UUID, set[tuple[str
     if source not in sources or destination not in destinations:
         return f"a {instruction.kind} does not go from {source} to {destination}"
     amount, asset, cell_id = instruction.amount_base_units, instruction.target.asset_id, instruction.cell_id
-    expected = {(source, asset, cell_id, -amount), (AccountKind.IN_TRANSIT.value, asset, cell_id, amount)}
-    if postings.get(instruction.entry_id) != expected:
+    expected = [(source, asset, cell_id, -amount), (AccountKind.IN_TRANSIT.value, asset, cell_id, amount)]
+    if sorted(postings.get(instruction.entry_id, [])) != sorted(expected):  # not a set: no line twice
         return "the journal entry does not move this amount between these accounts"
     return ""
 

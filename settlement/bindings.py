@@ -5,9 +5,9 @@ contracts, or of none; `error_name(data)` names a revert. Addresses come out che
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,11 @@ class Contract:
 
     def selector(self, function: str) -> bytes:
         """The four bytes that name the function."""
-        return keccak(text=_signature(self.functions[function]))[:4]
+        return self._selectors[function]
+
+    @cached_property
+    def _selectors(self) -> dict[str, bytes]:
+        return {name: keccak(text=_signature(entry))[:4] for name, entry in self.functions.items()}
 
     def creation(self, arguments: Sequence[Any] = ()) -> bytes:
         """Creation code with the constructor's arguments."""
@@ -46,10 +50,7 @@ class Contract:
 
     def decode_result(self, function: str, data: bytes) -> Any:
         """What a call returned: one value, or a tuple of several."""
-        outputs = self.functions[function]["outputs"]
-        values = tuple(
-            _plain(value, output) for value, output in zip(decode(_types(outputs), data), outputs, strict=True)
-        )
+        values = _values(self.functions[function]["outputs"], data)
         return values[0] if len(values) == 1 else values
 
     def call(self, address: str, function: str, arguments: Sequence[Any], block: int | str) -> Call:
@@ -103,12 +104,11 @@ def decode_event(topics: Sequence[str], data: str) -> DecodedEvent | None:
         return None
     indexed = [field for field in entry["inputs"] if field["indexed"]]
     plain = [field for field in entry["inputs"] if not field["indexed"]]
-    values: dict[str, Any] = {}
-    for field, found in zip(indexed, topics[1:], strict=True):
-        values[field["name"]] = _plain(decode(_types([field]), bytes.fromhex(found[2:]))[0], field)
-    for field, value in zip(plain, decode(_types(plain), bytes.fromhex(data[2:])), strict=True):
-        values[field["name"]] = _plain(value, field)
-    return DecodedEvent(entry["name"], values)
+    said = _values(indexed, bytes.fromhex("".join(found[2:] for found in topics[1:])))
+    said += _values(plain, bytes.fromhex(data[2:]))
+    return DecodedEvent(
+        entry["name"], {field["name"]: value for field, value in zip(indexed + plain, said, strict=True)}
+    )
 
 
 def error_name(data: bytes) -> str:
@@ -136,6 +136,48 @@ def _all_errors() -> dict[bytes, str]:
     return {key: name for path in ARTIFACTS.glob("*.json") for key, name in contract(path.stem).errors.items()}
 
 
+def _values(fields: Sequence[Entry], data: bytes) -> tuple[Any, ...]:
+    """What stands in ABI-encoded data. Fields of one word each, which is nearly everything that is read by the
+    thousand, are cut out; a value that does not fit its type is left to the library to refuse."""
+    readers = [_WORDS.get(field["type"]) for field in fields]
+    if None not in readers and len(data) == 32 * len(fields):
+        words = [data[start : start + 32] for start in range(0, len(data), 32)]
+        read = [reader(word) for reader, word in zip(readers, words, strict=True) if reader is not None]
+        if None not in read:
+            return tuple(read)
+    return tuple(_plain(value, field) for value, field in zip(decode(_types(fields), data), fields, strict=True))
+
+
+def _uint(bits: int) -> Callable[[bytes], int | None]:
+    def read(word: bytes) -> int | None:
+        value = int.from_bytes(word)
+        return None if value >> bits else value
+
+    return read
+
+
+def _address(word: bytes) -> str | None:
+    return None if any(word[:12]) else checksummed(word[12:])
+
+
+def _bool(word: bytes) -> bool | None:
+    return {0: False, 1: True}.get(int.from_bytes(word))
+
+
+_WORDS: dict[str, Callable[[bytes], Any]] = {
+    **{f"uint{bits}": _uint(bits) for bits in range(8, 257, 8)},
+    "bytes32": lambda word: word,
+    "address": _address,
+    "bool": _bool,
+}
+
+
+@lru_cache(100_000)  # every address of a large platform: some 20 MB; hashing each again takes 30 microseconds
+def checksummed(address: bytes | str) -> str:
+    """The address as people write it, with its checksum in upper and lower case."""
+    return str(to_checksum_address(address))
+
+
 def _types(fields: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(_type(field) for field in fields)
 
@@ -157,4 +199,4 @@ def _plain(value: Any, field: Entry) -> Any:
         return [_plain(item, inner) for item in value]
     if kind == "tuple":
         return {part["name"]: _plain(item, part) for part, item in zip(field["components"], value, strict=True)}
-    return to_checksum_address(value) if kind == "address" else value
+    return checksummed(value) if kind == "address" else value

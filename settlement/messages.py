@@ -5,10 +5,12 @@ id when no money moves), so a public event leads back to exactly one entry.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intermediary.models import ChainInstruction
+from intermediary.typed_data import word, words_of
+from settlement.bindings import contract
 
 KIND_CODE = {
     ChainInstruction.Kind.REQUIRE: 0,
@@ -84,3 +86,14 @@ def _message(house: str, chain_id: int, primary: str, types: dict[str, Any], con
         "domain": {"name": "House", "version": "1", "chainId": chain_id, "verifyingContract": house},
         "message": content,
     }
+
+
+def batch_calldata(message: Mapping[str, Any], approver: str, signature: bytes) -> bytes:
+    """The call `postBatch(id, statement, movements, approver, signature)`."""
+    content = message["message"]
+    movements = [words_of(_MOVEMENT, move) for move in content["movements"]]
+    listed = word(len(movements), "uint256") + b"".join(movements)
+    signed = word(len(signature), "uint256") + signature + bytes(-len(signature) % 32)
+    head = 5 * 32
+    places = word(head, "uint256") + word(approver, "address") + word(head + len(listed), "uint256")
+    return contract("House").selector("postBatch") + words_of(_BATCH[:2], content) + places + listed + signed

@@ -9,15 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from intermediary import events
 from intermediary.models import ChainInstruction, ChainTarget
+from intermediary.models.bulk import TIMES, insert_all
 from intermediary.typed_data import digest_of
 from settlement import statements
-from settlement.messages import KIND_CODE, batch_message, movement_of, ref_of
+from settlement.messages import KIND_CODE, batch_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 
 Kind, State = ChainInstruction.Kind, ChainInstruction.State
@@ -63,7 +64,7 @@ def take_apart(batch: Batch, reasons: Mapping[str, str]) -> None:
 def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> dict[UUID, int]:
     """The next contract number of each vault, `before` a batch if one is given."""
     live = BatchMovement.objects.filter(
-        vault_id__in=vault_ids, outcome__in=[BatchMovement.Outcome.PENDING, BatchMovement.Outcome.SETTLED]
+        vault_id__among=vault_ids, outcome__in=[BatchMovement.Outcome.PENDING, BatchMovement.Outcome.SETTLED]
     )
     if before is not None:
         live = live.exclude(batch=before)
@@ -97,7 +98,11 @@ def _lock(house: ChainTarget) -> None:
 
 
 def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
-    earlier_call = in_line().filter(target=OuterRef("target"), seq__lt=OuterRef("seq")).exclude(kind__in=MOVEMENTS)
+    """Movements of this asset, oldest first; none that comes after a single call of its own vault."""
+    calls = in_line().filter(target__kind=ChainTarget.Kind.VAULT).exclude(kind__in=MOVEMENTS)
+    behind = Q(pk__in=[])
+    for target_id, first in calls.values_list("target_id").annotate(first=Min("seq")):
+        behind |= Q(target_id=target_id, seq__gt=first)
     return (
         ChainInstruction.objects.filter(
             state=State.DRAFT,
@@ -105,8 +110,9 @@ def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
             target__kind=ChainTarget.Kind.VAULT,
             target__asset_id=house.asset_id,
         )
-        .exclude(Exists(earlier_call))
+        .exclude(behind)
         .select_related("target", "entry")
+        .defer(*TIMES, *(f"{of}__{name}" for of in ("target", "entry") for name in TIMES), "target__creation")
         .order_by("recorded_at", "seq", "id")
         .select_for_update(skip_locked=True, of=("self",))
     )
@@ -116,8 +122,8 @@ def _in_order(drafts: Sequence[ChainInstruction]) -> list[ChainInstruction]:
     """By vault in the order of its own numbers; what follows a draft that was not picked waits for it."""
     picked = {draft.id for draft in drafts}
     waiting = ChainInstruction.objects.filter(
-        target_id__in={draft.target_id for draft in drafts}, state=State.DRAFT, kind__in=MOVEMENTS
-    ).exclude(id__in=picked)
+        target_id__among={draft.target_id for draft in drafts}, state=State.DRAFT, kind__in=MOVEMENTS
+    ).exclude(id__among=picked)
     first_left_out: dict[UUID, int] = {}
     for target_id, seq in waiting.values_list("target_id", "seq"):
         first_left_out[target_id] = min(seq, first_left_out.get(target_id, seq))
@@ -146,17 +152,19 @@ def _write(house: ChainTarget, chain_id: int, picked: Sequence[ChainInstruction]
         approval=Approval.objects.create(kind=Approval.Kind.BATCH, body=message),
         head="0x" + head_after(previous_head, digest_of(message)).hex(),
     )
-    BatchMovement.objects.bulk_create(
-        BatchMovement(
-            batch=batch,
-            position=position,
-            instruction=draft,
-            vault_id=draft.target_id,
-            contract_seq=seq,
-            ref=ref_of(draft),
-        )
-        for position, (draft, seq) in enumerate(numbered)
+    insert_all(
+        [
+            BatchMovement(
+                batch=batch,
+                position=position,
+                instruction=draft,
+                vault_id=draft.target_id,
+                contract_seq=seq,
+                ref=movement["ref"],
+            )
+            for position, ((draft, seq), movement) in enumerate(zip(numbered, movements, strict=True))
+        ]
     )
-    ChainInstruction.objects.filter(id__in=[draft.id for draft in picked]).update(state=State.BATCHED)
+    ChainInstruction.objects.filter(id__among=[draft.id for draft in picked]).update(state=State.BATCHED)
     events.notify(events.OUTBOX_CHANNEL)
     return batch

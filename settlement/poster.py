@@ -16,7 +16,7 @@ from settlement import chains, holding, packing, sender, sender_alarms
 from settlement.bindings import contract, known_error, read
 from settlement.calls import ContractCall, call_of
 from settlement.chain import Chain, ChainRefused, call_object
-from settlement.messages import claim_message
+from settlement.messages import batch_calldata, claim_message
 from settlement.models import (
     Approval,
     Batch,
@@ -71,13 +71,12 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
     for batch in _batches_of_this_chain():
         call = _batch_call(batch)
         try:
-            estimate = _estimate(chain, call, signer.address)
+            gas_limit = _gas_of_batch(chain, call, signer.address, batch.movements.count())
         except ChainRefused as error:
             reason = known_error(error.revert_data) or error.message
             Batch.objects.filter(id=batch.id).update(refusals=F("refusals") + 1, refusal=reason[:200])
             continue
-        floor = BATCH_GAS + MOVEMENT_GAS * batch.movements.count() + SPARE_GAS
-        made = sender.prepare(chain, account, signer, call, max(estimate * 5 // 4, floor), batch=batch)
+        made = sender.prepare(chain, account, signer, call, gas_limit, batch=batch)
         return _send(chain, made)
     return _beat(chain, account, signer)
 
@@ -106,14 +105,21 @@ def _beat(chain: Chain, account: ChainSender, signer: Signer) -> int:
 
 
 def _batch_call(batch: Batch) -> ContractCall:
-    message = batch.approval.body["message"]
-    movements = [
-        (move["vault"], move["kind"], move["seq"], move["amount"], move["required"], bytes.fromhex(move["ref"][2:]))
-        for move in message["movements"]
-    ]
-    signature = bytes.fromhex(batch.approval.signature[2:])
-    arguments = (batch.number, bytes.fromhex(batch.statement[2:]), movements, batch.approval.signer, signature)
-    return ContractCall(batch.house.address, contract("House").encode("postBatch", arguments))
+    approval = batch.approval
+    signature = bytes.fromhex(approval.signature[2:])
+    return ContractCall(batch.house.address, batch_calldata(approval.body, approval.signer, signature))
+
+
+def _gas_of_batch(chain: Chain, call: ContractCall, sender_address: str, movements: int) -> int:
+    """A limit of gas under which the batch goes through now. A node finds an estimate by running the batch ten times;
+    one run under what the contract's gas tests ask for answers as well, unless a token of this chain needs more."""
+    asked = call_object(call.to, call.data, sender_address)
+    usual = BATCH_GAS + MOVEMENT_GAS * movements + SPARE_GAS
+    try:
+        chain.call("eth_call", asked | {"gas": hex(usual)}, "latest")
+    except ChainRefused:
+        return max(_estimate(chain, call, sender_address) * 5 // 4, usual)
+    return usual
 
 
 def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:

@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
-from eth_utils.address import to_checksum_address
 
 from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
 from settlement import chains, finality, lookout, reconcile
-from settlement.bindings import DecodedEvent, decode_event, topic
+from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
 from settlement.chain import Call, Chain, ChainRefused
 from settlement.models import (
     Batch,
@@ -313,7 +312,7 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
 
 
 def _row(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:
-    address = str(to_checksum_address(log["address"]))
+    address = checksummed(log["address"])
     event = decode_event(log["topics"], log["data"])
     named = event.arguments if event else {}
     about = concerning.targets.get(

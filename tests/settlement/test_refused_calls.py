@@ -26,14 +26,15 @@ Kind = ChainInstruction.Kind
 
 
 class MoodyChain(Chain):
-    """A node that answers some calls with an error of its own."""
+    """A node that answers some calls with an error of its own; where it estimates no gas it tries nothing."""
 
     def __init__(self, url: str, method: str, error: dict[str, Any]) -> None:
         super().__init__(url)
         self.method, self.error = method, error
 
     def call(self, method: str, *parameters: Any) -> Any:
-        if method == self.method:
+        is_trial = method == "eth_call" and "gas" in parameters[0]
+        if method == self.method or (is_trial and self.method == "eth_estimateGas"):
             raise ChainRefused("chain_refused", f"{method}: {self.error['message']}", data=self.error.get("data"))
         return super().call(method, *parameters)
 

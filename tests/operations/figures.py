@@ -11,7 +11,7 @@ WELL = Figures(
     at=datetime(2026, 11, 22, 3, 0, tzinfo=UTC),
     outbox={"DRAFT": Waiting(3, 20.0), "HELD": Waiting(1, 9e5)},
     houses=(House("USDC", "0xh", 3600.0),),
-    chain=Chain(head=100, final=98, final_age_seconds=3.0, looked_seconds=0.4, still_seconds=2.0),
+    chains={"main": Chain(head=100, final=98, final_age_seconds=3.0, looked_seconds=0.4, still_seconds=2.0)},
     round=Round(age_seconds=20.0, seconds=0.1, queues={"risk": 2}),
     nodes={"main": Node(head=100, base_fee_wei=GWEI, gas_wei={"poster": 10**19}, outflow_share={"USDC": 0.2})},
 )

@@ -23,7 +23,7 @@ ILL: list[tuple[str, Figures, str, str]] = [  # rule, figures, subject, part of 
     ("rpc_disagreement", but(breaks={"witnesses": Waiting(1, 60)}), "witnesses", "60 s"),
     ("reconciliation_break", TWO_BREAKS, "amount", "vault 0xa and 1 more, for 2 h 1 min"),
     ("reconciliation_break", but(breaks={"a_kind_nobody_knows_yet": Waiting(1, 1)}), "a_kind_nobody_knows_yet", "1 s"),
-    ("key_used_elsewhere", but(displaced={"poster": Waiting(3, 3600)}), "poster", "3 in all"),
+    ("key_used_elsewhere", but(displaced={("main", "poster"): Waiting(3, 3600)}), "poster on main", "3 in all"),
     ("approver_refused", but(approvals_refused=2), "", "2 refused"),
     ("approver_refused", but(breaks={"approval": Waiting(1, 60)}), "approval", "60 s"),
     ("beat_old", but(houses=(House("USDC", "0xh", 1.5 * DAY),)), "house USDC", "36 h 0 min"),
@@ -35,8 +35,8 @@ ILL: list[tuple[str, Figures, str, str]] = [  # rule, figures, subject, part of 
     ("node_refuses", but(troubles=(trouble("node_refuses"),)), "poster on main", "40 s"),
     ("gas_low", but(nodes={"main": DEAR}), "poster on main", "1.0000 of 22.4000 coins"),
     ("outflow_cap", but(nodes={"main": Node(outflow_share={"USDC": 0.85})}), "house USDC on main", "85%"),
-    ("watcher_stands", but(chain=Chain(looked_seconds=61.0)), "", "61 s"),
-    ("chain_stands", but(chain=Chain(head=100, still_seconds=181.0)), "", "3 min, the last is 100"),
+    ("watcher_stands", but(chains={"main": Chain(looked_seconds=61.0)}), "main", "61 s"),
+    ("chain_stands", but(chains={"base": Chain(head=100, still_seconds=181.0)}), "base", "3 min, the last is 100"),
     ("node_silent", but(nodes={"main": Node(problem="chain_unreachable: refused")}), "main", "refused"),
     ("process_away", but(processes={"poster": process("poster", age_seconds=91.0)}), "poster", "91 s ago on m1"),
     ("process_fails", but(processes={"poster": KEYLESS}), "poster", "no_key_configured KEYSTORE"),
@@ -95,7 +95,7 @@ def test_a_process_that_never_reported_is_away() -> None:
 
 @override_settings(OPERATIONS_LIMITS={"watcher_seconds": 10})
 def test_a_limit_is_changed_by_the_environment_and_a_misspelt_one_is_refused() -> None:
-    assert found_in(but(chain=Chain(looked_seconds=11.0)))
+    assert found_in(but(chains={"main": Chain(looked_seconds=11.0)}))
     with override_settings(OPERATIONS_LIMITS={"watcher_secs": 10}), pytest.raises(TypeError, match="watcher_secs"):
         found_in(WELL)
 

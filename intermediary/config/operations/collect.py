@@ -50,14 +50,14 @@ _TROUBLES = """
     SELECT kind, chain, role, detail, extract(epoch FROM clock_timestamp() - recorded_at)::float8
     FROM settlement_senderalarm WHERE cleared_at IS NULL ORDER BY recorded_at"""
 _NONCES = """
-    SELECT s.role, coalesce(max(n.nonce) - min(n.nonce) + 1 - count(n.nonce), 0)
+    SELECT s.chain, s.role, coalesce(max(n.nonce) - min(n.nonce) + 1 - count(n.nonce), 0)
     FROM settlement_chainsender s LEFT JOIN LATERAL (
         SELECT nonce FROM settlement_chaintransaction WHERE sender_id = s.address ORDER BY nonce DESC LIMIT 1000) AS n
-    ON true GROUP BY s.role"""
+    ON true GROUP BY s.chain, s.role"""
 _DISPLACED = """
-    SELECT s.role, count(*), max(t.recorded_at)
+    SELECT s.chain, s.role, count(*), max(t.recorded_at)
     FROM settlement_chaintransaction t JOIN settlement_chainsender s ON s.address = t.sender_id
-    WHERE t.state = 'DISPLACED' GROUP BY s.role"""
+    WHERE t.state = 'DISPLACED' GROUP BY s.chain, s.role"""
 # Deploying counts as a sign of life, on chain too.
 _HOUSES = """
     SELECT h.asset_id, h.address, extract(epoch FROM platform_now() - coalesce(
@@ -65,18 +65,21 @@ _HOUSES = """
          WHERE t."to" = h.address AND t.instruction_id IS NULL AND t.succeeded AND t.state IN ('INCLUDED', 'FINAL')
          ORDER BY t.id DESC LIMIT 1),
         (SELECT b.block_time FROM settlement_deployment d
-         JOIN settlement_chainblock b ON b.number = d.block_number AND b.canonical WHERE d.address = h.address LIMIT 1)
+         JOIN settlement_chainblock b ON b.number = d.block_number AND b.chain = d.chain AND b.canonical
+         WHERE d.address = h.address LIMIT 1)
     ))::float8
     FROM intermediary_chaintarget h WHERE h.kind = 'HOUSE' ORDER BY h.asset_id"""
-# Of several chains, the one that is worst off.
-_CHAIN = """
-    SELECT (SELECT number FROM settlement_chainblock WHERE canonical ORDER BY number DESC LIMIT 1), final.number,
-        extract(epoch FROM platform_now() - final.block_time)::float8, seen.looked, seen.still
-    FROM (SELECT extract(epoch FROM clock_timestamp() - min(seen_at))::float8 AS looked,
-            max(extract(epoch FROM least(clock_timestamp() - moved_at, platform_now() - read_until)))::float8 AS still
-        FROM settlement_lookout) AS seen
-    LEFT JOIN (SELECT number, block_time FROM settlement_chainblock WHERE finalized ORDER BY number DESC LIMIT 1)
-        AS final ON true"""
+_CHAINS = """
+    SELECT seen.chain,
+        (SELECT number FROM settlement_chainblock b WHERE b.canonical AND b.chain = seen.chain
+         ORDER BY number DESC LIMIT 1),
+        final.number, extract(epoch FROM platform_now() - final.block_time)::float8,
+        extract(epoch FROM clock_timestamp() - seen.seen_at)::float8,
+        extract(epoch FROM least(clock_timestamp() - seen.moved_at, platform_now() - seen.read_until))::float8
+    FROM settlement_lookout AS seen LEFT JOIN LATERAL (
+        SELECT number, block_time FROM settlement_chainblock b WHERE b.finalized AND b.chain = seen.chain
+        ORDER BY number DESC LIMIT 1) AS final ON true
+    ORDER BY seen.chain"""
 _BREAKS = """
     SELECT kind, count(*), min(recorded_at), (array_agg(place ORDER BY recorded_at))[1]
     FROM settlement_reconciliationbreak WHERE resolved_block IS NULL GROUP BY kind"""
@@ -139,10 +142,10 @@ def collect() -> Figures:
         approvals_refused=approvals.get("refused", Waiting()).count,
         flights=_flights(),
         troubles=tuple(Trouble(*row) for row in _rows(_TROUBLES)),
-        nonce_gaps=dict(_rows(_NONCES)),
-        displaced=_by_name(_DISPLACED, now),
+        nonce_gaps={(chain, role): gaps for chain, role, gaps in _rows(_NONCES)},
+        displaced={(chain, role): _waiting(count, last, now) for chain, role, count, last in _rows(_DISPLACED)},
         houses=tuple(House(*row) for row in _rows(_HOUSES)),
-        chain=Chain(*_row(_CHAIN)),
+        chains={name: Chain(*said) for name, *said in _rows(_CHAINS)},
         breaks={kind: _waiting(count, oldest, now) for kind, count, oldest, _ in breaks},
         break_places={kind: place for kind, _, _, place in breaks},
         unapplied=_counted(_row(_UNAPPLIED), now),

@@ -63,6 +63,13 @@ def nodes(value: str) -> Samples:
     ]
 
 
+def of_chains(value: str) -> Samples:
+    """A field of each chain that was ever read, where it is known."""
+    return lambda figures: [
+        ((name,), found) for name, chain in figures.chains.items() if (found := getattr(chain, value)) is not None
+    ]
+
+
 def of_nodes(value: str) -> Samples:
     """A field of each chain's node that answered."""
     return lambda figures: [((name,), getattr(node, value)) for name, node in figures.nodes.items() if not node.problem]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+Key = tuple[str, str]  # chain and role
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -110,10 +112,10 @@ class Figures:
     approvals_refused: int = 0  # in the last ten minutes
     flights: tuple[Flight, ...] = ()
     troubles: tuple[Trouble, ...] = ()
-    nonce_gaps: Mapping[str, int] = field(default_factory=dict)  # nonces that no row of ours used, by role
-    displaced: Mapping[str, Waiting] = field(default_factory=dict)  # by role; oldest_seconds is the newest's age
+    nonce_gaps: Mapping[Key, int] = field(default_factory=dict)  # nonces that no row of ours used
+    displaced: Mapping[Key, Waiting] = field(default_factory=dict)  # oldest_seconds is the newest's age
     houses: tuple[House, ...] = ()
-    chain: Chain = Chain()
+    chains: Mapping[str, Chain] = field(default_factory=dict)  # by name, of those a watcher has ever read
     breaks: Mapping[str, Waiting] = field(default_factory=dict)  # by kind
     break_places: Mapping[str, str] = field(default_factory=dict)  # one of each kind
     unapplied: Waiting = Waiting()  # final events that the ledger has not taken

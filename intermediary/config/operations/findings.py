@@ -74,9 +74,11 @@ def nonce_stuck(figures: Figures, limits: Limits) -> Iterator[Finding]:
 
 
 def key_used_elsewhere(figures: Figures, _limits: Limits) -> Iterator[Finding]:
-    for role, found in figures.displaced.items():
+    for (chain, role), found in figures.displaced.items():
         if found.oldest_seconds < 24 * 3600:
-            yield Finding(role, f"a nonce of ours was used by a transaction that is not: {found.count} in all")
+            yield Finding(
+                f"{role} on {chain}", f"a nonce of ours was used by a transaction that is not: {found.count} in all"
+            )
 
 
 def beat_old(figures: Figures, limits: Limits) -> Iterator[Finding]:
@@ -122,15 +124,17 @@ def delivery_failed(figures: Figures, limits: Limits) -> Iterator[Finding]:
 
 
 def watcher_stands(figures: Figures, limits: Limits) -> Iterator[Finding]:
-    looked = figures.chain.looked_seconds
-    if looked is not None and looked > limits.watcher_seconds:
-        yield Finding("", f"the chain was last read to its head {duration(looked)} ago")
+    for name, chain in figures.chains.items():
+        looked = chain.looked_seconds
+        if looked is not None and looked > limits.watcher_seconds:
+            yield Finding(name, f"the chain was last read to its head {duration(looked)} ago")
 
 
 def chain_stands(figures: Figures, limits: Limits) -> Iterator[Finding]:
-    still = figures.chain.still_seconds
-    if still is not None and still > limits.chain_still_seconds:
-        yield Finding("", f"no new block that every node knows for {duration(still)}, the last is {figures.chain.head}")
+    for name, chain in figures.chains.items():
+        still = chain.still_seconds
+        if still is not None and still > limits.chain_still_seconds:
+            yield Finding(name, f"no new block that every node knows for {duration(still)}, the last is {chain.head}")
 
 
 def node_silent(figures: Figures, _limits: Limits) -> Iterator[Finding]:

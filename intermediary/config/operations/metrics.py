@@ -3,7 +3,17 @@
 Units are in the names; a figure that is not known has no sample. docs/operations.md lists them all.
 """
 
-from intermediary.config.operations.exposition import Told, ages, counts, flights, nodes, of_nodes, one, processes
+from intermediary.config.operations.exposition import (
+    Told,
+    ages,
+    counts,
+    flights,
+    nodes,
+    of_chains,
+    of_nodes,
+    one,
+    processes,
+)
 from intermediary.config.operations.figures import Waiting
 from settlement.models import ReconciliationBreak
 
@@ -86,14 +96,14 @@ METRICS: tuple[Told, ...] = (
     Told(
         "bulkhead_nonce_gaps",
         "Nonces among a key's last thousand that no row of ours used.",
-        ("role",),
-        lambda f: [((role,), gaps) for role, gaps in f.nonce_gaps.items()],
+        ("chain", "role"),
+        lambda f: f.nonce_gaps.items(),
     ),
     Told(
         "bulkhead_transactions_displaced_total",
         "Transactions whose nonce another transaction used.",
-        ("role",),
-        lambda f: [((role,), found.count) for role, found in f.displaced.items()],
+        ("chain", "role"),
+        lambda f: [(key, found.count) for key, found in f.displaced.items()],
         counts=True,
     ),
     Told(
@@ -102,27 +112,25 @@ METRICS: tuple[Told, ...] = (
         ("asset",),
         lambda f: [((x.asset,), x.silent_seconds) for x in f.houses if x.silent_seconds is not None],
     ),
-    Told("bulkhead_chain_read_block", "Number of the last block that was read.", (), one(lambda f: f.chain.head)),
-    Told(
-        "bulkhead_chain_final_block", "Number of the last final block that was read.", (), one(lambda f: f.chain.final)
-    ),
+    Told("bulkhead_chain_read_block", "Number of the last block that was read.", ("chain",), of_chains("head")),
+    Told("bulkhead_chain_final_block", "Number of the last final block that was read.", ("chain",), of_chains("final")),
     Told(
         "bulkhead_chain_final_age_seconds",
         "Chain seconds since the last final block.",
-        (),
-        one(lambda f: f.chain.final_age_seconds),
+        ("chain",),
+        of_chains("final_age_seconds"),
     ),
     Told(
         "bulkhead_chain_still_seconds",
         "Seconds since another block came that every node knows.",
-        (),
-        one(lambda f: f.chain.still_seconds),
+        ("chain",),
+        of_chains("still_seconds"),
     ),
     Told(
         "bulkhead_watcher_look_age_seconds",
         "Seconds since the watcher last read the chain to its head.",
-        (),
-        one(lambda f: f.chain.looked_seconds),
+        ("chain",),
+        of_chains("looked_seconds"),
     ),
     Told(
         "bulkhead_node_up",

@@ -36,7 +36,11 @@ def _asked(name: str) -> dict[str, Any]:
     node = Chain(rules.rpc_urls[0], rules, timeout_seconds=TIMEOUT_SECONDS)
     node.id()
     keys = dict(ChainSender.objects.filter(chain=name).values_list("role", "address"))
-    houses = dict(ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE).values_list("asset_id", "address"))
+    houses = dict(
+        ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE, asset__chain__in=chains.asset_chains()).values_list(
+            "asset_id", "address"
+        )
+    )
     views = [(asset, function) for asset in houses for function in ("outflow", "outflowCap")]
     calls: list[Call] = [("eth_getBlockByNumber", ["latest", False])]
     calls += [("eth_getBalance", [address, "latest"]) for address in keys.values()]

@@ -10,16 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from intermediary.models import ChainTarget, MarginState
-from intermediary.money import from_base_units
 from settlement.breaks import VaultStatement
+from settlement.documents import AMOUNTS, FORMAT, plain
 from settlement.leaves import leaf as leaf
 from settlement.leaves import levels, proof_in
 from settlement.leaves import root as root
 from settlement.models import Batch, ChainLog
-
-FORMAT = "bulkhead-margin-statement-1"
-AMOUNTS = ("exposure", "independent_amount", "required", "held")
-SETTLEMENT_DECIMALS = 6  # statements are in base units of USDC
 
 
 def statements_of(vault_of_cell: Mapping[UUID, str]) -> list[dict[str, Any]]:
@@ -90,8 +86,3 @@ def documents(batch: Batch) -> Iterator[dict[str, Any]]:
             "proof": ["0x" + sibling.hex() for sibling in proof_in(tree, index)],
             "root": batch.statement,
         }
-
-
-def plain(row: Mapping[str, Any]) -> dict[str, str]:
-    """The amounts of a leaf in USDC, exactly."""
-    return {name: f"{from_base_units(int(row[name]), SETTLEMENT_DECIMALS):f} USDC" for name in AMOUNTS}

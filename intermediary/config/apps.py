@@ -12,6 +12,7 @@ class PlatformConfig(AppConfig):
     def ready(self) -> None:
         """Models are loaded: what reads them may be bound."""
         from intermediary.config.bindings import bind_reads
+        from intermediary.config.operations import checks  # noqa: F401  # loading registers them
         from intermediary.config.unfold import name_tables
 
         bind_reads()

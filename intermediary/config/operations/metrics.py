@@ -260,9 +260,9 @@ METRICS: tuple[Told, ...] = (
     Told("bulkhead_process_steps_total", "Steps since it started.", ("process",), processes("steps"), counts=True),
     Told(
         "bulkhead_process_problem_age_seconds",
-        "Seconds since every step of it has failed; 0: its last step succeeded.",
-        ("process",),
-        processes("problem_seconds"),
+        "Seconds since every step of it has failed, and on what; 0: its last step succeeded.",
+        ("process", "problem"),
+        lambda f: [((x.name, x.problem), x.problem_seconds) for x in f.processes.values()],
     ),
     Told(
         "bulkhead_queue_messages",

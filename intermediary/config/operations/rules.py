@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         CRITICAL,
         "Money was booked on a block that is gone; nothing the platform says of the chain may be trusted.",
         "Stop poster and approver. Do not restart the watcher to make it go away.",
-        'bulkhead_process_problem_age_seconds{{process=~"watcher.*"}} > 60 or ' + _break("reorg"),
+        'bulkhead_process_problem_age_seconds{{problem="finality_broken"}} > 0 or ' + _break("reorg"),
         findings.finality_broken,
     ),
     Rule(
@@ -219,7 +219,7 @@ RULES: tuple[Rule, ...] = (
         CRITICAL,
         "It lives, or is started again and again, and gets nothing done.",
         "The alarm names the refusal; find it in this runbook, or read its log.",
-        "bulkhead_process_problem_age_seconds > {process_fails_seconds:.0f}",
+        'bulkhead_process_problem_age_seconds{{problem!="finality_broken"}} > {process_fails_seconds:.0f}',
         findings.process_fails,
     ),
     Rule(

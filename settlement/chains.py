@@ -19,6 +19,15 @@ _here: ContextVar[str] = ContextVar("chain_of_this_process", default="")
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token that exists already; what prices it is an underlying, or nothing for one dollar."""
+
+    address: str
+    is_settlement: bool
+    priced_as: str
+
+
+@dataclass(frozen=True)
 class ChainSettings:
     """One chain: its nodes, the first to work with and the others as witnesses, and what to trust and to pay there."""
 
@@ -29,7 +38,7 @@ class ChainSettings:
     confirmations: int  # a final block has at least so many above it
     tip_wei: int
     fee_cap_wei: int
-    tokens: Mapping[str, str]  # asset code -> address of the token, which exists already
+    tokens: Mapping[str, Token]  # by asset code
 
 
 def names() -> list[str]:
@@ -92,5 +101,11 @@ def _from(name: str, said: Mapping[str, Any]) -> ChainSettings:
         confirmations=int(said.get("confirmations", 0)),
         tip_wei=int(said.get("tip_wei", settings.CHAIN_TIP_WEI)),
         fee_cap_wei=int(said.get("fee_cap_wei", settings.CHAIN_FEE_CAP_WEI)),
-        tokens=dict(said.get("tokens", {})),
+        tokens={code: _token(text) for code, text in said.get("tokens", {}).items()},
     )
+
+
+def _token(said: str) -> Token:
+    """From `0x…`, `0x…:settlement` or `0x…:BTC`."""
+    address, _, what = said.partition(":")
+    return Token(address, what == "settlement", "" if what == "settlement" else what)

@@ -107,6 +107,11 @@ def demo_signer(name: str) -> Signer:
     return _from_mnemonic(DEMO_INDEX[name])
 
 
+def demo_addresses() -> frozenset[str]:
+    """The addresses of the demo's operating keys: whoever reads the mnemonic holds them."""
+    return frozenset(_derived(index).address for index in DEMO_INDEX.values())
+
+
 def demo_wallet(index: int) -> Signer:
     """The key of a demo client or investor, counted from 0; not funded with gas."""
     return _from_mnemonic(DEMO_WALLETS_START + index)

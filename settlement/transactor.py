@@ -18,7 +18,6 @@ from settlement.signer import Signer
 Mine = Callable[[Chain], None]
 WAIT_SECONDS = 60  # with a miner or a public chain a transaction may take a few blocks
 POLL_SECONDS = 0.2
-TIP_WEI = 10**9
 
 
 class Transactor:
@@ -26,34 +25,37 @@ class Transactor:
 
     def __init__(self, chain: Chain, signer: Signer, mine: Mine | None = None) -> None:
         self.chain, self.signer, self._mine = chain, signer, mine
-        self._chain_id, nonce, block = self.chain.batch(
+        nonce, block = self.chain.batch(
             [
-                ("eth_chainId", []),
                 ("eth_getTransactionCount", [signer.address, "pending"]),
                 ("eth_getBlockByNumber", ["latest", False]),
             ]
         )
         self._nonce, self._base_fee = int(nonce, 16), int(block["baseFeePerGas"], 16)
         self._waiting: list[str] = []
+        self.sent = 0  # transactions so far
 
     def send(self, to: str | None, data: bytes, *, gas_limit: int | None = None) -> str:
         """Sign and send one call (a creation when `to` is None); its hash. Raises with the contract's error name."""
         gas = gas_limit or self._estimate(to, data)
+        rules = self.chain.rules
+        max_fee = min(3 * self._base_fee + rules.tip_wei, rules.fee_cap_wei)
         signed = self.signer.sign_transaction(
             {
                 "type": 2,
-                "chainId": int(self._chain_id, 16),
+                "chainId": self.chain.id(),
                 "nonce": self._nonce,
                 "to": to or "",
                 "value": 0,
                 "data": data,
                 "gas": gas,
-                "maxFeePerGas": 3 * self._base_fee + TIP_WEI,
-                "maxPriorityFeePerGas": TIP_WEI,
+                "maxFeePerGas": max_fee,
+                "maxPriorityFeePerGas": min(rules.tip_wei, max_fee),
             }
         )
         self.chain.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
         self._nonce += 1
+        self.sent += 1
         self._waiting.append(signed.hash)
         return signed.hash
 

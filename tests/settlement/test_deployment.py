@@ -8,8 +8,9 @@ from intermediary.models import Asset, ChainTarget
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.demo_chain import mine
-from settlement.deployment import address_of, assert_roles
+from settlement.deployment import address_of
 from settlement.registration import predict_vaults
+from settlement.rights import assert_as_intended
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.settlement.world import CAP, RULEBOOK, client, house_alone, terms_of
@@ -26,13 +27,13 @@ def test_deployment_records_contracts_and_house_target(chain: Chain) -> None:
 
 
 def test_deployment_with_a_changed_right_is_refused(chain: Chain) -> None:
-    assert_roles(chain)
+    assert_as_intended(chain)
     admin = Transactor(chain, demo_signer("admin"), mine)
     manager, poster_role = address_of("AccessManager"), 1
     admin.call(manager, "AccessManager", "revokeRole", poster_role, demo_signer("poster").address)
     admin.wait()
     with pytest.raises(Refusal, match="role_table_differs"):
-        assert_roles(chain)
+        assert_as_intended(chain)
 
 
 def test_vault_stands_at_the_address_its_terms_predict(chain: Chain) -> None:

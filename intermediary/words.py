@@ -75,7 +75,7 @@ MARGIN_LINES = {
     "expected_shortfall_99": MarginLine(
         "Expected shortfall 99%",
         "Mean loss of your whole book in the worst 1% of the scenarios, over the margin period: what a close-out costs"
-        " in a bad market.",
+        " in a bad market. Futures and options count at the period's end, with so much less time to run.",
         "Smaller or hedged positions; shorter times to deliver and of grace, down to the ruleset's least period.",
     ),
     "extreme_value_excess": MarginLine(

@@ -2,14 +2,15 @@
 
 Each day every book is opened anew at that day's index and forward, with strikes at the money or one deviation away, and
 its loss is what it is worth 24 hours later, a day nearer to expiry, at the next index. Forecasts come from the engine's
-revaluation (`profit_matrix`) under the walk's own joint moves, (a) and (b) as for coins; implied volatility answers a
-move as in the engine's scenarios, by a response fitted anew every month on the days before.
+revaluation (`profit_matrix`) under the walk's own joint moves, (a) and (b) as for coins; time passes as the ruleset has
+it, and implied volatility answers a move as in the engine's scenarios, by a response fitted anew every month on the
+days before.
 What a daily index of one tenor cannot show is not in it: the smile is flat at entry, in scenarios and at the end, the
 forward is the price, and no rate is earned.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -22,8 +23,10 @@ from risk.backtest.past import REFIT_WINDOWS, TESTED_MIN, Past
 from risk.backtest.walk import Progress, Recorder, Walk
 from risk.margin.instruments import Instrument
 from risk.margin.revaluation import InstrumentTable, option_price, profit_matrix
+from risk.margin.ruleset import Ruleset
 from risk.margin.shocks import ShockSet
 from risk.market.parameters import VolResponse
+from risk.market.realised import WINDOW_HOURS
 from risk.market.volatility import fit_vol_response, vol_change
 
 Floats = NDArray[np.float64]
@@ -81,7 +84,7 @@ def option_walk(past: Past, index: Mapping[date, float], progress: Progress = la
     noise = np.random.default_rng(past.rules.seed).standard_normal(past.rules.scenarios_total)
     response = fit_vol_response(surprise[:RESPONSE_WINDOWS], change[:RESPONSE_WINDOWS])
     for row, window in enumerate(quoted.tolist()):
-        market = _Market.of(float(before[window]))
+        market = _Market.of(float(before[window]), past.rules)
         move = float(np.exp(past.returns[window, column]))
         found.loss[window] = market.losses(market.worth(move, float(after[window]), YEARS_LEFT)[:, None])[:, 0]
         if row < RESPONSE_WINDOWS:
@@ -110,15 +113,16 @@ def _quotes(past: Past, index: Mapping[date, float]) -> tuple[Floats, Floats]:
 @dataclass(frozen=True)
 class _Market:
     """The legs at one day's index, the coin at one dollar: `strikes` (5,), `present` (5,) their worth, `held` (B, 5)
-    quantities per dollar of gross notional."""
+    quantities per dollar of gross notional, `rules` of the scenarios."""
 
     table: InstrumentTable
     strikes: Floats
     present: Floats
     held: Floats
+    rules: Ruleset
 
     @classmethod
-    def of(cls, vol: float) -> "_Market":
+    def of(cls, vol: float, rules: Ruleset) -> "_Market":
         deviation = vol * np.sqrt(YEARS)
         # The strike of an instrument is a decimal, and the one that is priced.
         strikes = [Decimal(f"{np.exp(away * deviation):.8f}") for _, away in LEGS]
@@ -145,7 +149,7 @@ class _Market:
         held = np.array([book.quantities for book in OPTION_BOOKS], dtype=np.float64)
         held[:, -1] -= np.array([book.hedged for book in OPTION_BOOKS]) * (held @ delta)
         held /= np.abs(held).sum(axis=1, keepdims=True)
-        return cls(table, levels, _worth(1.0, vol, YEARS, levels), held)
+        return cls(table, levels, _worth(1.0, vol, YEARS, levels), held, rules)
 
     def worth(self, price: float, vol: float, years: float) -> Floats:
         """(5,) of the legs at another price, index and time to expiry."""
@@ -159,8 +163,9 @@ class _Market:
     def scenario_losses(self, moves: Floats, deviation: float, response: VolResponse, noise: Floats) -> Floats:
         """(B, S) under standardised moves (S,) of a coin of this daily volatility, by the engine's revaluation."""
         price = np.exp(moves * deviation)[:, None]
-        vol = np.exp(vol_change(moves, response, noise[: moves.size], as_recorded=False))[:, None]
-        shocks = ShockSet.of_prices((COIN,), price, vol)
+        change = vol_change(moves, response, noise[: moves.size], self.rules.vol_rest_recorded)
+        hours = WINDOW_HOURS if self.rules.time_passes else 0.0
+        shocks = replace(ShockSet.of_prices((COIN,), price, np.exp(change)[:, None]), hours=hours)
         result: Floats = -(self.held @ profit_matrix(self.table, shocks))
         return result
 

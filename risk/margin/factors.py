@@ -42,7 +42,7 @@ def joint_shocks(
     root = np.sqrt(ruleset.mpor_hours / 24.0)
     log_return = residuals * daily_vol * root
     noise = random.standard_normal(residuals.shape)
-    vol_log = vol_change(residuals, parameters.vol_response, noise, as_recorded=False)
+    vol_log = vol_change(residuals, parameters.vol_response, noise, ruleset.vol_rest_recorded)
     count = residuals.shape[0]
     size = _day_size(residuals) if ruleset.basis_by_day else np.ones(count)
     crash = np.maximum(-residuals - ruleset.crash_from, 0.0) * daily_vol * root
@@ -68,6 +68,7 @@ def joint_shocks(
         rate_slope=moves[:, 1].copy(),
         peg=np.ones(count),
         peg_move=peg_moves(ruleset, count, random),
+        hours=ruleset.mpor_hours if ruleset.time_passes else 0.0,
     )
 
 

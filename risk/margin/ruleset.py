@@ -42,6 +42,8 @@ class Ruleset:
     mpor_hours: float = 24.0  # floor of the margin period of risk: a day, since markets never close but people sleep
     mpor_by_terms: bool = False  # whether the period of a relationship follows from its signed times, above that floor
     decision_minutes: int = 60  # of that period: two officers find each other and notice a default
+    # Whether a scenario values what expires at the end of the margin period, or as if it struck at once.
+    time_passes: bool = False
     scenarios_recent: int = 1250  # about five years of trading days, the usual length of a margin look-back
     scenarios_stressed: int = 500  # a quarter of the total: EMIR RTS 153/2013 article 28(1)(b)
     scenarios_simulated: int = 250
@@ -71,6 +73,8 @@ class Ruleset:
     peg_breaks: int = 0
     # How much of the dollar curve's recorded or calibrated moves the scenarios take: 1 as they are, 0 none.
     rate_scale: float = 0.0
+    # Whether what a coin's move leaves of a change of volatility is drawn from such rests on record, or is normal.
+    vol_rest_recorded: bool = False
     # Of the volatility surface, whose skew and term nobody has recorded by the day: assumptions, said in decision 8.
     # Nearer expiries move more: a third more for each e-fold that an expiry is nearer than 30 days, near the square
     # root of time that desks weigh vega by.
@@ -184,10 +188,11 @@ def ruleset(name: str) -> Ruleset:
     if name == "standard":
         return Ruleset(
             name=name,
-            version=5,
+            version=6,
             stress=published_scenarios(),
             filter_decays=REALISED_DECAYS,
             mpor_by_terms=True,
+            time_passes=True,
             liquidity_by_hour=True,
             rate_scale=1.0,
             basis_by_day=True,
@@ -197,6 +202,7 @@ def ruleset(name: str) -> Ruleset:
             peg_break=0.13,  # USDC at 0.87 on 11 March 2023, as the press reported; its one break in seven years
             peg_breaks=1,  # of 2,000 days, some six years
             wrong_way_distress=1.0,
+            vol_rest_recorded=True,
             term_beta=0.3,
             term_vol=0.02,
             skew_beta=0.01,
@@ -204,5 +210,5 @@ def ruleset(name: str) -> Ruleset:
             haircut_bps=HAIRCUT_BPS,
         )
     if name == "worked-example":
-        return Ruleset(name=name, version=3, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS)
+        return Ruleset(name=name, version=4, stress=(WORKED_EXAMPLE_FALL,), admits_es=False, haircut_bps=HAIRCUT_BPS)
     raise BadInput("risk.unknown_ruleset", f"there is no ruleset {name}", name=name)

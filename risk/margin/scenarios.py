@@ -83,7 +83,8 @@ class ScenarioSet:
         """The same worlds over another margin period than they were drawn for, by the square root of time: exactly what
         drawing them for it gives."""
         root = float(np.sqrt(hours / drawn_hours))
-        shocks = replace(self.shocks.carried(root), premium=self.shocks.premium * root)
+        moved, whole = self.shocks.carried(root), hours if self.shocks.hours else 0.0
+        shocks = replace(moved, premium=self.shocks.premium * root, hours=whole)
         return replace(self, id=hash_of({"scenarios": self.id, "hours": repr(hours)}), shocks=shocks)
 
 

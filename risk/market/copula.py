@@ -2,8 +2,8 @@
 
 Rank correlation gives the matrix (sin(pi tau / 2)), pseudo-likelihood the degrees of freedom (Demarta and McNeil 2005).
 Standardised returns are semi-parametric: empirical between their 5% and 95% quantiles, generalised Pareto beyond
-(McNeil and Frey 2000), coin by coin and side by side. A shape is drawn towards that of all coins together; a coin of
-some months has theirs altogether.
+(McNeil and Frey 2000) by maximum likelihood, coin by coin and side by side. A shape is drawn towards that of all coins
+together; a coin of some months has theirs altogether.
 
 scipy's statistics take half a second to import and are needed only where something is fitted.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from risk.market.pareto import likeliest_scale, likeliest_tail
 from risk.market.volatility import nearest_correlation
 
 Floats = NDArray[np.float64]
@@ -154,15 +155,11 @@ def _correlation(standardised: Floats, days: NDArray[np.int64]) -> Floats:
 
 
 def _pareto(values: Floats, threshold: float, pooled: float | None = None) -> tuple[float, float]:
-    """(xi, beta) beyond `threshold` by probability-weighted moments (Hosking and Wallis 1987), xi shrunk to the
-    `pooled` one and held in [0, 0.5]."""
-    excess = np.sort(values[values > threshold]) - threshold
-    count = excess.size
-    mean = float(excess.mean())
-    weighted = float((excess * (1.0 - (np.arange(1, count + 1) - 0.35) / count)).mean())
-    spread = mean - 2.0 * weighted
-    xi = 2.0 - mean / spread if spread > 0.0 else 0.0
+    """(xi, beta) beyond `threshold`: the likeliest xi, shrunk to the `pooled` one and held in [0, 0.5], and the beta
+    that is likeliest with it."""
+    excess = values[values > threshold] - threshold
+    xi, _ = likeliest_tail(excess)
     if pooled is not None:
-        xi = (count * xi + POOL_WEIGHT * pooled) / (count + POOL_WEIGHT)
+        xi = (excess.size * xi + POOL_WEIGHT * pooled) / (excess.size + POOL_WEIGHT)
     xi = min(max(xi, 0.0), SHAPE_MAX)
-    return xi, mean * (1.0 - xi)
+    return xi, likeliest_scale(excess, xi)

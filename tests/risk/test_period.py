@@ -48,5 +48,6 @@ def test_scenarios_carried_to_a_longer_period_are_those_drawn_for_it() -> None:
     for name in ("price_ratio", "vol_ratio", "vol_term", "vol_skew", "premium", *BY_SHOCK):
         found, expected = getattr(carried.shocks, name), getattr(drawn.shocks, name)
         assert (np.abs(found - expected) <= np.maximum(1e-12 * np.abs(expected), 1e-12)).all(), name
+    assert carried.shocks.hours == drawn.shocks.hours == 36.0
     assert np.array_equal(carried.distress, drawn.distress)
     assert carried.id != scenarios().id

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from risk.margin.instruments import Instrument
 from risk.margin.revaluation import InstrumentTable, profit_matrix, resolve
 from risk.margin.shocks import ShockSet
-from tests.risk.builders import INSTRUMENTS, MOMENT, matrices, snapshot
+from risk.margin.tails import expected_shortfall
+from risk.stress.exposure import over
+from tests.risk.builders import INSTRUMENTS, MOMENT, matrices, scenarios, snapshot
 from tests.risk.test_revaluation import COINS, prices
 
 STRIKE = 100_000
@@ -92,6 +94,31 @@ def test_a_shock_that_strikes_at_once_is_what_it_was() -> None:
     moved: Sequence[ShockSet] = [prices(0.9, 1.2), replace(prices(0.9, 1.2), hours=1e-9)]
     at_once, nearly = (profit_matrix(table, shock) for shock in moved)
     assert at_once == pytest.approx(nearly, rel=1e-9, abs=1e-6)
+
+
+def straddle_losses(days: float, hours: float) -> NDArray[np.float64]:
+    """(S,) losses of a bought straddle under the standard scenarios, as if they took so many hours."""
+    profit = profit_matrix(table_of(24 * days), replace(scenarios().shocks, hours=hours))
+    losses: NDArray[np.float64] = -(profit[0] + profit[1])
+    return losses
+
+
+def test_scenarios_of_a_margin_period_take_it_and_all_other_shocks_strike_at_once() -> None:
+    assert scenarios().shocks.hours == 24.0
+    assert scenarios().over(60.0, 24.0).shocks.hours == 60.0
+    assert over(scenarios().shocks, 10.0, 1.0).hours == pytest.approx(240.0), "future exposure, too"
+    assert scenarios("worked-example").shocks.hours == 0.0
+    assert scenarios("worked-example").over(60.0, 24.0).shocks.hours == 0.0
+    assert matrices().stress_shocks.hours == 0.0
+
+
+@pytest.mark.parametrize(("days", "more"), [(2.0, 0.2), (7.0, 0.15), (30.0, 0.08), (180.0, 0.02)])
+def test_bought_options_need_more_by_what_time_takes_and_sold_ones_hardly_less(days: float, more: float) -> None:
+    at_once, at_end = straddle_losses(days, 0.0), straddle_losses(days, 24.0)
+    bought = [float(expected_shortfall(losses[None, :], 0.99)[0]) for losses in (at_once, at_end)]
+    sold = [float(expected_shortfall(-losses[None, :], 0.99)[0]) for losses in (at_once, at_end)]
+    assert bought[1] > (1.0 + more) * bought[0]
+    assert 0.98 * sold[0] < sold[1] < 1.01 * sold[0]
 
 
 def test_time_is_carried_by_the_square_of_its_root() -> None:

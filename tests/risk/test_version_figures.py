@@ -9,7 +9,7 @@ import pytest
 from risk.margin.ruleset import ruleset
 from tests.risk.builders import required
 
-VERSIONS = {"standard": 5, "worked-example": 3}
+VERSIONS = {"standard": 6, "worked-example": 4}
 BOOKS = {
     "long": {"BTC-PERP": 100.0},
     "small coins short": {"ADA-PERP": -2e6, "SOL-PERP": -4_000.0},
@@ -20,8 +20,8 @@ BOOKS = {
 FIGURES = {
     "long": (1373781, 47758.41, 573460.6, 0, 58750.17, 494830.5, 1616081, 4965075),
     "small coins short": (486090.6, 8906.063, 923883.4, 0, 27132.99, 0, 601977.2, 649141.3),
-    "hedged": (97174.87, 5419.434, 0, 0, 52.29351, 22179.06, 111754.1, 338748.6),
-    "options": (255260, 9323.564, 405636.7, 0, 714.1558, 58719.45, 313099.1, 1529805),
+    "hedged": (95490.8, 5117.327, 0, 0, 52.29351, 22581.69, 110241, 338748.6),
+    "options": (251446.9, 10587.63, 408185.7, 0, 714.1558, 58616.98, 310032.9, 1529805),
 }
 
 

@@ -82,7 +82,7 @@ class Account(Row):
 class JournalEntry(Row):
     """One balanced, immutable fact. Its id is made by whoever causes it: the same id twice is the same fact."""
 
-    cell = models.ForeignKey(Cell, models.PROTECT, related_name="entries")
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="entries", db_index=False)
     kind = models.CharField(max_length=32)
     memo = models.CharField(max_length=200)
     body_hash = models.CharField(max_length=64)
@@ -97,12 +97,13 @@ class JournalEntry(Row):
 
 
 class Posting(Row):
-    """One line of an entry. Balances and version are filled in by the database."""
+    """One line of an entry. Balances and version are filled in by the database, which holds it to the account of its
+    cell and asset and to the entry of its cell (intermediary/sql/0020)."""
 
-    cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
-    entry = models.ForeignKey(JournalEntry, models.PROTECT, related_name="postings")
-    account = models.ForeignKey(Account, models.PROTECT, related_name="postings")
-    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="+", db_constraint=False)
+    entry = models.ForeignKey(JournalEntry, models.PROTECT, related_name="postings", db_constraint=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="postings", db_constraint=False, db_index=False)
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     amount_base_units = BaseUnitsField()
     balance_before_base_units = BaseUnitsField(default=0)
     balance_after_base_units = BaseUnitsField(default=0)

@@ -66,14 +66,14 @@ class ChainInstruction(Row):
 
     UNFINISHED = (State.DRAFT, State.BATCHED, State.INCLUDED)
 
-    target = models.ForeignKey(ChainTarget, models.PROTECT, related_name="instructions")
-    cell = models.ForeignKey(Cell, models.PROTECT, related_name="instructions")
+    target = models.ForeignKey(ChainTarget, models.PROTECT, related_name="instructions", db_index=False)
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="instructions", db_index=False)
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=Kind.choices)
     amount_base_units = BaseUnitsField(default=0)
     required_base_units = BaseUnitsField(default=0)
     arguments = models.JSONField(default=dict)
-    entry = models.ForeignKey(JournalEntry, models.PROTECT, null=True, related_name="instructions")
+    entry = models.ForeignKey(JournalEntry, models.PROTECT, null=True, related_name="instructions", db_constraint=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
     failure = models.CharField(max_length=200, blank=True)
     transaction_hash = models.CharField(max_length=66, blank=True)

@@ -14,6 +14,7 @@ from settlement.models import (
     HeldCall,
     HouseReceipt,
     ReconciliationBreak,
+    ReconciliationReport,
     ReconciliationRun,
     TransactionAttempt,
 )
@@ -101,6 +102,13 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
     columns = ("at", "block_number", "comparisons", "breaks", "block_hash")
     search_fields = ("block_hash",)
     date_hierarchy = "at"
+
+
+@admin.register(ReconciliationReport)
+class ReconciliationReportAdmin(ReadOnlyAdmin):
+    columns = ("day", "block_number", "block_time", "comparisons", "breaks")
+    search_fields = ("block_hash",)
+    date_hierarchy = "day"
 
 
 @admin.display(description="Owner")

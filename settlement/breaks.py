@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from intermediary.models import Asset, Cell, ChainTarget
 from intermediary.models.base import BaseUnitsField, Row
+from intermediary.money import from_base_units
 from settlement import chains
 from settlement.chain_rows import OfThisChain
 
@@ -73,6 +74,8 @@ class ReconciliationBreak(Row):
         Kind.DELIVERY: ("engineering", "Deliver it again from the page Stuck, when the reason is gone."),
     }
 
+    IN_BASE_UNITS = (Kind.AMOUNT, Kind.FEE_ON_TRANSFER, Kind.DUST, Kind.UNKNOWN_SENDER)
+
     kind = models.CharField(max_length=20, choices=Kind.choices)
     place = models.CharField(max_length=120, help_text="what was compared")
     cell = models.ForeignKey(Cell, models.PROTECT, null=True, related_name="+")
@@ -101,6 +104,21 @@ class ReconciliationBreak(Row):
     def action(self) -> str:
         """What that desk does first."""
         return self.DUTIES[self.Kind(self.kind)][1]
+
+    @property
+    def ledger_shown(self) -> str:
+        """The ledger's side with its unit, to the last digit."""
+        return self._shown(self.ledger_value)
+
+    @property
+    def chain_shown(self) -> str:
+        """The chain's side likewise."""
+        return self._shown(self.chain_value)
+
+    def _shown(self, value: str) -> str:
+        if self.asset is None or self.kind not in self.IN_BASE_UNITS or not value.removeprefix("-").isdigit():
+            return value
+        return f"{from_base_units(int(value), self.asset.decimals):,f} {self.asset_id}"
 
 
 class ReconciliationReport(Row):

@@ -111,13 +111,10 @@ SETTLEMENT = _group(
     _table("settlement", "heldcall", "Held calls", "hourglass_top"),
     _table("settlement", "chainblock", "Blocks", "deployed_code"),
     _table("settlement", "housereceipt", "House receipts", "call_received"),
-    _table("settlement", "reconciliationrun", "Reconciliation", "balance"),
-    {
-        "title": "Breaks",
-        "icon": "report",
-        "link": _at("settlement_reconciliationbreak_changelist"),
-        "waiting": "open_breaks",
-    },
+    {"title": "Reconciliation", "icon": "balance", "link": _at("reconciliation"), "waiting": "open_breaks"},
+    _table("settlement", "reconciliationrun", "Runs", "history"),
+    _table("settlement", "reconciliationreport", "Days", "calendar_month"),
+    _table("settlement", "reconciliationbreak", "Breaks", "report"),
     _table("settlement", "deployment", "Contracts", "code_blocks"),
 )
 MARKET = _group(

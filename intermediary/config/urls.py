@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from intermediary.config import live, live_market, status
+from intermediary.config import live, live_market, status, vault_page
 from intermediary.portal import urls as portal
 from intermediary.public import signing_in
 from intermediary.public import views as public
@@ -30,6 +30,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-out/", signing_in.sign_out, name="sign_out"),
     path("after-sign-in/", signing_in.after_sign_in, name="after_sign_in"),
     path("live/", live.live, name="live"),
+    path("verify/", public.verify, name="verify"),
+    path("portal/<slug:code>/vault/", vault_page.vault, name="vault"),
+    path("portal/<slug:code>/vault/<slug:asset>.json", vault_page.statement, name="vault_statement"),
     path("portal/", include(portal)),
     path("investor/", include("bonds.urls")),
     path("admin/", admin.site.urls),

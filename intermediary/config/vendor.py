@@ -19,6 +19,7 @@ PARTS = {
     "vendor/sse.min.js": "htmx-ext-sse/dist/sse.min.js",
     "vendor/idiomorph-ext.min.js": "idiomorph/dist/idiomorph-ext.min.js",
     "vendor/echarts.min.js": "echarts/dist/echarts.min.js",
+    "vendor/sha3.min.js": "js-sha3/build/sha3.min.js",
 }
 
 

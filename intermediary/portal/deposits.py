@@ -46,7 +46,7 @@ def asks_a_wallet(page: Page) -> Page:
 @of_cell
 def deposit(request: HttpRequest, cell: Cell) -> HttpResponse:
     """Which token and how much; then what it changes, and the button that hands it to the wallet."""
-    context = context_of(cell) | _wallet_of(request)
+    context = context_of(cell) | wallet_of(request)
     context["holdings"] = [one for one in collateral.holdings(cell, context["terms"]) if one.vault]
     form = forms.DepositForm(request.POST or None, initial=_asked_for(request))
     if form.is_bound and form.is_valid():
@@ -124,7 +124,7 @@ def deposit_sent(request: HttpRequest, cell: Cell, transaction_hash: str) -> Htt
         ],
     }
     shown = {"follow": follow, "transaction_hash": transaction_hash}
-    return render(request, "portal/deposit_sent.html", context | shown | _wallet_of(request))
+    return render(request, "portal/deposit_sent.html", context | shown | wallet_of(request))
 
 
 @require_safe
@@ -166,14 +166,14 @@ def wallets(request: HttpRequest, cell: Cell) -> HttpResponse:
             "message": onboarding.wallet_typed_data(cell.party, NO_ADDRESS),
         },
     }
-    return render(request, "portal/wallets.html", context_of(cell) | context | _wallet_of(request))
+    return render(request, "portal/wallets.html", context_of(cell) | context | wallet_of(request))
 
 
 def _proved(cell: Cell) -> list[str]:
     return list(Wallet.objects.filter(party=cell.party_id).order_by("at", "id").values_list("address", flat=True))
 
 
-def _wallet_of(request: HttpRequest) -> dict[str, Any]:
+def wallet_of(request: HttpRequest) -> dict[str, Any]:
     """Where the demo's wallet of this person answers, and whether wallets can be used at all."""
     base = settings.DEMO_WALLET_URL
     return {

@@ -56,6 +56,12 @@ def glossary(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def verify(request: HttpRequest) -> HttpResponse:
+    """Where a margin statement is checked in the reader's own browser; the page itself knows nothing."""
+    return render(request, "public/verify.html")
+
+
+@require_safe
 def rulebook(request: HttpRequest, on_chain: Callable[[], Sequence[Any]]) -> HttpResponse:
     """The published rules, their hash, and the hash that the contracts name."""
     path = Path(settings.BASE_DIR) / "docs" / "rulebook.md"

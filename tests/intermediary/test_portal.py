@@ -23,7 +23,7 @@ from tests.intermediary import faces_world
 
 PAGES = (
     "", "positions/", "trades/", "trades/new/", "what-if/", "margin-calls/", "collateral/", "deposit/", "wallets/",
-    "withdraw/", "credit/", "risk/", "isolation/", "terms/", "statements/", "statements.csv",
+    "withdraw/", "credit/", "risk/", "isolation/", "terms/", "statements/", "statements.csv", "vault/",
 )  # fmt: skip
 TENANT_TABLES = (
     "cell", "party", "layer", "account", "journalentry", "posting", "chaintarget", "chaininstruction", "lot",

@@ -1,13 +1,19 @@
-"""Three clients with requirements whose movements settled in one batch: three leaves under one root on a chain."""
+"""Three clients with requirements whose movements settled in one batch: three leaves under one root on a chain.
+
+The one in the middle has a dust break of its own, the last one a larger one. A person acts for each; one is an officer.
+"""
 
 from intermediary import clock
 from intermediary.canonical import canonical_json
+from intermediary.config.officers import make_officer
 from intermediary.models import MarginState, Valuation
 from settlement.chain import Chain
 from settlement.cycle import settle_all
-from tests.settlement.world import MILLION, Client, client, debit, deposit, house_with_contracts, on_chain
+from tests.people import as_owner, member, person
+from tests.settlement.world import MILLION, Client, client, debit, deposit, give, house_with_contracts, on_chain
 
 CODES = ("W", "M", "N")
+OFFICER, DUST, MORE = "officer.maker", 3, 5_000_000
 
 
 def three_told() -> tuple[str, Client]:
@@ -23,7 +29,13 @@ def three_told() -> tuple[str, Client]:
         for index, who in enumerate(made):
             _require(who, valuation, exposure=-7 * index, required=2 * MILLION - 7 * index)
             debit(who, MILLION + index)
+            member(person(f"client.{who.cell.code}", password="demo"), who.cell.party)
+        for who, amount in ((made[1], DUST), (made[2], MORE)):
+            give(chain, who.targets["RETENTION"].address, amount)
         settle_all(chain=chain)
+        officer = person(OFFICER, password="demo")
+        with as_owner():
+            make_officer(officer)
         return made[1]
 
     return on_chain(build)

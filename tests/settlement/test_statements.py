@@ -19,7 +19,7 @@ from settlement.models import Batch
 from settlement.proving import check, is_proved
 from settlement.watcher import step as watch
 from tests.settlement.statement_world import three_told
-from tests.settlement.world import MILLION, Client, assert_reconciled, debit
+from tests.settlement.world import MILLION, Client, debit
 
 pytestmark = pytest.mark.world(build=three_told)
 Document = dict[str, Any]
@@ -33,12 +33,10 @@ def document(who: Client) -> Document:
 
 
 def test_each_vault_has_its_own_and_it_holds(chain: Chain, who: Client, document: Document) -> None:
-    assert_reconciled()
     assert document["plain"]["exposure"] == "-0.000007 USDC"
     assert document["leaf"]["vault"] == who.vault.address
-    assert len(document["proof"]) == 2
     handed = list(VaultStatement.objects.select_related("target"))
-    assert len({row.target.address for row in handed}) == 3
+    assert sorted(len(row.body["proof"]) for row in handed) == [1, 2, 2]
     for row in handed:
         assert row.body["leaf"]["vault"] == row.target.address
         checks = check(row.body, chain)
@@ -59,7 +57,7 @@ CHANGES: dict[str, tuple[Callable[[Document], Any], str]] = {
     "amount": (lambda d: d["leaf"].update(required="1"), "the plain figures are those of the leaf"),
     "sign": (lambda d: (d["leaf"].update(exposure="7"), d["plain"].update(exposure="0.000007 USDC")), "the leaf leads"),
     "plain amount": (lambda d: d["plain"].update(held="9 USDC"), "held is 4000000.000000 USDC, not 9 USDC"),
-    "sibling": (lambda d: d["proof"].reverse(), "the leaf leads to the root"),
+    "sibling": (lambda d: d.update(proof=["0x" + "33" * 32, *d["proof"][1:]]), "the leaf leads to the root"),
     "root": (lambda d: d.update(root="0x" + "11" * 32), "it posted 0x"),
     "batch": (lambda d: d["batch"].update(number=2), "holds no batch 2 of this house"),
     "block": (lambda d: d["batch"].update(block_number=3), "block 3 is 0x"),

@@ -2,22 +2,11 @@
 // it: to send a deposit, to follow it until it is credited, to prove another address. What it says to the reader stands
 // in the page's templates. No key is ever here, and whatever goes wrong, a plain transfer does the same.
 import { TRANSFERRED, balanceData, format, same, topicOf, transferData, uint } from "./evm.js";
+import { wallets } from "./providers.js";
 
 const REJECTED = 4001, DISCONNECTED = 4900;
-const ANNOUNCED_WITHIN_MS = 400; // wallets answer at once; a page without any says so soon
 const LOOK_AGAIN_MS = 1000;
 const UNKNOWN_LOOKS = 15; // so long a node may not have heard of a transaction that was sent through another
-
-function wallets(onChange) {
-  const found = new Map();
-  const tell = () => onChange([...found.values()]);
-  window.addEventListener("eip6963:announceProvider", ({ detail }) => { found.set(detail.info.uuid, detail); tell(); });
-  window.dispatchEvent(new Event("eip6963:requestProvider"));
-  setTimeout(() => {
-    if (!found.size && window.ethereum) found.set("", { info: { uuid: "", name: "Your wallet" }, provider: window.ethereum });
-    tell();
-  }, ANNOUNCED_WITHIN_MS);
-}
 
 // The part of a page that talks to the wallet: which one, which address, what to say.
 class Panel {

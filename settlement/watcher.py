@@ -200,10 +200,12 @@ def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> Non
     """Keep the logs of blocks that are known already, as far as they are not kept yet."""
     for start in range(first, last + 1, READ_BACK_BLOCKS):
         within = {"fromBlock": hex(start), "toBlock": hex(min(start + READ_BACK_BLOCKS - 1, last))}
-        found = [entry for part in chain.batch(_filters(within, concerning)) for entry in part]
+        found = [entry for part in chain.batch(filters_of(within, concerning)) for entry in part]
         hashes = {entry["blockHash"] for entry in found}
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=hashes, canonical=True)}
-        rows = [_row(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks]
+        rows = [
+            row_of(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks
+        ]
         ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -268,12 +270,12 @@ def _give_up_above(number: int) -> None:
 
 def _logs(chain: Chain, headers: Sequence[dict[str, Any]], concerning: Watched) -> list[list[dict[str, Any]]]:
     """The logs of each block that concern us: everything our contracts say, and tokens sent to them."""
-    calls = [call for header in headers for call in _filters({"blockHash": header["hash"]}, concerning)]
+    calls = [call for header in headers for call in filters_of({"blockHash": header["hash"]}, concerning)]
     answers = chain.batch(calls)
     return [answers[i] + answers[i + 1] for i in range(0, len(answers), 2)]
 
 
-def _filters(within: Mapping[str, str], concerning: Watched) -> tuple[Call, Call]:
+def filters_of(within: Mapping[str, str], concerning: Watched) -> tuple[Call, Call]:
     addresses = list(concerning.targets)
     padded = ["0x" + address[2:].lower().rjust(64, "0") for address in addresses]
     topics = [topic("DemoUSDC", "Transfer"), None, padded]
@@ -305,13 +307,13 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
             update_fields=["number", "parent_hash", "block_time", "canonical"],
         )
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=[block.hash for block in fresh])}
-        rows = [_row(blocks[header["hash"]], log, concerning) for header, logs in read for log in logs]
+        rows = [row_of(blocks[header["hash"]], log, concerning) for header, logs in read for log in logs]
         ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
         _show(rows)
     return blocks[fresh[-1].hash]
 
 
-def _row(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:
+def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:
     address = checksummed(log["address"])
     event = decode_event(log["topics"], log["data"])
     named = event.arguments if event else {}

@@ -1,0 +1,112 @@
+"""Reading the chain again from any height, final blocks only: what a node left out, or what was lost here, is found
+and booked, and the caller is told what that was. Whatever is known already stays as it is, so it may run at any time,
+beside the watcher too, and again after it was cut off.
+
+Every node is asked: a log that the node worked with has lost may stand in a witness's index. It counts when the block
+it is in is the one that the first node has at that height.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+
+from intermediary.errors import Refusal
+from settlement import finality, reconcile, watcher
+from settlement.chain import Chain
+from settlement.models import ChainBlock, ChainLog, ReconciliationRun
+
+BLOCKS_AT_ONCE = 1000  # a range of logs that public nodes still answer
+Entry = dict[str, Any]
+
+
+@dataclass
+class Backfill:
+    """What a run read and found; `found` are the logs that were not known, as they stand now."""
+
+    first: int
+    last: int
+    logs_read: int = 0
+    found: list[ChainLog] = field(default_factory=list)
+    not_on_chain: int = 0
+    run: ReconciliationRun | None = None
+
+
+def backfill(chain: Chain, witnesses: Sequence[Chain], first: int, last: int | None = None) -> Backfill:
+    """Read the logs of the final blocks `first` to `last` (the last one read, if that is less) once more from every
+    node, book what was missing, and compare the ledger with the chain. Refuses `nothing_final` before any block was
+    read, `no_such_range` for one that is empty, `finality_broken` where a block of ours is not the chain's.
+    """
+    chain.id()
+    _, final = chain.head_and_final()
+    tip = watcher.tip()
+    if tip is None:
+        raise Refusal("nothing_final", "No block has been read yet.")
+    made = Backfill(first, min(final, tip.number, final if last is None else last))
+    if not 0 <= first <= made.last:
+        raise Refusal("no_such_range", f"Final blocks were read up to {made.last}.", first=first, last=made.last)
+    new_blocks: list[ChainBlock] = []
+    for node in (chain, *witnesses):
+        for start in range(first, made.last + 1, BLOCKS_AT_ONCE):
+            entries = _logs(node, start, min(start + BLOCKS_AT_ONCE - 1, made.last))
+            made.logs_read += len(entries)
+            new_blocks += _keep(chain, entries, made)
+    finality.finalize(new_blocks)
+    finality.settle_transactions()
+    made.run = reconcile.run(chain, reconcile.latest_final())
+    made.found = list(ChainLog.objects.filter(id__in=[row.id for row in made.found]).select_related("block", "cell"))
+    return made
+
+
+def _logs(node: Chain, first: int, last: int) -> list[Entry]:
+    node.id()
+    within = {"fromBlock": hex(first), "toBlock": hex(last)}
+    return [entry for part in node.batch(watcher.filters_of(within, watcher.watched())) for entry in part]
+
+
+def _keep(chain: Chain, entries: Sequence[Entry], made: Backfill) -> list[ChainBlock]:
+    """Store those of the entries that are not known; the blocks that were not known before."""
+    hashes = {entry["blockHash"] for entry in entries}
+    keys = set(ChainLog.objects.filter(block_hash__in=hashes).values_list("block_hash", "log_index"))
+    unknown = [entry for entry in entries if (entry["blockHash"], int(entry["logIndex"], 16)) not in keys]
+    if not unknown:
+        return []
+    headers = _headers(chain, {int(entry["blockNumber"], 16) for entry in unknown})
+    ours = {header["hash"] for header in headers.values()}
+    made.not_on_chain += sum(entry["blockHash"] not in ours for entry in unknown)
+    wanted = [entry for entry in unknown if entry["blockHash"] in ours]
+    with transaction.atomic():
+        new = list(_new_blocks(headers, {entry["blockHash"] for entry in wanted}))
+        ChainBlock.objects.bulk_create(new, ignore_conflicts=True)
+        blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=ours)}
+        concerning = watcher.watched()
+        rows = [watcher.row_of(blocks[entry["blockHash"]], entry, concerning) for entry in wanted]
+        ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
+    made.found += rows
+    return [blocks[block.hash] for block in new]
+
+
+def _headers(chain: Chain, numbers: set[int]) -> Mapping[int, Entry]:
+    """The chain's own headers at these heights. Where we know another block, nothing may be trusted."""
+    ordered = sorted(numbers)
+    found = chain.batch([("eth_getBlockByNumber", [hex(number), False]) for number in ordered])
+    headers = {number: header for number, header in zip(ordered, found, strict=True) if header}
+    known = dict(ChainBlock.objects.filter(canonical=True, number__in=ordered).values_list("number", "hash"))
+    off = [number for number, hash_ in known.items() if number in headers and headers[number]["hash"] != hash_]
+    if off:
+        raise Refusal("finality_broken", f"Block {min(off)} of ours is not the chain's.", blocks=off)
+    return headers
+
+
+def _new_blocks(headers: Mapping[int, Entry], wanted: set[str]) -> Iterator[ChainBlock]:
+    known = set(ChainBlock.objects.filter(hash__in=wanted, canonical=True).values_list("hash", flat=True))
+    for number, header in headers.items():
+        if header["hash"] in wanted and header["hash"] not in known:
+            yield ChainBlock(
+                hash=header["hash"],
+                number=number,
+                parent_hash=header["parentHash"],
+                block_time=datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
+            )

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from intermediary.access import not_found
 from intermediary.config.office.pages import show
-from intermediary.config.operations.rules import slug
+from intermediary.config.operations.rules import RULES, slug
 
 RUNBOOK = "operations"
 
@@ -28,7 +28,7 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
     if not path.is_file():
         raise not_found()
     title, body = rendered(path, path.stat().st_mtime_ns)
-    return show(request, "runbook", title, body=body)
+    return show(request, "runbook", title, body=body, alarms=RULES if name == RUNBOOK else ())
 
 
 @lru_cache(maxsize=16)

@@ -105,6 +105,11 @@ def _put(admin: Transactor, name: str, asset: Asset | None, *arguments: Any) -> 
     known = Deployment.objects.filter(name=name, asset=asset).first()
     if known is None:
         address = admin.deploy(name, *arguments)
+        if Deployment.everywhere.filter(address=address).exists():
+            raise Refusal(
+                "address_taken",
+                f"{name} would be {address}, as a contract of another chain is: the administrator needs another key.",
+            )
         known = Deployment.objects.create(name=name, asset=asset, address=address, block_number=admin.chain.head())
     return known.address
 

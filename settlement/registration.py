@@ -63,7 +63,8 @@ def register_cell(
     credit_limits: Mapping[str, int] | None = None,
     mine: Mine | None,
 ) -> dict[str, ChainTarget]:
-    """Open the vaults and the retention of a relationship, have the houses accept them, record all as targets.
+    """Open the vaults and the retention of a relationship, have the houses accept them, record all as targets: those of
+    this chain. The retention lies where the settlement token does.
 
     `client` (the holder of `terms.client`) signs the terms into each vault; None leaves that for later.
     `credit_limits` is the largest single credit an asset, default the terms' highest requirement. Returns the vaults
@@ -81,11 +82,12 @@ def register_cell(
     onboarder.wait()
     if client is not None:
         _amend(onboarder, vaults, terms, client)
-    settlement = next(asset for asset in assets.values() if asset.is_settlement)
-    retention = _deploy_retention(chain, mine, settlement, terms)
-    onboarder.call(address_of("House", settlement.code), "House", "setStructure", retention, True)
+    retentions = {}
+    for settlement in (asset for asset in assets.values() if asset.is_settlement):
+        retentions[settlement.code] = _deploy_retention(chain, mine, settlement, terms)
+        onboarder.call(address_of("House", settlement.code), "House", "setStructure", retentions[settlement.code], True)
     onboarder.wait()
-    return _record(cell, terms, assets, vaults, retention, settlement)
+    return _record(cell, terms, assets, vaults, retentions)
 
 
 def _amend(onboarder: Transactor, vaults: Mapping[str, str], terms: Terms, client: Signer) -> None:
@@ -111,8 +113,7 @@ def _record(
     terms: Terms,
     assets: Mapping[str, Asset],
     vaults: Mapping[str, str],
-    retention: str,
-    settlement: Asset,
+    retentions: Mapping[str, str],
 ) -> dict[str, ChainTarget]:
     with transaction.atomic():
         targets = {
@@ -126,9 +127,10 @@ def _record(
             )
             for code, vault in vaults.items()
         }
-        targets["RETENTION"] = ChainTarget.objects.create(
-            kind=ChainTarget.Kind.RETENTION, cell=cell, asset=settlement, address=retention, opened=True
-        )
+        for code, retention in retentions.items():
+            targets["RETENTION"] = ChainTarget.objects.create(
+                kind=ChainTarget.Kind.RETENTION, cell=cell, asset=assets[code], address=retention, opened=True
+            )
     return targets
 
 

@@ -73,7 +73,8 @@ def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence
 def post_all(drafts: Sequence[Draft]) -> list[JournalEntry]:
     """`post` for entries of different ids: all or, when one is refused, none. A handful of queries for any number."""
     assert connection.in_atomic_block, "an entry belongs to the transaction of its cause"
-    entries = JournalEntry.objects.in_bulk([draft.entry_id for draft in drafts])
+    written_before = JournalEntry.objects.filter(id__among=[draft.entry_id for draft in drafts])
+    entries = {entry.id: entry for entry in written_before}
     for draft in drafts:
         if draft.entry_id in entries and entries[draft.entry_id].body_hash != draft.body_hash:
             raise Refusal("entry_id_reused", "This id stands for another entry.", entry_id=str(draft.entry_id))

@@ -143,7 +143,9 @@ def mark_final(instruction_id: UUID, *, transaction_hash: str, moved_base_units:
 
 def mark_all_final(hashes: Mapping[UUID, str], moved_base_units: Mapping[UUID, int] | None = None) -> None:
     """`mark_final` for many instructions, each with the hash of its transaction: all or, when one is refused, none."""
-    asked = ChainInstruction.objects.select_for_update().select_related("target").filter(id__in=hashes)
+    unread = (*TIMES, *(f"target__{name}" for name in TIMES), "target__creation")
+    asked = ChainInstruction.objects.select_for_update(of=("self",)).select_related("target").defer(*unread)
+    asked = asked.filter(id__among=hashes)
     new = list(asked.exclude(state=State.FINAL).order_by("recorded_at", "seq", "id"))
     moved = moved_base_units or {}
     arrivals = [_arrival(made, "destination", moved.get(made.id, made.amount_base_units)) for made in new]
@@ -152,7 +154,7 @@ def mark_all_final(hashes: Mapping[UUID, str], moved_base_units: Mapping[UUID, i
     for made in new:
         by_hash.setdefault(hashes[made.id], []).append(made.id)
     for transaction_hash, ids in by_hash.items():
-        ChainInstruction.objects.filter(id__in=ids).update(
+        ChainInstruction.objects.filter(id__among=ids).update(
             state=State.FINAL, transaction_hash=transaction_hash, final_at=clock.now()
         )
     events.notify_pages_of(made.cell_id for made in new if made.kind in EVERYDAY)

@@ -13,10 +13,12 @@ from django.db.models import Q
 
 from intermediary import ledger, outbox
 from intermediary.models import ChainTarget
+from intermediary.models.bulk import TIMES
 from settlement.bindings import DecodedEvent, decode_event
 from settlement.models import BatchMovement, ChainLog
 
 Outcome = BatchMovement.Outcome
+_UNREAD = ("vault__creation", *(f"{of}{name}" for of in ("", "instruction__", "vault__") for name in TIMES))
 CELLS_AT_ONCE = 100  # whose locks are held for as long as their rows are written, some tenths of a second
 
 
@@ -27,7 +29,7 @@ def book_together(logs: Sequence[ChainLog]) -> list[ChainLog]:
     """
     decoded = {row.id: event for row in logs if (event := decode_event(row.topics, row.data)) is not None}
     inside = _between_house_and_vaults(decoded)
-    ChainLog.objects.filter(id__in=inside).update(applied=True, refusal="")
+    ChainLog.objects.filter(id__among=inside).update(applied=True, refusal="")
     movements = _movements(logs, decoded)
     by_cell: dict[UUID | None, list[ChainLog]] = {}
     for row in logs:
@@ -67,7 +69,7 @@ def _movements(logs: Sequence[ChainLog], decoded: Mapping[UUID, DecodedEvent]) -
     wanted = Q(vault__address__in={address for address, _ in shown}, contract_seq__in={seq for _, seq in shown})
     open_ones = BatchMovement.objects.filter(wanted, outcome__in=[Outcome.PENDING, Outcome.SETTLED])
     found = {}
-    for movement in open_ones.select_related("instruction", "vault"):
+    for movement in open_ones.select_related("instruction", "vault").defer(*_UNREAD):
         log_id = shown.get((movement.vault.address, movement.contract_seq))
         if log_id is None:  # another vault's number
             continue
@@ -82,5 +84,7 @@ def _book(cells: Collection[UUID], rows: Sequence[ChainLog], movements: Mapping[
         ledger.lock_cells(cells)
         hashes = {movements[row.id].instruction_id: row.transaction_hash for row in rows}
         outbox.mark_all_final(hashes)
-        BatchMovement.objects.filter(instruction__in=hashes, outcome=Outcome.PENDING).update(outcome=Outcome.SETTLED)
-        ChainLog.objects.filter(id__in=[row.id for row in rows]).update(applied=True, refusal="")
+        BatchMovement.objects.filter(instruction_id__among=hashes, outcome=Outcome.PENDING).update(
+            outcome=Outcome.SETTLED
+        )
+        ChainLog.objects.filter(id__among=[row.id for row in rows]).update(applied=True, refusal="")

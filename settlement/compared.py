@@ -8,6 +8,7 @@ few moved writes those few.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from intermediary.models.bulk import TIMES, replace_all
 from settlement.breaks import ComparedVault
 
 if TYPE_CHECKING:
@@ -18,18 +19,13 @@ FIELDS = ("ledger_base_units", "chain_base_units", "ledger_seq", "chain_seq")
 
 def note(holdings: Sequence["Holding"], block_number: int) -> None:
     """Remember what was compared at this block, as far as it is not known already."""
-    known = {row.target_id: row for row in ComparedVault.objects.all()}
-    fresh, changed = [], []
+    known = {row.target_id: row for row in ComparedVault.objects.defer(*TIMES)}
+    changed = []
     for one in holdings:
         figures = dict(zip(FIELDS, (one.ledger, one.chain, one.ledger_seq, one.chain_seq), strict=True))
         row = known.get(one.target.id)
-        if row is None:
-            made = ComparedVault(target=one.target, cell_id=one.target.cell_id, block_number=block_number, **figures)
-            fresh.append(made)
-        elif any(getattr(row, name) != value for name, value in figures.items()):
-            for name, value in figures.items():
-                setattr(row, name, value)
-            row.block_number = block_number
-            changed.append(row)
-    ComparedVault.objects.bulk_create(fresh, batch_size=1000)
-    ComparedVault.objects.bulk_update(changed, [*FIELDS, "block_number"], batch_size=1000)
+        if row is None or any(getattr(row, name) != value for name, value in figures.items()):
+            changed.append(
+                ComparedVault(target=one.target, cell_id=one.target.cell_id, block_number=block_number, **figures)
+            )
+    replace_all(changed, key="target_id")

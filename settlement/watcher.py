@@ -16,6 +16,7 @@ from django.db import transaction
 from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
+from intermediary.models.bulk import insert_new
 from settlement import chains, finality, lookout, reconcile
 from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
 from settlement.chain import Call, Chain, ChainRefused
@@ -206,7 +207,7 @@ def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> Non
         rows = [
             row_of(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks
         ]
-        ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
+        insert_new(rows)
 
 
 def _first_block() -> int:
@@ -308,7 +309,7 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
         )
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=[block.hash for block in fresh])}
         rows = [row_of(blocks[header["hash"]], log, concerning) for header, logs in read for log in logs]
-        ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
+        insert_new(rows)
         _show(rows)
     return blocks[fresh[-1].hash]
 
@@ -347,7 +348,7 @@ def _show(rows: Sequence[ChainLog]) -> None:
         if row is not None:
             by_transaction.setdefault(row.transaction_hash, []).append(instruction_id)
     for transaction_hash, ids in by_transaction.items():
-        ChainInstruction.objects.filter(id__in=ids, state=ChainInstruction.State.BATCHED).update(
+        ChainInstruction.objects.filter(id__among=ids, state=ChainInstruction.State.BATCHED).update(
             state=ChainInstruction.State.INCLUDED, transaction_hash=transaction_hash
         )
     for row in rows:

@@ -17,6 +17,7 @@ _INSERT = sql.SQL(
     "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
 )
 
+_LEAVE = sql.SQL(" ON CONFLICT DO NOTHING")
 _UPDATE = sql.SQL(" ON CONFLICT ({key}) DO UPDATE SET {changes}")
 
 TIMES = ("at", "recorded_at")  # thousands of them take as long to read as the rows to write
@@ -31,13 +32,19 @@ def insert_all(rows: Sequence[Row]) -> None:
         row._state.adding, row._state.db = False, connection.alias
 
 
+def insert_new(rows: Sequence[Row]) -> None:
+    """Insert those of the rows that break no unique key; the others are there already. Rows here are not to be used any
+    more: they do not learn which they were."""
+    _write(rows, unless_known=True)
+
+
 def replace_all(rows: Sequence[Row], *, key: str) -> None:
     """Write rows of one table, each over the one that has the same in the unique column `key`, which keeps its id and
     times. Rows here are not to be used any more: they do not learn what they have replaced."""
     _write(rows, key)
 
 
-def _write(rows: Sequence[Row], key: str | None = None) -> None:
+def _write(rows: Sequence[Row], key: str | None = None, *, unless_known: bool = False) -> None:
     if not rows:
         return
     model = rows[0]._meta
@@ -47,6 +54,8 @@ def _write(rows: Sequence[Row], key: str | None = None) -> None:
     if key is not None:
         changes = [sql.SQL("{0} = excluded.{0}").format(name) for at, name in names.items() if at not in ("id", key)]
         statement += _UPDATE.format(key=names[key], changes=sql.SQL(", ").join(changes))
+    elif unless_known:
+        statement += _LEAVE
     body = [
         {field.column: _plain(field.get_prep_value(getattr(row, field.attname))) for field in fields} for row in rows
     ]

@@ -34,7 +34,7 @@ lint: setup-tests
 	@exec $(PYTHON_OF_VENV) -m scripts.check lint
 
 contracts: setup-tests
-	@exec $(PYTHON_OF_VENV) settlement/contracts/build.py
+	@exec $(PYTHON_OF_VENV) -m scripts.contracts
 
 deep: setup-tests
 	@exec $(PYTHON_OF_VENV) -m scripts.check deep

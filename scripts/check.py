@@ -45,8 +45,18 @@ LINT = [
 ]
 
 
+DEEP_CONTRACT_CHECKS = (
+    Check("Contracts read by slither", [PYTHON, "-m", "scripts.contracts.slither"]),
+    Check("Rules of a vault proved (halmos)", [PYTHON, "-m", "scripts.contracts.symbolic"]),
+    Check("Mutants of the contracts", [PYTHON, "-m", "scripts.contracts.mutants"]),
+)
+
+
 def contract_checks(profile: str) -> list[Check]:
-    """The committed artefacts are what the sources compile to; the contracts' own tests pass."""
+    """The committed artefacts are what the sources compile to; the contracts' own tests pass.
+
+    Deep, they are also read by slither, proved by halmos, and broken rule by rule to see whether their tests notice.
+    """
     environment = {"NODE": node_binary(), "FOUNDRY_PROFILE": profile, "FOUNDRY_OFFLINE": "true"}
     forge = sorted(CONTRACTS.glob("node_modules/@foundry-rs/forge-*/bin/forge"))
     return [
@@ -57,6 +67,7 @@ def contract_checks(profile: str) -> list[Check]:
             environment,
         ),
         Check("Contract tests (forge)", [str(forge[0] if forge else "forge"), "test"], CONTRACTS, environment),
+        *(DEEP_CONTRACT_CHECKS if profile == "deep" else ()),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Asks halmos whether the rules of `symbolic/` hold in every state, for every caller and argument, within their bounds."""
+"""Asks halmos whether the rules of `symbolic/` hold in every state, for every caller and argument."""
 
 import re
 import subprocess

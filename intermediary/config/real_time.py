@@ -29,6 +29,7 @@ from risk.market.feeds import Feed
 from risk.market.feeds.books import Books
 from risk.market.feeds.live import LiveFeed, LiveLimits
 from risk.market.feeds.smiles import Smiles
+from risk.market.feeds.turnovers import Turnovers
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Snapshot, Tick
 
@@ -159,7 +160,8 @@ def live_feed() -> LiveFeed:
     mirror, every_s = settings.MARKET_MIRROR, settings.MARKET_FEED_SECONDS
     limits = LiveLimits(step_s=min(every_s, LiveLimits.step_s), keep_rate_limits=not mirror)
     smiles = Smiles(mirror=mirror, told=surface_fits.keep)
-    feed = LiveFeed(clock.now, limits=limits, mirror=mirror, smiles=smiles, books=Books(mirror=mirror))
+    books, turnovers = Books(mirror=mirror), Turnovers(mirror=mirror)
+    feed = LiveFeed(clock.now, limits=limits, mirror=mirror, smiles=smiles, books=books, turnovers=turnovers)
     last = Snapshot.objects.filter(source=LiveFeed.source).first()
     if last is not None:
         feed.resume(MarketSnapshot.from_json(last.body))

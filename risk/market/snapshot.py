@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
@@ -48,7 +48,8 @@ class Underlying:
     """The market of one coin, in USD.
 
     `mark` price of one coin; `basis_annual` continuously compounded forward basis; `funding_8h` perpetual funding for
-    8 hours (positive: longs pay); `depth_usd` notional that moves the price by 1%; `adv_usd` average daily turnover;
+    8 hours (positive: longs pay); `depth_usd` notional that moves the price by 1%; `adv_usd` average daily turnover,
+    of the days to `turnover_to`, or of the calibration where that is None;
     `atm_vol` annual at-the-money implied volatility; `observed_at` UTC time of the mark; `surface` implied
     volatilities by strike and expiry, or None where one volatility serves all options.
     """
@@ -61,6 +62,7 @@ class Underlying:
     atm_vol: Decimal
     observed_at: datetime
     surface: VolSurface | None = None
+    turnover_to: date | None = None
 
     def __post_init__(self) -> None:
         for name in ("mark", "adv_usd", "depth_usd", "atm_vol"):
@@ -217,18 +219,22 @@ _DECIMAL_FIELDS = ("mark", "basis_annual", "funding_8h", "depth_usd", "adv_usd",
 
 
 def _underlying_body(item: Underlying) -> dict[str, Any]:
-    """What is absent is left out: a snapshot without surfaces keeps the name it had before there were any."""
+    """What is absent is left out: a snapshot without it keeps the name that it had before there was any."""
     body: dict[str, Any] = {field: str(getattr(item, field)) for field in _DECIMAL_FIELDS}
     body["observed_at"] = item.observed_at.isoformat()
     if item.surface is not None:
         body["surface"] = item.surface.body()
+    if item.turnover_to is not None:
+        body["turnover_to"] = item.turnover_to.isoformat()
     return body
 
 
 def _underlying_from(body: Mapping[str, Any]) -> Underlying:
     numbers = {field: Decimal(body[field]) for field in _DECIMAL_FIELDS}
     surface = VolSurface.from_body(body["surface"]) if "surface" in body else None
-    return Underlying(observed_at=datetime.fromisoformat(body["observed_at"]), surface=surface, **numbers)
+    to = date.fromisoformat(body["turnover_to"]) if "turnover_to" in body else None
+    observed_at = datetime.fromisoformat(body["observed_at"])
+    return Underlying(observed_at=observed_at, surface=surface, turnover_to=to, **numbers)
 
 
 def _peg_from(body: Mapping[str, Any]) -> dict[str, Any]:

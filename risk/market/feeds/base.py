@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import ceil, exp, inf, isfinite, log, sqrt
 from types import MappingProxyType
@@ -73,6 +73,17 @@ def schedule(start: datetime, end: datetime) -> Iterator[datetime]:
         if moment >= start:
             yield moment
         moment += FIVE_MINUTES if CRASH_START <= moment < CRASH_END else HOUR
+
+
+@dataclass(frozen=True)
+class Turnover:
+    """USD traded on a mean day of those to `to`."""
+
+    usd: Decimal
+    to: date
+
+
+NO_TURNOVERS: Mapping[str, Turnover] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -224,9 +235,10 @@ class SnapshotMaker:
         surfaces: Mapping[str, VolSurface] = NO_SURFACES,
         depths: Mapping[str, Decimal] = NO_DEPTHS,
         smiled: Collection[str] = (),
+        turnovers: Mapping[str, Turnover] = NO_TURNOVERS,
     ) -> MarketSnapshot:
         """The market at `bar`, which was the last to be folded in; at least one coin has been seen. `depths` USD by
-        coin, as order books show them; a coin without has the calibrated one.
+        coin, as order books show them, and `turnovers` of these days; a coin without has the calibrated ones.
 
         Of `surfaces` those are taken that are young enough then, and none of the future: without one the options of a
         coin have one volatility. The coins of `smiled` had one before: which of them have none now is said by name.
@@ -234,13 +246,16 @@ class SnapshotMaker:
         seen = self.coins_seen
         limit_s = self._age_limits_s.get("surface", AGE_LIMIT_S)
         fit = {c: one for c, one in surfaces.items() if 0 <= (bar.as_of - one.as_of).total_seconds() <= limit_s}
+        coins = {
+            c: _underlying(self._states[c], self._parameters.coins[c], self._basis, fit.get(c), depths.get(c))
+            for c in seen
+        }
+        traded = {c: one for c, one in turnovers.items() if c in seen}
+        of_today = {c: replace(coins[c], adv_usd=one.usd, turnover_to=one.to) for c, one in traded.items()}
         return MarketSnapshot(
             as_of=bar.as_of,
             source=self._source,
-            underlyings={
-                c: _underlying(self._states[c], self._parameters.coins[c], self._basis, fit.get(c), depths.get(c))
-                for c in seen
-            },
+            underlyings=coins | of_today,
             rates=self._parameters.rates,
             usdc_peg=bar.usdc_peg,
             age_limits_s=self._age_limits_s,

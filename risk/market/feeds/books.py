@@ -11,16 +11,15 @@ than any does, as one with a unit wrong would: depth beyond what is there would 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from math import inf, isfinite
+from math import isfinite
 from threading import Event
 from typing import Any
 
-from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
+from risk.market.exchanges import TROUBLE, VENUES, Venue, reason_of
+from risk.market.feeds.beside import Beside
 from risk.market.parameters import COINS, load_parameters
 
 logger = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Sides:
     ask_usd: float
 
 
-class Books:
+class Books(Beside[Mapping[str, Sides]]):
     """The last depths; `depths` asks for new ones when it is time and never waits. `close` lets go."""
 
     def __init__(
@@ -56,23 +55,12 @@ class Books:
         age_limit_s: float = AGE_LIMIT_S,
         timeout_s: float = 10.0,
     ) -> None:
-        self._every_s, self._age_limit_s = every_s, age_limit_s
-        self._lines = [
-            _Line(venue, client_of(venue.name, timeout_s=timeout_s, mirror=mirror, keep_rate_limit=not mirror))
-            for venue in venues
-        ]
-        self._pool = ThreadPoolExecutor(max_workers=len(venues), thread_name_prefix="books")
-        self._closed = Event()
+        super().__init__("books", venues=venues, mirror=mirror, every_s=every_s, timeout_s=timeout_s)
+        self._age_limit_s = age_limit_s
 
     def depths(self, marks: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """USD by coin of `marks` (USD), whole dollars; a coin without a book that is young enough is absent."""
-        now = time.monotonic()
-        for line in self._lines:
-            line.collect(now)
-            if line.pending is None and now - line.asked_at >= self._every_s:
-                line.asked_at = now
-                line.pending = self._pool.submit(_read, line.client, line.venue, self._closed)
-        young = [line.last for line in self._lines if now - line.heard_at <= self._age_limit_s]
+        young = self.answers(_read, self._age_limit_s)
         found = {}
         for coin, mark in marks.items():
             books = [sides[coin] for sides in young if coin in sides]
@@ -81,33 +69,6 @@ class Books:
             if depth >= 1.0:
                 found[coin] = Decimal(int(depth))
         return found
-
-    def close(self) -> None:
-        """Let the threads go: each ends with the book that it is waiting for, which times out by itself."""
-        self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass
-class _Line:
-    """One exchange: its client, what it is being asked, and what it last said."""
-
-    venue: Venue
-    client: Any
-    pending: Future[dict[str, Sides]] | None = None
-    asked_at: float = -inf
-    heard_at: float = -inf
-    last: Mapping[str, Sides] = field(default_factory=dict)
-
-    def collect(self, now: float) -> None:
-        """Take the answer if there is one."""
-        if self.pending is None or not self.pending.done():
-            return
-        answered, self.pending = self.pending, None
-        try:
-            self.last, self.heard_at = answered.result(), now
-        except TROUBLE as error:
-            logger.warning("no books from %s: %s", self.venue.name, reason_of(error))
 
 
 def _read(client: Any, venue: Venue, closed: Event) -> dict[str, Sides]:

@@ -22,10 +22,11 @@ from typing import Any
 
 from intermediary.errors import Refusal
 from risk.market.exchanges import TROUBLE, VENUES, Venue, client_of, reason_of
-from risk.market.feeds.base import NO_DEPTHS, NO_SURFACES, Bar, CoinBar, SnapshotMaker
+from risk.market.feeds.base import NO_DEPTHS, NO_SURFACES, NO_TURNOVERS, Bar, CoinBar, SnapshotMaker, Turnover
 from risk.market.feeds.books import Books
 from risk.market.feeds.pegs import SETTLEMENT_COIN, TETHER, is_young, settlement_peg
 from risk.market.feeds.smiles import Smiles
+from risk.market.feeds.turnovers import Turnovers
 from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
 from risk.market.parameters import COINS
 from risk.market.quality import MarkQuality, MarkState
@@ -56,7 +57,8 @@ class LiveLimits:
 
 class LiveFeed:
     """A feed (`base.Feed`) of the present. `now` is the platform's clock, UTC; `mirror` a base URL asked instead of the
-    exchanges; `smiles` gives surfaces, `books` depth. Not for several threads; `close` lets its own go."""
+    exchanges; `smiles` gives surfaces, `books` depth, `turnovers` its like of a day. Not for several threads; `close`
+    lets its own go."""
 
     source = LIVE
 
@@ -70,6 +72,7 @@ class LiveFeed:
         mirror: str = "",
         smiles: Smiles | None = None,
         books: Books | None = None,
+        turnovers: Turnovers | None = None,
     ) -> None:
         self._now = now
         self._limits = limits
@@ -90,6 +93,7 @@ class LiveFeed:
         self._maker = SnapshotMaker(self.source, AGE_LIMITS_S)
         self._smiles = smiles
         self._books = books
+        self._turnovers = turnovers
         self._smiled: set[str] = set()  # coins that had a surface: one without is not as it should be
         self._marks: dict[str, Mark] = {}
         self._snapshots: list[MarketSnapshot] = []
@@ -137,11 +141,14 @@ class LiveFeed:
         self._smiled = {*surfaces, *snapshot.lost_smiles}
         if self._smiles is not None:
             self._smiles.resume(surfaces)
+        if self._turnovers is not None:
+            dated = {coin: (one.adv_usd, one.turnover_to) for coin, one in snapshot.underlyings.items()}
+            self._turnovers.resume({coin: Turnover(usd, to) for coin, (usd, to) in dated.items() if to is not None})
 
     def close(self) -> None:
         """Let the threads go; what they are waiting for times out by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for beside in (self._smiles, self._books):
+        for beside in (self._smiles, self._books, self._turnovers):
             if beside is not None:
                 beside.close()
 
@@ -172,6 +179,7 @@ class LiveFeed:
             self._smiles.surfaces() if self._smiles is not None else NO_SURFACES,
             self._books.depths(marks) if self._books is not None else NO_DEPTHS,
             self._smiled,
+            self._turnovers.levels(now) if self._turnovers is not None else NO_TURNOVERS,
         )
         self._smiled |= {coin for coin, one in snapshot.underlyings.items() if one.surface is not None}
         self._snapshots.append(snapshot)

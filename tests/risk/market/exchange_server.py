@@ -121,6 +121,8 @@ def _handler(world: Exchanges) -> type[BaseHTTPRequestHandler]:
 def _answer(world: Exchanges, exchange: str, path: str, query: dict[str, str]) -> tuple[int, Any]:
     if path.endswith(("klines", "OHLC")):
         return _candles(world, exchange, path, query)
+    if path.endswith("candles") or "/ohlc/" in path:
+        return _dated_candles(world, exchange, path, query)
     empty = world.faults.get(exchange) == "empty"
     match exchange, path.split("/"):
         case "kraken", [*_, "AssetPairs"]:
@@ -183,6 +185,21 @@ def _candles(world: Exchanges, exchange: str, path: str, query: dict[str, str]) 
     limit = min(int(query.get("limit", 500)), world.page_limit)
     found = [row for row in rows if first <= row[0] <= last][:limit]
     return 200, [[row[0], *(str(value) for value in row[1:]), row[0] + 299_999, "0", 9, "0", "0", "0"] for row in found]
+
+
+def _dated_candles(world: Exchanges, exchange: str, path: str, query: dict[str, str]) -> tuple[int, Any]:
+    """Of the exchanges that are asked from a time to a time: Coinbase newest first, Bitstamp by names."""
+    if exchange == "coinbaseexchange":
+        first, last = (datetime.fromisoformat(query[name]).timestamp() for name in ("start", "end"))
+        rows = world.candles.get((exchange, path.split("/")[-2]), [])
+        found = [row for row in rows if first <= row[0] / 1000 <= last]
+        return 200, [[row[0] // 1000, row[3], row[2], row[1], row[4], row[5]] for row in reversed(found)]
+    first, last = (int(query[name]) for name in ("start", "end"))
+    rows = world.candles.get((exchange, path.split("/")[-1]), [])
+    names = ("open", "high", "low", "close", "volume")
+    found = [row for row in rows if first <= row[0] / 1000 <= last][: int(query["limit"])]
+    body = [{"timestamp": str(row[0] // 1000)} | dict(zip(names, map(str, row[1:]), strict=True)) for row in found]
+    return 200, {"data": {"pair": "", "ohlc": body}}
 
 
 def _book(world: Exchanges, exchange: str, coin: str, width: int) -> dict[str, list[list[str]]]:

@@ -1,0 +1,219 @@
+"""What the sender does when a node lies, a fee is at its cap, two of it live, or a key changes."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from eth_account import Account
+from pytest_django import Settings
+
+from intermediary.errors import Refusal
+from intermediary.models import ChainInstruction
+from settlement import approver, packing, poster, rights, sender, sender_alarms
+from settlement.chain import Chain
+from settlement.cycle import settle_all
+from settlement.demo_chain import fund_gas, mine
+from settlement.deployment import address_of
+from settlement.models import Approval, ChainSender, ChainTransaction, TransactionAttempt
+from settlement.signer import LocalSigner, Signer, demo_signer
+from settlement.transactor import Transactor
+from settlement.watcher import step as watch
+from tests.settlement.test_crashes import CHAIN_ID, post_signed_batch, signers
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
+
+pytestmark = pytest.mark.world(build=funded_client)
+
+
+class Lying(Chain):
+    """A node that answers some calls with something else."""
+
+    lies: dict[str, Any] = {}
+
+    def call(self, method: str, *parameters: Any) -> Any:
+        return self.lies[method](parameters) if method in self.lies else super().call(method, *parameters)
+
+    def batch(self, calls: Any) -> list[Any]:
+        found = super().batch(calls)
+        for place, (method, parameters) in enumerate(calls):
+            if method in self.lies:
+                found[place] = self.lies[method](parameters)
+        return found
+
+
+def test_null_receipts_of_a_mined_transaction_never_give_up_its_nonce(chain: Chain, who: Client) -> None:
+    made = debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    for _ in range(4):
+        mine(chain)
+    liar = Lying(chain.url)
+    liar.lies = {"eth_getTransactionReceipt": lambda parameters: None}
+    assert poster.step(liar, signers()) == 0
+    sent.refresh_from_db()
+    assert sent.state == "SENT"
+    alarm = sender_alarms.open_alarms().get()
+    assert (alarm.kind, alarm.role, "has no receipt" in alarm.detail) == ("nonce", "poster", True)
+    settle_all()
+    poster.step(chain, signers())
+    assert not sender_alarms.open_alarms().exists()
+    assert (ChainTransaction.objects.count(), ChainInstruction.objects.get(id=made.id).state) == (1, "FINAL")
+    assert_reconciled()
+
+
+def test_nonce_that_only_one_node_counts_is_not_taken(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    liar = Lying(chain.url)
+    honest = int(chain.call("eth_getTransactionCount", demo_signer("poster").address, "latest"), 16)
+    liar.lies = {"eth_getTransactionCount": lambda said: hex(honest + (3 if said[1] == "latest" else 0))}
+    assert poster.step(liar, signers()) == 0
+    assert "nonce_in_doubt" in sender_alarms.open_alarms().get(kind="nonce", role="poster").detail
+    assert not ChainTransaction.objects.exists()
+    assert poster.step(chain, signers()) == 1
+    assert ChainTransaction.objects.get().nonce == honest
+    settle_all()
+    assert_reconciled()
+
+
+def test_at_the_cap_a_person_is_told_and_the_same_bytes_are_sent_again(
+    chain: Chain, who: Client, settings: Settings
+) -> None:
+    debit(who, MILLION)
+    post_signed_batch(chain)
+    stored = TransactionAttempt.objects.get()
+    settings.CHAIN_FEE_CAP_WEI = stored.max_fee_wei
+    chain.call("anvil_dropTransaction", stored.hash)
+    for _ in range(3):
+        mine(chain)
+    poster.step(chain, signers())
+    alarm = sender_alarms.open_alarms().get()
+    assert (alarm.kind, alarm.role, alarm.transaction_hash) == ("fee_cap", "poster", stored.hash)
+    assert alarm.sender == demo_signer("poster").address
+    assert TransactionAttempt.objects.get().raw == stored.raw
+    assert chain.call("eth_getTransactionByHash", stored.hash) is not None
+    since = alarm.recorded_at
+    poster.step(chain, signers())
+    assert sender_alarms.open_alarms().get().recorded_at == since
+    settle_all()
+    poster.step(chain, signers())
+    assert not sender_alarms.open_alarms().exists()
+
+
+def test_two_posters_that_prepare_at_once_store_one_transaction(chain: Chain, who: Client) -> None:
+    made = debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    batch = packing.waiting_for_the_chain().select_related("house", "approval").get()
+    both_signed, given = threading.Barrier(2, timeout=20), []
+
+    class Waiting(LocalSigner):
+        def sign_transaction(self, transaction: dict[str, Any]) -> Any:
+            signed = super().sign_transaction(transaction)
+            both_signed.wait()
+            return signed
+
+    def prepare() -> None:
+        local = demo_signer("poster")
+        assert isinstance(local, LocalSigner)
+        try:
+            key = Waiting(local.account)
+            account = sender.account_of("poster", key)
+            call = poster._batch_call(batch)
+            given.append(sender.prepare(Chain(chain.url), account, key, call, 10**6, batch=batch))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=prepare) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(one is None for one in given) == [False, True]
+    assert (ChainTransaction.objects.count(), TransactionAttempt.objects.count()) == (1, 1)
+    settle_all()
+    assert (ChainInstruction.objects.get(id=made.id).state, held(who)) == ("FINAL", 4 * MILLION)
+    assert_reconciled()
+
+
+def test_new_key_of_a_role_works_while_the_former_has_something_in_flight(
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    chain.call("anvil_dropTransaction", sent.attempts.get().hash)
+    fresh: dict[str, Signer] = {"poster": LocalSigner(Account.create()), "operator": demo_signer("operator")}
+    fund_gas(chain, fresh["poster"].address)
+    admin = Transactor(chain, demo_signer("admin"), mine)
+    admin.call(address_of("AccessManager"), "AccessManager", "grantRole", 1, fresh["poster"].address, 0)
+    admin.wait()
+    assert len(rights.differences(chain)) == 1
+    for _ in range(2):
+        mine(chain)
+    poster.step(chain, fresh)  # the former key's bytes again, and no new ones of it
+    assert TransactionAttempt.objects.get().transaction_id == sent.id
+    mine(chain)
+    poster.step(chain, fresh)
+    second = debit(who, MILLION)
+    for _ in range(2):
+        poster.step(chain, fresh)
+        approver.step(demo_signer("approver"), CHAIN_ID)
+        poster.step(chain, fresh)
+        for _ in range(3):
+            mine(chain)
+        watch(chain)
+    states = set(ChainInstruction.objects.filter(id__in=[first.id, second.id]).values_list("state", flat=True))
+    assert states == {"FINAL"}
+    assert ChainSender.objects.filter(role="poster").count() == 2
+
+
+def test_node_that_refuses_the_bytes_is_told_of(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    chain.call("anvil_setBalance", demo_signer("poster").address, "0x0")
+    liar = Lying(chain.url)
+    liar.lies = {"eth_estimateGas": lambda parameters: hex(10**6)}
+    poster.step(liar, signers())
+    alarm = sender_alarms.open_alarms().get()
+    assert (alarm.kind, alarm.role) == ("node_refuses", "poster")
+    fund_gas(chain, demo_signer("poster").address)
+    settle_all()
+    poster.step(chain, signers())
+    assert not sender_alarms.open_alarms().exists()
+
+
+def test_poster_cannot_write_what_the_approver_trusts(chain: Chain, who: Client, as_role: Any) -> None:
+    made = debit(who, MILLION)
+    poster.step(chain, signers())
+    asked = Approval.objects.get()
+    tries = {
+        "an amount": "UPDATE intermediary_chaininstruction SET amount_base_units = 2 WHERE id = %(made)s",
+        "its target": "UPDATE intermediary_chaininstruction SET target_id = target_id WHERE id = %(made)s",
+        "its entry": "UPDATE intermediary_chaininstruction SET entry_id = NULL WHERE id = %(made)s",
+        "an instruction": "INSERT INTO intermediary_chaininstruction SELECT * FROM intermediary_chaininstruction",
+        "a posting": "INSERT INTO intermediary_posting SELECT * FROM intermediary_posting",
+        "an entry": "INSERT INTO intermediary_journalentry SELECT * FROM intermediary_journalentry",
+        "a vault": "UPDATE intermediary_chaintarget SET address = address",
+        "an account": "UPDATE intermediary_account SET balance_base_units = 0",
+        "a decision": "UPDATE intermediary_proposal SET state = 'APPROVED'",
+        "a default": "UPDATE intermediary_defaultcase SET state = state",
+        "the request": "UPDATE settlement_approval SET body = body WHERE id = %(asked)s",
+        "the answer": "UPDATE settlement_approval SET signature = '0x00' WHERE id = %(asked)s",
+        "where contracts are": "UPDATE settlement_deployment SET address = address",
+        "a token": "UPDATE intermediary_asset SET token_address = ''",
+        "what was sent": "UPDATE settlement_transactionattempt SET raw = '0x'",
+        "the past": "DELETE FROM settlement_batchmovement",
+    }
+    with as_role("poster"):
+        for what, statement in tries.items():
+            with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic():
+                connection.cursor().execute(statement, {"made": made.id, "asked": asked.id})
+                pytest.fail(f"the poster can write {what}")
+    settle_all()
+
+
+def test_key_has_one_role(chain: Chain, who: Client) -> None:
+    poster.step(chain, signers())
+    with pytest.raises(Refusal, match="key_in_use"):
+        sender.account_of("operator", demo_signer("poster"))

@@ -15,6 +15,11 @@ from settlement import chains
 from settlement.chain_rows import OfThisChain
 
 
+def exactly(amount_base_units: int, asset: Asset) -> str:
+    """An amount to the last digit, with its unit: what differs may differ there."""
+    return f"{from_base_units(amount_base_units, asset.decimals):,f} {asset.code}"
+
+
 class ReconciliationRun(Row):
     """One comparison of the ledger with the chain at a final block."""
 
@@ -118,7 +123,7 @@ class ReconciliationBreak(Row):
     def _shown(self, value: str) -> str:
         if self.asset is None or self.kind not in self.IN_BASE_UNITS or not value.removeprefix("-").isdigit():
             return value
-        return f"{from_base_units(int(value), self.asset.decimals):,f} {self.asset_id}"
+        return exactly(int(value), self.asset)
 
 
 class ReconciliationReport(Row):
@@ -151,6 +156,16 @@ class ComparedVault(Row):
     ledger_seq = models.PositiveBigIntegerField(null=True, help_text="last movement by the ledger; of vaults")
     chain_seq = models.PositiveBigIntegerField(null=True)
     block_number = models.PositiveBigIntegerField(help_text="where this was first so; every later run found the same")
+
+    @property
+    def ledger_shown(self) -> str:
+        """The ledger's side to the last digit."""
+        return exactly(self.ledger_base_units, self.target.asset)
+
+    @property
+    def chain_shown(self) -> str:
+        """The chain's side likewise."""
+        return exactly(self.chain_base_units, self.target.asset)
 
 
 class VaultStatement(Row):

@@ -103,7 +103,7 @@ def default_screens() -> list[Screen]:
 
 
 def _public() -> list[Screen]:
-    pages = ("home", "register", "rulebook", "glossary", "status", "sign_in")
+    pages = ("home", "register", "rulebook", "glossary", "status", "verify", "sign_in")
     found = [Screen(f"public-{name.replace('_', '-')}", reverse(name)) for name in pages]
     series = Series.objects.get()
     return [
@@ -123,6 +123,7 @@ def _client(code: str) -> list[Screen]:
     found = [
         Screen(f"client-{name.replace('_', '-')}", reverse(f"portal:{name}", args=[code]), login) for name in pages
     ]
+    found.append(Screen("client-vault", reverse("vault", args=[code]), login))
     found.append(Screen("client-withdraw-review", reverse("portal:withdraw", args=[code]), login, _fill_in_an_amount))
     asked = CommandRequest.objects.filter(command="what_if", cell=cell).first()
     if asked is not None:
@@ -170,7 +171,7 @@ def _investor() -> list[Screen]:
 def _officer() -> list[Screen]:
     pages = (
         "index", "alarms", "approvals", "lines", "defaults", "recovery", "stress", "own_stress", "liquidity", "market",
-        "contagion", "backtest", "replay", "start_over", "runbook",
+        "contagion", "backtest", "replay", "start_over", "runbook", "reconciliation",
     )  # fmt: skip
     found = [Screen(f"officer-{name.replace('_', '-')}", reverse(f"admin:{name}"), OFFICER) for name in pages]
     found.append(Screen("officer-propose", reverse("admin:propose_line", args=[CLIENT]), OFFICER))

@@ -3,7 +3,7 @@ with its transaction, and the margin statement with a check in the client's own 
 the client's own node.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,11 +12,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from intermediary.access import not_found
-from intermediary.models import Asset, Cell
+from intermediary.models import Asset, Cell, ChainTarget
 from intermediary.portal.deposits import asks_a_wallet, wallet_of
 from intermediary.portal.views import context_of, of_cell
 from settlement.bindings import DecodedEvent, decode_event
-from settlement.breaks import ComparedVault, ReconciliationBreak, ReconciliationRun, VaultStatement
+from settlement.breaks import ComparedVault, ReconciliationBreak, ReconciliationRun, VaultStatement, exactly
 from settlement.models import ChainBlock, ChainLog, Deployment
 
 MOVES_SHOWN = 200  # newest first; all of them are in the statements
@@ -32,8 +32,7 @@ class Move:
 
     at: datetime
     words: str
-    asset: Asset
-    amount_base_units: int
+    amount: str
     state: str
     block: int
     transaction_hash: str
@@ -44,7 +43,7 @@ class Move:
 @of_cell
 def vault(request: HttpRequest, cell: Cell) -> HttpResponse:
     """The page."""
-    compared = ComparedVault.objects.filter(cell=cell).select_related("target__asset").order_by("target__kind", "id")
+    compared = ComparedVault.objects.filter(cell=cell).select_related("target__asset").order_by("-target__kind", "id")
     statements = VaultStatement.objects.filter(cell=cell).select_related("target__asset").order_by("id")
     run = ReconciliationRun.objects.first()
     breaks = ReconciliationBreak.objects.filter(cell=cell).select_related("asset").order_by("-id")[:BREAKS_SHOWN]
@@ -75,25 +74,28 @@ def statement(request: HttpRequest, cell: Cell, asset: str) -> HttpResponse:
 
 
 def _moves(cell: Cell) -> Iterator[Move]:
-    """Newest first. What a requirement says moves nothing; what the house sends is told by the vault's own log."""
+    """Newest first."""
     assets = {asset.token_address: asset for asset in Asset.objects.exclude(token_address="")}
-    of_vault = {row.target.address: row.target.asset for row in ComparedVault.objects.filter(cell=cell)}
+    vaults = ChainTarget.objects.filter(cell=cell, kind=ChainTarget.Kind.VAULT).select_related("asset")
+    of_vault = {vault.address: vault.asset for vault in vaults}
     houses = set(Deployment.objects.filter(name="House").values_list("address", flat=True))
     logs = ChainLog.objects.filter(cell=cell, name__in=AMOUNT_OF, block__canonical=True)
     for row in logs.select_related("block").order_by("-block__number", "-log_index")[:MOVES_SHOWN]:
         event = decode_event(row.topics, row.data)
         asset = assets.get(row.address) or of_vault.get(row.address)
-        words = _words(event, houses) if event else ""
+        words = _words(event, houses, of_vault) if event else ""
         if event is not None and asset is not None and words:
             amount = event.arguments[AMOUNT_OF[row.name]]
             state = "In suspense" if row.set_aside else "Booked" if row.applied else "Seen, not final"
             where = (state, row.block.number, row.transaction_hash)
-            yield Move(row.block.block_time, words, asset, amount, *where)
+            yield Move(row.block.block_time, words, exactly(amount, asset), *where)
 
 
-def _words(event: DecodedEvent, houses: set[str]) -> str:
+def _words(event: DecodedEvent, houses: set[str], vaults: Mapping[str, Asset]) -> str:
+    """Empty for what is told elsewhere: a requirement moves nothing, a retention is no vault, and the vault's own log
+    says what the house sent."""
     if event.name == "Moved":
         return MOVED_WORDS.get(event.arguments["kind"], "")
-    if event.name == "Transfer" and event.arguments["from"] in houses:
+    if event.name == "Transfer" and (event.arguments["from"] in houses or event.arguments["to"] not in vaults):
         return ""
     return WORDS[event.name]

@@ -4,7 +4,6 @@ The one in the middle has a dust break of its own, the last one a larger one. A 
 """
 
 from intermediary import clock
-from intermediary.canonical import canonical_json
 from intermediary.config.officers import make_officer
 from intermediary.models import MarginState, Valuation
 from settlement.chain import Chain
@@ -52,6 +51,6 @@ def _require(who: Client, valuation: Valuation, *, exposure: int, required: int)
         required_base_units=required,
         held_base_units=4 * MILLION,
         ruleset_hash="c3" * 32,
-        breakdown=canonical_json({"lines": [], "total": "0"}),
-        admission=canonical_json({"passed": True}),
+        breakdown={"lines": [], "total": "0"},
+        admission={"passed": True},
     )

@@ -48,6 +48,7 @@ def test_a_client_reads_both_sides_of_its_own_vault_its_own_break_and_its_transa
     for said in (on_the_web.vault.address, "3,999,999.999999 USDC", "0.000003 USDC", "settlement desk", "Deposit"):
         assert said in page, said
     assert "Ledger and chain differ in 1 place of yours" in page
+    assert page.count("<td>Deposit</td>") == 1  # what came to its retention is none
     assert "Variation margin paid" in page
     assert "5.000000 USDC" not in page
     clean = text_of(signed_in("client.W").get("/portal/W/vault/"))

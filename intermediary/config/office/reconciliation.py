@@ -16,7 +16,7 @@ from settlement.models import ChainBlock
 
 Kind = ReconciliationBreak.Kind
 RESOLVED_SHOWN = 100  # newest first; the CSV has all of them
-RUNS_SHOWN, REPORTS_SHOWN = 30, 60  # half a minute of a chain's seconds; two months
+RUNS_SHOWN, REPORTS_SHOWN = 10, 60  # what just happened, the table behind it has all; two months
 COLUMNS = (
     *("kind", "place", "relationship", "asset", "ledger", "chain", "ledger_base_units", "chain_base_units"),
     *("owner", "action", "since_utc", "age_seconds", "first_block", "resolved_block"),

@@ -102,6 +102,7 @@ class Checker {
     this.box = box;
     this.statement = null;
     const given = box.querySelector("script[type='application/json']");
+    this.part("file").addEventListener("click", (event) => { event.target.value = ""; }); // the same file, changed, is read again
     this.part("file").addEventListener("change", (event) => this.attempt(() => this.open(event.target.files[0])));
     this.part("wallet").addEventListener("click", () => this.attempt(() => this.askWallet()));
     this.part("paste").addEventListener("click", () => this.attempt(() => this.readAnswer()));
@@ -172,6 +173,7 @@ class Checker {
 
   figures() {
     const { leaf, batch, house } = this.statement, plain = plainOf(leaf);
+    for (const name of AMOUNTS) plain[name] = plain[name].replace(/\B(?=(\d{3})+\.)/g, ",");
     const rows = { Vault: leaf.vault, "As of": plain.as_of, "Variation margin owed (negative: to you)": plain.exposure, "Independent amount": plain.independent_amount, Required: plain.required, "Held after haircut": plain.held, "Batch and block": `${batch.number}, ${batch.block_number}`, House: house };
     return Object.entries(rows).flatMap(([name, value]) => {
       const term = document.createElement("dt"), text = document.createElement("dd");

@@ -18,7 +18,7 @@ from intermediary.errors import Refusal
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
 from intermediary.models.bulk import TIMES
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
-from settlement import chains, sender_alarms, statements
+from settlement import chains, sender_alarms, signed, statements
 from settlement.messages import batch_message, claim_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement
 from settlement.packing import next_numbers
@@ -66,13 +66,20 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
         approval = unanswered.select_for_update(skip_locked=True).first()
         if approval is None:
             return False
-        message, reasons = (_batch if approval.kind == Approval.Kind.BATCH else _claim)(approval, chain_id)
+        try:
+            message, reasons = (_batch if approval.kind == Approval.Kind.BATCH else _claim)(approval, chain_id)
+        except signed.NotYet:
+            return False
         if message != approval.body and not reasons:
             reasons = {"request": "the request is not what the ledger gives"}
         if reasons:
             approval.refusal = reasons
         else:
             approval.signature = "0x" + signer.sign_typed(message).hex()
+            signed.record(
+                approval.id,
+                BatchMovement.objects.filter(batch__approval=approval).values_list("instruction", flat=True),
+            )
         approval.signer = signer.address
         approval.signed_at = Now()
         approval.save(update_fields=["signer", "signature", "signed_at", "refusal"])
@@ -97,6 +104,7 @@ def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
         numbers[movement.vault_id] += 1
         if reason:
             reasons[str(movement.instruction_id)] = reason
+    reasons |= signed.twice(batch.house.address, batch.number, [movement.instruction_id for movement in movements])
     if batch.statement != "0x" + statements.root([statements.leaf(row) for row in batch.leaves]).hex():
         reasons["statement"] = "the statement is not the root of its leaves"
     if batch.house.kind != ChainTarget.Kind.HOUSE:

@@ -18,6 +18,7 @@ from settlement.breaks import ReconciliationRun as ReconciliationRun
 from settlement.breaks import VaultStatement as VaultStatement
 from settlement.chain_rows import OfThisChain
 from settlement.sender_alarms import SenderAlarm as SenderAlarm
+from settlement.signed import SignedMovement as SignedMovement
 
 
 class Deployment(Row):

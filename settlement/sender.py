@@ -122,23 +122,25 @@ def _next_nonce(chain: Chain, sender: ChainSender) -> _NextNonce:
     """The nonce after the last row's. That others have used some since is believed when it is final only: a node that
     is wrong about it would leave a gap that no block ever passes."""
     chain.id()
-    _, final = chain.head_and_final()
-    latest, used, used_finally = chain.batch(
-        [
-            ("eth_getBlockByNumber", ["latest", False]),
-            ("eth_getTransactionCount", [sender.address, "latest"]),
-            ("eth_getTransactionCount", [sender.address, hex(final)]),
-        ]
+    latest, used = chain.batch(
+        [("eth_getBlockByNumber", ["latest", False]), ("eth_getTransactionCount", [sender.address, "latest"])]
     )
     last = sender.transactions.order_by("-nonce").values_list("nonce", flat=True).first()
     ours = -1 if last is None else last + 1
-    on_chain, on_chain_finally = int(used, 16), int(used_finally, 16)
-    if on_chain > max(ours, on_chain_finally):
+    on_chain = int(used, 16)
+    if on_chain > max(ours, 0) and on_chain > (finally_used := _used_finally(chain, sender.address)):
         raise Refusal(
             "nonce_in_doubt",
-            f"{sender.address} used {on_chain} nonces, {on_chain_finally} finally; {max(ours, 0)} are ours.",
+            f"{sender.address} used {on_chain} nonces, {finally_used} finally; {max(ours, 0)} are ours.",
         )
     return _NextNonce(max(ours, on_chain), int(latest["number"], 16), int(latest["baseFeePerGas"], 16))
+
+
+def _used_finally(chain: Chain, address: str) -> int:
+    """How many nonces of this address final blocks have used."""
+    rules = chain.rules
+    block = hex(chain.head_and_final()[1]) if rules.confirmations or not rules.finality else rules.finality
+    return int(chain.call("eth_getTransactionCount", address, block), 16)
 
 
 def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
@@ -229,10 +231,9 @@ def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
 def _is_displaced(chain: Chain, found: ChainTransaction, ours: set[str]) -> bool:
     """Whether a final transaction that is not ours used the nonce. Asked after all receipts were null; that a receipt
     is null proves nothing, so the transaction that did it must be seen."""
-    _, final = chain.head_and_final()
-    if int(chain.call("eth_getTransactionCount", found.sender_id, hex(final)), 16) <= found.nonce:
+    if _used_finally(chain, found.sender_id) <= found.nonce:
         return False
-    used_by = _user_of_nonce(chain, found, final)
+    used_by = _user_of_nonce(chain, found, chain.head_and_final()[1])
     last = found.attempts.last()
     assert last is not None, "a transaction is stored with its first attempt"
     if used_by is None or used_by in ours:

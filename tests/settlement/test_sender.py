@@ -9,13 +9,13 @@ from eth_account import Account
 from pytest_django import Settings
 
 from intermediary.errors import Refusal
-from intermediary.models import ChainInstruction
+from intermediary.models import ChainInstruction, ChainTarget
 from settlement import approver, packing, poster, rights, sender, sender_alarms
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of
-from settlement.models import Approval, ChainSender, ChainTransaction, TransactionAttempt
+from settlement.models import Approval, Batch, BatchMovement, ChainSender, ChainTransaction, TransactionAttempt
 from settlement.signer import LocalSigner, Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
@@ -203,6 +203,7 @@ def test_poster_cannot_write_what_the_approver_trusts(chain: Chain, who: Client,
         "where contracts are": "UPDATE settlement_deployment SET address = address",
         "a token": "UPDATE intermediary_asset SET token_address = ''",
         "what was sent": "UPDATE settlement_transactionattempt SET raw = '0x'",
+        "what was signed": "INSERT INTO settlement_signedmovement SELECT * FROM settlement_signedmovement",
         "the past": "DELETE FROM settlement_batchmovement",
     }
     with as_role("poster"):
@@ -211,6 +212,45 @@ def test_poster_cannot_write_what_the_approver_trusts(chain: Chain, who: Client,
                 connection.cursor().execute(statement, {"made": made.id, "asked": asked.id})
                 pytest.fail(f"the poster can write {what}")
     settle_all()
+
+
+def test_poster_that_calls_a_signed_movement_failed_does_not_get_it_signed_again(
+    chain: Chain, who: Client, as_role: Any
+) -> None:
+    made = debit(who, MILLION)
+    with as_role("poster"):
+        poster.step(chain, signers())
+    with as_role("approver"):
+        assert approver.step(demo_signer("approver"), CHAIN_ID) == 1
+    with as_role("poster"):  # all of it may be written under its login
+        batch = Batch.objects.get()
+        BatchMovement.objects.update(outcome="FAILED")
+        Batch.objects.filter(id=batch.id).update(state="FINAL")
+        ChainInstruction.objects.filter(id=made.id).update(state="DRAFT")
+        assert packing.pack(batch.house, CHAIN_ID) is not None
+    with as_role("approver"):
+        assert approver.step(demo_signer("approver"), CHAIN_ID) == 1
+    refused = Approval.objects.get(signature="")
+    assert refused.refusal == {str(made.id): "it was signed in batch 1 already"}
+
+
+def test_movement_that_stands_twice_in_a_batch_is_refused(chain: Chain, who: Client, as_role: Any) -> None:
+    made = debit(who, MILLION)
+    with as_role("poster"):
+        packing.pack(ChainTarget.objects.get(kind="HOUSE"), CHAIN_ID)
+        batch, first = Batch.objects.get(), BatchMovement.objects.get()
+        BatchMovement.objects.create(
+            batch=batch,
+            position=1,
+            instruction=made,
+            vault=first.vault,
+            contract_seq=first.contract_seq + 1,
+            ref=first.ref,
+            outcome="FAILED",
+        )
+    with as_role("approver"):
+        approver.step(demo_signer("approver"), CHAIN_ID)
+    assert Approval.objects.get().refusal == {str(made.id): "it stands in the batch twice"}
 
 
 def test_key_has_one_role(chain: Chain, who: Client) -> None:

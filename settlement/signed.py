@@ -1,0 +1,96 @@
+"""What the approver has signed already, in its own words: an instruction is signed into a second batch only when the
+first can no longer move anything.
+
+Outcomes and positions of movements are the poster's to write, and whoever holds its login could have one journal entry
+signed twice by calling the first movement failed. So the approver keeps its own record, which the poster cannot write,
+and believes what the watcher saw on chain: that the movement failed, or that another batch took the number.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from intermediary.models import ChainInstruction
+from intermediary.models.base import Row
+from intermediary.typed_data import digest_of
+
+
+class NotYet(Exception):
+    """What became of an earlier batch is not final; asked again later, there is an answer."""
+
+
+class SignedMovement(Row):
+    """One instruction in one batch that the approver signed. Written by the approver alone, never changed."""
+
+    approval = models.ForeignKey("settlement.Approval", models.PROTECT, related_name="+")
+    instruction = models.ForeignKey(ChainInstruction, models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["approval", "instruction"], name="signed_once_a_batch")]
+        indexes = [models.Index(fields=["instruction"])]
+
+
+def record(approval_id: UUID, instruction_ids: Iterable[UUID]) -> None:
+    """In the transaction that stores the signature."""
+    rows = [SignedMovement(approval_id=approval_id, instruction_id=found) for found in instruction_ids]
+    SignedMovement.objects.bulk_create(rows)
+
+
+def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str, str]:
+    """Instructions that batch `number` of this house would move a second time, and why. Raises NotYet."""
+    count = Counter(instruction_ids)
+    reasons = {str(found): "it stands in the batch twice" for found, times in count.items() if times > 1}
+    earlier = SignedMovement.objects.filter(instruction__in=count).select_related("approval", "instruction__target")
+    for row in earlier:
+        if not _can_never_move(row, house, number):
+            reasons[str(row.instruction_id)] = f"it was signed in batch {_said(row)['id']} already"
+    return reasons
+
+
+def _said(row: SignedMovement) -> dict[str, Any]:
+    message: dict[str, Any] = row.approval.body["message"]
+    return message
+
+
+def _can_never_move(row: SignedMovement, house: str, number: int) -> bool:
+    """Whether the batch signed before is excluded by this one (a house takes a number once), did not take the number
+    it was signed for, or took it and reported this movement as failed."""
+    before = int(_said(row)["id"])
+    if before == number and row.approval.body["domain"]["verifyingContract"] == house:
+        return True
+    taken = _log(house, "BatchPosted", before)
+    if taken is None:
+        return False
+    previous = _log(house, "BatchPosted", before - 1) if before > 1 else None
+    head = bytes.fromhex(previous.topics[2][2:]) if previous else bytes(32)
+    from settlement.packing import head_after  # its models name this one
+
+    if "0x" + head_after(head, digest_of(row.approval.body)).hex() != taken.topics[2]:
+        return True
+    vault = row.instruction.target.address
+    moves = [one for one in _said(row)["movements"] if one["vault"] == vault and one["ref"] == _ref(row)]
+    return bool(moves) and all(_log(house, "MovementFailed", before, vault, one["seq"]) is not None for one in moves)
+
+
+def _ref(row: SignedMovement) -> str:
+    from settlement.messages import ref_of
+
+    return ref_of(row.instruction)
+
+
+def _log(house: str, name: str, *indexed: int | str) -> Any:
+    """The final log of this house with these indexed values; None where there is none. Raises NotYet when it is seen
+    and not final."""
+    from settlement.models import ChainLog
+
+    topics = ["0x" + (f"{one:064x}" if isinstance(one, int) else one[2:].lower().rjust(64, "0")) for one in indexed]
+    found = ChainLog.objects.filter(address=house, name=name, block__canonical=True, topics__1=topics[0])
+    for place, topic in enumerate(topics[1:], start=2):
+        found = found.filter(**{f"topics__{place}": topic})
+    row = found.select_related("block").first()
+    if row is not None and not row.block.finalized:
+        raise NotYet
+    return row

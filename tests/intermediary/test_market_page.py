@@ -30,7 +30,7 @@ def judged() -> MarketSnapshot:
     market, moment = snapshot(), SURFACE.as_of + timedelta(minutes=20)
     seen = {coin: replace(item, observed_at=moment) for coin, item in market.underlyings.items()}
     seen["BTC"] = replace(seen["BTC"], surface=SURFACE)
-    seen["ETH"] = replace(seen["ETH"], observed_at=moment - timedelta(days=1))
+    seen["ETH"] = replace(seen["ETH"], observed_at=moment - timedelta(days=1), turnover_to=date(2026, 8, 21))
     voted = (SourceSeen("binance", Decimal(95_190), 2, 6_000), SourceSeen("kraken", Decimal(94_810), 3, 4_000))
     doubt = MarkQuality(MarkState.DIVIDED, 41, "marks-1", (*voted, SourceSeen("okx", None, None, 0, "timed out")))
     return replace(market, as_of=moment, underlyings=seen, qualities={"BTC": doubt}, source="live")
@@ -67,6 +67,8 @@ def test_an_officer_reads_each_mark_the_curve_and_the_surfaces(rolled_back_world
         "4.12",
         "The dollar curve",
         "no live source",
+        "a day, to 21 Aug",
+        "a day, calibrated",
     ):
         assert said in text, said
     assert text.count("held: calendar") >= 2

@@ -21,7 +21,7 @@ from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
 from tests.risk.builders import snapshot
 
-PAGES = ("/", "/register/", "/rulebook/", "/glossary/", "/status/", "/sign-in/")
+PAGES = ("/", "/register/", "/rulebook/", "/glossary/", "/status/", "/verify/", "/sign-in/")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import OuterRef, Subquery
 
 from intermediary.models import ChainTarget
+from intermediary.models.bulk import TIMES
 from intermediary.models.journal import ESCROW_KINDS, HOUSE_KINDS, RETENTION_KINDS, VAULT_KINDS
 from settlement import chains, misfits
 from settlement.breaks import ReconciliationBreak
@@ -81,7 +82,8 @@ class Compared:
 
 def compare(chain: Chain, block: ChainBlock) -> Compared:
     """Read both sides in full."""
-    targets = list(ChainTarget.objects.filter(asset__chain__in=chains.asset_chains()).select_related("asset"))
+    here = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains())
+    targets = list(here.select_related("asset").defer(*TIMES))
     books = _books()
     holdings = _holdings(chain, block.number, targets, books)
     found = [*_amounts(holdings, block), *_numbers(holdings), *_totals(holdings, targets, books, block)]

@@ -20,6 +20,7 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from intermediary.models.bulk import TIMES
 from intermediary.receipts import receipt_entry_id
 from settlement import arrivals, chains, holding, refused
 from settlement.bindings import DecodedEvent, decode_event, error_name
@@ -45,6 +46,7 @@ Arguments = dict[str, Any]
 def finalize(blocks: Sequence[ChainBlock]) -> None:
     """Book everything these final blocks hold, and what of earlier blocks is not booked yet."""
     left = ChainLog.objects.filter(applied=False, block__chain=chains.here()).select_related("block")
+    left = left.defer(*TIMES, *(f"block__{name}" for name in TIMES))
     waiting = left.filter(block__canonical=True, block__finalized=True)
     _apply_all([*waiting, *left.filter(block__in=blocks)])
     _close_seen(blocks)

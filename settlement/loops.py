@@ -18,6 +18,7 @@ from intermediary.errors import Refusal
 log = logging.getLogger(__name__)
 Told = Callable[[float, Exception | None], object]
 OUTLIVED = ("chain_unreachable", "chain_refused")  # a node's own troubles; whatever a contract refuses is held
+FIRST_SECONDS = 0.02  # after a step that did something: what it waits for is perhaps there already
 POLL_SECONDS = 0.5  # of a loop that missed its notice; the chain itself makes a block a second at most
 
 
@@ -36,14 +37,16 @@ class Stopped:
 def run(
     step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS, told: Told = lambda *_: None
 ) -> None:
-    """Repeat `step` until stopped, with a pause in between. A chain that is silent, or whose node cannot answer just
-    now, is waited for. With `listen`, a notice of new instructions ends the pause early. `told` is called after each
-    step with what it took and what it failed on."""
-    stopped = Stopped()
+    """Repeat `step` until stopped, with a pause in between: short after a step that did something (its result is true),
+    twice as long after each that did not, up to `poll_seconds`. A chain that is silent, or whose node cannot answer
+    just now, is waited for. With `listen`, a notice of new instructions ends the pause early. `told` is called after
+    each step with what it took and what it failed on."""
+    stopped, pause = Stopped(), poll_seconds
     while not stopped.asked:
         began = time.monotonic()
+        did = False
         try:
-            step()
+            did = bool(step())
         except Exception as error:
             told(time.monotonic() - began, error)
             if not isinstance(error, Refusal) or error.code not in OUTLIVED:
@@ -51,7 +54,8 @@ def run(
             log.warning("%s", error)
         else:
             told(time.monotonic() - began, None)
-        _wait(listen, poll_seconds)
+        pause = FIRST_SECONDS if did else min(2 * pause, poll_seconds)
+        _wait(listen, pause)
 
 
 def _wait(listen: bool, seconds: float) -> None:

@@ -32,7 +32,7 @@ def pack(house: ChainTarget, chain_id: int) -> Batch | None:
     """Put this house's drafts into its next batch and ask for approval; None when there is nothing to pack yet."""
     with transaction.atomic():
         _lock(house)
-        if Batch.objects.filter(house=house, state=Batch.State.PACKED).exists():
+        if _on_its_way(house).exists():
             return None
         picked = _in_order(list(_drafts(house)[:BATCH_LIMIT]))
         return _write(house, chain_id, picked) if picked else None
@@ -90,6 +90,13 @@ def waiting_for_the_chain() -> QuerySet[Batch]:
 def head_after(previous_head: bytes, digest: bytes) -> bytes:
     """The house's hash chain: keccak(abi.encode(head, digest))."""
     return keccak(encode(["bytes32", "bytes32"], [previous_head, digest]))
+
+
+def _on_its_way(house: ChainTarget) -> QuerySet[Batch]:
+    """Batches that no block holds yet. One that the poster saw in a block counts as there, before the watcher has read
+    that block; should the block be dropped, both batches go out again in their order."""
+    taken = ChainTransaction.objects.filter(batch=OuterRef("pk"), succeeded=True)
+    return Batch.objects.filter(house=house, state=Batch.State.PACKED).exclude(Exists(taken))
 
 
 def _lock(house: ChainTarget) -> None:

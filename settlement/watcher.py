@@ -16,7 +16,7 @@ from django.db import transaction
 from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
-from intermediary.models.bulk import insert_new
+from intermediary.models.bulk import TIMES, insert_new
 from settlement import chains, finality, lookout, reconcile
 from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
 from settlement.chain import Call, Chain, ChainRefused
@@ -146,7 +146,8 @@ def read_again(chain: Chain, first: int, last: int) -> int:
 
 def watched() -> Watched:
     """Everything that is watched now."""
-    targets = {target.address: target for target in ChainTarget.objects.filter(asset__chain__in=chains.asset_chains())}
+    ours = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains()).defer(*TIMES, "creation")
+    targets = {target.address: target for target in ours}
     here = Asset.objects.filter(chain__in=chains.asset_chains()).exclude(token_address="")
     tokens = {asset.token_address: asset.code for asset in here}
     return Watched(targets, tokens)

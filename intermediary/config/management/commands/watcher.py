@@ -15,7 +15,13 @@ class Command(ChainCommand):
         chain, *witnesses = all_chains()
         self.stdout.write(f"watching {chain.url}, {len(witnesses)} witnesses")
 
-        def step() -> None:
-            sight.seen(watcher.step(chain, witnesses).agreed_until)
+        read = 0
+
+        def step() -> bool:
+            nonlocal read
+            progress = watcher.step(chain, witnesses)
+            sight.seen(progress.agreed_until)
+            before, read = read, progress.head
+            return read != before
 
         loops.run(step, listen=False, told=reporter("watcher"))

@@ -47,4 +47,13 @@ TICK = (
     "tick_moving_cpu_s",
     "worker_peak_mb",
 )
-NAMES = {"kernels": KERNELS, "risk": KERNELS + WHAT_IF + SCALE, "scale": SCALE, "tick": TICK}
+SETTLEMENT = (
+    "debit_gas_marginal",
+    "credit_gas_marginal",
+    "batch_200_gas",
+    "movements_per_s",
+    "backfill_logs_per_s",
+    "reconcile_10k_s",
+    "process_peak_mb",
+)
+NAMES = {"kernels": KERNELS, "risk": KERNELS + WHAT_IF + SCALE, "scale": SCALE, "settlement": SETTLEMENT, "tick": TICK}

@@ -3,15 +3,16 @@
 `mutants.json` lists the breaks: a source, a text that stands in it once, what replaces it, and the rule that is gone
 then. A mutant that no test notices survives, and a survivor fails. The tests are compiled once; a mutant costs the
 compilation of the sources that depend on the change and a run of the tests that need no long campaign. Only what
-they let pass meets the invariants. A mutant killed once stays killed until sources, tests or the mutant change.
+they let pass meets the invariants. A mutant stays killed until the sources, the mutant, or the test that killed it
+change.
 """
 
 import hashlib
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from scripts.contracts.tools import WORK, copy_project, forge
 from scripts.install import CONTRACTS
@@ -47,16 +48,13 @@ def all_mutants() -> list[Mutant]:
     return [Mutant(*fields) for fields in json.loads(MUTANTS.read_text())]
 
 
-def key_of(mutant: Mutant, base: str) -> str:
-    """What a verdict belongs to: this mutant of these sources under these tests."""
-    return hashlib.sha256(f"{base}{mutant}".encode()).hexdigest()
-
-
-def base_of(place: Path) -> str:
-    """Digest over sources, tests and settings."""
-    digest = hashlib.sha256()
-    for path in sorted([*place.glob("src/**/*.sol"), *place.glob("test/*.sol"), place / "foundry.toml"]):
-        digest.update(path.relative_to(place).as_posix().encode() + b"\0" + path.read_bytes())
+def verdict_of(mutant: Mutant, killer: str) -> str:
+    """Digest of all that the death of a mutant rests on: itself, the sources, the tests' world and the killing test."""
+    digest = hashlib.sha256(str(mutant).encode())
+    world = [path for path in PLACE.glob("test/*.sol") if not path.name.endswith(".t.sol")]
+    for path in sorted([*PLACE.glob("src/**/*.sol"), *world, PLACE / "foundry.toml", PLACE / killer]):
+        digest.update(path.relative_to(PLACE).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
@@ -72,13 +70,19 @@ def put_artefacts() -> bool:
     return True
 
 
-def passes(which: tuple[str, ...]) -> bool:
-    """Whether the tests notice nothing."""
+def killer_among(which: tuple[str, ...]) -> str | None:
+    """The file of a test that fails; None when the tests notice nothing."""
     few = {"FOUNDRY_FUZZ_RUNS": "64", "FORGE_SNAPSHOT_CHECK": "false"}
-    return forge("test", *which, directory=PLACE, **few).returncode == 0
+    done = forge("test", *which, directory=PLACE, **few)
+    if done.returncode == 0:
+        return None
+    found = re.search(r"Encountered \d+ failing tests? in (test/\w+\.t\.sol):", done.stdout)
+    if found is None:
+        raise ValueError(f"forge test failed without a failing test:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return found[1]
 
 
-def survives(mutant: Mutant) -> bool:
+def killer_of(mutant: Mutant) -> str | None:
     """Break the rule, ask the tests, mend it. The tests' own copy of the sources stays as it was compiled."""
     source = PLACE / "src" / mutant.source
     original = source.read_text()
@@ -89,28 +93,29 @@ def survives(mutant: Mutant) -> bool:
         source.write_text(original)
     if not compiled:
         raise ValueError(f"the mutant '{mutant.rule}' does not compile")
-    return passes(QUICK) and passes(CAMPAIGN)
+    return killer_among(QUICK) or killer_among(CAMPAIGN)
 
 
 def main() -> int:
     mutants, began = all_mutants(), time.monotonic()
     copy_project(PLACE)
-    base = base_of(PLACE)
-    killed: set[str] = set(json.loads(KILLED.read_text())) if KILLED.exists() else set()
-    left = [mutant for mutant in mutants if key_of(mutant, base) not in killed]
-    if left and not (put_artefacts() and passes(QUICK)):
+    killed: dict[str, str] = json.loads(KILLED.read_text()) if KILLED.exists() else {}  # verdict: killing test
+    tests = sorted(f"test/{path.name}" for path in PLACE.glob("test/*.t.sol"))
+    left = [mutant for mutant in mutants if not any(verdict_of(mutant, test) in killed for test in tests)]
+    if left and not (put_artefacts() and killer_among(QUICK) is None):
         print("mutants: the tests fail without any mutant", file=sys.stderr)
         return 1
-    survivors = []
+    survivors = 0
     for mutant in left:
-        if survives(mutant):
-            survivors.append(mutant)
-            print(f"mutants: SURVIVES without '{mutant.rule}' ({mutant.source})", file=sys.stderr)
+        killer = killer_of(mutant)
+        if killer is None:
+            survivors += 1
+            print(f"mutants: SURVIVES without '{mutant.rule}' ({mutant.source})", file=sys.stderr, flush=True)
             continue
-        killed.add(key_of(mutant, base))
-        KILLED.write_text(json.dumps(sorted(killed)))
+        killed[verdict_of(mutant, killer)] = killer
+        KILLED.write_text(json.dumps(killed, indent=0, sort_keys=True))
     seconds = time.monotonic() - began
-    print(f"mutants: {len(mutants)}, {len(survivors)} survived, {len(left)} tried in {seconds:.0f} s")
+    print(f"mutants: {len(mutants)}, {survivors} survived, {len(left)} tried in {seconds:.0f} s")
     return 1 if survivors or len(mutants) < LEAST else 0
 
 

@@ -12,22 +12,6 @@ import {Roles} from "./Roles.sol";
 import {NastyToken, SilentToken} from "./Tokens.sol";
 import {World} from "./World.sol";
 
-/// @notice Notes the least gas it was ever given.
-contract GasProbe {
-    address public immutable house;
-    address public immutable token;
-    uint256 public least = type(uint256).max;
-
-    constructor(House house_) {
-        (house, token) = (address(house_), address(house_.token()));
-    }
-
-    function post(Kind, uint32, uint96, uint96, bytes32) external {
-        uint256 left = gasleft();
-        if (left < least) least = left;
-    }
-}
-
 /// @notice Tokens that misbehave, senders that starve, keys that are stolen.
 contract AttacksTest is World {
     NastyToken private nasty;
@@ -146,27 +130,6 @@ contract AttacksTest is World {
             } catch {}
         }
         assertTrue(false, "never settled");
-    }
-
-    /// However little gas the sender gives, a movement in a batch that stands had all of its share.
-    function test_every_movement_is_given_its_gas() public {
-        GasProbe probe = new GasProbe(house);
-        probe.post{gas: house.MOVEMENT_GAS()}(Kind.REQUIRE, 1, 0, 0, 0);
-        uint256 share = probe.least(); // what is left of exactly the promised gas when the probe looks
-        house.setCreditLimit(MarginVault(address(probe)), 1);
-        Movement[] memory movements = new Movement[](3);
-        for (uint256 i; i < 3; ++i) {
-            movements[i] = Movement(MarginVault(address(probe)), Kind.REQUIRE, 1, 0, 0, 0);
-        }
-        uint256 stood;
-        for (uint256 gas_ = 200_000; gas_ < 800_000; gas_ += 1_000) {
-            bytes memory approval = approve(house.batchId() + 1, movements);
-            try house.postBatch{gas: gas_}(house.batchId() + 1, 0, movements, approver(), approval) {
-                ++stood;
-            } catch {}
-        }
-        assertTrue(stood > 100 && stood < 600, "some stood and some were refused");
-        assertEq(probe.least(), share, "less than its share");
     }
 
     // --------------------------------------------------------------------- what a stolen key can do, at the most

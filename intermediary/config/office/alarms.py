@@ -43,6 +43,11 @@ class Shown:
     form: forms.Form | None = None
 
     @property
+    def place(self) -> int:
+        """Of its rule in the list."""
+        return rules.RULES.index(self.rule) if self.rule else len(rules.RULES)
+
+    @property
     def title(self) -> str:
         return self.rule.title if self.rule else self.alarm.rule.replace("_", " ").capitalize()
 
@@ -99,8 +104,9 @@ def silence() -> str:
 
 
 def _page(request: HttpRequest, filled_in: dict[UUID, forms.Form] | None = None, status: int = 200) -> HttpResponse:
-    open_ones = Alarm.objects.filter(cleared_at=None).order_by("severity", "raised_at")  # CRITICAL is the first
+    open_ones = Alarm.objects.filter(cleared_at=None)
     shown = _shown(open_ones.prefetch_related("acknowledgements__officer"), filled_in or {})
+    shown.sort(key=lambda one: (one.alarm.severity, one.alarm.raised_at, one.place))  # causes stand before effects
     critical = sum(one.alarm.severity == Alarm.Severity.CRITICAL for one in shown)
     over = Alarm.objects.exclude(cleared_at=None).order_by("-cleared_at").prefetch_related("acknowledgements__officer")
     return show(

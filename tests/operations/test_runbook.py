@@ -156,7 +156,8 @@ def test_django_has_no_complaint_either(tmp_path: Path) -> None:
         environment[f"{name}_FILE"] = str(tmp_path / name)
     environment |= {
         "BULKHEAD_MODE": "production", "ALLOWED_HOSTS": "desk.example.org", "CHAIN_ID": "1", "HOUSE_SIGNERS": "0x01",
-        "CHAIN_RPC_URLS": "http://127.0.0.1:1", "PUBLIC_URL": "https://desk.example.org",
+        "CHAIN_RPC_URLS": "https://a.example.org,https://b.example.com", "CHAIN_TOKENS": f"USDC=0x{'11' * 20}",
+        "PUBLIC_URL": "https://desk.example.org",
         "ALARM_EMAIL_TO": "night@example.org",
     }  # fmt: skip
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]

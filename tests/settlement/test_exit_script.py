@@ -67,7 +67,7 @@ def test_a_client_takes_its_whole_margin_out_after_the_platform_was_killed(
     roles = {"poster": "poster", "approver": "approver", "watcher": "worker", "mine": "worker"}
     platform = {name: start(name, role, committing_db, chain.url) for name, role in roles.items()}
     try:
-        until(lambda: ChainInstruction.objects.get(id=made.id).state == "FINAL", 120)
+        until(lambda: ChainInstruction.objects.get(id=made.id).state == "FINAL", 240)  # four processes start
     finally:
         for process in platform.values():
             process.kill()

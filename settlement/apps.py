@@ -1,9 +1,11 @@
-"""Registers the settlement app."""
+"""Registers what a production start checks about chains."""
 
 from django.apps import AppConfig
 
 
 class SettlementConfig(AppConfig):
     name = "settlement"
-    verbose_name = "Settlement"
-    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Checks are found by being imported."""
+        from settlement import checks  # noqa: F401

@@ -15,6 +15,7 @@ from intermediary.access import not_found
 from intermediary.models import Asset, Cell, ChainTarget
 from intermediary.portal.deposits import asks_a_wallet, wallet_of
 from intermediary.portal.views import context_of, of_cell
+from settlement import chains
 from settlement.bindings import DecodedEvent, decode_event
 from settlement.breaks import ComparedVault, ReconciliationBreak, ReconciliationRun, VaultStatement, exactly
 from settlement.models import ChainBlock, ChainLog, Deployment
@@ -43,14 +44,16 @@ class Move:
 @of_cell
 def vault(request: HttpRequest, cell: Cell) -> HttpResponse:
     """The page."""
-    compared = ComparedVault.objects.filter(cell=cell).select_related("target__asset").order_by("-target__kind", "id")
+    rows = ComparedVault.objects.filter(cell=cell).select_related("target__asset").order_by("-target__kind", "id")
+    runs = {name: ReconciliationRun.everywhere.filter(chain=name).first() for name in chains.names()}
+    compared = [(row, runs.get(row.target.asset.chain or chains.names()[0])) for row in rows]
     statements = VaultStatement.objects.filter(cell=cell).select_related("target__asset").order_by("id")
-    run = ReconciliationRun.objects.first()
+    run = compared[0][1] if compared else None
     breaks = ReconciliationBreak.objects.filter(cell=cell).select_related("asset").order_by("-id")[:BREAKS_SHOWN]
     context = {
         "compared": compared,
         "run": run,
-        "run_block": ChainBlock.objects.filter(hash=run.block_hash).first() if run else None,
+        "run_block": ChainBlock.everywhere.filter(hash=run.block_hash).first() if run else None,
         "differing": [row for row in breaks if row.resolved_block is None],
         "resolved": [row for row in breaks if row.resolved_block is not None],
         "moves": list(_moves(cell)),
@@ -78,7 +81,7 @@ def _moves(cell: Cell) -> Iterator[Move]:
     assets = {asset.token_address: asset for asset in Asset.objects.exclude(token_address="")}
     vaults = ChainTarget.objects.filter(cell=cell, kind=ChainTarget.Kind.VAULT).select_related("asset")
     of_vault = {vault.address: vault.asset for vault in vaults}
-    houses = set(Deployment.objects.filter(name="House").values_list("address", flat=True))
+    houses = set(Deployment.everywhere.filter(name="House").values_list("address", flat=True))
     logs = ChainLog.objects.filter(cell=cell, name__in=AMOUNT_OF, block__canonical=True)
     for row in logs.select_related("block").order_by("-block__number", "-log_index")[:MOVES_SHOWN]:
         event = decode_event(row.topics, row.data)

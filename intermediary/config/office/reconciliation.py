@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from intermediary.config.office.pages import show
+from settlement import chains
 from settlement.breaks import ReconciliationBreak, ReconciliationReport, ReconciliationRun
 from settlement.models import ChainBlock
 
@@ -26,17 +27,16 @@ COLUMNS = (
 def reconciliation(request: HttpRequest) -> HttpResponse:
     """The page; `?kind=` and `?owner=` leave out the others."""
     found = _chosen(request)
-    run = ReconciliationRun.objects.first()
+    latest = [ReconciliationRun.everywhere.filter(chain=name).first() for name in chains.names()]
     return show(
         request,
         "reconciliation",
         "Reconciliation",
         open=[(row, _age(row)) for row in found.filter(resolved_block=None)],
         resolved=found.exclude(resolved_block=None)[:RESOLVED_SHOWN],
-        run=run,
-        run_at=ChainBlock.objects.filter(hash=run.block_hash).first() if run else None,
-        runs=ReconciliationRun.objects.all()[:RUNS_SHOWN],
-        reports=ReconciliationReport.objects.all()[:REPORTS_SHOWN],
+        heads=[(run, ChainBlock.everywhere.filter(hash=run.block_hash).first()) for run in latest if run],
+        runs=ReconciliationRun.everywhere.all()[:RUNS_SHOWN],
+        reports=ReconciliationReport.everywhere.all()[:REPORTS_SHOWN],
         kinds=Kind.choices,
         owners=sorted({owner for owner, _ in ReconciliationBreak.DUTIES.values()}),
         kind=request.GET.get("kind", ""),

@@ -134,6 +134,7 @@ CHAIN_FEE_CAP_WEI = int(os.environ.get("CHAIN_FEE_CAP_WEI") or 500 * 10**9)  # d
 CHAIN_TOKENS = dict(pair.split("=") for pair in os.environ.get("CHAIN_TOKENS", "").split(",") if pair)  # USDC=0x...
 # Several chains: a JSON file of name -> the same settings (docs/chains.md); the first is what is meant unnamed.
 CHAINS = json.loads(Path(os.environ["CHAINS_FILE"]).read_text()) if os.environ.get("CHAINS_FILE") else {}
+CHAIN_ID = int(next(iter(CHAINS.values()))["id"]) if CHAINS else CHAIN_ID
 # Where the demo's wallet process answers the portal's pages; nothing else answers there, and nowhere but in the demo.
 DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else ""
 # Where the market comes from: "replay" of recorded days, or "live" from the exchanges. A replay moves the platform's

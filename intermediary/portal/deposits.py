@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 
 from intermediary import access, onboarding
 from intermediary.margining import deposit_entry_id
-from intermediary.models import AccountKind, Cell, JournalEntry, Wallet
+from intermediary.models import AccountKind, Asset, Cell, JournalEntry, Wallet
 from intermediary.portal import collateral, forms, reads, wishes
 from intermediary.portal.acts import get_and_post
 from intermediary.portal.views import context_of, of_cell, reader
@@ -80,6 +80,7 @@ def _review(cell: Cell, context: dict[str, Any], asked: dict[str, Any]) -> dict[
     due = sum(part.unmet_base_units for part in reads.increments(call)) if call else 0
     return {
         "asset": asset,
+        "chain_id": str(_chain_id(asset) or ""),
         "amount": amount,
         "amount_text": forms.whole_tokens(amount, asset.decimals),
         "holding": holding,
@@ -89,7 +90,7 @@ def _review(cell: Cell, context: dict[str, Any], asked: dict[str, Any]) -> dict[
         "due": due,
         "due_after": None if value is None else max(0, due - value),
         "transfer": {
-            "chainId": hex(settings.CHAIN_ID),
+            "chainId": hex(_chain_id(asset)),
             "token": asset.token_address,
             "vault": holding.vault.address,
             "amount": str(amount),
@@ -167,6 +168,11 @@ def wallets(request: HttpRequest, cell: Cell) -> HttpResponse:
         },
     }
     return render(request, "portal/wallets.html", context_of(cell) | context | wallet_of(request))
+
+
+def _chain_id(asset: Asset) -> int:
+    """The chain that this token lies on; 0 where it is not stated."""
+    return int(settings.CHAINS[asset.chain]["id"]) if asset.chain else settings.CHAIN_ID
 
 
 def _proved(cell: Cell) -> list[str]:

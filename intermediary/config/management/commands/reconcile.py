@@ -1,12 +1,13 @@
-"""`manage.py reconcile [--json]`: compares ledger and chain at the last final block now. Exit 1 when they differ."""
+"""`manage.py reconcile [--chain NAME] [--json]`: compares ledger and chain at the last final block; exit 1 if they differ."""
 
 import json
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from intermediary.config.chain_command import ChainCommand
 from settlement import reconcile
 from settlement.chain import default_chain
 from settlement.models import ReconciliationRun
@@ -25,11 +26,11 @@ def _settled_run() -> ReconciliationRun:
     return reconcile.run(chain, reconcile.latest_final())
 
 
-class Command(BaseCommand):
+class Command(ChainCommand):
     help = "Compare the ledger with the chain."
-    requires_system_checks: list[str] = []  # they load every page; this process serves none
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="print machine-readable results")
 
     def handle(self, *args: Any, **options: Any) -> None:

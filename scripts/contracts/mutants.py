@@ -1,15 +1,16 @@
 """Breaks one rule of the contracts at a time and asks their tests whether they notice.
 
 `mutants.json` lists the breaks: a source, a text that stands in it once, what replaces it, and the rule that is gone
-then. A mutant that no test notices survives, and a survivor fails. The tests are compiled once; a mutant costs the
-compilation of the sources that depend on the change and a run of the tests that need no long campaign. Only what
-they let pass meets the invariants. A mutant stays killed until the sources, the mutant, or the test that killed it
-change.
+then. A mutant that no test notices survives, and a survivor fails. The tests are compiled once and all mutants of a
+source together, as files beside each other; then every mutant meets the tests of its own contract, those left alive
+all the quick ones, and those the invariants. A mutant stays killed until the sources, the mutant, or the test that
+killed it change.
 """
 
 import hashlib
 import json
 import re
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +25,24 @@ KILLED = WORK / "mutants-killed.json"
 # Gas figures are those of the optimised artefacts, a mutant is not optimised.
 QUICK = ("--no-match-contract", "Invariants|Gas", "--fail-fast")
 CAMPAIGN = ("--match-contract", "Invariants")
+# Whose tests most likely notice; the others are asked afterwards.
+NEAREST = {
+    "MarginVault.sol": "Vault",
+    "RollingLimit.sol": "VaultTest",
+    "VaultFactory.sol": "VaultTest",
+    "House.sol": "HouseTest|Attacks|Starvation",
+    "HouseBound.sol": "VaultTest|Retention|BondTest",
+    "Retention.sol": "Retention",
+    "SeriesEscrow.sol": "BondTest|Races",
+    "TrancheNote.sol": "NoteTest|Races",
+    "Eligibility.sol": "NoteTest",
+}
+# What contains the code of a source besides itself: it inherits it, creates it, or uses it as a library.
+CONTAINING = {
+    "MarginVault.sol": ("VaultFactory.sol",),
+    "RollingLimit.sol": ("MarginVault.sol", "VaultFactory.sol", "House.sol"),
+    "HouseBound.sol": ("MarginVault.sol", "VaultFactory.sol", "Retention.sol", "SeriesEscrow.sol"),
+}
 LEAST = 20  # mutants below which the list itself is not worth much
 
 
@@ -58,16 +77,44 @@ def verdict_of(mutant: Mutant, killer: str) -> str:
     return digest.hexdigest()
 
 
-def put_artefacts() -> bool:
-    """Compile the sources as they lie there and put what the tests deploy; False when they do not compile."""
-    built = forge("build", "src", "--out", "out/mutant", "--cache-path", "cache/mutant", "--quiet", directory=PLACE)
+def compile_sources(directory: str) -> dict[str, str]:
+    """Artefact texts by file and name of each contract of ours. Raises ValueError when something does not compile."""
+    out = f"out/{directory}"
+    built = forge("build", directory, "--out", out, "--cache-path", f"cache/{directory}", "--quiet", directory=PLACE)
     if built.returncode != 0:
-        return False
-    for name in NAMES:
-        compiled = json.loads(next((PLACE / "out" / "mutant").glob(f"*/{name}.json")).read_text())
-        artefact = {"abi": compiled["abi"], "bytecode": compiled["bytecode"]["object"]}
-        (PLACE / "artifacts" / f"{name}.json").write_text(json.dumps(artefact))
-    return True
+        raise ValueError(f"{directory} does not compile:\n{built.stdout[-2000:]}{built.stderr[-2000:]}")
+    texts = {}
+    for path in (PLACE / out).glob("*/*.json"):
+        if path.stem in NAMES:
+            compiled = json.loads(path.read_text())
+            artefact = {"abi": compiled["abi"], "bytecode": compiled["bytecode"]["object"]}
+            texts[f"{path.parent.name}:{path.stem}"] = json.dumps(artefact)
+    return texts
+
+
+def write_variant(mutant: Mutant, number: int) -> list[str]:
+    """Write the broken source and what contains its code as files of their own; the names of what was written."""
+    files = (mutant.source, *CONTAINING.get(mutant.source, ()))
+    for name in files:
+        text = (PLACE / "src" / name).read_text()
+        text = mutant.apply(text) if name == mutant.source else text
+        for imported in re.findall(r'from "\./(\w+\.sol)"', text):
+            ours = f"./v{number}_{imported}" if imported in files else f"../src/{imported}"
+            text = text.replace(f'from "./{imported}"', f'from "{ours}"')
+        (PLACE / "variants" / f"v{number}_{name}").write_text(text)
+    return [name.removesuffix(".sol") for name in files]
+
+
+def variants(mutants: list[Mutant]) -> list[dict[str, str]]:
+    """What the tests deploy instead, by contract, for each of the mutants of one source."""
+    shutil.rmtree(PLACE / "variants", ignore_errors=True)
+    (PLACE / "variants").mkdir()
+    names = [write_variant(mutant, number) for number, mutant in enumerate(mutants)]
+    texts = compile_sources("variants")
+    return [
+        {name: texts[key] for name in names[number] if (key := f"v{number}_{name}.sol:{name}") in texts}
+        for number in range(len(mutants))
+    ]
 
 
 def killer_among(which: tuple[str, ...]) -> str | None:
@@ -82,18 +129,39 @@ def killer_among(which: tuple[str, ...]) -> str | None:
     return found[1]
 
 
-def killer_of(mutant: Mutant) -> str | None:
-    """Break the rule, ask the tests, mend it. The tests' own copy of the sources stays as it was compiled."""
-    source = PLACE / "src" / mutant.source
-    original = source.read_text()
-    source.write_text(mutant.apply(original))
-    try:
-        compiled = put_artefacts()
-    finally:
-        source.write_text(original)
-    if not compiled:
-        raise ValueError(f"the mutant '{mutant.rule}' does not compile")
-    return killer_among(QUICK) or killer_among(CAMPAIGN)
+def killer_of(mutant: Mutant, instead: dict[str, str], unbroken: dict[str, str]) -> str | None:
+    """Let the tests deploy the broken contracts and tell which file of tests noticed."""
+    for name, text in (unbroken | instead).items():
+        (PLACE / "artifacts" / f"{name}.json").write_text(text)
+    nearest = ("--match-contract", NEAREST[mutant.source], "--no-match-contract", "Invariants|Gas", "--fail-fast")
+    return killer_among(nearest) or killer_among(QUICK) or killer_among(CAMPAIGN)
+
+
+def unbroken_artefacts() -> dict[str, str]:
+    """The contracts as they are, compiled as mutants are. Raises ValueError when the tests fail with them."""
+    unbroken = {key.partition(":")[2]: text for key, text in compile_sources("src").items()}
+    unbroken |= {name: (PLACE / "artifacts" / f"{name}.json").read_text() for name in NAMES if name not in unbroken}
+    for name, text in unbroken.items():
+        (PLACE / "artifacts" / f"{name}.json").write_text(text)
+    if killer_among(QUICK) is not None:
+        raise ValueError("the tests fail without any mutant")
+    return unbroken
+
+
+def try_mutants(left: list[Mutant], killed: dict[str, str]) -> int:
+    """Ask the tests about each, source by source; how many survived. Deaths are remembered as they come."""
+    unbroken, survivors = unbroken_artefacts(), 0
+    for source in dict.fromkeys(mutant.source for mutant in left):
+        of_source = [mutant for mutant in left if mutant.source == source]
+        for mutant, instead in zip(of_source, variants(of_source), strict=True):
+            killer = killer_of(mutant, instead, unbroken)
+            if killer is None:
+                survivors += 1
+                print(f"mutants: SURVIVES without '{mutant.rule}' ({mutant.source})", file=sys.stderr, flush=True)
+                continue
+            killed[verdict_of(mutant, killer)] = killer
+            KILLED.write_text(json.dumps(killed, indent=0, sort_keys=True))
+    return survivors
 
 
 def main() -> int:
@@ -102,18 +170,11 @@ def main() -> int:
     killed: dict[str, str] = json.loads(KILLED.read_text()) if KILLED.exists() else {}  # verdict: killing test
     tests = sorted(f"test/{path.name}" for path in PLACE.glob("test/*.t.sol"))
     left = [mutant for mutant in mutants if not any(verdict_of(mutant, test) in killed for test in tests)]
-    if left and not (put_artefacts() and killer_among(QUICK) is None):
-        print("mutants: the tests fail without any mutant", file=sys.stderr)
+    try:
+        survivors = try_mutants(left, killed) if left else 0
+    except ValueError as error:
+        print(f"mutants: {error}", file=sys.stderr)
         return 1
-    survivors = 0
-    for mutant in left:
-        killer = killer_of(mutant)
-        if killer is None:
-            survivors += 1
-            print(f"mutants: SURVIVES without '{mutant.rule}' ({mutant.source})", file=sys.stderr, flush=True)
-            continue
-        killed[verdict_of(mutant, killer)] = killer
-        KILLED.write_text(json.dumps(killed, indent=0, sort_keys=True))
     seconds = time.monotonic() - began
     print(f"mutants: {len(mutants)}, {survivors} survived, {len(left)} tried in {seconds:.0f} s")
     return 1 if survivors or len(mutants) < LEAST else 0

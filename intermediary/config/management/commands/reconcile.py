@@ -1,4 +1,4 @@
-"""`manage.py reconcile [--chain NAME] [--json]`: compares ledger and chain at the last final block; exit 1 if they differ."""
+"""`manage.py reconcile [--chain NAME] [--json]`: compare books and chain at the last final block; exit 1 on a break."""
 
 import json
 import time

@@ -110,7 +110,7 @@ def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Seque
         else:
             known.ledger_value, known.chain_value = comparison.ledger[:100], comparison.chain[:100]
         known.save(update_fields=["resolved_block", "ledger_value", "chain_value"])
-    ReconciliationBreak.objects.bulk_create(
+    fresh = [
         ReconciliationBreak(
             kind=comparison.kind,
             place=place,
@@ -121,5 +121,6 @@ def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Seque
             first_block=block_number,
         )
         for (_, place), comparison in off.items()
-    )
+    ]
+    ReconciliationBreak.objects.bulk_create(fresh, ignore_conflicts=True)  # a second watcher may have found it too
     return open_breaks_here().filter(kind__in=kinds).count()

@@ -48,6 +48,10 @@ class Contract:
         """Creation code with the constructor's arguments."""
         return self.bytecode + encode(self.constructor, list(arguments))
 
+    def decode_arguments(self, function: str, data: bytes) -> tuple[Any, ...]:
+        """What a function was called with, from calldata after its selector."""
+        return _values(self.functions[function]["inputs"], data)
+
     def decode_result(self, function: str, data: bytes) -> Any:
         """What a call returned: one value, or a tuple of several."""
         values = _values(self.functions[function]["outputs"], data)

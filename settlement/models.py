@@ -196,6 +196,20 @@ class TransactionAttempt(Row):
         ordering = ["id"]
 
 
+class Fence(Row):
+    """Nothing is packed or sent on a chain while a fence stands (`settlement.fence`)."""
+
+    chain = models.CharField(max_length=20, default=chains.here)
+    reason = models.CharField(max_length=500, help_text="what the chain counts further than we do")
+    lifted_at = models.DateTimeField(null=True, help_text="wall clock, when everything agreed again")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain"], condition=Q(lifted_at=None), name="one_fence_a_chain")]
+
+    def __str__(self) -> str:
+        return f"fence of {self.chain}: {self.reason}"
+
+
 class HeldCall(Row):
     """A single call that the chain would refuse now: it waits for time, or for a person (`settlement.holding`)."""
 

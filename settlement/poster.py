@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import chains, holding, packing, sender, sender_alarms
+from settlement import chains, fence, holding, packing, sender, sender_alarms
 from settlement.bindings import contract, known_error, read
 from settlement.calls import ContractCall, call_of
 from settlement.chain import Chain, ChainRefused, call_object
@@ -35,8 +35,11 @@ LOOK_AHEAD = 50  # single calls examined in one step; each costs one or two roun
 
 
 def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
-    """Pack, follow what is in flight, send what is ready; how many transactions were newly sent."""
+    """Pack, follow what is in flight, send what is ready; how many transactions were newly sent. Nothing of that
+    behind a fence."""
     chain_id = chain.id()
+    if fence.is_up():
+        return 0
     packing.release_refused()
     for house in _houses():
         packing.pack(house, chain_id)

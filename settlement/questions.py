@@ -7,9 +7,10 @@ from settlement import chains, holding
 from settlement.bindings import decode_event
 from settlement.breaks import ReconciliationBreak
 from settlement.comparisons import Books, Comparison
-from settlement.models import Approval, BatchMovement, ChainLog
+from settlement.models import Approval, BatchMovement, ChainLog, Fence
 
 Kind = ReconciliationBreak.Kind
+FENCE = "fence: the chain is ahead of the database"
 # What `settlement.finality` says of a log that it cannot book, as a kind of break.
 BY_REFUSAL = {
     "missing_in_ledger": Kind.MISSING_IN_LEDGER,
@@ -31,6 +32,8 @@ def open_questions(books: Books) -> Iterator[Comparison]:
         place = f"{row.name} {row.transaction_hash} {row.log_index}"
         yield Comparison(_kind_of(row), place, row.refusal[:100], "final", row.cell_id)
     yield from _refused_calls(here)
+    for standing in Fence.objects.filter(chain=chains.here(), lifted_at=None):
+        yield Comparison(Kind.MISSING_IN_LEDGER, FENCE, "nothing is sent", standing.reason[:100])
     if chains.here() != chains.names()[0]:
         return  # the rest is of no chain: the first one's watcher says it
     for lost in Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event"):

@@ -162,7 +162,7 @@ def _follow(chain: Chain, head: int) -> None:
     last = _rewound(chain, head)
     if last is not None and head < last.number:
         return
-    number = last.number + 1 if last else _first_block()
+    number = last.number + 1 if last else first_block()
     concerning = watched()
     _read_back(chain, concerning, number - 1)
     while number <= head:
@@ -194,7 +194,7 @@ def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
     new = {address: target for address, target in concerning.targets.items() if target.id not in known}
     if not new:
         return
-    _store_logs(chain, Watched(new, concerning.tokens), _first_block(), up_to)
+    _store_logs(chain, Watched(new, concerning.tokens), first_block(), up_to)
     ReadBack.objects.bulk_create(ReadBack(target=target, up_to_block=max(up_to, 0)) for target in new.values())
 
 
@@ -211,7 +211,8 @@ def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> Non
         insert_new(rows)
 
 
-def _first_block() -> int:
+def first_block() -> int:
+    """Where watching begins: what was deployed first, was deployed no earlier."""
     first = Deployment.objects.order_by("block_number").values_list("block_number", flat=True).first()
     assert first is not None, "nothing is watched before something is deployed"
     return first

@@ -66,17 +66,21 @@ class Platform:
     database: TestDatabase
     log: Path
     running: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)  # of their environment, besides
+    witness: bool = False  # a second way to the node, by which the watcher checks the first
 
     def start(self, *names: str) -> None:
         """Start these; a second one of a kind is "poster 2"."""
         for name in names:
             kind = name.split()[0]
+            urls = [self.proxy.url(name.replace(" ", ""))] + [self.proxy.url("witness")] * self.witness
             environment = {
                 "DATABASE_ROLE": ROLES[kind],
-                "CHAIN_RPC_URLS": self.proxy.url(name.replace(" ", "")),
+                "CHAIN_RPC_URLS": ",".join(urls),
                 "BULKHEAD_MODE": "test",
                 "DJANGO_SETTINGS_MODULE": "tests.settings",
                 **self.database.urls,
+                **self.settings,
             }
             self.running[name] = self.launcher.order(command=kind, environment=environment, log=str(self.log))
 
@@ -94,6 +98,14 @@ class Platform:
         codes = {name: self.launcher.order(wait=pid) for name, pid in self.running.items()}
         self.running.clear()
         assert set(codes.values()) <= {0}, f"{codes}\n{self.said()}"
+
+    def revive(self) -> list[str]:
+        """Start again what ended by itself, as the supervisor does; their names."""
+        ended = [name for name, pid in self.running.items() if not rss_mb(pid)]
+        for name in ended:
+            self.launcher.order(wait=self.running.pop(name))
+            self.start(name)
+        return ended
 
     def end(self) -> None:
         """Whatever still runs, after a test that failed."""
@@ -122,3 +134,9 @@ class Platform:
                 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted)", [table]
             ).fetchone()
         return bool(found and found[0])
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process, as the kernel counts it; nothing of one that has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)

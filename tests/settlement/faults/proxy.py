@@ -126,6 +126,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # headers and body in one packet
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # whoever asked has been killed
+            super().handle()
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         try:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from intermediary.config.chain_command import ChainCommand, name_of, reporter
-from settlement import loops, poster
+from settlement import fence, loops, poster
 from settlement.chain import default_chain
 from settlement.signer import signer_for
 
@@ -15,4 +15,13 @@ class Command(ChainCommand):
         chain = default_chain()
         signers = {role: signer_for(role) for role in ("poster", "operator")}
         self.stdout.write(", ".join(f"{role} {name_of(signer)}" for role, signer in signers.items()))
-        loops.run(lambda: poster.step(chain, signers), listen=True, told=reporter("poster"))
+        is_checked = False
+
+        def step() -> None:
+            nonlocal is_checked
+            if not is_checked:
+                fence.check(chain)
+                is_checked = True
+            poster.step(chain, signers)
+
+        loops.run(step, listen=True, told=reporter("poster"))

@@ -8,11 +8,10 @@ others; a published key of the demonstration is refused, and those that check ea
 import os
 from itertools import combinations
 
-from django.conf import settings
 from eth_utils.address import is_address, to_checksum_address
 
 from intermediary.errors import Refusal
-from settlement.signer import demo_addresses, signer_for
+from settlement.signer import refuse_published, signer_for
 
 # The operator acts through the outbox only; set-up keys never touch money.
 HOLDERS: dict[str, tuple[str, ...]] = {
@@ -43,8 +42,7 @@ def key_address(name: str) -> str:
     if stated and not is_address(stated):
         raise Refusal("bad_address", f"SETTLEMENT_{name.upper()}_ADDRESS is no address.")
     found = str(to_checksum_address(stated)) if stated else signer_for(name).address
-    if settings.MODE == "production" and found in demo_addresses():
-        raise Refusal("demo_key_refused", f"{name} is {found}, whose key is published.")
+    refuse_published(name, found)
     return found
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from intermediary.errors import Refusal
 from intermediary.typed_data import signer_of
-from settlement.signer import SignedTransaction
+from settlement.signer import SignedTransaction, refuse_published
 from settlement.signing.messages import PROTOCOL, written
 
 TIMEOUT_SECONDS = 5  # signing takes milliseconds; a hardware module behind it a second
@@ -34,6 +34,7 @@ class RemoteSigner:
             said = self._ask("GET", "/v1/key")
             if said.get("protocol") != PROTOCOL or said.get("role") != self._role:
                 raise self._wrong(f"it is the signer of {said.get('role')}, protocol {said.get('protocol')}")
+            refuse_published(self._role, str(said["address"]))
             self._address = str(said["address"])
         return self._address
 

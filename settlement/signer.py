@@ -130,7 +130,15 @@ def keystore_signer(role: str) -> Signer:
         key = Account.decrypt(content, Path(password).read_text().strip())
     except ValueError as error:
         raise Refusal("key_not_opened", f"The keystore of {role} does not open with its password.") from error
-    return LocalSigner(Account.from_key(key))
+    signer = LocalSigner(Account.from_key(key))
+    refuse_published(role, signer.address)
+    return signer
+
+
+def refuse_published(role: str, address: str) -> None:
+    """Refuses `demo_key_refused` in production for a key that everybody has, wherever it is kept."""
+    if settings.MODE == "production" and address in demo_addresses():
+        raise Refusal("demo_key_refused", f"{role} is {address}, whose key is published.")
 
 
 def _from_mnemonic(index: int) -> Signer:

@@ -18,7 +18,7 @@ from settlement.chain import Chain
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of
 from settlement.models import Deployment
-from settlement.signer import demo_signer
+from settlement.signer import ANVIL_MNEMONIC, LocalSigner, demo_signer, signer_for
 from settlement.transactor import Transactor
 from tests.conftest import TestDatabase
 from tests.settlement.world import CAP, client, house_alone
@@ -192,6 +192,13 @@ def test_production_refuses_published_keys_and_keys_that_check_themselves(
     monkeypatch.setenv("SETTLEMENT_APPROVER_ADDRESS", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
     with pytest.raises(Refusal, match="demo_key_refused"):
         holders.require_apart()
+    published = LocalSigner(Account.from_mnemonic(ANVIL_MNEMONIC, account_path="m/44'/60'/0'/0/1"))
+    kept = Account.encrypt(published.account.key, "word", kdf="pbkdf2", iterations=10)
+    (tmp_path / "poster.json").write_text(json.dumps(kept))
+    monkeypatch.setenv("SETTLEMENT_POSTER_KEYSTORE", str(tmp_path / "poster.json"))
+    monkeypatch.setenv("SETTLEMENT_POSTER_PASSWORD_FILE", str(tmp_path / "admin.password"))
+    with pytest.raises(Refusal, match="demo_key_refused"):
+        signer_for("poster")
     monkeypatch.setenv("SETTLEMENT_APPROVER_ADDRESS", "0x12")
     with pytest.raises(Refusal, match="bad_address"):
         holders.require_apart()

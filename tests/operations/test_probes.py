@@ -17,7 +17,7 @@ from intermediary.config.operations.heartbeat import Reporter
 from intermediary.config.operations.metrics import METRICS
 from intermediary.config.operations.rows import LookRound
 from settlement import lookout
-from settlement.models import ReconciliationBreak, SenderAlarm
+from settlement.models import Fence, ReconciliationBreak, SenderAlarm
 from tests.conftest import RoleSwitch
 from tests.intermediary import office_world
 
@@ -104,6 +104,7 @@ def test_every_metric_is_told_with_help_and_what_is_wrong_shows(as_role: RoleSwi
     all_is_well()
     SenderAlarm.objects.create(kind="fee_cap", role="poster", chain="main", detail="500 gwei")
     ReconciliationBreak.objects.create(kind="amount", place="vault", ledger_value="1", chain_value="2", first_block=1)
+    Fence.objects.create(reason="batches of house 0x01: 3 here, 5 on chain")
     with as_role("web"):
         body = Client().get("/metrics", REMOTE_ADDR="127.0.0.1").content.decode()
     told = {family.name: family for family in text_string_to_metric_families(body)}
@@ -113,6 +114,7 @@ def test_every_metric_is_told_with_help_and_what_is_wrong_shows(as_role: RoleSwi
     assert (breaks["amount"], breaks["unknown_sender"], breaks["head"]) == (1, 1, 0)
     [trouble] = told["bulkhead_sender_trouble_age_seconds"].samples
     assert trouble.labels == {"kind": "fee_cap", "chain": "main", "role": "poster"}
+    assert [sample.labels for sample in told["bulkhead_fence_age_seconds"].samples] == [{"chain": "main"}]
     resident = {sample.labels["process"]: sample.value for sample in told["bulkhead_process_resident_bytes"].samples}
     assert set(resident) == set(NAMES)
 

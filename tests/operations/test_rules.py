@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 
 from intermediary.config.operations import rules
-from intermediary.config.operations.figures import Chain, Figures, House, Node, Round, Waiting
+from intermediary.config.operations.figures import Chain, Fenced, Figures, House, Node, Round, Waiting
 from intermediary.config.operations.findings import duration
 from settlement.models import ReconciliationBreak, SenderAlarm
 from tests.operations.figures import GWEI, WELL, but, flight, process, trouble
@@ -20,6 +20,7 @@ DEAR = Node(base_fee_wei=100 * GWEI, gas_wei={"poster": 10**18})
 ILL: list[tuple[str, Figures, str, str]] = [  # rule, figures, subject, part of what is said
     ("finality_broken", but(processes={"watcher": BROKEN}), "watcher", "dropped final block 7"),
     ("finality_broken", but(breaks={"reorg": Waiting(1, 60)}), "reorg", "60 s"),
+    ("fenced", but(fences=(Fenced("main", "batches: 3 here, 5 on chain", 90.0),)), "main", "for 90 s: batches: 3 here"),
     ("rpc_disagreement", but(breaks={"witnesses": Waiting(1, 60)}), "witnesses", "60 s"),
     ("reconciliation_break", TWO_BREAKS, "amount", "vault 0xa and 1 more, for 2 h 1 min"),
     ("reconciliation_break", but(breaks={"a_kind_nobody_knows_yet": Waiting(1, 1)}), "a_kind_nobody_knows_yet", "1 s"),

@@ -14,6 +14,7 @@ from django.db import connection
 from intermediary import queries
 from intermediary.config.operations.figures import (
     Chain,
+    Fenced,
     Figures,
     Flight,
     House,
@@ -49,6 +50,9 @@ _FLIGHTS = """
 _TROUBLES = """
     SELECT kind, chain, role, detail, extract(epoch FROM clock_timestamp() - recorded_at)::float8
     FROM settlement_senderalarm WHERE cleared_at IS NULL ORDER BY recorded_at"""
+_FENCES = """
+    SELECT chain, reason, extract(epoch FROM clock_timestamp() - recorded_at)::float8 FROM settlement_fence
+    WHERE lifted_at IS NULL ORDER BY chain"""
 _NONCES = """
     SELECT s.chain, s.role, coalesce(max(n.nonce) - min(n.nonce) + 1 - count(n.nonce), 0)
     FROM settlement_chainsender s LEFT JOIN LATERAL (
@@ -146,6 +150,7 @@ def collect() -> Figures:
         approvals_refused=approvals.get("refused", Waiting()).count,
         flights=_flights(),
         troubles=tuple(Trouble(*row) for row in _rows(_TROUBLES)),
+        fences=tuple(Fenced(*row) for row in _rows(_FENCES)),
         nonce_gaps={(chain, role): gaps for chain, role, gaps in _rows(_NONCES)},
         displaced={(chain, role): _waiting(count, last, now) for chain, role, count, last in _rows(_DISPLACED)},
         houses=tuple(House(*row) for row in _rows(_HOUSES)),

@@ -45,6 +45,15 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Fenced:
+    """A chain that is ahead of the database: nothing is sent there (settlement.fence)."""
+
+    chain: str
+    reason: str
+    age_seconds: float
+
+
+@dataclass(frozen=True)
 class House:
     """One house contract, by what of ours it last took."""
 
@@ -114,6 +123,7 @@ class Figures:
     troubles: tuple[Trouble, ...] = ()
     nonce_gaps: Mapping[Key, int] = field(default_factory=dict)  # nonces that no row of ours used
     displaced: Mapping[Key, Waiting] = field(default_factory=dict)  # oldest_seconds is the newest's age
+    fences: tuple[Fenced, ...] = ()
     houses: tuple[House, ...] = ()
     chains: Mapping[str, Chain] = field(default_factory=dict)  # by name, of those a watcher has ever read
     breaks: Mapping[str, Waiting] = field(default_factory=dict)  # by kind

@@ -95,6 +95,10 @@ def finality_broken(figures: Figures, limits: Limits) -> Iterator[Finding]:
     yield from open_breaks("reorg")(figures, limits)
 
 
+def fenced(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+    yield from (Finding(one.chain, f"for {duration(one.age_seconds)}: {one.reason}") for one in figures.fences)
+
+
 def approver_refused(figures: Figures, limits: Limits) -> Iterator[Finding]:
     if figures.approvals_refused:
         yield Finding("", f"{figures.approvals_refused} refused in the last ten minutes")

@@ -94,6 +94,12 @@ METRICS: tuple[Told, ...] = (
         lambda f: [((x.kind, x.chain, x.role), x.age_seconds) for x in f.troubles],
     ),
     Told(
+        "bulkhead_fence_age_seconds",
+        "Seconds since a chain was fenced off, being ahead of the database; no sample: it is not.",
+        ("chain",),
+        lambda f: [((x.chain,), x.age_seconds) for x in f.fences],
+    ),
+    Told(
         "bulkhead_nonce_gaps",
         "Nonces among a key's last thousand that no row of ours used.",
         ("chain", "role"),

@@ -57,7 +57,15 @@ def test_first_run_deploys_and_says_where_and_the_second_changes_nothing(empty: 
         assert read(empty, address_of("AccessManager"), "AccessManager", "hasRole", role, admin) == (False, 0)
 
 
-@pytest.mark.parametrize("step", ["wire", "_record_house", "_set_up_houses", "_grant_roles"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "_record_house",
+        "_grant_roles",
+        pytest.param("wire", marks=pytest.mark.deep),
+        pytest.param("_set_up_houses", marks=pytest.mark.deep),
+    ],
+)
 def test_run_that_was_cut_off_goes_on_where_it_was(empty: Chain, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*arguments: object) -> None:
         raise KeyboardInterrupt

@@ -40,7 +40,7 @@ NEAREST = {
 # What contains the code of a source besides itself: it inherits it, creates it, or uses it as a library.
 CONTAINING = {
     "MarginVault.sol": ("VaultFactory.sol",),
-    "RollingLimit.sol": ("MarginVault.sol", "VaultFactory.sol", "House.sol"),
+    "RollingLimit.sol": ("MarginVault.sol", "VaultFactory.sol"),  # the house's own cap is the same code
     "HouseBound.sol": ("MarginVault.sol", "VaultFactory.sol", "Retention.sol", "SeriesEscrow.sol"),
 }
 LEAST = 20  # mutants below which the list itself is not worth much

@@ -36,18 +36,17 @@ contract StarvationTest is World {
         probe.post{gas: house.MOVEMENT_GAS()}(Kind.REQUIRE, 1, 0, 0, 0);
         uint256 share = probe.least(); // what is left of exactly the promised gas when the probe looks
         house.setCreditLimit(MarginVault(address(probe)), 1);
-        Movement[] memory movements = new Movement[](3);
-        for (uint256 i; i < 3; ++i) {
-            movements[i] = Movement(MarginVault(address(probe)), Kind.REQUIRE, 1, 0, 0, 0);
-        }
+        Movement[] memory movements = new Movement[](1);
+        // Only the last movement can run short, and only one whose vault was not touched before costs a look-up.
+        movements[0] = Movement(MarginVault(address(probe)), Kind.REQUIRE, 1, 0, 0, 0);
         uint256 stood;
-        for (uint256 gas_ = 200_000; gas_ < 900_000; gas_ += 1_000) {
+        for (uint256 gas_ = 200_000; gas_ < 300_000; gas_ += 500) {
             bytes memory approval = approve(house.batchId() + 1, movements);
             try house.postBatch{gas: gas_}(house.batchId() + 1, 0, movements, approver(), approval) {
                 ++stood;
             } catch {}
         }
-        assertTrue(stood > 100 && stood < 690, "some stood and some were refused");
+        assertTrue(stood > 10 && stood < 190, "some stood and some were refused");
         assertEq(probe.least(), share, "less than its share");
     }
 }

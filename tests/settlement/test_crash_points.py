@@ -19,10 +19,11 @@ from settlement.models import (
     ChainLog,
     ChainTransaction,
     ReconciliationBreak,
+    ReconciliationRun,
     TransactionAttempt,
 )
 from tests.settlement.faults.processes import Platform, until
-from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, give, held, transfer
 
 pytestmark = pytest.mark.world(build=funded_client)
 FINAL_AFTER = 2  # blocks, on this chain
@@ -41,16 +42,25 @@ def settle(platform: Platform, chain: Chain, *made: ChainInstruction) -> None:
     platform.proxy.clear()
     platform.start(*({"poster", "approver", "watcher"} - platform.running.keys()))
 
+    blocks = 1 + int(platform.settings.get("CHAIN_CONFIRMATIONS", "0")) // 4
+
+    def come(number: int) -> None:
+        for _ in range(number):
+            mine(chain)
+
     def all_final() -> bool:
         if pending(chain) or ChainBlock.objects.filter(number=chain.head()).exists():
-            mine(chain)
+            come(blocks)
         return all(state_of(one) == "FINAL" for one in made)
 
     until(all_final, "everything final", said=platform.said)
-    block = chain.head()
-    for _ in range(1 + FINAL_AFTER):
-        mine(chain)
-    until(lambda: ChainBlock.objects.filter(finalized=True, number__gt=block).exists(), "the last look")
+    last = ReconciliationRun.objects.latest("id").block_number
+
+    def compared_later() -> bool:
+        come(1)
+        return ReconciliationRun.objects.filter(block_number__gt=last).exists()
+
+    until(compared_later, "another comparison", said=platform.said)
     platform.stop()
 
 
@@ -231,3 +241,36 @@ def test_two_of_each_move_everything_once(chain: Chain, who: Client, platform: P
     assert ChainTransaction.objects.count() == Batch.objects.count()
     assert ChainTransaction.objects.filter(succeeded=False).count() == 0
     assert not ReconciliationBreak.objects.exists()
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("depth", [1, 10, 64])
+def test_killed_and_started_again_on_a_chain_that_changed_its_mind(
+    chain: Chain, who: Client, platform: Platform, depth: int
+) -> None:
+    """The block of the batch (and one of a deposit) goes, with all above it; the watcher dies again while it takes back
+    what they showed. Blocks are final after seventy others here, as on a public chain."""
+    platform.settings["CHAIN_CONFIRMATIONS"] = "70"
+    mine(chain)  # a block whose state the node has of itself, to go back to
+    made = debit(who, MILLION)
+    platform.start("poster", "approver", "watcher")
+    until(lambda: pending(chain), "it is sent", said=platform.said)
+    give(chain, who.key.address, MILLION)  # mines the batch too
+    if depth > 1:
+        transfer(chain, who.key, who.vault.address, MILLION)
+    for _ in range(depth - 2):
+        mine(chain)
+    until(lambda: ChainBlock.objects.filter(number=chain.head()).exists(), "all is read", said=platform.said)
+    assert state_of(made) == "INCLUDED"
+    platform.kill("poster", "watcher")
+    dropped = ChainBlock.objects.get(number=chain.head()).hash
+    chain.call("anvil_reorg", depth, [])
+    with platform.stuck_at("settlement_chainblock"):
+        platform.start("watcher")
+        until(lambda: platform.waits_for("settlement_chainblock"), "the watcher takes blocks back", said=platform.said)
+        platform.kill("watcher")
+    settle(platform, chain, made)
+    assert ChainBlock.objects.get(hash=dropped).canonical is False
+    assert not JournalEntry.objects.filter(kind="deposit").exclude(recorded_at__lt=made.recorded_at).exists()
+    assert_moved_once(chain, who)
+    assert ChainTransaction.objects.count() == 1

@@ -151,6 +151,7 @@ def test_killed_after_storing_the_attempt_before_sending_it(chain: Chain, who: C
     assert TransactionAttempt.objects.get().raw == stored.raw, "the same bytes"
 
 
+@pytest.mark.deep
 def test_killed_after_sending_before_marking(chain: Chain, who: Client, platform: Platform) -> None:
     gate = platform.proxy.hold("eth_sendRawTransaction", client="poster", after=True)
     made = debit(who, MILLION)

@@ -165,6 +165,7 @@ def test_a_call_that_nothing_here_explains_keeps_the_fence_up(chain: Chain, who:
     assert poster.step(chain, signers()) == 0
 
 
+@pytest.mark.deep
 def test_the_poster_puts_the_fence_up_and_the_command_takes_it_down(
     chain: Chain, who: Client, backup: Backup, platform: Platform, committing_db: TestDatabase
 ) -> None:

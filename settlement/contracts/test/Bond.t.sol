@@ -215,6 +215,17 @@ contract BondTest is BondWorld {
         Schedule memory s = Schedule(uint40(time() + 1), uint40(time() + 2), 10, 10, 20);
         vm.expectRevert(SeriesLog.BadSchedule.selector);
         new SeriesEscrow(usdc, address(house), s, address(manager)); // deployCode would hide the reason
+        assertTrue(!deploys(s), "the artefact refuses it too");
+        s.maturityGrace = 21;
+        assertTrue(deploys(s), "one second more is enough");
+    }
+
+    function deploys(Schedule memory s) private returns (bool ok) {
+        (ok,) = address(this).call(abi.encodeCall(this.put, (s)));
+    }
+
+    function put(Schedule calldata s) external {
+        deploy("SeriesEscrow", abi.encode(usdc, house, s, manager));
     }
 
     // ---------------------------------------------------------------------------------------------------- fuzz

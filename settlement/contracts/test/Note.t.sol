@@ -44,6 +44,16 @@ contract NoteTest is BondWorld {
         note.transfer(investor(0), 5);
     }
 
+    function test_eligibility_ends_with_its_last_second() public {
+        address[] memory list = new address[](1);
+        list[0] = address(0x0075);
+        register.set(list, uint40(time() + 1 days));
+        skip(1 days);
+        assertTrue(note.canReceive(list[0]), "the last second");
+        skip(1);
+        assertTrue(!note.canReceive(list[0]) && !note.canSend(list[0]), "over");
+    }
+
     function test_frozen_units_stay_but_earn_and_can_be_moved_by_order() public {
         note.setFrozenTokens(investor(0), 59e6);
         assertTrue(note.canTransfer(investor(0), investor(1), 1e6), "the rest moves");

@@ -10,12 +10,20 @@ from pytest_django import Settings
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import approver, packing, poster, rights, sender, sender_alarms
+from settlement import approver, packing, poster, rights, sender, sender_alarms, signed
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of
-from settlement.models import Approval, Batch, BatchMovement, ChainSender, ChainTransaction, TransactionAttempt
+from settlement.models import (
+    Approval,
+    Batch,
+    BatchMovement,
+    ChainLog,
+    ChainSender,
+    ChainTransaction,
+    TransactionAttempt,
+)
 from settlement.signer import LocalSigner, Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
@@ -229,9 +237,23 @@ def test_poster_that_calls_a_signed_movement_failed_does_not_get_it_signed_again
         ChainInstruction.objects.filter(id=made.id).update(state="DRAFT")
         assert packing.pack(batch.house, CHAIN_ID) is not None
     with as_role("approver"):
-        assert approver.step(demo_signer("approver"), CHAIN_ID) == 1
-    refused = Approval.objects.get(signature="")
-    assert refused.refusal == {str(made.id): "it was signed in batch 1 already"}
+        assert approver.step(demo_signer("approver"), CHAIN_ID) == 0, "batch 1 may still move it"
+    assert Approval.objects.get(signature="").refusal is None
+
+
+@pytest.mark.parametrize("left_out", [1, 2])
+def test_what_a_node_left_out_is_no_leave_to_sign_again(chain: Chain, who: Client, left_out: int) -> None:
+    """Without its log nobody knows which batch took a number, nor what the head was after which the next one came."""
+    for _ in range(2):
+        made = debit(who, MILLION)
+        settle_all()
+    house = ChainTarget.objects.get(kind="HOUSE").address
+    assert signed.twice(house, 3, [made.id]) == {str(made.id): "it was signed in batch 2 already"}
+    assert signed.twice(house, 2, [made.id]) == {}, "the house takes a number once"
+    gone = ChainLog.objects.get(name="BatchPosted", topics__1=f"0x{left_out:064x}")
+    ChainLog.objects.filter(id=gone.id).update(name="")
+    with pytest.raises(signed.NotYet):
+        signed.twice(house, 3, [made.id])
 
 
 def test_movement_that_stands_twice_in_a_batch_is_refused(chain: Chain, who: Client, as_role: Any) -> None:

@@ -92,7 +92,8 @@ def _carry_out(instruction: ChainInstruction, failure: str) -> None:
         ChainInstruction.objects.filter(id=instruction.id).update(state=State.BATCHED)
     stuck = holding.stuck_batches().filter(movements__instruction=instruction).select_related("house").first()
     if stuck is not None:
-        packing.take_apart(stuck, {str(instruction.id): failure} if failure else {})
+        if not packing.take_apart(stuck, {str(instruction.id): failure} if failure else {}):
+            raise Refusal("batch_has_gone_out", "The chain has taken this batch meanwhile.", batch=stuck.number)
     elif not failure:
         ChainInstruction.objects.filter(id=instruction.id).update(state=State.DRAFT)
     if failure:

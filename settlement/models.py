@@ -88,6 +88,7 @@ class Batch(Row):
     head = models.CharField(max_length=66, blank=True, help_text="the house's hash chain after it")
     state = models.CharField(max_length=8, choices=State.choices, default=State.PACKED)
     refusals = models.PositiveIntegerField(default=0, help_text="how often the chain would not take it, signed")
+    refused_at = models.DateTimeField(null=True, help_text="when that was last counted, wall clock")
     refusal = models.CharField(max_length=200, blank=True, help_text="why, the last time")
 
     class Meta:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
@@ -17,7 +17,7 @@ from intermediary import events
 from intermediary.models import ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES, insert_all
 from intermediary.typed_data import digest_of
-from settlement import statements
+from settlement import chains, statements
 from settlement.messages import KIND_CODE, batch_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 
@@ -26,6 +26,7 @@ MOVEMENTS = tuple(KIND_CODE)
 # 200 movements are 5.6 million gas: a batch fits several times into a block of 30 million even when storage is cold.
 BATCH_LIMIT = 200
 UNDECIDED = (State.DRAFT, State.BATCHED)
+_NOT_FINAL = (Batch.State.PACKED, Batch.State.INCLUDED)
 
 
 def pack(house: ChainTarget, chain_id: int) -> Batch | None:
@@ -39,17 +40,20 @@ def pack(house: ChainTarget, chain_id: int) -> Batch | None:
 
 
 def release_refused() -> int:
-    """Take apart batches that the approver refused: what it named waits for two people, the rest is packed again."""
+    """Take apart this chain's batches that the approver refused: what it named waits for two people, the rest is packed
+    again. How many that were."""
     refused = Batch.objects.filter(state=Batch.State.PACKED, approval__refusal__isnull=False)
-    for batch in refused.select_related("house", "approval"):
-        take_apart(batch, batch.approval.refusal or {})
-    return len(refused)
+    here = refused.filter(house__asset__chain__in=chains.asset_chains())
+    return sum(take_apart(batch, batch.approval.refusal or {}) for batch in here.select_related("house", "approval"))
 
 
-def take_apart(batch: Batch, reasons: Mapping[str, str]) -> None:
-    """Undo a batch that no transaction carries: movements with a reason fail with it, the rest is packed again."""
+def take_apart(batch: Batch, reasons: Mapping[str, str]) -> bool:
+    """Undo a batch that no transaction carries: movements with a reason fail with it, the rest is packed again. False
+    where it has been undone, or has gone out, meanwhile: nothing is changed then."""
     with transaction.atomic():
         _lock(batch.house)
+        if not stays(batch) or carried().filter(batch=batch).exists():
+            return False
         for movement in batch.movements.select_related("instruction"):
             reason = reasons.get(str(movement.instruction_id), "")
             movement.outcome = BatchMovement.Outcome.FAILED if reason else BatchMovement.Outcome.AGAIN
@@ -59,6 +63,13 @@ def take_apart(batch: Batch, reasons: Mapping[str, str]) -> None:
                 ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
         batch.state = Batch.State.REFUSED
         batch.save(update_fields=["state"])
+    return True
+
+
+def stays(batch: Batch) -> bool:
+    """Whether this batch waits for the chain as it is; until the caller's transaction ends nobody takes it apart or
+    sends it."""
+    return Batch.objects.select_for_update().filter(id=batch.id, state=Batch.State.PACKED).exists()
 
 
 def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> dict[UUID, int]:
@@ -79,12 +90,16 @@ def in_line() -> QuerySet[ChainInstruction]:
 
 def waiting_for_the_chain() -> QuerySet[Batch]:
     """Signed batches that no transaction carries."""
-    alive = (
-        ChainTransaction.objects.filter(batch=OuterRef("pk"))
-        .exclude(state__in=[ChainTransaction.State.DISPLACED, ChainTransaction.State.REVERTED])
-        .exclude(state=ChainTransaction.State.INCLUDED, succeeded=False)
-    )
+    alive = carried().filter(batch=OuterRef("pk"))
     return Batch.objects.filter(state=Batch.State.PACKED).exclude(approval__signature="").exclude(Exists(alive))
+
+
+def carried() -> QuerySet[ChainTransaction]:
+    """Transactions that may yet do, or have done, what they are for."""
+    ended = (ChainTransaction.State.DISPLACED, ChainTransaction.State.REVERTED)
+    return ChainTransaction.objects.exclude(state__in=ended).exclude(
+        state=ChainTransaction.State.INCLUDED, succeeded=False
+    )
 
 
 def head_after(previous_head: bytes, digest: bytes) -> bytes:
@@ -105,11 +120,13 @@ def _lock(house: ChainTarget) -> None:
 
 
 def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
-    """Movements of this asset, oldest first; none that comes after a single call of its own vault."""
+    """Movements of this asset, oldest first; none that comes after a single call of its own vault, and none of a vault
+    that has a gap in its numbers."""
     calls = in_line().filter(target__kind=ChainTarget.Kind.VAULT).exclude(kind__in=MOVEMENTS)
     behind = Q(pk__in=[])
     for target_id, first in calls.values_list("target_id").annotate(first=Min("seq")):
         behind |= Q(target_id=target_id, seq__gt=first)
+    behind |= Q(target_id__in=_vaults_with_a_gap(house))
     return (
         ChainInstruction.objects.filter(
             state=State.DRAFT,
@@ -123,6 +140,24 @@ def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
         .order_by("recorded_at", "seq", "id")
         .select_for_update(skip_locked=True, of=("self",))
     )
+
+
+def _vaults_with_a_gap(house: ChainTarget) -> list[UUID]:
+    """Vaults of which a movement failed while later ones were on their way. The contract waits for the number that came
+    free and refuses what follows it: until all of that has come back, a new movement would only join it."""
+    on_way = Batch.objects.filter(house=house, state__in=_NOT_FINAL)
+    pending = BatchMovement.objects.filter(batch__in=on_way, outcome=BatchMovement.Outcome.PENDING)
+    found = pending.values_list("vault_id").annotate(Min("contract_seq"), Max("contract_seq"), Count("id"))
+    on_their_way = {vault_id: (first, last, count) for vault_id, first, last, count in found}
+    settled = BatchMovement.objects.filter(vault=OuterRef("pk"), outcome=BatchMovement.Outcome.SETTLED)
+    newest = settled.order_by("-contract_seq").values("contract_seq")[:1]
+    vaults = ChainTarget.objects.filter(id__among=on_their_way).annotate(newest=Subquery(newest))
+    done = {vault_id: number or 0 for vault_id, number in vaults.values_list("id", "newest")}
+    return [
+        vault_id
+        for vault_id, (first, last, count) in on_their_way.items()
+        if (first, last) != (done[vault_id] + 1, done[vault_id] + count)
+    ]
 
 
 def _in_order(drafts: Sequence[ChainInstruction]) -> list[ChainInstruction]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
@@ -77,7 +78,9 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
             gas_limit = _gas_of_batch(chain, call, signer.address, batch.movements.count())
         except ChainRefused as error:
             reason = known_error(error.revert_data) or error.message
-            Batch.objects.filter(id=batch.id).update(refusals=F("refusals") + 1, refusal=reason[:200])
+            fresh = Q(refused_at=None) | Q(refused_at__lt=timezone.now() - holding.RETRY_AFTER)
+            refused = Batch.objects.filter(fresh, id=batch.id)
+            refused.update(refusals=F("refusals") + 1, refusal=reason[:200], refused_at=timezone.now())
             continue
         made = sender.prepare(chain, account, signer, call, gas_limit, batch=batch)
         return _send(chain, made)

@@ -150,8 +150,8 @@ def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
     )
     if taken.exists():
         return False
-    if made.batch_id is not None:
-        return packing.waiting_for_the_chain().filter(id=made.batch_id).exists()
+    if made.batch is not None:
+        return packing.stays(made.batch) and packing.waiting_for_the_chain().contains(made.batch)
     if made.instruction_id is not None:
         waiting = ChainInstruction.objects.filter(id=made.instruction_id, state=ChainInstruction.State.DRAFT)
         return waiting.update(state=ChainInstruction.State.BATCHED) == 1

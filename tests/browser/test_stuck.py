@@ -91,6 +91,7 @@ def batch_that_the_chain_goes_on_refusing(chain: Chain, who: Client) -> None:
     moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
     for _ in range(holding.REFUSALS_BEFORE_BREAK):
         poster.step(moody, signers())
+        Batch.objects.update(refused_at=None)  # two seconds later
     assert list(holding.stuck_batches()) == [Batch.objects.latest("id")]
 
 

@@ -6,12 +6,14 @@ from django.db import transaction
 from intermediary import ledger, outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry
+from settlement import approver, poster
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import mine
 from settlement.models import Batch, BatchMovement, HeldCall, HouseReceipt, ReconciliationBreak
 from settlement.receipts import book_capital
+from settlement.signer import demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
 from tests.settlement.world import (
@@ -98,6 +100,30 @@ def test_failed_movement_gives_tokens_back_and_its_number_is_used_again(chain: C
     assert held(who) == 4 * MILLION
     outcomes = BatchMovement.objects.order_by("recorded_at", "position").values_list("contract_seq", "outcome")
     assert list(outcomes) == [(1, "FAILED"), (2, "AGAIN"), (1, "SETTLED")]
+    assert_reconciled()
+
+
+@pytest.mark.world(build=house_alone)
+def test_what_follows_a_failed_movement_in_later_batches_comes_back_and_settles_in_order(chain: Chain) -> None:
+    who = client(chain, "W", 0, debit_cap=2 * MILLION)
+    deposit(chain, who, 5 * MILLION)
+    settle_all()
+    amounts = [3 * MILLION, *(MILLION // 4 + number for number in range(4))]
+    made = []
+    signers = {role: demo_signer(role) for role in ("poster", "operator")}
+    for number in range(24):  # a batch and a block a round, and a block is final two later: several are on their way
+        if number < len(amounts):
+            made.append(move(who, Kind.DEBIT, MARGIN, FLOAT, amounts[number]))
+        for step in (poster.step, poster.step):
+            step(chain, signers)
+            approver.step(demo_signer("approver"), chain.id())
+        poster.step(chain, signers)
+        mine(chain)
+        watch(chain)
+    assert [ChainInstruction.objects.get(id=one.id).state for one in made] == ["FAILED", *["FINAL"] * 4]
+    settled = BatchMovement.objects.filter(outcome="SETTLED").order_by("contract_seq")
+    numbers = list(settled.values_list("contract_seq", "instruction_id"))
+    assert numbers == [(number, one.id) for number, one in enumerate(made[1:], 1)]
     assert_reconciled()
 
 

@@ -9,7 +9,7 @@ from intermediary import ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction
-from settlement import approver, decisions, holding, poster
+from settlement import approver, decisions, holding, packing, poster
 from settlement.chain import Chain, ChainRefused
 from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import mine
@@ -141,6 +141,7 @@ def test_a_signed_batch_that_the_chain_goes_on_refusing_shows_and_can_be_taken_a
     moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
     for _ in range(holding.REFUSALS_BEFORE_BREAK):
         poster.step(moody, signers())
+        Batch.objects.update(refused_at=None)  # two seconds later
     for _ in range(3):
         mine(chain)
         watch(chain)
@@ -151,4 +152,21 @@ def test_a_signed_batch_that_the_chain_goes_on_refusing_shows_and_can_be_taken_a
     assert list(Batch.objects.values_list("state", flat=True)) == ["REFUSED"]
     settle_all()
     assert ChainInstruction.objects.get(id=made.id).state == "FINAL"
+    assert_reconciled()
+
+
+def test_a_batch_is_taken_apart_once_and_not_when_it_has_gone_out(chain: Chain, who: Client) -> None:
+    first = debit(who, MILLION)
+    poster.step(chain, signers())
+    batch = Batch.objects.get()
+    refuse(batch, [])
+    assert [packing.take_apart(batch, {}), packing.take_apart(batch, {str(first.id): "late"})] == [True, False]
+    assert ChainInstruction.objects.get(id=first.id).state == "DRAFT"
+    poster.step(chain, signers())
+    again = Batch.objects.latest("id")
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    poster.step(chain, signers())
+    assert not packing.take_apart(again, {str(first.id): "the chain has it"})
+    settle_all()
+    assert ChainInstruction.objects.get(id=first.id).state == "FINAL"
     assert_reconciled()

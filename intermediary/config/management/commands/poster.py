@@ -17,11 +17,11 @@ class Command(ChainCommand):
         self.stdout.write(", ".join(f"{role} {name_of(signer)}" for role, signer in signers.items()))
         is_checked = False
 
-        def step() -> None:
+        def step() -> int:
             nonlocal is_checked
             if not is_checked:
                 fence.check(chain)
                 is_checked = True
-            poster.step(chain, signers)
+            return poster.step(chain, signers)
 
         loops.run(step, listen=True, told=reporter("poster"))

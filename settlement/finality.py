@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max, Min
 
 from intermediary import ledger, outbox
 from intermediary.errors import Refusal
@@ -38,6 +39,7 @@ from settlement.models import (
 log = logging.getLogger(__name__)
 Outcome, State = BatchMovement.Outcome, ChainInstruction.State
 OPEN_TRANSACTIONS = (*ChainTransaction.UNFINISHED, ChainTransaction.State.INCLUDED)
+AHEAD_BLOCKS = 10  # the poster's node may be some blocks ahead of the last one read; asking again later costs nothing
 REVERTS_MAX = 3  # each costs gas: a call that passes every trial and reverts every time is for a person
 BOOKED_BY_EVENT = (ChainInstruction.Kind.SEIZE, ChainInstruction.Kind.APPLY_LOSS)  # see `_took`
 Arguments = dict[str, Any]
@@ -63,6 +65,8 @@ def settle_transactions() -> None:
     }
     for found in included.order_by("recorded_at"):
         block = blocks.get(found.block_number or -1)
+        if block is None and not _may_be_read_yet(found):
+            _back_to_sent(found)
         if block is None or (block.hash == found.block_hash and not block.finalized):
             continue
         is_shown = ChainLog.objects.filter(transaction_hash=found.transaction_hash, block=block).exists()
@@ -71,6 +75,14 @@ def settle_transactions() -> None:
             continue
         found.succeeded = is_shown
         _close(found)
+
+
+def _may_be_read_yet(found: ChainTransaction) -> bool:
+    """Whether the block of this receipt may still come: what no chain will ever show must not be waited for."""
+    read = ChainBlock.objects.filter(canonical=True).aggregate(first=Min("number"), last=Max("number"))
+    if read["first"] is None or found.block_number is None:
+        return True
+    return bool(read["first"] <= found.block_number <= read["last"] + AHEAD_BLOCKS)
 
 
 def _close_seen(blocks: Sequence[ChainBlock]) -> None:
@@ -95,8 +107,13 @@ def _apply_all(logs: Iterable[ChainLog]) -> None:
         with transaction.atomic():
             if cell_id is not None:
                 ledger.lock_cells([cell_id])
-            for row in group:
-                _apply(row)
+            rows = list(group)
+            # Another process that reads may have booked some since they were read: a backfill beside the watcher.
+            unbooked = ChainLog.objects.select_for_update().filter(id__in=[row.id for row in rows], applied=False)
+            open_ids = set(unbooked.order_by("id").values_list("id", flat=True))
+            for row in rows:
+                if row.id in open_ids:
+                    _apply(row)
 
 
 def _apply(row: ChainLog) -> None:
@@ -288,6 +305,8 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
 def _back_to_sent(found: ChainTransaction) -> None:
     """The poster was told of a block that is not part of the chain, or of a success that the block does not show."""
     with transaction.atomic():
+        if not _is_open(found):
+            return
         if found.instruction_id is not None:
             included = ChainInstruction.objects.filter(id=found.instruction_id, state=State.INCLUDED)
             included.update(state=State.BATCHED)
@@ -301,12 +320,22 @@ def _close(found: ChainTransaction) -> None:
         instruction = found.instruction
         if instruction is not None:
             ledger.lock_cells([instruction.cell_id])
+        if not _is_open(found):
+            return
+        if instruction is not None:
             if not found.succeeded:
                 _again(instruction)
             elif instruction.kind not in BOOKED_BY_EVENT:
                 outbox.mark_final(instruction.id, transaction_hash=found.transaction_hash)
         found.state = ChainTransaction.State.FINAL if found.succeeded else ChainTransaction.State.REVERTED
         found.save(update_fields=["state", "block_number", "block_hash", "transaction_hash", "succeeded"])
+
+
+def _is_open(found: ChainTransaction) -> bool:
+    """Under its lock: whether no other process has closed it since it was read. Its call may be on its way anew by
+    then, and would go out once more."""
+    open_ones = ChainTransaction.objects.select_for_update().filter(state__in=OPEN_TRANSACTIONS)
+    return open_ones.filter(id=found.id).exists()
 
 
 def _again(instruction: ChainInstruction) -> None:

@@ -6,12 +6,13 @@ from django.db import transaction
 from intermediary import outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction
+from settlement import finality
 from settlement.bindings import topic
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
 from settlement.deployment import address_of
-from settlement.models import ChainBlock, ChainLog, ReconciliationBreak
+from settlement.models import ChainBlock, ChainLog, ChainSender, ChainTransaction, ReconciliationBreak
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
@@ -60,6 +61,41 @@ def test_a_log_whose_handler_breaks_is_kept_with_the_reason_and_tried_again(
         assert held(who) == 5 * MILLION
     settle_all()
     assert held(who) == 6 * MILLION
+
+
+def test_what_another_process_booked_meanwhile_stays_booked(chain: Chain, who: Client) -> None:
+    """A backfill beside the watcher: both have read that the client took everything out, and one has booked it."""
+    wallet = Transactor(chain, who.key, mine)
+    wallet.call(who.vault.address, "MarginVault", "requestWithdraw", 5 * MILLION)
+    wallet.wait()
+    pass_time(chain, who.terms.answer_minutes * 60)
+    wallet.call(who.vault.address, "MarginVault", "withdraw")
+    wallet.wait()
+    watch(chain)
+    read_before = list(ChainLog.objects.filter(applied=False).select_related("block"))
+    settle_all()
+    finality._apply_all(read_before)
+    assert held(who) == 0
+    booked = ChainLog.objects.get(name="Withdrawn")
+    assert (booked.applied, booked.refusal) == (True, "")
+
+
+def test_reverted_call_is_made_ready_again_once_by_two_processes(chain: Chain, who: Client) -> None:
+    """The slower one must not undo that the call is on its way anew: it would go out twice."""
+    made = ChainInstruction.objects.create(
+        target=who.targets["RETENTION"], cell=who.cell, kind=Kind.APPLY, seq=1, amount_base_units=0, state="BATCHED"
+    )
+    key = ChainSender.objects.create(address="0x" + "11" * 20, role="operator")
+    found = ChainTransaction.objects.create(
+        sender=key, nonce=0, instruction=made, to=made.target.address, data="0x", gas_limit=1, state="INCLUDED",
+        succeeded=False,
+    )  # fmt: skip
+    read_before = ChainTransaction.objects.get(id=found.id)
+    finality._close(found)
+    assert ChainInstruction.objects.get(id=made.id).state == "DRAFT"
+    ChainInstruction.objects.filter(id=made.id).update(state="BATCHED")
+    finality._close(read_before)
+    assert ChainInstruction.objects.get(id=made.id).state == "BATCHED"
 
 
 def odd(**_: object) -> None:

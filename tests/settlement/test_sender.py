@@ -68,6 +68,26 @@ def test_null_receipts_of_a_mined_transaction_never_give_up_its_nonce(chain: Cha
     assert_reconciled()
 
 
+@pytest.mark.parametrize("said", [0, 10**6])
+def test_receipt_of_a_block_that_cannot_be_is_asked_for_again(chain: Chain, who: Client, said: int) -> None:
+    made = debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    stored = sent.attempts.get()
+    chain.call("anvil_dropTransaction", stored.hash)
+    receipt = {"status": "0x1", "blockNumber": hex(said), "blockHash": "0x" + "ab" * 32, "transactionHash": stored.hash}
+    liar = Lying(chain.url)
+    liar.lies = {"eth_getTransactionReceipt": lambda parameters: receipt}
+    poster.step(liar, signers())
+    sent.refresh_from_db()
+    assert (sent.state, sent.block_number) == ("INCLUDED", said)
+    watch(chain)
+    sent.refresh_from_db()
+    assert (sent.state, sent.block_number, sent.succeeded) == ("SENT", None, None)
+    settle_all()
+    assert (ChainTransaction.objects.get().state, ChainInstruction.objects.get(id=made.id).state) == ("FINAL", "FINAL")
+    assert_reconciled()
+
+
 def test_nonce_that_only_one_node_counts_is_not_taken(chain: Chain, who: Client) -> None:
     debit(who, MILLION)
     poster.step(chain, signers())

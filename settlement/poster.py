@@ -6,6 +6,7 @@ stopping others (`settlement.holding`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
@@ -36,11 +37,11 @@ LOOK_AHEAD = 50  # single calls examined in one step; each costs one or two roun
 
 
 def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
-    """Pack, follow what is in flight, send what is ready; how many transactions were newly sent. Nothing of that
-    behind a fence."""
+    """Pack, follow what is in flight, send what is ready; how many transactions were newly sent. Behind a fence only
+    signs of life go out."""
     chain_id = chain.id()
     if fence.is_up():
-        return 0
+        return _guarded("poster", signers["poster"], partial(_keep_alive, chain, signers["poster"]))
     packing.release_refused()
     for house in _houses():
         packing.pack(house, chain_id)
@@ -48,12 +49,32 @@ def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
 
 
 def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready") -> int:
-    """One key's turn. A key that cannot sign, or whose nonce is in doubt, holds up no other; a person is told."""
-    try:
-        account = sender.account_of(role, signer)
+    """One key's turn. While outflow is stopped a house still gets its signs of life: silence would free every vault."""
+
+    def turn(account: ChainSender) -> tuple[bool, int]:
         sender.follow_former(chain, account)
         is_free = sender.follow(chain, account, signer)
-        sent = ready(chain, account, signer) if is_free and not _outflow_is_stopped() else 0
+        if not is_free:
+            return False, 0
+        if not _outflow_is_stopped():
+            return True, ready(chain, account, signer)
+        return True, _beat(chain, account, signer) if role == "poster" else 0
+
+    return _guarded(role, signer, turn)
+
+
+def _keep_alive(chain: Chain, signer: Signer, account: ChainSender) -> tuple[bool, int]:
+    """Behind a fence nothing else is sent, not even again: what is in flight by these rows may be long done."""
+    unfinished = account.transactions.filter(state__in=ChainTransaction.UNFINISHED)
+    if unfinished.exclude(batch=None, instruction=None).exists() or not sender.follow(chain, account, signer):
+        return False, 0
+    return True, _beat(chain, account, signer)
+
+
+def _guarded(role: str, signer: Signer, turn: Callable[[ChainSender], tuple[bool, int]]) -> int:
+    """How many were sent. A key that cannot sign, or whose nonce is in doubt, holds up no other; a person is told."""
+    try:
+        is_free, sent = turn(sender.account_of(role, signer))
     except Refusal as error:
         if error.code not in sender_alarms.KIND_OF:
             raise

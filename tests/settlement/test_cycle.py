@@ -1,17 +1,19 @@
 """Money from ledger to chain and back, on real contracts."""
 
+from collections.abc import Callable
+
 import pytest
 from django.db import transaction
 
 from intermediary import ledger, outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, JournalEntry
-from settlement import approver, poster
+from settlement import approver, chains, poster
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import mine
-from settlement.models import Batch, BatchMovement, HeldCall, HouseReceipt, ReconciliationBreak
+from settlement.models import Batch, BatchMovement, Fence, HeldCall, HouseReceipt, ReconciliationBreak
 from settlement.receipts import book_capital
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
@@ -21,6 +23,7 @@ from tests.settlement.world import (
     Client,
     assert_reconciled,
     client,
+    debit,
     deposit,
     funded_client,
     give,
@@ -205,6 +208,36 @@ def test_house_without_a_batch_for_a_day_gets_a_sign_of_life(chain: Chain) -> No
     settle_all()
     assert read(chain, house, "House", "lastBeat") > before + 24 * 3600
     assert_reconciled()
+
+
+def disagreement() -> None:
+    kind = ReconciliationBreak.Kind.WITNESSES
+    ReconciliationBreak.objects.create(
+        kind=kind, place="block by another", ledger_value="a", chain_value="b", first_block=1
+    )
+
+
+def a_fence() -> None:
+    Fence.objects.create(chain=chains.here(), reason="a backup of last week")
+
+
+@pytest.mark.parametrize("stop", [disagreement, a_fence])
+def test_while_nothing_may_leave_a_house_still_gets_its_signs_of_life(
+    chain: Chain, who: Client, stop: Callable[[], None]
+) -> None:
+    waits = debit(who, MILLION)
+    stop()
+    house = ChainTarget.objects.get(kind="HOUSE").address
+    pass_time(chain, 25 * 3600)
+    before = read(chain, house, "House", "lastBeat")
+    signers = {role: demo_signer(role) for role in ("poster", "operator")}
+    for _ in range(3):
+        poster.step(chain, signers)
+        approver.step(demo_signer("approver"), chain.id())
+        mine(chain)
+    assert read(chain, house, "House", "lastBeat") > before + 24 * 3600
+    assert read(chain, house, "House", "batchId") == 0
+    assert ChainInstruction.objects.get(id=waits.id).state != "FINAL"
 
 
 def test_call_that_waits_holds_up_no_other_cell_of_the_same_house(chain: Chain, who: Client) -> None:

@@ -7,7 +7,7 @@ explicit error object is a refusal (`chain_refused`). One client belongs to one 
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,9 @@ from settlement.chains import ChainSettings
 TIMEOUT_SECONDS = 10
 # Nodes refuse larger JSON batches (common limit 1,000 calls); 200 keeps one answer below a megabyte.
 BATCH_LIMIT = 200
+# Nor do they take any size of request (common limits of the servers before them: 1 to 5 MB). Calls that list every
+# address watched are long: a hundred blocks' logs of 170 contracts take 2 MB.
+BODY_BYTES_MAX = 1_000_000
 
 Call = tuple[str, Sequence[Any]]
 
@@ -43,17 +46,19 @@ class Chain:
     def __init__(
         self, url: str, rules: ChainSettings | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        self.url = url
+        self.url = url  # with the key of whoever runs the node, often: nothing prints or stores it, see `name`
         self._rules = rules
         self._id: int | None = None
         parts = urlsplit(url)
+        self.name = f"{parts.hostname or '127.0.0.1'}{f':{parts.port}' if parts.port else ''}"
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_seconds)
 
     def call(self, method: str, *parameters: Any) -> Any:
         """One call. Raises ChainUnreachable (unknown) or ChainRefused (the node said no)."""
-        return _result(method, self._post({"jsonrpc": "2.0", "id": 0, "method": method, "params": list(parameters)}))
+        asked = {"jsonrpc": "2.0", "id": 0, "method": method, "params": list(parameters)}
+        return _result(method, self._post(json.dumps(asked), dict))
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
         """The results in the order of the calls; the first error raises. For reads."""
@@ -61,17 +66,17 @@ class Chain:
 
     def answers(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         """The raw answers, errors included, in the order of the calls."""
+        asked = [
+            {"jsonrpc": "2.0", "id": i, "method": method, "params": list(parameters)}
+            for i, (method, parameters) in enumerate(calls)
+        ]
         found: list[dict[str, Any]] = []
-        for start in range(0, len(calls), BATCH_LIMIT):
-            part = calls[start : start + BATCH_LIMIT]
-            body = [
-                {"jsonrpc": "2.0", "id": i, "method": method, "params": list(parameters)}
-                for i, (method, parameters) in enumerate(part)
-            ]
-            by_id = {answer.get("id"): answer for answer in self._post(body)}
-            if len(by_id) != len(part):
-                raise ChainUnreachable("chain_unreachable", "The node answered a part of the batch only.", url=self.url)
-            found += [by_id[i] for i in range(len(part))]
+        for part in _bodies([json.dumps(call) for call in asked]):
+            by_id = {answer.get("id"): answer for answer in self._post(f"[{','.join(part)}]", list)}
+            ids = range(len(found), len(found) + len(part))
+            if set(by_id) != set(ids):
+                raise ChainUnreachable("chain_unreachable", f"{self.name} answered a part of the batch only.")
+            found += [by_id[i] for i in ids]
         return found
 
     @property
@@ -87,8 +92,8 @@ class Chain:
             if found != wanted:
                 raise Refusal(
                     "wrong_chain",
-                    f"{self.url} is a node of chain {found}; {self.rules.name} is chain {wanted}.",
-                    url=self.url,
+                    f"{self.name} is a node of chain {found}; {self.rules.name} is chain {wanted}.",
+                    node=self.name,
                     found=found,
                     wanted=wanted,
                 )
@@ -125,26 +130,43 @@ class Chain:
         self._id = None
         self._connection.close()
 
-    def _post(self, body: Any) -> Any:
-        text = json.dumps(body)
+    def _post(self, text: str, kind: type) -> Any:
+        """The answer to a body of JSON, which is a `list` or a `dict` like the body itself."""
         for attempt in (1, 2):
             try:
                 self._connection.request("POST", self._path, text, {"Content-Type": "application/json"})
                 answer = json.loads(self._connection.getresponse().read())
-                if isinstance(body, list) and not isinstance(answer, list):
-                    raise ValueError(f"one answer to a batch: {str(answer)[:200]}")
+                if not isinstance(answer, kind):
+                    raise ValueError(f"no {kind.__name__} of answers: {str(answer)[:200]}")
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 # The node closed an idle connection. Every request of ours may safely be asked twice, a transaction
                 # too: the same signed bytes cannot be mined twice.
                 self.close()
                 if attempt == 2:
-                    raise ChainUnreachable("chain_unreachable", f"{self.url}: {error}", url=self.url) from error
+                    raise self._unreachable(error) from error
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
-                raise ChainUnreachable("chain_unreachable", f"{self.url}: {error}", url=self.url) from error
+                raise self._unreachable(error) from error
             else:
                 return answer
         raise AssertionError("the loop returns or raises")
+
+    def _unreachable(self, error: Exception) -> ChainUnreachable:
+        """What went wrong, without the path: it is where a node's operator puts the key."""
+        said = str(error).replace(self._path, "/…") if len(self._path) > 1 else str(error)
+        return ChainUnreachable("chain_unreachable", f"{self.name}: {said}", node=self.name)
+
+
+def _bodies(calls: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The calls in their order, cut where a node might find one body too long. One long call goes by itself."""
+    start = size = 0
+    for place, call in enumerate(calls):
+        size += len(call) + 1
+        if place > start and (size > BODY_BYTES_MAX or place - start == BATCH_LIMIT):
+            yield calls[start:place]
+            start, size = place, len(call) + 1
+    if calls:
+        yield calls[start:]
 
 
 def default_chain() -> Chain:

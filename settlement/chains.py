@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -39,6 +40,11 @@ class ChainSettings:
     tip_wei: int
     fee_cap_wei: int
     tokens: Mapping[str, Token]  # by asset code
+
+    @property
+    def is_witnessed(self) -> bool:
+        """Whether nodes on two machines at least are asked: one alone can say anything."""
+        return len({urlsplit(url).hostname for url in self.rpc_urls}) >= 2
 
 
 def names() -> list[str]:
@@ -78,6 +84,19 @@ def configured(name: str = "") -> ChainSettings:
     if not found.finality and not found.confirmations:
         raise Refusal("no_finality", f"Nothing says when a block of chain {wanted} is final.")
     return found
+
+
+def require_witness() -> None:
+    """Refuses `one_node_only`: in production nothing is booked or sent on the word of one node."""
+    rules = configured()
+    if settings.MODE == "production" and not rules.is_witnessed:
+        raise Refusal(
+            "one_node_only",
+            f"The nodes of chain {rules.name} are on one machine ({len(rules.rpc_urls)} configured); production needs"
+            " another, of a second operator, that must agree on every final block (CHAIN_RPC_URLS).",
+            chain=rules.name,
+            nodes=len(rules.rpc_urls),
+        )
 
 
 def _only() -> dict[str, Any]:

@@ -34,7 +34,7 @@ def chains_are_safe(app_configs: Any, **options: Any) -> Sequence[CheckMessage]:
 def _of_chain(rules: ChainSettings) -> Iterator[CheckMessage]:
     if not rules.rpc_urls:
         yield Error(f"Chain {rules.name} has no node.", hint="CHAIN_RPC_URLS", id="settlement.E002")
-    elif len({urlsplit(url).hostname for url in rules.rpc_urls}) < 2:
+    elif not rules.is_witnessed:
         yield Error(
             f"Chain {rules.name} has one node: nobody bears out what it says.",
             hint="Name a second one, of another operator: they must agree on every final block.",

@@ -19,8 +19,9 @@ class ChainCommand(BaseCommand):
         parser.add_argument("--chain", default="", help="the chain to work on by its name (docs/chains.md)")
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Refuses `unknown_chain`, `no_chain_id` and `no_finality` before anything is done."""
+        """Refuses `unknown_chain`, `no_chain_id`, `no_finality` and in production `one_node_only`, before anything."""
         with chains.on(options.get("chain") or ""):
+            chains.require_witness()
             return super().execute(*args, **options)
 
 

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from intermediary.errors import Refusal
 from settlement.chain import Chain
 from settlement.checks import chains_are_safe
 from settlement.deployment import address_of
@@ -46,6 +47,16 @@ def test_two_nodes_of_a_real_chain_are_fine(settings: Settings) -> None:
 )
 def test_what_is_missing_or_unsafe_is_an_error(changed: dict[str, Any], ids: list[str], settings: Settings) -> None:
     assert said(settings, **changed) == ids
+
+
+@pytest.mark.parametrize("command", ["watcher", "poster", "approver", "reconcile"])
+def test_no_process_of_production_starts_on_the_word_of_one_node(command: str, settings: Settings) -> None:
+    settings.MODE, settings.CHAINS = (
+        "production",
+        {"main": GOOD | {"rpc_urls": ["https://one.example/a", "https://one.example/b"]}},
+    )
+    with pytest.raises(Refusal, match="one_node_only"):
+        call_command(command)
 
 
 def test_keys_in_the_wrong_place_are_errors(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,8 +43,10 @@ def compare_witnesses(chain: Chain, witnesses: Sequence[Chain], block: ChainBloc
     """Open a break when another node has another block at this final height; close it when all agree again. So far
     the chain has the final blocks that we have."""
     found = [
-        Comparison(Kind.WITNESSES, f"block by {witness.url}", block.hash, _hash_at(witness, block.number))
-        for witness in witnesses
+        Comparison(
+            Kind.WITNESSES, f"block by node {number}, {witness.name}", block.hash, _hash_at(witness, block.number)
+        )
+        for number, witness in enumerate(witnesses, start=2)
     ]
     with transaction.atomic():
         _open_and_close(block.number, found, NOT_OF_A_RUN)

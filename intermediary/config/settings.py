@@ -123,7 +123,8 @@ if not HOUSE_SIGNERS and MODE != "production":
     HOUSE_SIGNERS = ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"]
 
 CELERY_BROKER_URL = secret("BROKER_URL")
-CHAIN_RPC_URLS = [url for url in os.environ.get("CHAIN_RPC_URLS", "").split(",") if url]
+# Addresses of nodes hold the keys of whoever runs them: secrets, in files of their own where they are.
+CHAIN_RPC_URLS = [url for url in secret("CHAIN_RPC_URLS").replace(",", " ").split() if url]
 # The chain that clients' own wallets must be on; 0: not stated, and pages then offer plain addresses only, while no
 # process of settlement starts. A node of another chain is refused by name.
 CHAIN_ID = int(os.environ.get("CHAIN_ID") or (0 if MODE == "production" else 31337))
@@ -134,6 +135,9 @@ CHAIN_FEE_CAP_WEI = int(os.environ.get("CHAIN_FEE_CAP_WEI") or 500 * 10**9)  # d
 CHAIN_TOKENS = dict(pair.split("=") for pair in os.environ.get("CHAIN_TOKENS", "").split(",") if pair)  # USDC=0x...
 # Several chains: a JSON file of name -> the same settings (docs/chains.md); the first is what is meant unnamed.
 CHAINS = json.loads(Path(os.environ["CHAINS_FILE"]).read_text()) if os.environ.get("CHAINS_FILE") else {}
+for _chain in CHAINS.values():
+    if _chain.get("rpc_urls_file"):
+        _chain["rpc_urls"] = Path(_chain["rpc_urls_file"]).read_text().replace(",", " ").split()
 CHAIN_ID = int(next(iter(CHAINS.values()))["id"]) if CHAINS else CHAIN_ID
 # Where the demo's wallet process answers the portal's pages; nothing else answers there, and nowhere but in the demo.
 DEMO_WALLET_URL = os.environ.get("DEMO_WALLET_URL", "") if MODE == "demo" else ""

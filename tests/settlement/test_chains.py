@@ -1,13 +1,18 @@
 """Chains by configuration, and nodes that are not of the chain they should be of."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as configured
 from pytest_django import Settings
 
 from intermediary.errors import Refusal
 from settlement import chains
-from settlement.chain import Chain, all_chains
+from settlement.chain import Chain, ChainUnreachable, all_chains
 
 TWO: dict[str, Any] = {
     "ethereum": {"id": 1, "rpc_urls": ["http://127.0.0.1:1", "http://127.0.0.1:2"], "tokens": {"USDC": "0xA0"}},
@@ -49,6 +54,33 @@ def test_production_without_a_chain_id_is_refused(settings: Settings) -> None:
     settings.CHAIN_ID, settings.CHAIN_RPC_URLS = 0, ["http://127.0.0.1:1"]
     with pytest.raises(Refusal, match="no_chain_id"):
         all_chains()
+
+
+def test_node_is_named_by_its_machine_and_never_by_its_key() -> None:
+    node = Chain("http://127.0.0.1:1/v2/s3cret?token=t0ken")
+    with pytest.raises(ChainUnreachable) as refused:
+        node.head()
+    assert node.name == "127.0.0.1:1"
+    with pytest.raises(ChainUnreachable) as unreadable:
+        Chain("http://127.0.0.1:1/v2/s3 cret").head()
+    for said in (refused.value, unreadable.value):
+        assert said.message.startswith("127.0.0.1:1: ")
+        assert "s3" not in f"{said} {said.data}"
+        assert "t0ken" not in f"{said} {said.data}"
+
+
+def test_nodes_may_be_named_in_files(tmp_path: Path) -> None:
+    """By the environment of a process alone, as it is read when the process starts."""
+    nodes, chains_file = tmp_path / "nodes", tmp_path / "chains.json"
+    nodes.write_text("https://one.example/key\nhttps://two.example/key\n")
+    chains_file.write_text(json.dumps({"main": {"id": 1, "rpc_urls_file": str(nodes)}}))
+    code = "from intermediary.config.settings import *; print(CHAIN_RPC_URLS, CHAINS)"
+    environment = {"CHAIN_RPC_URLS_FILE": str(nodes), "CHAINS_FILE": str(chains_file), "BULKHEAD_MODE": "test"}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=configured.BASE_DIR, env=environment, capture_output=True, text=True, check=True)
+    found = ["https://one.example/key", "https://two.example/key"]
+    assert said.stdout.startswith(str(found))
+    assert f"'rpc_urls': {found}" in said.stdout
 
 
 def test_node_of_another_chain_is_refused_with_both_ids(chain_url: str, settings: Settings) -> None:

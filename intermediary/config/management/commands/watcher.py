@@ -13,7 +13,7 @@ class Command(ChainCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         chain, *witnesses = all_chains()
-        self.stdout.write(f"watching {chain.url}, {len(witnesses)} witnesses")
+        self.stdout.write(f"watching {chain.name}, {len(witnesses)} witnesses")
 
         read = 0
 

@@ -2,11 +2,15 @@
 
 What it does not know of it would do again: a retention funded twice, a payment made twice. So before the poster sends
 anything it asks whether the chain is ahead of the rows: of a house's batches, of a vault's movements, of a key's
-nonces. If it is, a fence is put up, which stays whatever restarts, and nothing is packed or sent behind it. It comes
-down when `settlement.rebuild` has read back what is missing and everything agrees. What arrives is booked meanwhile.
+nonces. If it is, a fence is put up, which stays whatever restarts, and nothing is packed or sent behind it but beats,
+without which every vault would be free after a week. It comes down when `settlement.rebuild` has read back what is
+missing and everything agrees; the poster then asks again. What arrives is booked meanwhile.
+
+What no node knows of yet cannot be asked for. When such a transaction is mined later under a nonce that we have given
+out, the sender sees it (`settlement.sender`): the call we make ourselves is taken as ours, any other puts up the fence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -14,7 +18,7 @@ from django.db.models import Max
 
 from intermediary.models import ChainTarget
 from settlement import chains
-from settlement.chain import Chain
+from settlement.chain import Chain, block_name
 from settlement.models import Batch, BatchMovement, ChainSender, ChainTransaction, Fence
 from settlement.views import read_words, view
 
@@ -38,18 +42,38 @@ def is_up() -> bool:
     return Fence.objects.filter(chain=chains.here(), lifted_at=None).exists()
 
 
-def check(chain: Chain) -> bool:
-    """Put the fence up if the chain is ahead; whether it is up. For a process that is about to send, once at boot."""
-    found = ahead(chain)
-    if found and not is_up():
-        reason = "; ".join(str(one) for one in found)[:500]
-        with transaction.atomic():
-            Fence.objects.bulk_create([Fence(reason=reason)], ignore_conflicts=True)  # two posters find the same
+def check(chain: Chain, keys: Collection[str] = ()) -> bool:
+    """Put the fence up if the chain is ahead; whether it is up. For a process that is about to send with these keys:
+    it asks at boot, and again when a fence has come down (`Sentry`)."""
+    found = ahead(chain, keys=keys)
+    if found:
+        put_up("; ".join(str(one) for one in found))
     return is_up()
 
 
-def ahead(chain: Chain, block: int | str = "latest") -> list[Ahead]:
-    """Everything that the chain counts further than we do."""
+def put_up(reason: str) -> None:
+    """Stop everything on this chain; nothing changes where a fence stands already."""
+    with transaction.atomic():
+        Fence.objects.bulk_create([Fence(reason=reason[:500])], ignore_conflicts=True)  # two posters find the same
+
+
+class Sentry:
+    """Asks at boot, and again whenever a fence has come down: what was on its way may have been mined since."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        self._keys = keys
+        self._lifted: int | None = None
+
+    def step(self, chain: Chain) -> None:
+        lifted = Fence.objects.filter(chain=chains.here(), lifted_at__isnull=False).count()
+        if lifted != self._lifted:
+            check(chain, self._keys)
+            self._lifted = lifted
+
+
+def ahead(chain: Chain, block: int | str = "latest", *, keys: Collection[str] = ()) -> list[Ahead]:
+    """Everything that the chain counts further than we do, at this block; at the latest, of nonces also those that the
+    node has heard of and no block has used yet. A key of `keys` counts although no row says that it ever sent."""
     chain.id()
     on_this_chain = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains()).order_by("address")
     houses = list(on_this_chain.filter(kind=ChainTarget.Kind.HOUSE))
@@ -60,7 +84,7 @@ def ahead(chain: Chain, block: int | str = "latest") -> list[Ahead]:
     found = [
         *_batches(houses, counts),
         *_movements(vaults, counts[len(houses) :]),
-        *_nonces(chain, block),
+        *_nonces(chain, block, keys),
     ]
     return [one for one in found if one.chain > one.ours]
 
@@ -83,13 +107,13 @@ def _movements(vaults: Sequence[ChainTarget], counts: Sequence[int]) -> list[Ahe
     ]
 
 
-def _nonces(chain: Chain, block: int | str) -> list[Ahead]:
-    """Of keys that have sent something from here: what a key did before, setting up, is nobody's loss."""
+def _nonces(chain: Chain, block: int | str, keys: Collection[str]) -> list[Ahead]:
     last = dict(ChainTransaction.objects.values_list("sender_id").annotate(last=Max("nonce")))
-    senders = [sender.address for sender in ChainSender.objects.filter(chain=chains.here()) if sender.address in last]
-    where = hex(block) if isinstance(block, int) else block
+    known = [sender.address for sender in ChainSender.objects.filter(chain=chains.here()) if sender.address in last]
+    senders = sorted({*known, *keys})
+    where = "pending" if block == "latest" else block_name(block)
     used = chain.batch([("eth_getTransactionCount", [address, where]) for address in senders])
     return [
-        Ahead(f"nonces of {address}", last[address] + 1, int(count, 16))
+        Ahead(f"nonces of {address}", last.get(address, -1) + 1, int(count, 16))
         for address, count in zip(senders, used, strict=True)
     ]

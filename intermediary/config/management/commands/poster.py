@@ -15,13 +15,10 @@ class Command(ChainCommand):
         chain = default_chain()
         signers = {role: signer_for(role) for role in ("poster", "operator")}
         self.stdout.write(", ".join(f"{role} {name_of(signer)}" for role, signer in signers.items()))
-        is_checked = False
+        sentry = fence.Sentry([signer.address for signer in signers.values()])
 
         def step() -> int:
-            nonlocal is_checked
-            if not is_checked:
-                fence.check(chain)
-                is_checked = True
+            sentry.step(chain)
             return poster.step(chain, signers)
 
         loops.run(step, listen=True, told=reporter("poster"))

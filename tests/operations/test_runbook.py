@@ -102,6 +102,7 @@ def test_alerts_ask_for_metrics_and_labels_that_are_told() -> None:
 
 WHOLE: dict[str, Any] = {
     "MODE": "production",
+    "DATABASE_ROLE": "worker",
     "DATABASES": {"default": {"USER": "bulkhead_worker"}},
     "CELERY_BROKER_URL": "redis://10.0.0.5/0",
     "HOUSE_SIGNERS": ["0x01"],
@@ -111,7 +112,9 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def test_a_whole_production_environment_gives_no_complaint_and_each_lack_has_its_own(tmp_path: Path) -> None:
+def test_a_whole_production_environment_gives_no_complaint_and_each_lack_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = tmp_path / "token"
     token.write_text("secret")
     token.chmod(0o400)
@@ -124,7 +127,7 @@ def test_a_whole_production_environment_gives_no_complaint_and_each_lack_has_its
     assert complaints() == []
     lacks: tuple[tuple[dict[str, Any], str], ...] = (
         ({"MODE": "demo"}, "bulkhead.W001"),
-        ({"METRICS_TOKEN_FILE": ""}, "bulkhead.W002"),
+        ({"DATABASE_ROLE": "web", "METRICS_TOKEN_FILE": ""}, "bulkhead.W002"),
         ({"ALARM_EMAIL_TO": []}, "bulkhead.W003"),
         ({"DATABASES": {"default": {"USER": ""}}}, "bulkhead.E001"),
         ({"CELERY_BROKER_URL": ""}, "bulkhead.E002"),
@@ -137,29 +140,50 @@ def test_a_whole_production_environment_gives_no_complaint_and_each_lack_has_its
     )
     for changed, expected in lacks:
         assert complaints(**changed) == [expected]
+    for name in ("SETTLEMENT_POSTER_KEYSTORE", "SETTLEMENT_POSTER_PASSWORD_FILE", "DATABASE_POSTER_URL_FILE"):
+        monkeypatch.setenv(name, str(token))
+    assert complaints() == []
     token.chmod(0o444)
-    assert complaints() == ["bulkhead.E009"]
+    assert complaints() == ["bulkhead.E009"] * 4
 
 
-def test_django_has_no_complaint_either(tmp_path: Path) -> None:
+def test_a_process_is_asked_for_what_it_needs_only() -> None:
+    """Poster and approver send no mail, serve no page and reach no broker."""
+    bare = WHOLE | {"CELERY_BROKER_URL": "", "HOUSE_SIGNERS": [], "ALLOWED_HOSTS": ["localhost"], "PUBLIC_URL": ""}
+    asked = {"poster": [], "approver": [], "owner": [], "web": ["E003", "E004", "E005", "W002"]}
+    for role, ids in asked.items():
+        with override_settings(**(bare | {"DATABASE_ROLE": role, "ALARM_EMAIL_TO": []})):
+            assert [found.id for found in checks.production_is_whole(None)] == [f"bulkhead.{one}" for one in ids]
+
+
+@pytest.mark.parametrize("role", ["worker", "poster"])
+def test_django_has_no_complaint_either(role: str, tmp_path: Path) -> None:
     """The whole of `manage.py check --deploy`, with secrets in files, as the runbook names them."""
     files = {
         "SECRET_KEY": "k3y-" * 15 + "of a test, long and odd enough",
-        "DATABASE_WORKER_URL": "postgresql://bulkhead_worker:x@127.0.0.1:1/bulkhead",
-        "BROKER_URL": "redis://127.0.0.1:1/0",
-        "METRICS_TOKEN": "t",
+        f"DATABASE_{role.upper()}_URL": f"postgresql://bulkhead_{role}:x@127.0.0.1:1/bulkhead",
+        "CHAIN_RPC_URLS": "https://a.example.org/key\nhttps://b.example.com/key",
     }
+    if role == "worker":
+        files["BROKER_URL"] = "redis://127.0.0.1:1/0"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("DATABASE_", "DJANGO_"))}
     for name, value in files.items():
         (tmp_path / name).write_text(value + "\n")
         (tmp_path / name).chmod(0o400)
         environment[f"{name}_FILE"] = str(tmp_path / name)
     environment |= {
-        "BULKHEAD_MODE": "production", "ALLOWED_HOSTS": "desk.example.org", "CHAIN_ID": "1", "HOUSE_SIGNERS": "0x01",
-        "CHAIN_RPC_URLS": "https://a.example.org,https://b.example.com", "CHAIN_TOKENS": f"USDC=0x{'11' * 20}",
-        "PUBLIC_URL": "https://desk.example.org",
-        "ALARM_EMAIL_TO": "night@example.org",
-    }  # fmt: skip
+        "BULKHEAD_MODE": "production",
+        "DATABASE_ROLE": role,
+        "CHAIN_ID": "1",
+        "CHAIN_TOKENS": f"USDC=0x{'11' * 20}",
+    }
+    if role == "worker":
+        environment |= {
+            "ALLOWED_HOSTS": "desk.example.org",
+            "HOUSE_SIGNERS": "0x01",
+            "PUBLIC_URL": "https://desk.example.org",
+            "ALARM_EMAIL_TO": "night@example.org",
+        }
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=settings.BASE_DIR)
     assert found.returncode == 0, found.stderr

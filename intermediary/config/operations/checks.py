@@ -1,6 +1,10 @@
-"""What `manage.py check --deploy` asks beside Django's own questions: that a production environment is whole, and that
-secrets lie in files that nobody else reads. Chain and keys are asked for by the processes that need them."""
+"""What `manage.py check --deploy` asks beside Django's own questions: that the environment of this process is whole, by
+its database role, and that secrets lie in files that nobody else reads. Chains and keys: `settlement/checks.py`.
 
+Every process of the role worker is asked for what the most demanding of them needs; they share one environment.
+"""
+
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +15,9 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from intermediary.config.operations.notices import LOOPBACK
 
-FILES = ("METRICS_TOKEN_FILE", "ALARM_WEBHOOK_SECRET_FILE")
+SERVING = ("web", "worker")  # roles whose processes answer people, or write to them
+STATED = ("METRICS_TOKEN_FILE", "ALARM_WEBHOOK_SECRET_FILE")
+SECRETS = ("SECRET_KEY", "BROKER_URL", "CHAIN_RPC_URLS", "EMAIL_HOST_PASSWORD")  # each with _FILE behind its name
 
 
 @register(Tags.security, deploy=True)
@@ -27,8 +33,10 @@ def _environment() -> Iterator[CheckMessage]:
     database = settings.DATABASES["default"]
     if not database["USER"]:
         yield Error(f"{settings.DATABASE_ROLES[settings.DATABASE_ROLE]} is not set.", id="bulkhead.E001")
-    if not settings.CELERY_BROKER_URL:
+    if settings.DATABASE_ROLE == "worker" and not settings.CELERY_BROKER_URL:
         yield Error("BROKER_URL is not set.", id="bulkhead.E002")
+    if settings.DATABASE_ROLE not in SERVING:
+        return
     if not settings.HOUSE_SIGNERS:
         yield Error("HOUSE_SIGNERS is empty: no terms could be signed for the house.", id="bulkhead.E003")
     if set(settings.ALLOWED_HOSTS) & {"*", "localhost", "127.0.0.1"}:
@@ -40,8 +48,10 @@ def _environment() -> Iterator[CheckMessage]:
 def _alarms() -> Iterator[CheckMessage]:
     if settings.MODE != "production":
         return
-    if not settings.METRICS_TOKEN_FILE:
+    if settings.DATABASE_ROLE == "web" and not settings.METRICS_TOKEN_FILE:
         yield Warning("METRICS_TOKEN_FILE is not set: /metrics answers nobody.", id="bulkhead.W002")
+    if settings.DATABASE_ROLE != "worker":
+        return
     if not settings.ALARM_WEBHOOK_URL and not settings.ALARM_EMAIL_TO:
         yield Warning("Alarms go nowhere but into the log (ALARM_WEBHOOK_URL, ALARM_EMAIL_TO).", id="bulkhead.W003")
     if settings.ALARM_WEBHOOK_URL:
@@ -52,11 +62,20 @@ def _alarms() -> Iterator[CheckMessage]:
             yield Error("ALARM_WEBHOOK_SECRET_FILE is not set: nobody could tell our notices.", id="bulkhead.E007")
 
 
+def _named() -> Iterator[tuple[str, str]]:
+    """Every file with a secret that this environment names: addresses, tokens, keystores and their passwords."""
+    found = {name: str(getattr(settings, name)) for name in STATED}
+    ours = {f"{name}_FILE" for name in (*SECRETS, *settings.DATABASE_ROLES.values())} | {"CHAINS_FILE"}
+    for name, path in os.environ.items():
+        if name in ours or (name.startswith("SETTLEMENT_") and name.endswith(("_FILE", "_KEYSTORE"))):
+            found[name] = path
+    for name, chain in settings.CHAINS.items():
+        found[f"rpc_urls_file of chain {name}"] = chain.get("rpc_urls_file", "")
+    return ((name, path) for name, path in sorted(found.items()) if path)
+
+
 def _files() -> Iterator[CheckMessage]:
-    for name in FILES:
-        path = getattr(settings, name)
-        if not path:
-            continue
+    for name, path in _named():
         try:
             mode = Path(path).stat().st_mode
         except OSError as error:

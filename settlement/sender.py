@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from eth_utils.address import to_checksum_address
 
 from intermediary.errors import Refusal
-from intermediary.models import ChainInstruction
-from settlement import chains, fees, packing, sender_alarms
+from intermediary.models import ChainInstruction, ChainTarget
+from settlement import chains, fees, fence, packing, sender_alarms
 from settlement.calls import ContractCall
 from settlement.chain import Chain, ChainRefused
 from settlement.models import Batch, ChainSender, ChainTransaction, SenderAlarm, TransactionAttempt
@@ -42,7 +43,7 @@ def account_of(role: str, signer: Signer) -> ChainSender:
 def follow_former(chain: Chain, account: ChainSender) -> None:
     """What keys that this role had before left in flight: the same bytes again, but nothing new is signed."""
     former = ChainSender.objects.filter(chain=account.chain, role=account.role).exclude(address=account.address)
-    for one in former.filter(transactions__state__in=ChainTransaction.UNFINISHED).distinct():
+    for one in former:  # those with nothing left too: the watcher may have seen the end of it
         follow(chain, one, None)
 
 
@@ -52,7 +53,7 @@ def follow(chain: Chain, sender: ChainSender, signer: Signer | None) -> bool:
     done = [_follow_one(chain, found, signer) for found in unfinished]
     if all(done):
         about_transactions = (SenderAlarm.Kind.FEE_CAP, SenderAlarm.Kind.NODE_REFUSES, SenderAlarm.Kind.NONCE)
-        sender_alarms.clear(sender.role, *about_transactions)
+        sender_alarms.clear(sender.role, *about_transactions, sender=sender.address)
     return all(done)
 
 
@@ -165,21 +166,33 @@ def _follow_one(chain: Chain, found: ChainTransaction, signer: Signer | None) ->
     if mined is not None:
         _mark_included(found, mined)
         return True
-    if _is_displaced(chain, found, {attempt.hash for attempt in attempts}):
-        _mark_displaced(found)
-        return True
-    head, last = chain.head(), attempts[-1]
-    waits_at_cap = False
+    used_by = _used_by_another(chain, found, {attempt.hash for attempt in attempts})
+    if used_by is not None:
+        return _give_way(chain, found, used_by)
+    ours = [attempt for attempt in attempts if attempt.raw]  # not what was read back from a block
+    if ours:
+        _offer_again(chain, found, ours[-1], signer)
+    return False
+
+
+def _offer_again(chain: Chain, found: ChainTransaction, last: TransactionAttempt, signer: Signer | None) -> None:
+    """Send what no block holds once more: dearer where it has waited, else the same bytes where the node has lost them.
+    A signer that refuses or is away raises, after the bytes that are stored went out: they need it no more."""
+    head, waits_at_cap, refused = chain.head(), False, None
     if last.sent_block is not None and fees.is_overdue(last.sent_block, head):
         raised = fees.bumped(fees.Fees(last.max_fee_wei, last.priority_fee_wei), chain.rules.fee_cap_wei)
         if raised is None:
             waits_at_cap = (head - last.sent_block) % fees.PATIENCE_BLOCKS == 0
             _tell(SenderAlarm.Kind.FEE_CAP, last, f"{last.max_fee_wei} wei a gas; cap {chain.rules.fee_cap_wei} wei")
         elif signer is not None:
-            last = _store_attempt(found, _sign(chain, found, signer, raised), raised)
+            try:
+                last = _store_attempt(found, _sign(chain, found, signer, raised), raised)
+            except Refusal as error:
+                refused = error
     if waits_at_cap or last.sent_block is None or chain.call("eth_getTransactionByHash", last.hash) is None:
         send(chain, last)
-    return False
+    if refused is not None:
+        raise refused
 
 
 def _sign(chain: Chain, made: ChainTransaction, signer: Signer, offer: fees.Fees) -> SignedTransaction:
@@ -228,35 +241,79 @@ def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
             )
 
 
-def _is_displaced(chain: Chain, found: ChainTransaction, ours: set[str]) -> bool:
-    """Whether a final transaction that is not ours used the nonce. Asked after all receipts were null; that a receipt
-    is null proves nothing, so the transaction that did it must be seen."""
+def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> dict[str, Any] | None:
+    """The final transaction that is not ours and used the nonce. Asked after all receipts were null; that a receipt is
+    null proves nothing, so the transaction that did it must be seen."""
     if _used_finally(chain, found.sender_id) <= found.nonce:
-        return False
+        return None
     used_by = _user_of_nonce(chain, found, chain.head_and_final()[1])
     last = found.attempts.last()
     assert last is not None, "a transaction is stored with its first attempt"
-    if used_by is None or used_by in ours:
+    if used_by is None or used_by["hash"] in ours:
         what = "is in a block, but has no receipt" if used_by else "may or may not be in a block"
         _tell(SenderAlarm.Kind.NONCE, last, f"nonce {found.nonce} is used; the transaction {what}")
-        return False
-    log.error("nonce %s of %s was used by transaction %s", found.nonce, found.sender_id, used_by)
+        return None
+    return used_by
+
+
+def _give_way(chain: Chain, found: ChainTransaction, used_by: Mapping[str, Any]) -> bool:
+    """Another transaction took the nonce; whether ours is over by that. If it makes the very call that ours makes, it
+    is what another database sent for the same instruction before this one was restored: it did what was to be done. If
+    it calls one of our contracts otherwise, somebody sends what we do not know of: nothing more leaves before that is
+    read back."""
+    log.error("nonce %s of %s was used by transaction %s", found.nonce, found.sender_id, used_by["hash"])
+    if is_same_call(found, used_by):
+        return adopt(chain, found, used_by)
+    with transaction.atomic():
+        mark_displaced(found)
+        to = to_checksum_address(used_by["to"]) if used_by["to"] else ""
+        if ChainTarget.objects.filter(address=to).exists():
+            fence.put_up(f"nonce {found.nonce} of {found.sender_id} was used by {used_by['hash']}, which is not ours")
     return True
 
 
-def _user_of_nonce(chain: Chain, found: ChainTransaction, final: int) -> str | None:
-    """The hash of the transaction that used the nonce, read from the final blocks since it was free."""
+def is_same_call(found: ChainTransaction, sent: Mapping[str, Any]) -> bool:
+    """Whether a transaction on chain says to the same contract what this one says: it did what this one is to do."""
+    return (sent["to"] or "").lower() == found.to.lower() and sent["input"].lower() == found.data.lower()
+
+
+def adopt(chain: Chain, found: ChainTransaction, sent: Mapping[str, Any]) -> bool:
+    """Take a transaction that a block holds as an attempt of this one; False while the node has no receipt of it."""
+    keep_attempt(found, sent)
+    (receipt,) = chain.receipts([sent["hash"]])
+    if receipt is not None:
+        _mark_included(found, receipt)
+    return receipt is not None
+
+
+def keep_attempt(made: ChainTransaction, sent: Mapping[str, Any]) -> None:
+    """The row of an attempt that a block holds and we have no bytes of."""
+    TransactionAttempt.objects.get_or_create(
+        hash=sent["hash"],
+        defaults={
+            "transaction": made,
+            "raw": "",
+            "max_fee_wei": int(sent.get("maxFeePerGas") or sent["gasPrice"], 16),
+            "priority_fee_wei": int(sent.get("maxPriorityFeePerGas") or "0x0", 16),
+            "sent_block": int(sent["blockNumber"], 16),
+        },
+    )
+
+
+def _user_of_nonce(chain: Chain, found: ChainTransaction, final: int) -> dict[str, Any] | None:
+    """The transaction that used the nonce, read from the final blocks since it was free."""
     free_at = final - LOOK_BACK_BLOCKS if found.prepared_block is None else found.prepared_block - REORG_BLOCKS
     for start in range(max(free_at, 0), final + 1, BLOCKS_AT_ONCE):
         wanted = range(start, min(start + BLOCKS_AT_ONCE, final + 1))
         for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in wanted]):
             for sent in block["transactions"] if block else ():
                 if sent["from"].lower() == found.sender_id.lower() and int(sent["nonce"], 16) == found.nonce:
-                    return str(sent["hash"])
+                    return dict(sent)
     return None
 
 
-def _mark_displaced(found: ChainTransaction) -> None:
+def mark_displaced(found: ChainTransaction) -> None:
+    """Its nonce is another's: what it was for is to be sent again."""
     with transaction.atomic():
         found.state = State.DISPLACED
         found.save(update_fields=["state"])

@@ -32,7 +32,9 @@ class SenderAlarm(Row):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["kind", "chain", "role"], condition=Q(cleared_at=None), name="one_open_alarm_a_trouble"
+                fields=["kind", "chain", "role", "sender"],
+                condition=Q(cleared_at=None),
+                name="one_open_alarm_a_trouble",
             )
         ]
 
@@ -52,14 +54,16 @@ KIND_OF = {
 
 def tell(kind: SenderAlarm.Kind, role: str, detail: str, *, sender: str = "", transaction_hash: str = "") -> None:
     """Open the alarm, or say the latest of one that is open."""
-    said = {"detail": detail[:300], "sender": sender, "transaction_hash": transaction_hash}
-    if not _open(role).filter(kind=kind).update(**said):
-        SenderAlarm.objects.bulk_create([SenderAlarm(kind=kind, role=role, **said)], ignore_conflicts=True)
+    said = {"detail": detail[:300], "transaction_hash": transaction_hash}
+    if not _open(role, sender).filter(kind=kind).update(**said):
+        opened = SenderAlarm(kind=kind, role=role, sender=sender, **said)
+        SenderAlarm.objects.bulk_create([opened], ignore_conflicts=True)
 
 
-def clear(role: str, *kinds: SenderAlarm.Kind) -> None:
-    """These troubles of this role's key are over."""
-    _open(role).filter(kind__in=kinds).update(cleared_at=Now())
+def clear(role: str, *kinds: SenderAlarm.Kind, sender: str = "") -> None:
+    """These troubles of this key are over, or those that were told of the role without a key. What a former key of the
+    role has in flight is another trouble."""
+    _open(role, sender).filter(kind__in=kinds).update(cleared_at=Now())
 
 
 def open_alarms() -> models.QuerySet[SenderAlarm]:
@@ -67,5 +71,5 @@ def open_alarms() -> models.QuerySet[SenderAlarm]:
     return SenderAlarm.objects.filter(cleared_at=None).order_by("recorded_at")
 
 
-def _open(role: str) -> models.QuerySet[SenderAlarm]:
-    return open_alarms().filter(chain=chains.here(), role=role)
+def _open(role: str, sender: str) -> models.QuerySet[SenderAlarm]:
+    return open_alarms().filter(chain=chains.here(), role=role, sender=sender)

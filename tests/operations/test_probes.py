@@ -102,7 +102,8 @@ def test_figures_are_for_who_has_the_token_and_on_the_loopback_of_a_demo(as_role
 @override_settings(**WEB)
 def test_every_metric_is_told_with_help_and_what_is_wrong_shows(as_role: RoleSwitch) -> None:
     all_is_well()
-    SenderAlarm.objects.create(kind="fee_cap", role="poster", chain="main", detail="500 gwei")
+    for sender in ("0xformer", "0xpresent"):  # one figure a role
+        SenderAlarm.objects.create(kind="fee_cap", role="poster", chain="main", sender=sender, detail="500 gwei")
     ReconciliationBreak.objects.create(kind="amount", place="vault", ledger_value="1", chain_value="2", first_block=1)
     Fence.objects.create(reason="batches of house 0x01: 3 here, 5 on chain")
     with as_role("web"):

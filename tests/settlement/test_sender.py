@@ -128,6 +128,51 @@ def test_at_the_cap_a_person_is_told_and_the_same_bytes_are_sent_again(
     assert not sender_alarms.open_alarms().exists()
 
 
+def test_signer_that_refuses_a_higher_fee_does_not_keep_back_the_bytes_it_has_signed(chain: Chain, who: Client) -> None:
+    made = debit(who, MILLION)
+    stored = post_signed_batch(chain).attempts.get()
+    chain.call("anvil_dropTransaction", stored.hash)
+    for _ in range(3):
+        mine(chain)
+
+    class Refusing(LocalSigner):
+        def sign_transaction(self, transaction: dict[str, Any]) -> Any:
+            raise Refusal("signer_refused", "The day's limit is reached.")
+
+    local = demo_signer("poster")
+    assert isinstance(local, LocalSigner)
+    assert poster.step(chain, signers() | {"poster": Refusing(local.account)}) == 0
+    assert sender_alarms.open_alarms().get().kind == "signer_refuses"
+    for _ in range(3):
+        mine(chain)
+    watch(chain)
+    assert TransactionAttempt.objects.get().hash == stored.hash
+    assert ChainInstruction.objects.get(id=made.id).state == "FINAL"
+
+
+def test_trouble_of_a_former_key_stands_until_it_is_over(chain: Chain, who: Client, settings: Settings) -> None:
+    debit(who, MILLION)
+    stored = post_signed_batch(chain).attempts.get()
+    settings.CHAIN_FEE_CAP_WEI = stored.max_fee_wei
+    chain.call("anvil_dropTransaction", stored.hash)
+    for _ in range(3):
+        mine(chain)
+    fresh: dict[str, Signer] = {"poster": LocalSigner(Account.create()), "operator": demo_signer("operator")}
+    since = []
+    for _ in range(2):
+        poster.step(chain, fresh)
+        alarm = sender_alarms.open_alarms().get()
+        assert (alarm.kind, alarm.sender) == ("fee_cap", demo_signer("poster").address)
+        since.append(alarm.recorded_at)
+    assert since[0] == since[1]
+    for _ in range(3):
+        mine(chain)
+    watch(chain)  # closes it before the poster looks again
+    assert ChainTransaction.objects.get().state == "FINAL"
+    poster.step(chain, fresh)
+    assert not sender_alarms.open_alarms().exists()
+
+
 def test_two_posters_that_prepare_at_once_store_one_transaction(chain: Chain, who: Client) -> None:
     made = debit(who, MILLION)
     poster.step(chain, signers())

@@ -49,7 +49,10 @@ _FLIGHTS = """
     WHERE t.state IN ('PREPARED', 'SENT') ORDER BY s.chain, s.role, t.nonce LIMIT 100"""
 _TROUBLES = """
     SELECT kind, chain, role, detail, extract(epoch FROM clock_timestamp() - recorded_at)::float8
-    FROM settlement_senderalarm WHERE cleared_at IS NULL ORDER BY recorded_at"""
+    FROM (  -- the oldest of a role, which may have it with a former key too
+        SELECT DISTINCT ON (kind, chain, role) * FROM settlement_senderalarm WHERE cleared_at IS NULL
+        ORDER BY kind, chain, role, recorded_at) AS oldest
+    ORDER BY recorded_at"""
 _FENCES = """
     SELECT chain, reason, extract(epoch FROM clock_timestamp() - recorded_at)::float8 FROM settlement_fence
     WHERE lifted_at IS NULL ORDER BY chain"""

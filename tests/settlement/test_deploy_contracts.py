@@ -90,6 +90,25 @@ def test_check_before_anything_is_deployed_says_so(empty: Chain) -> None:
         deployed("--check")
 
 
+@pytest.mark.world(build=house_alone)
+def test_calls_that_take_every_role_from_a_key_are_printed_and_do_so(chain: Chain) -> None:
+    lost, manager = demo_signer("operator").address, address_of("AccessManager")
+    out = io.StringIO()
+    call_command("deploy_contracts", "--revoke", lost, stdout=out)
+    calls = json.loads(out.getvalue())
+    assert {call["role"] for call in calls} == {label for label, who in holders.HOLDERS.items() if "operator" in who}
+    for call in calls:
+        fields = {"from": demo_signer("admin").address, "to": call["to"], "data": call["data"]}
+        chain.call("anvil_impersonateAccount", fields["from"])
+        chain.call("eth_sendTransaction", fields)
+        mine(chain)
+    ids = {role.label: role.id for role in role_table.roles()}
+    for call in calls:
+        assert read(chain, manager, "AccessManager", "hasRole", ids[call["role"]], lost) == (False, 0)
+    with pytest.raises(CommandError, match="no address"):
+        call_command("deploy_contracts", "--revoke", "0x12")
+
+
 def more_of_a_role(admin: Transactor, manager: str, house: str) -> None:
     admin.call(manager, "AccessManager", "grantRole", 1, STRANGER, 0)
 

@@ -3,6 +3,9 @@ print where everything is. Role worker; signs with the administrator's key alone
 
 What stands already is left as it is, so it may be cut off and run again. Exit 1 when the chain's rights are not the
 table's.
+
+`--revoke ADDRESS` prints instead the calls that take every role from an address, for whoever holds the administrator's
+key to send: of a key in other hands. It signs and sends nothing.
 """
 
 import json
@@ -11,12 +14,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
+from eth_utils.address import is_address
 
 from intermediary.canonical import sha256_hex
 from intermediary.config.chain_command import ChainCommand
 from intermediary.errors import Refusal
 from intermediary.models import Asset
 from settlement import chains, demo_chain, deployment, rights, role_table, tokens
+from settlement.bindings import contract, read
 from settlement.chain import Chain, all_chains
 from settlement.holders import HOLDERS, key_address
 from settlement.models import Deployment
@@ -31,6 +36,7 @@ class Command(ChainCommand):
         parser.add_argument(
             "--cap", action="append", default=[], metavar="CODE=BASE_UNITS", help="daily outflow cap of a new house"
         )
+        parser.add_argument("--revoke", metavar="ADDRESS", help="print the calls that take every role from it")
         parser.add_argument("--rulebook", type=Path, default=settings.BASE_DIR / "docs" / "rulebook.md")
         parser.add_argument("--rulebook-uri", default="/rulebook/")
 
@@ -38,6 +44,9 @@ class Command(ChainCommand):
         nodes = all_chains()
         for node in nodes:
             node.id()
+        if options["revoke"]:
+            self.stdout.write(json.dumps(_revocations(nodes[0], options["revoke"]), indent=1))
+            return
         sent = 0
         try:
             if not options["check"]:
@@ -58,6 +67,19 @@ class Command(ChainCommand):
             outflow_caps=dict(_cap(said) for said in options["cap"]),
             mine=demo_chain.mine if settings.MODE == "test" else None,
         )
+
+
+def _revocations(chain: Chain, account: str) -> list[dict[str, str]]:
+    """A call of the access manager for each role that the address holds now, the administrator's own included."""
+    if not is_address(account):
+        raise CommandError(f"--revoke {account}: that is no address.")
+    manager, rules = deployment.address_of("AccessManager"), contract("AccessManager")
+    labels = {role.id: role.label for role in role_table.roles()} | {rights.ADMIN_ROLE: "ADMIN"}
+    return [
+        {"role": label, "to": manager, "data": "0x" + rules.encode("revokeRole", (role, account)).hex()}
+        for role, label in labels.items()
+        if read(chain, manager, "AccessManager", "hasRole", role, account)[0]
+    ]
 
 
 def _cap(said: str) -> tuple[str, int]:

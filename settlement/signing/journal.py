@@ -49,8 +49,7 @@ class Journal:
             except ValueError:  # the machine died in the middle of this line: its answer never left
                 continue
             self._days.setdefault(row["of"], _Day()).add(row["key"], int(row["amount"]), float(row["at"]))
-        if text and not text.endswith("\n"):
-            os.write(self._file, b"\n")
+        self._is_cut = bool(text) and not text.endswith("\n")
 
     def sign_off(self, spending: Spending, digest: bytes) -> None:
         """Write down what is about to be signed. Refuses `over_the_day` when the day's limit would be passed, and
@@ -66,8 +65,13 @@ class Journal:
         day.add(spending.key, spending.amount, now)
 
     def _write(self, row: dict[str, Any]) -> None:
+        line = (("\n" if self._is_cut else "") + json.dumps(row) + "\n").encode()
+        self._is_cut = True  # until it is not: half a line must not spoil the next one
         try:
-            os.write(self._file, (json.dumps(row) + "\n").encode())
+            written = os.write(self._file, line)
+            if written < len(line):  # a disk that is nearly full takes a part, and calls that success
+                raise OSError(f"{written} of {len(line)} bytes")
             os.fsync(self._file)
         except OSError as error:
             raise NotSigned("journal_not_written", f"The journal cannot be written: {error}", status=503) from error
+        self._is_cut = False

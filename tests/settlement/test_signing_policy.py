@@ -1,6 +1,7 @@
 """What a remote signer signs, and what it refuses by name."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,19 @@ def test_day_forgets_what_is_older(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     journal.sign_off(Spending("gas 1", "1:0", 100, 100), b"\x01" * 32)
     monkeypatch.setattr("settlement.signing.journal.DAY_SECONDS", -1)
     journal.sign_off(Spending("gas 1", "1:1", 100, 100), b"\x02" * 32)
+
+
+def test_line_that_the_disk_takes_a_part_of_is_not_signed_and_spoils_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "journal", os.write
+    journal = Journal(path)
+    with monkeypatch.context() as patched:
+        patched.setattr("settlement.signing.journal.os.write", lambda file, line: write(file, line[:20]))
+        with pytest.raises(NotSigned, match="20 of"):
+            journal.sign_off(Spending("gas 1", "1:0", 40, 100), b"\x01" * 32)
+    journal.sign_off(Spending("gas 1", "1:1", 60, 100), b"\x02" * 32)
+    for kept in (journal, Journal(path)):
+        with pytest.raises(NotSigned, match="24 hours"):
+            kept.sign_off(Spending("gas 1", "1:2", 41, 100), b"\x03" * 32)
+    journal.sign_off(Spending("gas 1", "1:2", 40, 100), b"\x03" * 32)

@@ -70,7 +70,10 @@ class ReconciliationBreak(Row):
             "Stop the poster, take the approver's key out of use, claim the second back.",
         ),
         Kind.HEAD: ("engineering", "Stop the poster; compare the house's batches one by one from the last equal head."),
-        Kind.REORG: ("engineering", "Stop everything but the web; ask a second node, then fence and rebuild."),
+        Kind.REORG: (
+            "engineering",
+            "Stop poster and approver; ask two more nodes which block the chain has; no command takes this back.",
+        ),
         Kind.UNKNOWN_SENDER: ("onboarding", "Have the client prove the sending wallet, or return the tokens."),
         Kind.NOT_APPLIED: ("settlement desk", "Read why on the page Stuck; it is tried again with every final block."),
         Kind.APPROVAL: ("operations", "Two people try the call again or let it fail, on the page Stuck."),

@@ -180,7 +180,7 @@ RULES: tuple[Rule, ...] = (
         "A house has used most of its daily cap",
         WARNING,
         "At the cap payments to clients fail one by one until the day has passed.",
-        "Ask the desk what is still to be paid today; two keys may raise the cap at once.",
+        "Ask the desk what is still to be paid today; only the treasurer's role may raise the cap, under its delay.",
         "bulkhead_house_outflow_ratio > {outflow_share}",
         findings.outflow_cap,
     ),

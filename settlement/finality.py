@@ -23,7 +23,7 @@ from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES
 from intermediary.receipts import receipt_entry_id
-from settlement import arrivals, chains, holding, refused
+from settlement import arrivals, chains, holding, refused, shown
 from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_maturity, book_payment
 from settlement.models import (
@@ -87,11 +87,11 @@ def _may_be_read_yet(found: ChainTransaction) -> bool:
 
 def _close_seen(blocks: Sequence[ChainBlock]) -> None:
     """Our own transactions that the logs of these blocks show: they succeeded, whether the poster has looked or not."""
-    shown = dict(ChainLog.objects.filter(block__in=blocks).values_list("transaction_hash", "block_id"))
+    holding_block = dict(ChainLog.objects.filter(block__in=blocks).values_list("transaction_hash", "block_id"))
     by_id = {block.id: block for block in blocks}
-    seen = TransactionAttempt.objects.filter(hash__in=shown, transaction__state__in=OPEN_TRANSACTIONS)
+    seen = TransactionAttempt.objects.filter(hash__in=holding_block, transaction__state__in=OPEN_TRANSACTIONS)
     for attempt in seen.select_related("transaction__instruction"):
-        found, block = attempt.transaction, by_id[shown[attempt.hash]]
+        found, block = attempt.transaction, by_id[holding_block[attempt.hash]]
         found.block_number, found.block_hash, found.transaction_hash = block.number, block.hash, attempt.hash
         found.succeeded = True
         _close(found)
@@ -253,9 +253,13 @@ def _took(row: ChainLog, event: Arguments) -> None:
     """A call took what there was: a seizure what the vault held, at most the claim; an applied loss what the expert
     left of it. That amount arrives, whatever was instructed."""
     attempts = TransactionAttempt.objects.filter(hash=row.transaction_hash)
-    sent = attempts.select_related("transaction__instruction").first()
+    sent = attempts.select_related("transaction__instruction__target").first()
     if sent is None or sent.transaction.instruction is None:
         raise Refusal("missing_in_ledger", f"No instruction stands behind {row.name} of {row.address}.")
+    if not shown.shows(row, sent.transaction.instruction):
+        raise Refusal(
+            "movement_differs", f"{row.name} of {row.address} is not what {row.transaction_hash} was sent for."
+        )
     ledger.lock_cells([sent.transaction.instruction.cell_id])
     outbox.mark_final(
         sent.transaction.instruction.id,
@@ -321,6 +325,9 @@ def _close(found: ChainTransaction) -> None:
         if instruction is not None:
             ledger.lock_cells([instruction.cell_id])
         if not _is_open(found):
+            return
+        if instruction is not None and found.succeeded and not shown.is_shown(instruction, found.transaction_hash):
+            log.error("%s shows nothing of instruction %s, which it was sent for", found.transaction_hash, instruction)
             return
         if instruction is not None:
             if not found.succeeded:

@@ -98,6 +98,25 @@ def test_reverted_call_is_made_ready_again_once_by_two_processes(chain: Chain, w
     assert ChainInstruction.objects.get(id=made.id).state == "BATCHED"
 
 
+def test_transaction_of_another_contract_makes_no_instruction_final(chain: Chain, who: Client) -> None:
+    """Whoever holds the poster's login may say what a transaction was for."""
+    retention = who.targets["RETENTION"]
+    made = ChainInstruction.objects.create(
+        target=retention, cell=who.cell, kind=Kind.FUND, seq=1, amount_base_units=0, state="BATCHED"
+    )
+    key = ChainSender.objects.create(address="0x" + "11" * 20, role="operator")
+    said = ChainTransaction.objects.create(
+        sender=key, nonce=0, instruction=made, to=retention.address, data="0x", gas_limit=1, state="SENT"
+    )
+    said.attempts.create(hash=deposit(chain, who, MILLION), raw="0x", max_fee_wei=1, priority_fee_wei=1)
+    for _ in range(3):
+        mine(chain)
+        watch(chain)
+    assert held(who) == 6 * MILLION
+    said.refresh_from_db()
+    assert (said.state, ChainInstruction.objects.get(id=made.id).state) == ("SENT", "BATCHED")
+
+
 def odd(**_: object) -> None:
     raise KeyError("nobody thought of this")
 

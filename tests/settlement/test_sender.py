@@ -277,6 +277,8 @@ def test_poster_cannot_write_what_the_approver_trusts(chain: Chain, who: Client,
         "a token": "UPDATE intermediary_asset SET token_address = ''",
         "what was sent": "UPDATE settlement_transactionattempt SET raw = '0x'",
         "what was signed": "INSERT INTO settlement_signedmovement SELECT * FROM settlement_signedmovement",
+        "what a call is for": "UPDATE settlement_chaintransaction SET instruction_id = %(made)s",
+        "what it says": "UPDATE settlement_chaintransaction SET data = '0x'",
         "the past": "DELETE FROM settlement_batchmovement",
     }
     with as_role("poster"):

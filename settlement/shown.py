@@ -1,0 +1,35 @@
+"""What the chain says when a single call did what its instruction asks for: an event of the very contract it is for.
+
+Which transaction was for what is the poster's to write. Whoever held its login could name the instruction of another
+client as the purpose of any transaction that succeeded; the ledger believes the contract's own word only.
+"""
+
+from intermediary.models import ChainInstruction
+from settlement.models import ChainLog
+
+Kind = ChainInstruction.Kind
+EVENTS: dict[str, tuple[str, ...]] = {
+    Kind.NOTICE: ("DefaultNoticed", "ClaimRaised"),
+    Kind.SEIZE: ("Seized",),
+    Kind.RELEASE_NOTICE: ("NoticeWithdrawn", "Determined"),
+    Kind.FUND: ("Funded",),
+    Kind.APPLY: ("Applied",),
+    Kind.RESTORE: ("Restored",),
+    Kind.NOTICE_LOSS: ("LossNoticed",),
+    Kind.APPLY_LOSS: ("LossApplied",),
+    Kind.WRITE_UP: ("WrittenUp",),
+    Kind.COUPON: ("CouponPaid",),
+    Kind.REPAY: ("Repaid",),
+    Kind.DISPOSE: ("Disposed", "TreasuryPaid"),
+}
+
+
+def is_shown(instruction: ChainInstruction, transaction_hash: str) -> bool:
+    """Whether this transaction left such an event in a block of the chain."""
+    logs = ChainLog.objects.filter(transaction_hash=transaction_hash, block__canonical=True)
+    return any(shows(row, instruction) for row in logs)
+
+
+def shows(row: ChainLog, instruction: ChainInstruction) -> bool:
+    """Whether this log is of the instruction's contract, and of what it asks for."""
+    return row.address == instruction.target.address and row.name in EVENTS.get(instruction.kind, ())

@@ -257,19 +257,20 @@ def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> d
 
 
 def _give_way(chain: Chain, found: ChainTransaction, used_by: Mapping[str, Any]) -> bool:
-    """Another transaction took the nonce; whether ours is over by that. If it makes the very call that ours makes, it
+    """Another transaction took the nonce; whether the key may go on. If it makes the very call that ours makes, it
     is what another database sent for the same instruction before this one was restored: it did what was to be done. If
     it calls one of our contracts otherwise, somebody sends what we do not know of: nothing more leaves before that is
     read back."""
     log.error("nonce %s of %s was used by transaction %s", found.nonce, found.sender_id, used_by["hash"])
     if is_same_call(found, used_by):
         return adopt(chain, found, used_by)
+    to = to_checksum_address(used_by["to"]) if used_by["to"] else ""
+    is_ours = ChainTarget.objects.filter(address=to).exists()
     with transaction.atomic():
         mark_displaced(found)
-        to = to_checksum_address(used_by["to"]) if used_by["to"] else ""
-        if ChainTarget.objects.filter(address=to).exists():
+        if is_ours:
             fence.put_up(f"nonce {found.nonce} of {found.sender_id} was used by {used_by['hash']}, which is not ours")
-    return True
+    return not is_ours
 
 
 def is_same_call(found: ChainTransaction, sent: Mapping[str, Any]) -> bool:

@@ -50,7 +50,8 @@ def _to_house(instruction: ChainInstruction, function: str, *arguments: Any, seq
     return ContractCall(_house(instruction), contract("House").encode(function, arguments), seq)
 
 
-def _evidence(instruction: ChainInstruction) -> bytes:
+def evidence_of(instruction: ChainInstruction) -> bytes:
+    """The 32 bytes under which the chain keeps it: its evidence, else what leads back to its entry."""
     stated = str(instruction.arguments.get("evidence") or ref_of(instruction))
     evidence = bytes.fromhex(stated.removeprefix("0x"))
     if len(evidence) != 32:
@@ -62,7 +63,7 @@ def _next_seq(chain: Chain, instruction: ChainInstruction, name: str) -> int:
     return int(read(chain, instruction.target.address, name, "seq")) + 1
 
 
-def _by_layer(instruction: ChainInstruction, side: str) -> tuple[int, int]:
+def by_layer(instruction: ChainInstruction, side: str) -> tuple[int, int]:
     """(first loss, senior): the amount on the layer that `source` or `destination` names."""
     amount, layer = instruction.amount_base_units, instruction.arguments[side]
     if layer == AccountKind.FIRST_LOSS:
@@ -78,7 +79,7 @@ def _notice(chain: Chain, instruction: ChainInstruction, approval: Approval | No
     vault = instruction.target.address
     function = "raiseClaim" if read(chain, vault, "MarginVault", "noticeLive") else "noticeDefault"
     signature = bytes.fromhex(approval.signature[2:])
-    claim = (vault, instruction.amount_base_units, _evidence(instruction))
+    claim = (vault, instruction.amount_base_units, evidence_of(instruction))
     return _to_house(instruction, function, *claim, approval.signer, signature)
 
 
@@ -93,22 +94,22 @@ def _release_notice(chain: Chain, instruction: ChainInstruction, approval: Appro
 
 
 def _fund(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
-    first_loss, _ = _by_layer(instruction, "destination")
+    first_loss, _ = by_layer(instruction, "destination")
     layer = FIRST_LOSS_LAYER if first_loss else SENIOR_LAYER
-    amount, evidence = instruction.amount_base_units, _evidence(instruction)
+    amount, evidence = instruction.amount_base_units, evidence_of(instruction)
     return _to_house(instruction, "fundRetention", instruction.target.address, layer, amount, evidence)
 
 
 def _apply(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
     seq = _next_seq(chain, instruction, "Retention")
-    arguments = (seq, *_by_layer(instruction, "source"), _evidence(instruction))
+    arguments = (seq, *by_layer(instruction, "source"), evidence_of(instruction))
     return ContractCall(instruction.target.address, contract("Retention").encode("applyLoss", arguments), seq)
 
 
 def _restore(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
     seq = _next_seq(chain, instruction, "Retention")
-    layers = _by_layer(instruction, "destination")
-    arguments = (instruction.target.address, seq, *layers, _evidence(instruction))
+    layers = by_layer(instruction, "destination")
+    arguments = (instruction.target.address, seq, *layers, evidence_of(instruction))
     return _to_house(instruction, "restore", *arguments, seq=seq)
 
 
@@ -119,7 +120,7 @@ def _to_escrow(chain: Chain, instruction: ChainInstruction, function: str, *argu
 
 
 def _notice_loss(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
-    arguments = (int(instruction.arguments["slice"]), instruction.amount_base_units, _evidence(instruction))
+    arguments = (int(instruction.arguments["slice"]), instruction.amount_base_units, evidence_of(instruction))
     return _to_escrow(chain, instruction, "noticeLoss", *arguments)
 
 
@@ -135,20 +136,20 @@ def _apply_loss(chain: Chain, instruction: ChainInstruction, approval: Approval 
 def _write_up(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
     seq = _next_seq(chain, instruction, "SeriesEscrow")
     slice_index, amount = int(instruction.arguments["slice"]), instruction.amount_base_units
-    arguments = (instruction.target.address, seq, slice_index, amount, _evidence(instruction))
+    arguments = (instruction.target.address, seq, slice_index, amount, evidence_of(instruction))
     return _to_house(instruction, "writeUp", *arguments, seq=seq)
 
 
 def _coupon(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
     seq = _next_seq(chain, instruction, "SeriesEscrow")
     tranche, amount = int(instruction.arguments["tranche"]), instruction.amount_base_units
-    arguments = (instruction.target.address, seq, tranche, amount, _evidence(instruction))
+    arguments = (instruction.target.address, seq, tranche, amount, evidence_of(instruction))
     return _to_house(instruction, "payCoupon", *arguments, seq=seq)
 
 
 def _repay(chain: Chain, instruction: ChainInstruction, approval: Approval | None) -> ContractCall:
     slice_index, tranche = int(instruction.arguments["slice"]), int(instruction.arguments["tranche"])
-    arguments = (slice_index, tranche, instruction.amount_base_units, _evidence(instruction))
+    arguments = (slice_index, tranche, instruction.amount_base_units, evidence_of(instruction))
     return _to_escrow(chain, instruction, "repay", *arguments)
 
 
@@ -156,8 +157,8 @@ def _dispose(chain: Chain, instruction: ChainInstruction, approval: Approval | N
     assert instruction.target.kind == ChainTarget.Kind.HOUSE, "disposal pays out of a house"
     payee, amount = str(instruction.arguments["account"]), instruction.amount_base_units
     if payee == "market":
-        return _to_house(instruction, "dispose", amount, _evidence(instruction))
-    return _to_house(instruction, "payTreasury", address_of(f"payee:{payee}"), amount, _evidence(instruction))
+        return _to_house(instruction, "dispose", amount, evidence_of(instruction))
+    return _to_house(instruction, "payTreasury", address_of(f"payee:{payee}"), amount, evidence_of(instruction))
 
 
 _Builder = Callable[[Chain, ChainInstruction, Approval | None], ContractCall]

@@ -4,17 +4,17 @@ A batch stands whole in the transaction that posted it: its movements, its state
 is read back, its digest folded onto the last head we know, and compared with the head the house announced. A movement
 whose reference is that of an instruction we still have settles that instruction. Any other was instructed after the
 backup: it is booked between the vault and the house account that faces its relationship, for officers to allocate,
-since the chain does not say what it was for. Single calls are found by their nonces and matched by what they cite.
+since the chain does not say what it was for. Single calls are read back by `settlement.read_back`.
 
 What cannot be read back is the rest of what the database knew: terms, relationships and trades made after the backup.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Max
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from eth_utils.address import to_checksum_address
 
@@ -24,20 +24,18 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.typed_data import digest_of
-from settlement import chains, fence, finality, packing, reconcile, watcher
+from settlement import chains, fence, finality, packing, read_back, reconcile, watcher
 from settlement.bindings import contract, decode_event
 from settlement.chain import Chain
+from settlement.holders import key_address
 from settlement.messages import KIND_CODE, batch_message, ref_of
 from settlement.models import (
     Approval,
     Batch,
     BatchMovement,
     ChainLog,
-    ChainSender,
-    ChainTransaction,
     Fence,
     ReconciliationBreak,
-    TransactionAttempt,
 )
 from settlement.questions import FENCE
 
@@ -49,8 +47,7 @@ ROUTE = {
     Kind.CREDIT: (AccountKind.HOUSE, AccountKind.CLIENT_MARGIN),
     Kind.RETURN: (AccountKind.CLIENT_MARGIN, AccountKind.OUTSIDE),
 }
-BLOCKS_AT_ONCE = 10  # whole blocks of a busy chain are some 300 kB each
-_LOCK = "settlement.rebuild"
+OF_THE_PAST = (*watcher.BY_A_MISSING_LOG, ReconciliationBreak.Kind.DUPLICATE)
 
 
 @dataclass
@@ -67,8 +64,9 @@ class Rebuilt:
 
 
 def rebuild(chain: Chain) -> Rebuilt:
-    """Read back everything final that is missing, compare, and take the fence down if nothing differs. Harmless when
-    repeated, or cut off: what is read back is committed batch by batch.
+    """Read back everything final that is missing, compare with the latest block and the node's pool, and take the
+    fence down if nothing differs and every call is explained. Harmless when repeated, or cut off: what is read back is
+    committed batch by batch, call by call.
 
     Refuses `head_differs` where a batch on chain is not the fold of those before it, `unknown_vault` where one moves a
     vault that this database does not know, and `not_a_batch` where a house was called by another way than ours.
@@ -77,16 +75,17 @@ def rebuild(chain: Chain) -> Rebuilt:
     watcher.step(chain)
     for row in _posted():
         with transaction.atomic():
-            _lock()
+            read_back.lock()
             made.batches += _read_back(chain, row, made)
         finality.finalize([])
     _, final = chain.head_and_final()
-    for sender in ChainSender.objects.filter(chain=chains.here()):
-        _read_calls(chain, sender, final, made)
+    made.calls = read_back.read_calls(chain, final)
+    made.unexplained = read_back.unexplained()
     finality.finalize([])
     finality.settle_transactions()
     reconcile.run(chain, reconcile.latest_final())
-    made.differs = [str(one) for one in fence.ahead(chain, final)]
+    keys = [key_address(role) for role in read_back.ROLES]
+    made.differs = [str(one) for one in fence.ahead(chain, keys=keys)]
     made.differs += [f"{one.kind} at {one.place}: {one.ledger_value}, {one.chain_value}" for one in _open_breaks()]
     if not made.differs and not made.unexplained:
         with transaction.atomic():
@@ -95,14 +94,9 @@ def rebuild(chain: Chain) -> Rebuilt:
     return made
 
 
-def _lock() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [_LOCK])
-
-
-def _open_breaks() -> Iterator[ReconciliationBreak]:
-    person = (ReconciliationBreak.Kind.UNKNOWN_SENDER, ReconciliationBreak.Kind.APPROVAL)
-    yield from ReconciliationBreak.objects.filter(resolved_block=None).exclude(kind__in=person).exclude(place=FENCE)
+def _open_breaks() -> QuerySet[ReconciliationBreak]:
+    """What something that this database does not know of would show as."""
+    return reconcile.open_breaks_here().filter(kind__in=OF_THE_PAST).exclude(place=FENCE)
 
 
 def _posted() -> list[ChainLog]:
@@ -215,81 +209,3 @@ def _instruct(vault: ChainTarget, move: dict[str, Any], cause: str) -> ChainInst
         entry=entry,
         **accounts,
     )
-
-
-def _read_calls(chain: Chain, sender: ChainSender, final: int, made: Rebuilt) -> None:
-    """The final transactions of a key after the last one that is known."""
-    known = sender.transactions.aggregate(nonce=Max("nonce"), block=Max("block_number"))
-    used = int(chain.call("eth_getTransactionCount", sender.address, hex(final)), 16)
-    last = -1 if known["nonce"] is None else known["nonce"]
-    if used <= last + 1:
-        return
-    is_first = known["nonce"] is None
-    for start in range(known["block"] or watcher.first_block(), final + 1, BLOCKS_AT_ONCE):
-        wanted = range(start, min(start + BLOCKS_AT_ONCE, final + 1))
-        for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in wanted]):
-            for sent in block["transactions"] if block else ():
-                if to_checksum_address(sent["from"]) == sender.address and int(sent["nonce"], 16) > last:
-                    is_first = not _keep_call(chain, sender, sent, made, is_first=is_first) and is_first
-
-
-def _keep_call(chain: Chain, sender: ChainSender, sent: dict[str, Any], made: Rebuilt, *, is_first: bool) -> bool:
-    """Whether the call was kept. Before the first one of ours (`is_first`) a key has set up contracts, which no
-    instruction explains, nor has to."""
-    (receipt,) = chain.receipts([sent["hash"]])
-    if receipt is None:
-        raise Refusal("no_receipt", f"The node has no receipt of final transaction {sent['hash']}.")
-    posted = ChainLog.objects.filter(transaction_hash=sent["hash"], name="BatchPosted").first()
-    is_batch = sent["input"][2:10] == contract("House").selector("postBatch").hex()
-    is_beat = sent["input"][2:10] == contract("House").selector("beat").hex()
-    instruction = None if is_batch or is_beat else _cited(sent["input"])
-    succeeded = int(receipt["status"], 16) == 1
-    if is_first and instruction is None and not is_batch and not is_beat:
-        return False
-    with transaction.atomic():
-        _lock()
-        kept = ChainTransaction.objects.create(
-            sender=sender,
-            nonce=int(sent["nonce"], 16),
-            batch=_batch_of(posted),
-            instruction=instruction,
-            to=to_checksum_address(sent["to"]),
-            data=sent["input"],
-            gas_limit=int(sent["gas"], 16),
-            state=ChainTransaction.State.INCLUDED,
-            block_number=int(receipt["blockNumber"], 16),
-            block_hash=receipt["blockHash"],
-            transaction_hash=sent["hash"],
-            succeeded=succeeded,
-        )
-        TransactionAttempt.objects.create(
-            transaction=kept,
-            hash=sent["hash"],
-            raw="",
-            max_fee_wei=int(sent.get("maxFeePerGas") or sent["gasPrice"], 16),
-            priority_fee_wei=int(sent.get("maxPriorityFeePerGas") or "0x0", 16),
-            sent_block=int(receipt["blockNumber"], 16),
-        )
-        if instruction is not None:
-            ChainInstruction.objects.filter(id=instruction.id, state=State.DRAFT).update(state=State.BATCHED)
-    made.calls += 1
-    if succeeded and instruction is None and not is_batch and not is_beat:
-        made.unexplained.append(f"transaction {sent['hash']} of {sender}")
-    return True
-
-
-def _batch_of(posted: ChainLog | None) -> Batch | None:
-    event = decode_event(posted.topics, posted.data) if posted is not None else None
-    if posted is None or event is None:
-        return None
-    of_house = Batch.objects.filter(house__address=posted.address, number=event.arguments["id"])
-    return of_house.exclude(state=Batch.State.REFUSED).first()
-
-
-def _cited(calldata: str) -> ChainInstruction | None:
-    """The waiting instruction whose reference or evidence the call cites; every one has its own."""
-    for one in ChainInstruction.objects.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS):
-        cited = str(one.arguments.get("evidence") or ref_of(one)).removeprefix("0x")
-        if cited in calldata:
-            return one
-    return None

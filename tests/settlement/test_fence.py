@@ -10,18 +10,22 @@ from django.utils import timezone
 from intermediary import outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
-from settlement import fence, poster
-from settlement.bindings import contract
+from settlement import fence, poster, rebuild
+from settlement.bindings import contract, read
 from settlement.chain import Chain
+from settlement.cited import act_of, cited
 from settlement.cycle import settle_all
+from settlement.demo_chain import mine
+from settlement.messages import ref_of
 from settlement.models import ChainTransaction, Fence
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
 from tests.settlement.test_crashes import signers
-from tests.settlement.world import MILLION, Client, funded_client, give
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, give, held, pass_time
 
 pytestmark = pytest.mark.world(build=funded_client)
 KEYS = ("poster", "operator")
+Kind = ChainInstruction.Kind
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +83,109 @@ def test_the_chain_is_asked_again_when_a_fence_has_come_down(chain: Chain, who: 
     assert fence.is_up()
     assert poster.step(chain, signers()) == 0
     assert not ChainTransaction.objects.exists()
+
+
+def waits_in_vain(chain: Chain, who: Client) -> ChainTransaction:
+    """A funding that was sent, and that the node has lost."""
+    fund(chain, who, 2 * MILLION)
+    poster.step(chain, signers())
+    sent = ChainTransaction.objects.get(sender=demo_signer("operator").address)
+    chain.call("anvil_dropAllTransactions")
+    return sent
+
+
+def test_the_same_call_of_another_database_is_taken_as_ours(chain: Chain, who: Client) -> None:
+    ours = waits_in_vain(chain, who)
+    theirs = Transactor(chain, demo_signer("operator")).send(ours.to, bytes.fromhex(ours.data[2:]))
+    assert theirs != ours.attempts.get().hash
+    for _ in range(4):
+        mine(chain)
+    poster.step(chain, signers())
+    settle_all()
+    ours.refresh_from_db()
+    assert (ours.state, ours.transaction_hash, ours.attempts.count()) == ("FINAL", theirs, 2)
+    assert ChainTransaction.objects.filter(sender=ours.sender).count() == 1
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 2 * MILLION
+    assert held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
+    assert not fence.is_up()
+    assert_reconciled()
+
+
+def test_another_call_under_our_nonce_puts_the_fence_up_until_it_is_explained(chain: Chain, who: Client) -> None:
+    ours = waits_in_vain(chain, who)
+    sent_elsewhere(chain, "fundRetention", (who.targets["RETENTION"].address, 0, MILLION, b"\1" * 32))
+    for _ in range(4):
+        mine(chain)
+    assert poster.step(chain, signers()) == 0
+    ours.refresh_from_db()
+    assert (ours.state, fence.is_up()) == ("DISPLACED", True)
+    for _ in range(2):
+        made = rebuild.rebuild(chain)
+        assert (len(made.unexplained), made.is_lifted) == (1, False)
+        assert poster.step(chain, signers()) == 0
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == MILLION
+    assert ChainInstruction.objects.get(kind="FUND").state == "DRAFT"
+
+
+def test_a_call_that_an_instruction_here_makes_is_read_back_as_its_own(chain: Chain, who: Client) -> None:
+    waiting = fund(chain, who, 2 * MILLION)
+    retention, evidence = who.targets["RETENTION"].address, bytes.fromhex(ref_of(waiting)[2:])
+    sent_elsewhere(chain, "fundRetention", (retention, 0, 2 * MILLION, evidence))
+    for _ in range(4):
+        mine(chain)
+    assert fence.check(chain, addresses())
+    made = rebuild.rebuild(chain)
+    assert (made.calls, made.unexplained, made.differs, made.is_lifted) == (1, [], [], True)
+    settle_all()
+    waiting.refresh_from_db()
+    assert waiting.state == "FINAL"
+    assert read(chain, retention, "Retention", "firstLoss") == held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
+    assert_reconciled()
+
+
+def test_a_call_is_cited_by_everything_it_says_and_by_one_instruction_only(chain: Chain, who: Client) -> None:
+    waiting = fund(chain, who, 2 * MILLION)
+    house, retention = ChainTarget.objects.get(kind="HOUSE").address, who.targets["RETENTION"].address
+    evidence = bytes.fromhex(ref_of(waiting)[2:])
+
+    def said(*arguments: Any) -> str:
+        return "0x" + contract("House").encode("fundRetention", arguments).hex()
+
+    assert cited(house, said(retention, 0, 2 * MILLION, evidence)) == waiting
+    assert cited(retention, said(retention, 0, 2 * MILLION, evidence)) is None, "sent to another contract"
+    assert cited(house, said(who.vault.address, 0, 2 * MILLION, evidence)) is None, "another target"
+    assert cited(house, said(retention, 1, 2 * MILLION, evidence)) is None, "another layer"
+    assert cited(house, said(retention, 0, MILLION, evidence)) is None, "another amount"
+    assert cited(house, said(retention, 0, 2 * MILLION, bytes(32))) is None, "other evidence"
+    beat = "0x" + contract("House").encode("beat").hex()
+    assert (act_of(beat), cited(house, beat)) == (None, None)
+
+
+def test_seizures_and_releases_are_cited_by_their_vault_unless_two_wait(chain: Chain, who: Client) -> None:
+    house = ChainTarget.objects.get(kind="HOUSE").address
+
+    def waits(kind: ChainInstruction.Kind) -> ChainInstruction:
+        with transaction.atomic():
+            return outbox.instruct(target=who.vault, cell_id=who.cell.id, kind=kind, amount_base_units=5, entry=None)
+
+    def of(function: str, vault: str = who.vault.address) -> ChainInstruction | None:
+        return cited(house, "0x" + contract("House").encode(function, (vault,)).hex())
+
+    seize, release = waits(Kind.SEIZE), waits(Kind.RELEASE_NOTICE)
+    assert (of("seize"), of("withdrawNotice"), of("determine")) == (seize, release, release)
+    assert of("seize", who.targets["RETENTION"].address) is None
+    waits(Kind.SEIZE)
+    assert of("seize") is None
+
+
+def test_only_signs_of_life_pass_the_fence(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    fence.put_up("by hand")
+    pass_time(chain, poster.BEAT_AFTER_SECONDS + 1)
+    assert poster.step(chain, signers()) == 1
+    beat = ChainTransaction.objects.get()
+    assert beat.data == "0x" + contract("House").selector("beat").hex()
+    for _ in range(4):
+        mine(chain)
+    assert poster.step(chain, signers()) == 0
+    assert ChainInstruction.objects.get(kind="DEBIT").state == "DRAFT"

@@ -7,6 +7,7 @@ longer part of the chain: they are marked so, what they showed is taken back, an
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -78,6 +79,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     head, final = chain.head_and_final()
     if not Deployment.objects.exists():
         return Progress(head, final)
+    final = _final_by_all(final, witnesses)
     _follow(chain, head)
     newly_final = list(ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number"))
     parts = _by_what_happened(newly_final)
@@ -95,6 +97,16 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final, reconcile.agreed_until(witnesses, tip()))
+
+
+def _final_by_all(final: int, witnesses: Sequence[Chain]) -> int:
+    """The last block that every node which answers calls final: what one node alone calls final, the others may still
+    drop. A node that is silent or of another chain holds nothing up; `reconcile.compare_witnesses` says so."""
+    for witness in witnesses:
+        with suppress(Refusal):
+            witness.id()
+            final = min(final, witness.head_and_final()[1])
+    return final
 
 
 def _by_what_happened(blocks: Sequence[ChainBlock]) -> list[list[ChainBlock]]:

@@ -117,6 +117,28 @@ def test_transaction_of_another_contract_makes_no_instruction_final(chain: Chain
     assert (said.state, ChainInstruction.objects.get(id=made.id).state) == ("SENT", "BATCHED")
 
 
+class Lagging(Chain):
+    """A node that calls less final than others do."""
+
+    final = 0
+
+    def head_and_final(self) -> tuple[int, int]:
+        return super().head_and_final()[0], self.final
+
+
+def test_what_one_node_alone_calls_final_is_not_booked(chain: Chain, who: Client) -> None:
+    lagging, silent = Lagging(chain.url), Chain("http://127.0.0.1:9")
+    lagging.final = chain.head()
+    deposit(chain, who, MILLION)
+    for _ in range(3):
+        mine(chain)
+    assert watch(chain, [silent, lagging]).finalized == lagging.final
+    assert held(who) == 5 * MILLION
+    lagging.final = chain.head()
+    watch(chain, [silent, lagging])
+    assert held(who) == 6 * MILLION
+
+
 def odd(**_: object) -> None:
     raise KeyError("nobody thought of this")
 

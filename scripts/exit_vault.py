@@ -7,13 +7,16 @@ It needs no platform, no database and no other file of this project. Without --s
 vault, what locks it, when it comes free, and the calls it would make, with their data, so that any wallet can make
 them. With --send it makes them: it asks for the whole balance, gives notice to leave (not with --stay, which waits for
 what is free, or for a silent operator), and takes out what has come free. Each run reads where the vault stands and
-does the next thing only, so it may be stopped and run again at any point. It never prints a key.
+does the next thing only, so it may be stopped and run again at any point. A transaction
+that waits at too low a fee is replaced with --dearer. It never prints a key, nor the path of the node's URL, which
+often is one.
 
 Ends with 0 when the vault is empty, 3 when something is left and must wait, 1 when it could not do what it tried.
 """
 
 import argparse
 import getpass
+import http.client
 import json
 import sys
 import time
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from eth_account import Account
 from eth_utils.address import is_address, to_checksum_address
@@ -33,6 +37,7 @@ REQUEST_LIFE = 7 * 24 * 3600
 RPC_TIMEOUT_SECONDS = 20  # public nodes answer within seconds
 RECEIPT_SECONDS = 300  # a fee of twice the base fee is mined within a few blocks; after that, run again
 POLL_SECONDS = 1
+DEARER = 4  # what is replaced offered twice its day's base fee; nodes want a tenth more than that, in both fees
 DONE, FAILED, MUST_WAIT = 0, 1, 3
 
 
@@ -48,7 +53,7 @@ class Node:
     """One node's JSON-RPC."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url, self.name = url, urlsplit(url).hostname or "this address"
 
     def call(self, method: str, *parameters: Any) -> Any:
         """The result of one call; Stop with what the node said, or did not say."""
@@ -56,9 +61,10 @@ class Node:
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310 - the user's own
         try:
             with urllib.request.urlopen(request, timeout=RPC_TIMEOUT_SECONDS) as answer:  # noqa: S310
-                found = json.loads(answer.read())
-        except (OSError, ValueError) as error:
-            raise Stop(f"The node at {self.url} does not answer {method}: {error}") from error
+                found = dict(json.loads(answer.read()))
+        except (OSError, ValueError, TypeError, http.client.HTTPException) as error:
+            said = f"{error}".replace(self.url, self.name)
+            raise Stop(f"The node at {self.name} does not answer {method}: {said}") from error
         if "result" not in found:
             raise Refused(f"The node refuses {method}: {(found.get('error') or {}).get('message', found)}")
         return found["result"]
@@ -143,6 +149,11 @@ def read_vault(node: Node, vault: str) -> Vault:
     except Refused:
         terms, state = [], []
     if len(terms) != 9 or len(state) != 16:
+        if node.call("eth_getCode", vault, "latest") == "0x":
+            raise Stop(
+                f"Nothing stands at {vault}: is the address right, and the chain? A vault that was paid into and never"
+                " opened keeps its tokens: anyone may open it, by VaultFactory.open(terms). Then run again."
+            )
         raise Stop(f"{vault} is no margin vault of this kind: is the address right, and the chain?")
     house, token = (_address(node.word(vault, name)) for name in ("house()", "token()"))
     latest = node.call("eth_getBlockByNumber", "latest", False)
@@ -269,19 +280,26 @@ def describe(vault: Vault) -> Iterator[str]:
 class Wallet:
     """The client's key and its transactions, one after another."""
 
-    def __init__(self, node: Node, key: Any) -> None:
-        self.node, self._account = node, Account.from_key(key)
+    def __init__(self, node: Node, key: Any, *, dearer: bool = False) -> None:
+        self.node, self._account, self._dearer = node, Account.from_key(key), dearer
         self.address = str(self._account.address)
 
     def send(self, to: str, data: str) -> str:
         """Sign and send one call; its hash, when it is in a block and did not revert."""
         latest = self.node.call("eth_getBlockByNumber", "latest", False)
+        if latest.get("baseFeePerGas") is None:
+            raise Stop("This chain has no base fee (EIP-1559). Let another wallet make the calls shown without --send.")
         tip = int(self.node.call("eth_maxPriorityFeePerGas"), 16)
-        gas = int(self.node.call("eth_estimateGas", {"from": self.address, "to": to, "data": data}), 16)
+        gas = int(self.node.call("eth_estimateGas", {"from": self.address, "to": to, "data": data}, "latest"), 16)
         fee = 2 * int(latest["baseFeePerGas"], 16) + tip
         nonce = int(self.node.call("eth_getTransactionCount", self.address, "latest"), 16)
         if int(self.node.call("eth_getTransactionCount", self.address, "pending"), 16) != nonce:
-            raise Stop(f"A transaction of {self.address} is under way. Wait until it is in a block, then run again.")
+            if not self._dearer:
+                raise Stop(
+                    f"A transaction of {self.address} is under way. Wait until it is in a block, then run again; if"
+                    " none takes it, run with --dearer: it is replaced by this call at four times the fee."
+                )
+            fee, tip = DEARER * fee, DEARER * max(tip, 1)
         held = int(self.node.call("eth_getBalance", self.address, "latest"), 16)
         if held < gas * 5 // 4 * fee:
             raise Stop(f"{self.address} holds {held} wei and needs {gas * 5 // 4 * fee} wei to pay for gas.")
@@ -344,8 +362,10 @@ def _key(keystore: Path, password_file: Path | None) -> Any:
         raise Stop(f"The keystore cannot be read: {error}") from error
     try:
         return Account.decrypt(content, password)
+    except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        raise Stop(f"{keystore} is no Web3 keystore of version 3: {type(error).__name__} {error}.") from error
     except ValueError as error:
-        raise Stop("The keystore does not open with this password.") from error
+        raise Stop(f"The keystore does not open with this password: {error}.") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -356,6 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keystore", type=Path, help="the client's key, an encrypted keystore file (Web3 version 3)")
     parser.add_argument("--password-file", type=Path, help="holds the keystore's password; else it is asked for")
     parser.add_argument("--stay", action="store_true", help="give no notice to leave: take what is or comes free")
+    parser.add_argument("--dearer", action="store_true", help="replace a transaction that waits, at a higher fee")
     parser.add_argument("--send", action="store_true", help="make the calls; without it nothing is changed")
     options = parser.parse_args(arguments)
     if not is_address(options.vault):
@@ -364,7 +385,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--send needs --keystore")
     node = Node(options.rpc)
     try:
-        wallet = Wallet(node, _key(options.keystore, options.password_file)) if options.send else None
+        wallet = None
+        if options.send:
+            wallet = Wallet(node, _key(options.keystore, options.password_file), dearer=options.dearer)
         vault = str(to_checksum_address(options.vault))
         return run(node, vault, wallet, leave=not options.stay, tell=lambda line: print(line, flush=True))
     except Stop as stop:

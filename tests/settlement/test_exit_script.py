@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,8 +179,34 @@ def test_what_stops_it_is_said_by_name(
     assert f"Only {who.key.address} may call requestWithdraw" in stopped_by(*send)
     (tmp_path / "password").write_text("wrong")
     assert "does not open with this password" in stopped_by(*send)
+    for content in ("{}", "[]", '{"version": 3, "crypto": {}}'):
+        (tmp_path / "key.json").write_text(content)
+        assert "is no Web3 keystore of version 3" in stopped_by(*send)
     house = address_of("House", "USDC")
+    assert "anyone may open it, by VaultFactory.open(terms)" in stopped_by(
+        "--rpc", chain.url, "--vault", "0x" + "7e" * 20
+    )
+    secret = stopped_by("--rpc", "http://127.0.0.1:9/v2/s3cret", "--vault", house)
+    assert "The node at 127.0.0.1 does not answer" in secret
+    assert "s3cret" not in secret
     assert "no margin vault" in stopped_by("--rpc", chain.url, "--vault", house)
     assert "does not answer" in stopped_by("--rpc", "http://127.0.0.1:9", "--vault", house)
     with pytest.raises(SystemExit):
         exit_vault.main(["--rpc", chain.url, "--vault", "0x12"])
+
+
+def test_a_transaction_that_waits_is_replaced_when_asked_only(
+    chain: Chain, who: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wallet = exit_vault.Wallet(exit_vault.Node(chain.url), who.key.account.key)  # type: ignore[attr-defined]
+    wallet._wait = lambda sent: None  # type: ignore[method-assign]
+    stuck = wallet.send(who.vault.address, exit_vault.calldata("requestWithdraw(uint96)", MILLION))
+    send = [*vault_arguments(chain, who), "--stay", "--send", *keystore_of(who.key, tmp_path)]
+    assert exit_vault.main(send) == exit_vault.FAILED
+    assert "run with --dearer" in capsys.readouterr().err
+    mined = threading.Timer(1, lambda: Chain(chain.url).call("evm_mine"))
+    mined.start()
+    assert exit_vault.main([*send, "--dearer"]) == exit_vault.MUST_WAIT
+    mined.join()
+    assert "Your request of 5,000,000 USDC ripens" in capsys.readouterr().out
+    assert chain.receipts([stuck]) == [None]

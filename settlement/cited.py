@@ -55,18 +55,21 @@ def cited(to: str, calldata: str) -> ChainInstruction | None:
     act = act_of(calldata)
     if act is None:
         return None
-    arguments = arguments_of(act, calldata)
     waiting = ChainInstruction.objects.filter(kind=act.kind, state=ChainInstruction.State.DRAFT)
-    found = [one for one in waiting.select_related("target", "entry") if _is(one, act, to, arguments)]
+    found = [one for one in waiting.select_related("target", "entry") if makes(one, to, calldata)]
     return found[0] if len(found) == 1 else None
 
 
-def _is(instruction: ChainInstruction, act: Act, to: str, arguments: Said) -> bool:
+def makes(instruction: ChainInstruction, to: str, calldata: str) -> bool:
+    """Whether this is the call that the instruction stands for."""
+    act = act_of(calldata)
+    if act is None or act.kind != instruction.kind:
+        return False
     try:
         place = instruction.target.address
         if act.contract == "House":
             place = address_of("House", instruction.target.asset_id)
-        return to == place and arguments.items() >= act.said(instruction).items()
+        return to == place and arguments_of(act, calldata).items() >= act.said(instruction).items()
     except (KeyError, ValueError, Refusal):  # one that no call can be made of is none that was made
         return False
 

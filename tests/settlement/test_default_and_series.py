@@ -13,9 +13,10 @@ from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Proposal
 from settlement.bindings import read
 from settlement.chain import Chain
+from settlement.cited import contract_seq_of, makes
 from settlement.cycle import settle_all, unfinished
 from settlement.demo_chain import fund_gas, mine
-from settlement.models import Approval, HeldCall
+from settlement.models import Approval, ChainTransaction, HeldCall
 from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, deploy_series, set_eligible, subscribe
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
@@ -73,6 +74,16 @@ def move(
         )
 
 
+def assert_each_call_is_known_again(*kinds: Kind) -> None:
+    """As an older backup would have to, by what each call that went out says: it is that of its instruction alone."""
+    instructions = ChainInstruction.objects.filter(kind__in=kinds)
+    sent = ChainTransaction.objects.filter(instruction__in=instructions, succeeded=True)
+    assert set(kinds) == set(sent.values_list("instruction__kind", flat=True))
+    for call in sent.select_related("instruction"):
+        assert [one for one in instructions if makes(one, call.to, call.data)] == [call.instruction]
+        assert contract_seq_of(call.data) == call.contract_seq
+
+
 def test_notice_waits_for_the_second_key_then_the_seizure_waits_for_the_cure(chain: Chain, who: Client) -> None:
     notice = instruct(who.vault, who, Kind.NOTICE, 4 * MILLION, evidence=approved_notice(who).hash)
     route = (AccountKind.CLIENT_MARGIN, AccountKind.HOUSE)
@@ -91,6 +102,7 @@ def test_notice_waits_for_the_second_key_then_the_seizure_waits_for_the_cure(cha
     settle_all()
     assert ChainInstruction.objects.get(id=release.id).state == "FINAL"
     assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
+    assert_each_call_is_known_again(Kind.NOTICE, Kind.SEIZE, Kind.RELEASE_NOTICE)
 
 
 def test_seizure_takes_what_the_vault_really_holds_and_the_ledger_follows(chain: Chain, who: Client) -> None:
@@ -174,6 +186,7 @@ def test_series_goes_on_risk_loses_recovers_and_pays(chain: Chain, who: Client) 
     settle_all()
     assert held(who, AccountKind.COUPONS) == 0
     assert_reconciled()
+    assert_each_call_is_known_again(Kind.NOTICE_LOSS, Kind.APPLY_LOSS, Kind.WRITE_UP, Kind.COUPON)
 
 
 def test_a_loss_that_the_expert_ruled_smaller_moves_what_the_expert_left(chain: Chain, who: Client) -> None:
@@ -224,3 +237,4 @@ def test_retention_pays_a_loss_first_loss_first_and_is_refilled_senior_first(cha
     assert (held(who, first), held(who, senior)) == (MILLION, 3 * MILLION)
     assert read(chain, retention.address, "Retention", "seq") == 4
     assert_reconciled()
+    assert_each_call_is_known_again(Kind.FUND, Kind.APPLY, Kind.RESTORE)

@@ -16,6 +16,7 @@ from settlement.chain import Chain
 from settlement.cited import act_of, cited
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
+from settlement.deployment import address_of
 from settlement.messages import ref_of
 from settlement.models import ChainTransaction, Fence
 from settlement.signer import demo_signer
@@ -176,6 +177,27 @@ def test_seizures_and_releases_are_cited_by_their_vault_unless_two_wait(chain: C
     assert of("seize", who.targets["RETENTION"].address) is None
     waits(Kind.SEIZE)
     assert of("seize") is None
+
+
+def test_payments_out_of_a_house_are_cited_by_who_is_paid(chain: Chain, who: Client) -> None:
+    house = ChainTarget.objects.get(kind="HOUSE")
+
+    def waits(account: str) -> ChainInstruction:
+        with transaction.atomic():
+            return outbox.instruct(
+                target=house, cell_id=who.cell.id, kind=Kind.DISPOSE, amount_base_units=5, account=account
+            )
+
+    sale, costs = waits("market"), waits("costs")
+    refs = {one: bytes.fromhex(ref_of(one)[2:]) for one in (sale, costs)}
+
+    def of(function: str, *arguments: Any) -> ChainInstruction | None:
+        return cited(house.address, "0x" + contract("House").encode(function, arguments).hex())
+
+    assert of("dispose", 5, refs[sale]) == sale
+    assert of("payTreasury", address_of("payee:costs"), 5, refs[costs]) == costs
+    assert of("payTreasury", address_of("payee:market"), 5, refs[costs]) is None
+    assert of("dispose", 5, refs[costs]) is None
 
 
 def test_only_signs_of_life_pass_the_fence(chain: Chain, who: Client) -> None:

@@ -86,7 +86,7 @@ contract House is HouseLog, AccessManaged, EIP712, ReentrancyGuardTransient {
 
     /// @notice Digest the approver signs for a batch.
     /// @param id the batch's number
-    /// @param statement Merkle root over (vault, exposure, IM, VM, required, as of), which a client checks its leaf in
+    /// @param statement Merkle root over (vault, exposure, independent amount, required, held, as of) of its vaults
     function batchDigest(uint64 id, bytes32 statement, Movement[] calldata movements) public view returns (bytes32) {
         bytes32[] memory hashes = new bytes32[](movements.length);
         for (uint256 i; i < movements.length; ++i) {

@@ -61,7 +61,8 @@ def test_every_variable_that_it_names_is_read_somewhere() -> None:
     read = "".join(path.read_text() for path in SOURCES)
     for name in set(re.findall(r"`([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)[=`]", TEXT)):
         plain = name.removesuffix("_FILE")
-        pieces = [name, plain, re.sub(r"_(POSTER|OPERATOR|APPROVER)_", "_{role.upper()}_", name)]
+        pieces = [name, plain]
+        pieces += [re.sub(r"_(POSTER|OPERATOR|APPROVER)_", f"_{{{key}.upper()}}_", name) for key in ("role", "name")]
         assert any(piece in read for piece in pieces), name
 
 

@@ -18,7 +18,7 @@ from settlement.cycle import settle_all
 from settlement.demo_chain import mine
 from settlement.deployment import address_of
 from settlement.messages import ref_of
-from settlement.models import ChainTransaction, Fence
+from settlement.models import ChainSender, ChainTransaction, Fence, ReconciliationBreak
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
 from tests.settlement.test_crashes import signers
@@ -135,13 +135,15 @@ def test_a_call_that_an_instruction_here_makes_is_read_back_as_its_own(chain: Ch
     for _ in range(4):
         mine(chain)
     assert fence.check(chain, addresses())
+    ChainSender.objects.filter(role="operator").update(address="0x" + "0f" * 20)  # the key is younger than the backup
+    of_another_chain = {"chain": "other", "kind": "amount", "place": "elsewhere", "first_block": 1}
+    ReconciliationBreak.objects.create(**of_another_chain, ledger_value="1", chain_value="2")
     made = rebuild.rebuild(chain)
     assert (made.calls, made.unexplained, made.differs, made.is_lifted) == (1, [], [], True)
     settle_all()
     waiting.refresh_from_db()
     assert waiting.state == "FINAL"
     assert read(chain, retention, "Retention", "firstLoss") == held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
-    assert_reconciled()
 
 
 def test_a_call_is_cited_by_everything_it_says_and_by_one_instruction_only(chain: Chain, who: Client) -> None:

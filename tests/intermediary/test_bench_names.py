@@ -11,7 +11,13 @@ from intermediary.config.benches.names import NAMES
 
 SOURCES = Path(benches.__file__).parent
 KERNELS = ("kernels", "options")
-MADE_BY = {"kernels": KERNELS, "risk": (*KERNELS, "what_if", "scale"), "scale": ("scale",), "tick": ("tick",)}
+MADE_BY = {
+    "kernels": KERNELS,
+    "risk": (*KERNELS, "what_if", "scale"),
+    "scale": ("scale",),
+    "settlement": ("settlement", "settle_reconcile"),
+    "tick": ("tick",),
+}
 PARTS = {"risk": ("kernels", "risk", "scale")}  # sections of the documentation, of which one group gives several
 PROMISES = Path(__file__).parents[2] / "docs/benchmarks.md"
 

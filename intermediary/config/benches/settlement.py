@@ -72,13 +72,12 @@ def run(say: Say) -> dict[str, Figure]:
 
 
 def _gas() -> dict[str, Figure]:
-    found = json.loads(GAS.read_text())
-    of = {
-        "debit_gas_marginal": "one more DEBIT in a warm batch",
-        "credit_gas_marginal": "one more CREDIT in a warm batch",
-        "batch_200_gas": "a batch of 200 movements",
+    gas = {name: int(found) for name, found in json.loads(GAS.read_text()).items()}
+    return {
+        "debit_gas_marginal": Figure(gas["debit_gas_marginal"], "gas", "one more DEBIT in a warm batch"),
+        "credit_gas_marginal": Figure(gas["credit_gas_marginal"], "gas", "one more CREDIT in a warm batch"),
+        "batch_200_gas": Figure(gas["batch_200_gas"], "gas", "a batch of 200 movements"),
     }
-    return {name: Figure(int(found[name]), "gas", what) for name, what in of.items()}
 
 
 def _settle(world: SettlementWorld, urls: Mapping[str, str], log: Path) -> Settled:

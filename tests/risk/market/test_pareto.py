@@ -37,7 +37,8 @@ def test_the_unit_of_the_excesses_moves_the_scale_alone(unit: float, seed: int) 
     assert scaled == pytest.approx(unit * beta, rel=1e-5)
 
 
-@given(st.floats(0.0, 0.5), st.integers(0, 100))
+# Between nothing and a millionth the reference itself rounds.
+@given(st.just(0.0) | st.floats(1e-6, 0.5), st.integers(0, 100))
 def test_the_scale_of_a_given_shape_is_likelier_than_its_neighbours(shape: float, seed: int) -> None:
     excess = genpareto.rvs(0.25, size=60, random_state=seed)
     beta = likeliest_scale(excess, shape)

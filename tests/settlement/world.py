@@ -106,6 +106,7 @@ def chain_of_world(url: str, settings: Settings, request: pytest.FixtureRequest)
     state, _ = request.getfixturevalue("built_world")  # only now: whoever asks first builds it on this chain
     request.getfixturevalue("committing_db")
     chain = Chain(url)
+    chain.call("anvil_dropAllTransactions")  # another test may have left some in the pool, under the same nonces
     chain.call("anvil_loadState", state)
     latest = chain.block("latest")
     assert latest is not None

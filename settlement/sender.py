@@ -244,7 +244,8 @@ def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
 def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> dict[str, Any] | None:
     """The final transaction that is not ours and used the nonce. Asked after all receipts were null; that a receipt is
     null proves nothing, so the transaction that did it must be seen."""
-    if _used_finally(chain, found.sender_id) <= found.nonce:
+    used = int(chain.call("eth_getTransactionCount", found.sender_id, "latest"), 16)
+    if used <= found.nonce or _used_finally(chain, found.sender_id) <= found.nonce:  # old state is not every node's
         return None
     used_by = _user_of_nonce(chain, found, chain.head_and_final()[1])
     last = found.attempts.last()

@@ -63,7 +63,7 @@ class Rebuilt:
     is_lifted: bool = False
 
 
-def rebuild(chain: Chain) -> Rebuilt:
+def rebuild(chain: Chain, witnesses: Sequence[Chain] = ()) -> Rebuilt:
     """Read back everything final that is missing, compare with the latest block and the node's pool, and take the
     fence down if nothing differs and every call is explained. Harmless when repeated, or cut off: what is read back is
     committed batch by batch, call by call.
@@ -72,7 +72,7 @@ def rebuild(chain: Chain) -> Rebuilt:
     vault that this database does not know, and `not_a_batch` where a house was called by another way than ours.
     """
     made = Rebuilt()
-    watcher.step(chain)
+    watcher.step(chain, witnesses)
     for row in _posted():
         with transaction.atomic():
             read_back.lock()

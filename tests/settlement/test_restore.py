@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from django.db import connections, transaction
@@ -139,6 +140,26 @@ def test_a_chain_that_is_not_ahead_meets_no_fence(chain: Chain, who: Client) -> 
     settle_all()
     assert not fence.check(chain)
     assert not Fence.objects.exists()
+
+
+class OtherBlocks(Chain):
+    """A node that has other blocks than ours."""
+
+    def block(self, which: int | str) -> dict[str, Any] | None:
+        found = super().block(which)
+        return found | {"hash": "0x" + "11" * 32} if found and isinstance(which, int) else found
+
+
+def test_reading_back_does_not_settle_what_the_nodes_disagree_about(chain: Chain, who: Client) -> None:
+    disagreement = ReconciliationBreak.objects.filter(kind=ReconciliationBreak.Kind.WITNESSES, resolved_block=None)
+    other = OtherBlocks(chain.url)
+    for _ in range(3):
+        mine(chain)
+    watch(chain, [other])
+    assert disagreement.exists()
+    mine(chain)
+    rebuild.rebuild(chain, [other])
+    assert disagreement.exists()
 
 
 def test_a_call_that_nothing_here_explains_keeps_the_fence_up(chain: Chain, who: Client, backup: Backup) -> None:

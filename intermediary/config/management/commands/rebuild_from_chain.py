@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from intermediary.config.chain_command import ChainCommand
 from intermediary.errors import Refusal
 from settlement import fence
-from settlement.chain import default_chain
+from settlement.chain import all_chains
 from settlement.rebuild import rebuild
 
 
@@ -20,10 +20,10 @@ class Command(ChainCommand):
     help = "Read back from the chain what a restored database has lost; the poster waits behind its fence until then."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chain = default_chain()
+        chain, *witnesses = all_chains()  # the others too: a step without them takes their word as agreement
         try:
             fence.check(chain)
-            made = rebuild(chain)
+            made = rebuild(chain, witnesses)
         except Refusal as refused:
             raise CommandError(str(refused)) from refused
         self.stdout.write(json.dumps(asdict(made), indent=1))

@@ -92,7 +92,8 @@ class Platform:
             assert self.launcher.order(wait=pid) == -signal.SIGKILL, f"it had ended before:\n{self.said()}"
 
     def stop(self) -> None:
-        """SIGTERM to all; every one ends well."""
+        """SIGTERM to all, when each has come so far that it listens to it; every one ends well."""
+        until(lambda: all(listens(pid) or not rss_mb(pid) for pid in self.running.values()), "started", said=self.said)
         for pid in self.running.values():
             os.kill(pid, signal.SIGTERM)
         codes = {name: self.launcher.order(wait=pid) for name, pid in self.running.items()}
@@ -140,3 +141,10 @@ def rss_mb(pid: int) -> float:
     """Resident memory of a process, as the kernel counts it; nothing of one that has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def listens(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM, as the kernel counts it: it has begun its loop."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+    return bool(caught >> (signal.SIGTERM - 1) & 1)

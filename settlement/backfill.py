@@ -8,17 +8,15 @@ it is in is the one that the first node has at that height.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
 
 from intermediary.errors import Refusal
 from settlement import finality, reconcile, watcher
-from settlement.chain import Chain
+from settlement.chain import LOG_BLOCKS, Chain
 from settlement.models import ChainBlock, ChainLog, ReconciliationRun
 
-BLOCKS_AT_ONCE = 1000  # a range of logs that public nodes still answer
 Entry = dict[str, Any]
 
 
@@ -49,8 +47,8 @@ def backfill(chain: Chain, witnesses: Sequence[Chain], first: int, last: int | N
         raise Refusal("no_such_range", f"Final blocks were read up to {made.last}.", first=first, last=made.last)
     new_blocks: list[ChainBlock] = []
     for node in (chain, *witnesses):
-        for start in range(first, made.last + 1, BLOCKS_AT_ONCE):
-            entries = _logs(node, start, min(start + BLOCKS_AT_ONCE - 1, made.last))
+        for start in range(first, made.last + 1, LOG_BLOCKS):
+            entries = _logs(node, start, min(start + LOG_BLOCKS - 1, made.last))
             made.logs_read += len(entries)
             new_blocks += _keep(chain, entries, made)
     finality.finalize(new_blocks)
@@ -102,11 +100,6 @@ def _headers(chain: Chain, numbers: set[int]) -> Mapping[int, Entry]:
 
 def _new_blocks(headers: Mapping[int, Entry], wanted: set[str]) -> Iterator[ChainBlock]:
     known = set(ChainBlock.objects.filter(hash__in=wanted, canonical=True).values_list("hash", flat=True))
-    for number, header in headers.items():
+    for header in headers.values():
         if header["hash"] in wanted and header["hash"] not in known:
-            yield ChainBlock(
-                hash=header["hash"],
-                number=number,
-                parent_hash=header["parentHash"],
-                block_time=datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
-            )
+            yield watcher.block_of(header)

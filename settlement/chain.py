@@ -23,6 +23,8 @@ BATCH_LIMIT = 200
 # address watched are long: a hundred blocks' logs of 170 contracts take 2 MB.
 BODY_BYTES_MAX = 1_000_000
 
+LOG_BLOCKS = 1000  # a range of logs that public nodes still answer
+
 Call = tuple[str, Sequence[Any]]
 
 

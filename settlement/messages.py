@@ -11,6 +11,7 @@ from typing import Any
 from intermediary.models import ChainInstruction
 from intermediary.typed_data import word, words_of
 from settlement.bindings import contract
+from settlement.signing.policy import BATCH, MOVEMENT, TYPES
 
 KIND_CODE = {
     ChainInstruction.Kind.REQUIRE: 0,
@@ -18,31 +19,6 @@ KIND_CODE = {
     ChainInstruction.Kind.DEBIT: 2,
     ChainInstruction.Kind.RETURN: 3,
 }
-_DOMAIN = [
-    {"name": "name", "type": "string"},
-    {"name": "version", "type": "string"},
-    {"name": "chainId", "type": "uint256"},
-    {"name": "verifyingContract", "type": "address"},
-]
-_MOVEMENT = [
-    {"name": "vault", "type": "address"},
-    {"name": "kind", "type": "uint8"},
-    {"name": "seq", "type": "uint32"},
-    {"name": "amount", "type": "uint96"},
-    {"name": "required", "type": "uint96"},
-    {"name": "ref", "type": "bytes32"},
-]
-_BATCH = [
-    {"name": "id", "type": "uint64"},
-    {"name": "statement", "type": "bytes32"},
-    {"name": "movements", "type": "Movement[]"},
-]
-_CLAIM = [
-    {"name": "vault", "type": "address"},
-    {"name": "nonce", "type": "uint32"},
-    {"name": "amount", "type": "uint96"},
-    {"name": "evidence", "type": "bytes32"},
-]
 
 
 def ref_of(instruction: ChainInstruction) -> str:
@@ -70,18 +46,18 @@ def batch_message(
 ) -> dict[str, Any]:
     """The message of a batch."""
     content = {"id": number, "statement": statement, "movements": list(movements)}
-    return _message(house, chain_id, "Batch", {"Batch": _BATCH, "Movement": _MOVEMENT}, content)
+    return _message(house, chain_id, "Batch", content)
 
 
 def claim_message(house: str, chain_id: int, vault: str, nonce: int, amount: int, evidence: str) -> dict[str, Any]:
     """The message of a default claim."""
     content = {"vault": vault, "nonce": nonce, "amount": amount, "evidence": evidence}
-    return _message(house, chain_id, "Claim", {"Claim": _CLAIM}, content)
+    return _message(house, chain_id, "Claim", content)
 
 
-def _message(house: str, chain_id: int, primary: str, types: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+def _message(house: str, chain_id: int, primary: str, content: dict[str, Any]) -> dict[str, Any]:
     return {
-        "types": {"EIP712Domain": _DOMAIN, **types},
+        "types": TYPES[primary],
         "primaryType": primary,
         "domain": {"name": "House", "version": "1", "chainId": chain_id, "verifyingContract": house},
         "message": content,
@@ -91,9 +67,9 @@ def _message(house: str, chain_id: int, primary: str, types: dict[str, Any], con
 def batch_calldata(message: Mapping[str, Any], approver: str, signature: bytes) -> bytes:
     """The call `postBatch(id, statement, movements, approver, signature)`."""
     content = message["message"]
-    movements = [words_of(_MOVEMENT, move) for move in content["movements"]]
+    movements = [words_of(MOVEMENT, move) for move in content["movements"]]
     listed = word(len(movements), "uint256") + b"".join(movements)
     signed = word(len(signature), "uint256") + signature + bytes(-len(signature) % 32)
     head = 5 * 32
     places = word(head, "uint256") + word(approver, "address") + word(head + len(listed), "uint256")
-    return contract("House").selector("postBatch") + words_of(_BATCH[:2], content) + places + listed + signed
+    return contract("House").selector("postBatch") + words_of(BATCH[:2], content) + places + listed + signed

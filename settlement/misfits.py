@@ -8,18 +8,18 @@ zero for both: they are breaks like any other, under a name that says what to do
 
 from collections import defaultdict
 
-from intermediary.models import ChainTarget
+from intermediary.models import ChainInstruction, ChainTarget
 from settlement import chains
 from settlement.bindings import decode_event
 from settlement.breaks import ReconciliationBreak, ReconciliationRun
+from settlement.messages import KIND_CODE
 from settlement.models import ChainLog
 
-Kind = ReconciliationBreak.Kind
+Kind, Moves = ReconciliationBreak.Kind, ChainInstruction.Kind
 AMOUNTS = (Kind.AMOUNT, Kind.FEE_ON_TRANSFER, Kind.DUST)
 # Of any token here: a hundredth of a cent of USDC, a tenth of one of a bitcoin at 100,000. Payments are rounded to
 # cents and more.
 DUST_BASE_UNITS = 100
-CREDIT, DEBIT = 1, 2  # Kind of Terms.sol
 
 
 def kind_of(place: str, ledger: int, on_chain: int, target: ChainTarget, block_number: int) -> ReconciliationBreak.Kind:
@@ -47,7 +47,7 @@ def _kept_back(target: ChainTarget, block_number: int) -> int:
     said: dict[str, int] = defaultdict(int)
     for row in movements.filter(address__in=vaults.values("address")):
         event = decode_event(row.topics, row.data)
-        if event is not None and event.arguments["kind"] == (DEBIT if to_house else CREDIT):
+        if event is not None and event.arguments["kind"] == KIND_CODE[Moves.DEBIT if to_house else Moves.CREDIT]:
             said[row.transaction_hash] += event.arguments["amount"]
     arrived = logs.filter(name="Transfer", address=target.asset.token_address, transaction_hash__in=said)
     for row in arrived:

@@ -22,7 +22,6 @@ from settlement.holders import key_address
 from settlement.models import Batch, ChainLog, ChainSender, ChainTransaction
 
 ROLES = ("poster", "operator")
-BLOCKS_AT_ONCE = 10  # whole blocks of a busy chain are some 300 kB each
 State = ChainTransaction.State
 UNKNOWN_YET = (*ChainTransaction.UNFINISHED, State.DISPLACED)  # their nonces may be another transaction's
 _LOCK = "settlement.rebuild"
@@ -64,12 +63,9 @@ def _missing(chain: Chain, account: ChainSender, final: int) -> Iterator[dict[st
     if not wanted:
         return
     below = rows.filter(nonce__lt=min(wanted)).aggregate(block=Max("block_number"))["block"]
-    for start in range(below or watcher.first_block(), final + 1, BLOCKS_AT_ONCE):
-        numbers = range(start, min(start + BLOCKS_AT_ONCE, final + 1))
-        for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in numbers]):
-            for sent in block["transactions"] if block else ():
-                if to_checksum_address(sent["from"]) == account.address and int(sent["nonce"], 16) in wanted:
-                    yield sent
+    for sent in sender.sent_by(chain, account.address, below or watcher.first_block(), final):
+        if int(sent["nonce"], 16) in wanted:
+            yield sent
 
 
 def _keep(chain: Chain, account: ChainSender, sent: dict[str, Any]) -> int:

@@ -14,14 +14,13 @@ from intermediary.errors import Refusal
 from intermediary.models import ChainTarget
 from settlement import chains, role_table
 from settlement.bindings import contract, decode_event, topic
-from settlement.chain import Call, Chain
+from settlement.chain import LOG_BLOCKS, Call, Chain
 from settlement.holders import HOLDERS, key_address
 from settlement.models import Deployment
 from settlement.role_table import Role
 
 ADMIN_ROLE = 0
 NOTICE_SECONDS = 30 * 24 * 3600  # of a new rulebook; in a demonstration everyone starts together
-LOGS_AT_ONCE = 1000  # blocks; what public nodes still answer
 NAMES = {
     ChainTarget.Kind.RETENTION: "Retention",
     ChainTarget.Kind.ESCROW: "SeriesEscrow",
@@ -153,7 +152,7 @@ def _events(chain: Chain, manager: Deployment) -> tuple[set[tuple[int, str]], se
     """(role, account) of every grant there ever was, and (contract, function) of every change of a function's role."""
     topics = [[topic("AccessManager", "RoleGranted"), topic("AccessManager", "TargetFunctionRoleUpdated")]]
     head = chain.head()
-    starts = range(max(manager.block_number - LOGS_AT_ONCE, 0), head + 1, LOGS_AT_ONCE)
+    starts = range(max(manager.block_number - LOG_BLOCKS, 0), head + 1, LOG_BLOCKS)
     calls: list[Call] = [
         (
             "eth_getLogs",
@@ -162,7 +161,7 @@ def _events(chain: Chain, manager: Deployment) -> tuple[set[tuple[int, str]], se
                     "address": manager.address,
                     "topics": topics,
                     "fromBlock": hex(start),
-                    "toBlock": hex(min(start + LOGS_AT_ONCE - 1, head)),
+                    "toBlock": hex(min(start + LOG_BLOCKS - 1, head)),
                 }
             ],
         )

@@ -6,7 +6,7 @@ and never a new nonce; only a nonce that another transaction has used, finally a
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,7 +245,8 @@ def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> d
     """The final transaction that is not ours and used the nonce. Asked after all receipts were null; that a receipt is
     null proves nothing, so the transaction that did it must be seen."""
     used = int(chain.call("eth_getTransactionCount", found.sender_id, "latest"), 16)
-    if used <= found.nonce or _used_finally(chain, found.sender_id) <= found.nonce:  # old state is not every node's
+    # The latest block first: not every node has the state of the final one still.
+    if used <= found.nonce or _used_finally(chain, found.sender_id) <= found.nonce:
         return None
     used_by = _user_of_nonce(chain, found, chain.head_and_final()[1])
     last = found.attempts.last()
@@ -305,13 +306,19 @@ def keep_attempt(made: ChainTransaction, sent: Mapping[str, Any]) -> None:
 def _user_of_nonce(chain: Chain, found: ChainTransaction, final: int) -> dict[str, Any] | None:
     """The transaction that used the nonce, read from the final blocks since it was free."""
     free_at = final - LOOK_BACK_BLOCKS if found.prepared_block is None else found.prepared_block - REORG_BLOCKS
-    for start in range(max(free_at, 0), final + 1, BLOCKS_AT_ONCE):
-        wanted = range(start, min(start + BLOCKS_AT_ONCE, final + 1))
-        for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in wanted]):
+    sent = sent_by(chain, found.sender_id, max(free_at, 0), final)
+    return next((one for one in sent if int(one["nonce"], 16) == found.nonce), None)
+
+
+def sent_by(chain: Chain, address: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+    """The transactions of a key in these blocks, in their order: whole blocks are read, since no node is asked by
+    sender."""
+    for start in range(first, last + 1, BLOCKS_AT_ONCE):
+        numbers = range(start, min(start + BLOCKS_AT_ONCE, last + 1))
+        for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in numbers]):
             for sent in block["transactions"] if block else ():
-                if sent["from"].lower() == found.sender_id.lower() and int(sent["nonce"], 16) == found.nonce:
-                    return dict(sent)
-    return None
+                if sent["from"].lower() == address.lower():
+                    yield sent
 
 
 def mark_displaced(found: ChainTransaction) -> None:

@@ -20,7 +20,7 @@ from intermediary.models import Asset, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES, insert_new
 from settlement import chains, finality, lookout, reconcile
 from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
-from settlement.chain import Call, Chain, ChainRefused
+from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
 from settlement.models import (
     Batch,
     BatchMovement,
@@ -36,7 +36,6 @@ from settlement.models import (
 log = logging.getLogger(__name__)
 Block = tuple[dict[str, Any], Sequence[dict[str, Any]]]  # a header, and the logs of the block that concern us
 READ_AHEAD = 100  # headers asked for at once when catching up: one JSON batch of some 100 kB
-READ_BACK_BLOCKS = 1000  # a range of logs that public nodes still answer
 Kind = ReconciliationBreak.Kind
 # What differs when a node has left a log out.
 BY_A_MISSING_LOG = (
@@ -138,7 +137,7 @@ def _complete(chain: Chain, block: ChainBlock) -> None:
     if not reconcile.open_breaks_here().filter(kind__in=BY_A_MISSING_LOG).exists():
         return
     agreed = ReconciliationRun.objects.filter(breaks=0).order_by("-block_number").first()
-    first = max(agreed.block_number + 1 if agreed else 0, block.number - READ_BACK_BLOCKS + 1)
+    first = max(agreed.block_number + 1 if agreed else 0, block.number - LOG_BLOCKS + 1)
     if read_again(chain, first, block.number):
         finality.finalize([])
         finality.settle_transactions()
@@ -212,8 +211,8 @@ def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
 
 def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> None:
     """Keep the logs of blocks that are known already, as far as they are not kept yet."""
-    for start in range(first, last + 1, READ_BACK_BLOCKS):
-        within = {"fromBlock": hex(start), "toBlock": hex(min(start + READ_BACK_BLOCKS - 1, last))}
+    for start in range(first, last + 1, LOG_BLOCKS):
+        within = {"fromBlock": hex(start), "toBlock": hex(min(start + LOG_BLOCKS - 1, last))}
         found = [entry for part in chain.batch(filters_of(within, concerning)) for entry in part]
         hashes = {entry["blockHash"] for entry in found}
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=hashes, canonical=True)}
@@ -304,16 +303,7 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
     repeated."""
     if not read:
         return None
-    fresh = [
-        ChainBlock(
-            hash=header["hash"],
-            number=int(header["number"], 16),
-            parent_hash=header["parentHash"],
-            block_time=datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
-            canonical=True,
-        )
-        for header, _ in read
-    ]
+    fresh = [block_of(header) for header, _ in read]
     with transaction.atomic():
         ChainBlock.objects.bulk_create(
             fresh,
@@ -326,6 +316,17 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
         insert_new(rows)
         _show(rows)
     return blocks[fresh[-1].hash]
+
+
+def block_of(header: Mapping[str, Any]) -> ChainBlock:
+    """The row of a block of this chain."""
+    return ChainBlock(
+        hash=header["hash"],
+        number=int(header["number"], 16),
+        parent_hash=header["parentHash"],
+        block_time=datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
+        canonical=True,
+    )
 
 
 def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:

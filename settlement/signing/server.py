@@ -13,8 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from eth_utils.crypto import keccak
-
+from intermediary.typed_data import digest_of
 from settlement.signing import messages
 from settlement.signing.journal import Journal
 from settlement.signing.policy import Policy
@@ -50,14 +49,11 @@ class Key:
 
     def typed_data(self, said: Any) -> dict[str, str]:
         """Signature of a batch or claim that the policy allows."""
-        from eth_account.messages import encode_typed_data
-
         found = messages.typed_data_of(said)
         if self.policy.approving is None:
             raise NotSigned("not_this_key", f"The {self.policy.role}'s key approves nothing.")
         spending = self.policy.approving.spending(found)
-        signable = encode_typed_data(full_message=found)
-        digest = keccak(b"\x19" + signable.version + signable.header + signable.body)
+        digest = digest_of(found)
         self.journal.sign_off(spending, digest)
         return {"signature": "0x" + bytes(self.account.unsafe_sign_hash(cast("Hash32", digest)).signature).hex()}
 

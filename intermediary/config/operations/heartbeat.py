@@ -59,6 +59,7 @@ class Reporter:
         self._written_at, self._problem = time.monotonic(), problem
 
     def _write(self, seconds: float, problem: str, said: str) -> None:
+        rss = resident_bytes()
         with connection.cursor() as cursor:
             cursor.execute(
                 _WRITE,
@@ -69,8 +70,9 @@ class Reporter:
                     "lived": time.monotonic() - self._began,
                     "steps": self._steps,
                     "seconds": seconds,
-                    "rss": resident_bytes(),
-                    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                    "rss": rss,
+                    # The kernel writes its maximum down a little later than the size itself.
+                    "peak": max(rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
                     "problem": problem,
                     "said": said[:300],
                 },

@@ -10,7 +10,7 @@ from risk.tasks import measuring
 @shared_task(name="bonds.remark", bind=True, max_retries=None)
 def remark(self: Task, tick_id: str) -> None:
     """Mark every note at this tick."""
-    from bonds import valuation
+    from bonds.marking import valuation
 
     with measuring(self):
         valuation.remark(UUID(tick_id))

@@ -8,7 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from bonds.models import SeriesEvent
-from bonds.queries import SliceView
+from bonds.portal.queries import SliceView
 from intermediary.money import from_base_units
 from intermediary.templatetags.display import money, span
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from bonds import servicing
+from bonds.servicing import write_downs
 from intermediary import approvals, clock, closeout, credit, defaults, early_termination, onboarding
 from intermediary.closeout_schedule import DepthQuote
 from intermediary.config import sight
@@ -49,7 +49,7 @@ def _due_work(cast: world.Cast) -> Iterator[Work]:
     yield partial(credit.expire_lines, now)
     yield partial(approvals.lapse_due, now)
     yield from _defaults_due()
-    yield partial(servicing.due, now)
+    yield partial(write_downs.due, now)
     if Replay.objects.filter(autopilot=True).exists():
         yield from desk.decisions(cast)
 

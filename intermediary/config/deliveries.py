@@ -26,7 +26,7 @@ ATTEMPTS_MAX = 32  # the waits double from half a minute on: two days, longer th
 
 def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
-    from bonds import servicing
+    from bonds.servicing import write_downs
     from intermediary import credit, variation, withdrawals
 
     return {
@@ -38,10 +38,10 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
             withdrawals.on_instruction_failed,
             variation.on_instruction_failed,
         ),
-        ("bonds", events.INSTRUCTION_FINAL): (servicing.on_instruction_final,),
-        ("bonds", events.LOSS_DETERMINED): (servicing.on_loss_determined,),
-        ("bonds", events.RECOVERY_RECEIVED): (servicing.on_recovery_received,),
-        ("bonds", events.DEFAULT_NOTICED): (servicing.on_default_noticed,),
+        ("bonds", events.INSTRUCTION_FINAL): (write_downs.on_instruction_final,),
+        ("bonds", events.LOSS_DETERMINED): (write_downs.on_loss_determined,),
+        ("bonds", events.RECOVERY_RECEIVED): (write_downs.on_recovery_received,),
+        ("bonds", events.DEFAULT_NOTICED): (write_downs.on_default_noticed,),
     }
 
 

@@ -14,9 +14,10 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from bonds import offering, orders, valuation
+from bonds.marking import valuation
 from bonds.models import Series, Tranche
-from bonds.terms import SeriesTerms
+from bonds.offering import orders, stages
+from bonds.offering.terms import SeriesTerms
 from intermediary import clock
 from intermediary.errors import Refusal
 from settlement import cycle
@@ -58,7 +59,7 @@ def issue_series(
     Raises `book_not_covered` when the bids leave a class unsold (the series is pulled).
     """
     with transaction.atomic(durable=True):
-        series = offering.structure(actor=ACTOR, terms=terms)
+        series = stages.structure(actor=ACTOR, terms=terms)
     if series.state == Series.State.STRUCTURING:
         _open_book(chain, terms, series, mine, planned or {})
     _take_orders(series, bids)
@@ -70,7 +71,7 @@ def issue_series(
     on_chain.close_offering(chain=chain, escrow=series.escrow_address, mine=mine)
     cycle.settle_all(mine=mine)
     with transaction.atomic(durable=True):
-        return offering.issue(actor=ACTOR, series_id=series.id)
+        return stages.issue(actor=ACTOR, series_id=series.id)
 
 
 def _open_book(
@@ -82,10 +83,10 @@ def _open_book(
 ) -> None:
     targets = on_chain.deploy_series(chain=chain, spec=chain_spec(terms), mine=mine)
     with transaction.atomic(durable=True):
-        offering.register_contracts(actor=ACTOR, series_id=series.id, escrow=targets.escrow, notes=list(targets.notes))
+        stages.register_contracts(actor=ACTOR, series_id=series.id, escrow=targets.escrow, notes=list(targets.notes))
     guidance = valuation.price_guidance(series.id, planned)
     with transaction.atomic(durable=True):
-        offering.open_book(actor=ACTOR, series_id=series.id, guidance_bps=guidance)
+        stages.open_book(actor=ACTOR, series_id=series.id, guidance_bps=guidance)
 
 
 def chain_spec(terms: SeriesTerms) -> on_chain.SeriesSpec:

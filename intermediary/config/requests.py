@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from bonds import requests as bond_requests
+from bonds.portal import requests as bond_requests
 from intermediary import (
     access,
     approvals,
@@ -93,7 +93,7 @@ def _officer_what_if(request: CommandRequest) -> dict[str, Any]:
 
 def _weighed_up(cell_id: UUID, request: CommandRequest) -> dict[str, Any]:
     """Here the numeric stack is loaded already."""
-    from bonds.credit_charge import what_if
+    from bonds.marking.credit_charge import what_if
     from risk.what_if import Considered
 
     trades = [Considered(one["instrument"], Decimal(one["quantity"])) for one in request.body["trades"]]

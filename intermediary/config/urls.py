@@ -34,7 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("portal/<slug:code>/vault/", vault_page.vault, name="vault"),
     path("portal/<slug:code>/vault/<slug:asset>.json", vault_page.statement, name="vault_statement"),
     path("portal/", include(portal)),
-    path("investor/", include("bonds.urls")),
+    path("investor/", include("bonds.portal.urls")),
     path("admin/", admin.site.urls),
 ]
 handler404 = "intermediary.public.views.not_found"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from bonds.baskets import (
+from bonds.loss.baskets import (
     CELLS_MAX,
     ConditionalSlice,
     Exceedance,

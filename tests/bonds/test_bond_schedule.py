@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonds.schedule import coupon_schedule
+from bonds.pricing.schedule import coupon_schedule
 from risk.market.quantlib import is_business_day
 
 

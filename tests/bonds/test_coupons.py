@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonds.coupons import DatedBalance, accrued_coupon, coupon_base_units_round_down
+from bonds.pricing.coupons import DatedBalance, accrued_coupon, coupon_base_units_round_down
 
 START = date(2025, 10, 1)
 

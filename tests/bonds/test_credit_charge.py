@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from bonds.credit_charge import Band, costs_of, what_if
-from bonds.measures import OFFICIAL, layer_quadrature
+from bonds.marking.credit_charge import Band, costs_of, what_if
 from bonds.models import Tranche
+from bonds.pricing.measures import OFFICIAL, layer_quadrature
 from intermediary.models import Layer
 from risk.margin.layers import LossModel, layer_measures, shortfall_survival
 from risk.margin.shortfall import NormalBodySeverity

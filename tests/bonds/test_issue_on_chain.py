@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from pytest_django import Settings
 
-from bonds import servicing, valuation
+from bonds.marking import valuation
 from bonds.models import Holding, NoteMark, Series, SliceAct, SliceMark
+from bonds.servicing import write_downs
 from intermediary import clock, ledger
 from intermediary.config.issuance import Bid, issue_series
 from intermediary.ids import derive
@@ -109,7 +110,7 @@ def deliver() -> None:
         seen = Event.objects.count()
         for event in Event.objects.filter(kind="instruction_final"):
             with transaction.atomic():
-                servicing.on_instruction_final(event)
+                write_downs.on_instruction_final(event)
         cycle.settle_all()
         if Event.objects.count() == seen:
             return
@@ -147,14 +148,14 @@ def test_series_lives_through_a_default_on_chain(chain: Chain, clients: list[cha
     with transaction.atomic():
         case = world.notice(clients[0].cell)
         event = world.determine(case, 4 * MILLION)
-        servicing.on_loss_determined(event)
+        write_downs.on_loss_determined(event)
     deliver()
     act = SliceAct.objects.get()
     assert act.state == SliceAct.State.CHALLENGE
     assert principal_on_chain(chain, series) == 12 * MILLION
     pass_time(chain, series.challenge_seconds + 60)
     with transaction.atomic():
-        assert servicing.due(clock.now() + timedelta(hours=2)) == 1
+        assert write_downs.due(clock.now() + timedelta(hours=2)) == 1
     deliver()
     assert world.outstanding(series) == {"R1": 7 * MILLION // 2, "R2": 6 * MILLION}
     assert principal_on_chain(chain, series) == 19 * MILLION // 2
@@ -173,7 +174,7 @@ def assert_recovery_reaches_the_holders(chain: Chain, series: Series, case: Defa
         case.loss_base_units -= MILLION
         case.recoveries_base_units += MILLION
         case.save()
-        servicing.bring_to_loss(slice_id=series.slices.get(relationship="R1").id)
+        write_downs.bring_to_loss(slice_id=series.slices.get(relationship="R1").id)
     deliver()
     assert world.outstanding(series) == {"R1": 9 * MILLION // 2, "R2": 6 * MILLION}
     principal = principal_on_chain(chain, series)
@@ -197,7 +198,7 @@ def test_default_turns_the_model_into_an_estimate_and_then_into_the_loss(
         case = world.notice(clients[0].cell)
     valuation.remark(tick().id)
     with transaction.atomic():
-        servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+        write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     valuation.remark(tick().id)
     marks = SliceMark.objects.filter(slice__series=series, slice__relationship="R1").order_by("id")
     assert list(marks.values_list("basis", flat=True)) == ["MODEL", "ESTIMATE", "DETERMINED"]

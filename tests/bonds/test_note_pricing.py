@@ -12,9 +12,9 @@ import QuantLib as ql
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonds.curves import OutstandingCurve
-from bonds.measures import FloatArray, SliceCurve, WangTransform, expected_outstanding, layer_quadrature
-from bonds.pricing import (
+from bonds.pricing.curves import OutstandingCurve
+from bonds.pricing.measures import FloatArray, SliceCurve, WangTransform, expected_outstanding, layer_quadrature
+from bonds.pricing.notes import (
     NoteTerms,
     implied_market_price_of_risk,
     outstanding_curve,

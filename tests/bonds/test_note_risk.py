@@ -5,8 +5,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from bonds.measures import PhysicalMeasure, WangTransform
-from bonds.note_risk import Piece, note_risk, outstanding_at
+from bonds.loss.note_risk import Piece, note_risk, outstanding_at
+from bonds.pricing.measures import PhysicalMeasure, WangTransform
 from risk.margin.layers import LossModel, layer_measures
 from risk.margin.shortfall import NormalBodySeverity
 

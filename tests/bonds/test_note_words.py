@@ -2,7 +2,7 @@
 
 import pytest
 
-from bonds.measures import PhysicalMeasure, WangTransform
+from bonds.pricing.measures import PhysicalMeasure, WangTransform
 from bonds.templatetags.notes import length_of_time, measure_words
 
 

@@ -8,8 +8,8 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonds import book, offering, orders
 from bonds.models import Allocation, Holding, Order, Series, SeriesEvent, Tranche
+from bonds.offering import book, orders, stages
 from intermediary import ledger
 from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.ids import uuid7
@@ -69,7 +69,7 @@ def test_order_off_the_denomination_is_refused(offered: Series) -> None:
 def test_series_of_other_terms_may_not_take_the_code(offered: Series) -> None:
     terms = world.series_terms([world.covered_cell("R3")])
     with pytest.raises(Refusal, match="series_exists"):
-        offering.structure(actor="desk", terms=terms)
+        stages.structure(actor="desk", terms=terms)
 
 
 def test_terms_cannot_be_altered(offered: Series) -> None:
@@ -113,7 +113,7 @@ def test_series_is_not_on_risk_before_its_principal_is_in_escrow(offered: Series
     bid(world.investor("a"), world.only_tranche(offered), 12, 400)
     orders.allocate(actor="desk", series_id=offered.id)
     with pytest.raises(Refusal, match="escrow_not_funded"):
-        offering.issue(actor="desk", series_id=offered.id)
+        stages.issue(actor="desk", series_id=offered.id)
 
 
 def test_issue_funds_the_tail_layers_and_gives_holdings(offered: Series) -> None:
@@ -122,7 +122,7 @@ def test_issue_funds_the_tail_layers_and_gives_holdings(offered: Series) -> None
     bid(b, world.only_tranche(offered), 5, 420)
     orders.allocate(actor="desk", series_id=offered.id)
     world.book_escrow(offered)
-    series = offering.issue(actor="desk", series_id=offered.id)
+    series = stages.issue(actor="desk", series_id=offered.id)
     assert series.state == Series.State.ON_RISK
     assert Layer.objects.filter(kind=Layer.Kind.TAIL, funded=True).count() == 2
     assert sorted(Holding.objects.values_list("party__code", "units")) == [("a", 7 * MILLION), ("b", 5 * MILLION)]
@@ -140,7 +140,7 @@ def test_slice_unlike_the_approved_layer_is_not_issued(offered: Series) -> None:
     assert layer is not None
     Layer.objects.filter(id=layer.id).update(slice_id=uuid7())
     with pytest.raises(Refusal, match="layer_differs"):
-        offering.issue(actor="desk", series_id=offered.id)
+        stages.issue(actor="desk", series_id=offered.id)
 
 
 def test_timeline_and_marks_are_append_only(offered: Series) -> None:

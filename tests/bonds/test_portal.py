@@ -9,8 +9,10 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from bonds import offering, requests, servicing
 from bonds.models import Holding, NoteMark, Order, Series, SliceMark
+from bonds.offering import stages
+from bonds.portal import requests
+from bonds.servicing import write_downs
 from intermediary import trading
 from intermediary.config.tenancy import assume, become_tenant
 from intermediary.models import Cell, CommandRequest
@@ -114,7 +116,7 @@ def test_stranger_sees_published_series_but_no_orders(
 def test_series_being_structured_is_nobody_s_yet(investors: list[User], as_role: RoleSwitch, web: None) -> None:
     with transaction.atomic():
         cell = world.covered_cell("R1")
-        made = offering.structure(actor="desk", terms=world.series_terms([cell]))
+        made = stages.structure(actor="desk", terms=world.series_terms([cell]))
     client = signed_in(investors[0], as_role)
     with as_role("web"):
         with transaction.atomic():
@@ -129,7 +131,7 @@ def test_pages_with_rows(
     mark(series)
     with transaction.atomic():
         case = world.notice(cells[0])
-        servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+        write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
         world.settle()
     client = signed_in(investors[0], as_role)
     with as_role("web"):

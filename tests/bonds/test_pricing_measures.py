@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonds.measures import (
+from bonds.pricing.measures import (
     PhysicalMeasure,
     SliceCurve,
     WangTransform,

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError, transaction
 
-from bonds import servicing
+from bonds.loss.tranches import holder_principal_base_units, principal_break_base_units
 from bonds.models import Holding, Series, SeriesEvent, Slice, SliceAct, SlicePart
-from bonds.queries import balances_of
-from bonds.tranches import holder_principal_base_units, principal_break_base_units
+from bonds.portal.queries import balances_of
+from bonds.servicing import write_downs
 from intermediary import clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
@@ -67,13 +67,13 @@ def assert_books_agree(series: Series) -> None:
 
 def test_nothing_is_written_down_before_the_challenge_period_ends(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     assert SliceAct.objects.get().state == State.NOTICED
     world.settle()
     act = SliceAct.objects.get()
     assert act.state == State.CHALLENGE
     assert act.ready_at is not None
-    assert servicing.due(act.ready_at - timedelta(seconds=1)) == 0
+    assert write_downs.due(act.ready_at - timedelta(seconds=1)) == 0
     assert escrow_of(cells[0]) == 6 * MILLION
     assert world.outstanding(series) == {"R1": 6 * MILLION, "R2": 6 * MILLION}
 
@@ -82,7 +82,7 @@ def test_determined_loss_writes_down_its_own_slice_only(series: Series, cells: l
     case = world.notice(cells[0])
     series.refresh_from_db()
     assert series.state == Series.State.EVENT_OPEN
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     world.settle()
     assert world.settle_challenges() == 1
     assert world.outstanding(series) == {"R1": 7 * MILLION // 2, "R2": 6 * MILLION}
@@ -98,11 +98,11 @@ def test_determined_loss_writes_down_its_own_slice_only(series: Series, cells: l
 def test_worked_example_factor_falls_to_zero_and_rises_to_forty_per_cent(uncovered_cells: list[Cell]) -> None:
     alone = world.on_risk(uncovered_cells[:1], [world.investor(name) for name in "abc"])
     case = world.notice(uncovered_cells[0])
-    servicing.on_loss_determined(world.determine(case, 17 * MILLION // 2))
+    write_downs.on_loss_determined(world.determine(case, 17 * MILLION // 2))
     world.settle()
     world.settle_challenges()
     assert world.outstanding(alone) == {"R1": 0}
-    servicing.on_recovery_received(world.recover(case, 34 * MILLION // 10))
+    write_downs.on_recovery_received(world.recover(case, 34 * MILLION // 10))
     world.settle()
     assert world.outstanding(alone) == {"R1": 24 * MILLION // 10}
     assert ledger.balance(uncovered_cells[0].id, AccountKind.RECOVERY, "USDC") == MILLION
@@ -113,17 +113,17 @@ def test_every_event_may_come_twice(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
     determined = world.determine(case, 4 * MILLION)
     for _ in range(2):
-        servicing.on_loss_determined(determined)
-        servicing.on_default_noticed(determined)
+        write_downs.on_loss_determined(determined)
+        write_downs.on_default_noticed(determined)
         world.settle()
     for _ in range(2):
         world.settle_challenges()
     recovered = world.recover(case, MILLION)
     for _ in range(2):
-        servicing.on_recovery_received(recovered)
+        write_downs.on_recovery_received(recovered)
         world.settle()
         for event in Event.objects.filter(kind=events.INSTRUCTION_FINAL):
-            servicing.on_instruction_final(event)
+            write_downs.on_instruction_final(event)
     assert world.outstanding(series) == {"R1": 9 * MILLION // 2, "R2": 6 * MILLION}
     assert SliceAct.objects.count() == 2
     assert_books_agree(series)
@@ -131,9 +131,9 @@ def test_every_event_may_come_twice(series: Series, cells: list[Cell]) -> None:
 
 def test_recovery_during_the_challenge_waits_and_is_then_written_up(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     world.settle()
-    servicing.on_recovery_received(world.recover(case, MILLION))
+    write_downs.on_recovery_received(world.recover(case, MILLION))
     world.settle()
     assert SliceAct.objects.count() == 1
     world.settle_challenges()
@@ -149,8 +149,8 @@ def test_recovery_before_the_determination_is_delivered_leaves_the_same_principa
 ) -> None:
     case = world.notice(cells[0])
     determined = world.determine(case, 4 * MILLION)
-    servicing.on_recovery_received(world.recover(case, MILLION))
-    servicing.on_loss_determined(determined)
+    write_downs.on_recovery_received(world.recover(case, MILLION))
+    write_downs.on_loss_determined(determined)
     world.settle()
     world.settle_challenges()
     assert world.outstanding(series)["R1"] == 9 * MILLION // 2
@@ -159,9 +159,9 @@ def test_recovery_before_the_determination_is_delivered_leaves_the_same_principa
 
 def test_loss_below_the_attachment_touches_nothing(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 3 * MILLION // 2))
+    write_downs.on_loss_determined(world.determine(case, 3 * MILLION // 2))
     assert not SliceAct.objects.exists()
-    servicing.due(clock.now())
+    write_downs.due(clock.now())
     series.refresh_from_db()
     assert series.state == Series.State.ON_RISK
     assert world.outstanding(series) == {"R1": 6 * MILLION, "R2": 6 * MILLION}
@@ -171,7 +171,7 @@ def test_default_noticed_after_the_risk_period_never_writes_down(series: Series,
     case = world.notice(cells[0])
     determined = world.determine(case, 8 * MILLION)
     DefaultCase.objects.filter(id=case.id).update(noticed_at=series.risk_until + timedelta(seconds=1))
-    servicing.on_loss_determined(determined)
+    write_downs.on_loss_determined(determined)
     assert not SliceAct.objects.exists()
 
 
@@ -179,12 +179,12 @@ def test_default_noticed_after_the_risk_period_never_writes_down(series: Series,
 def test_junior_class_bears_first_and_senior_is_refilled_first(uncovered_cells: list[Cell]) -> None:
     series = world.on_risk(uncovered_cells[:1], [world.investor(name) for name in "ab"], classes=2)
     case = world.notice(uncovered_cells[0])
-    servicing.on_loss_determined(world.determine(case, 11 * MILLION // 2))
+    write_downs.on_loss_determined(world.determine(case, 11 * MILLION // 2))
     world.settle()
     world.settle_challenges()
     parts = SlicePart.objects.filter(slice__series=series).order_by("tranche__seniority")
     assert list(parts.values_list("outstanding_base_units", flat=True)) == [0, 2 * MILLION]
-    servicing.on_recovery_received(world.recover(case, 2 * MILLION))
+    write_downs.on_recovery_received(world.recover(case, 2 * MILLION))
     world.settle()
     assert list(parts.values_list("outstanding_base_units", flat=True)) == [MILLION, 3 * MILLION]
     assert_books_agree(series)
@@ -192,7 +192,7 @@ def test_junior_class_bears_first_and_senior_is_refilled_first(uncovered_cells: 
 
 def test_holders_principal_adds_up_within_one_base_unit_a_holder(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 3 * MILLION // 2 + 1_000_001))
+    write_downs.on_loss_determined(world.determine(case, 3 * MILLION // 2 + 1_000_001))
     world.settle()
     world.settle_challenges()
     principal = sum(world.outstanding(series).values())
@@ -203,20 +203,20 @@ def test_holders_principal_adds_up_within_one_base_unit_a_holder(series: Series,
 
 def test_write_up_needs_the_recovery_in_hand(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     world.settle()
     world.settle_challenges()
     case.loss_base_units -= MILLION
     case.recoveries_base_units += MILLION
     case.save()
     with pytest.raises(Refusal, match="recovery_not_received"):
-        servicing.bring_to_loss(slice_id=Slice.objects.get(cell=cells[0]).id)
+        write_downs.bring_to_loss(slice_id=Slice.objects.get(cell=cells[0]).id)
 
 
 def test_a_loss_that_the_expert_ruled_smaller_stops_the_act_loudly(series: Series, cells: list[Cell]) -> None:
-    servicing.on_loss_determined(world.determine(world.notice(cells[0]), 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(world.notice(cells[0]), 4 * MILLION))
     world.settle()
-    servicing.due(clock.now() + timedelta(hours=2))
+    write_downs.due(clock.now() + timedelta(hours=2))
     act = SliceAct.objects.get()
     assert act.movement is not None
     ChainInstruction.objects.filter(id=act.movement.id).update(state="BATCHED")
@@ -224,14 +224,14 @@ def test_a_loss_that_the_expert_ruled_smaller_stops_the_act_loudly(series: Serie
     assert escrow_of(cells[0]) == 5 * MILLION
     event = Event.objects.filter(kind=events.INSTRUCTION_FINAL).latest("id")
     with pytest.raises(Refusal, match="loss_was_ruled"):
-        servicing.on_instruction_final(event)
+        write_downs.on_instruction_final(event)
     assert SliceAct.objects.get().state == State.MOVING
     assert world.outstanding(series)["R1"] == 6 * MILLION
 
 
 def test_one_act_in_flight_a_slice_by_the_database(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     act = SliceAct.objects.get()
     with pytest.raises(DatabaseError, match="one_act_in_flight"), transaction.atomic():
         SliceAct.objects.create(
@@ -264,7 +264,7 @@ def test_act_cannot_name_another_relationship_s_slice(series: Series, cells: lis
 @pytest.mark.parametrize("column", ["notice_id", "movement_id"])
 def test_act_cannot_name_another_relationship_s_instruction(series: Series, cells: list[Cell], column: str) -> None:
     for cell in cells:
-        servicing.on_loss_determined(world.determine(world.notice(cell), 4 * MILLION))
+        write_downs.on_loss_determined(world.determine(world.notice(cell), 4 * MILLION))
     act, other = SliceAct.objects.get(cell=cells[0]), SliceAct.objects.get(cell=cells[1])
     with pytest.raises(DatabaseError, match="same_cell"), transaction.atomic():
         SliceAct.objects.filter(id=other.id).update(notice=None)
@@ -285,21 +285,21 @@ def test_layer_cannot_name_another_relationship_s_slice(series: Series, cells: l
 
 def test_instructions_say_what_the_escrow_contract_needs(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[1])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     notice = ChainInstruction.objects.get(kind=ChainInstruction.Kind.NOTICE_LOSS)
     assert (notice.cell_id, notice.amount_base_units, notice.arguments["slice"]) == (cells[1].id, 5 * MILLION // 2, 1)
     assert case.determination is not None
     assert notice.arguments["evidence"] == case.determination.hash
     assert notice.target_id == series.escrow_id
     world.settle()
-    servicing.due(clock.now() + timedelta(hours=2))
+    write_downs.due(clock.now() + timedelta(hours=2))
     apply = ChainInstruction.objects.get(kind=ChainInstruction.Kind.APPLY_LOSS)
     assert apply.arguments == {"source": "escrow", "destination": "float", "slice": 1, "notice": str(notice.id)}
 
 
 def test_balances_for_coupons_follow_the_write_down(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     world.settle()
     world.settle_challenges()
     balances = balances_of(world.only_tranche(series), series.issue_date - timedelta(days=5))
@@ -308,10 +308,10 @@ def test_balances_for_coupons_follow_the_write_down(series: Series, cells: list[
 
 def test_timeline_tells_the_whole_story_in_order(series: Series, cells: list[Cell]) -> None:
     case = world.notice(cells[0])
-    servicing.on_loss_determined(world.determine(case, 4 * MILLION))
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
     world.settle()
     world.settle_challenges()
-    servicing.on_recovery_received(world.recover(case, MILLION))
+    write_downs.on_recovery_received(world.recover(case, MILLION))
     world.settle()
     kinds = list(SeriesEvent.objects.filter(series=series).values_list("kind", flat=True))[5:]
     told = ["EVENT_OPENED", "LOSS_NOTICED", "CHALLENGE", "WRITTEN_DOWN", "EVENT_CLOSED", "WRITTEN_UP"]

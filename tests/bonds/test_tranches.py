@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonds.tranches import (
+from bonds.loss.tranches import (
     PrincipalChange,
     Slice,
     SliceState,

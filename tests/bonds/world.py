@@ -10,9 +10,10 @@ from itertools import count
 
 from django.contrib.auth.models import User
 
-from bonds import offering, orders, servicing
 from bonds.models import Series, Slice, Tranche
-from bonds.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
+from bonds.offering import orders, stages
+from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
+from bonds.servicing import write_downs
 from intermediary import clock, events
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.ids import uuid7
@@ -102,13 +103,13 @@ def deployed(terms: SeriesTerms) -> Series:
     """The series with contract targets, its book open at a guidance of 400 basis points."""
     usdc, _ = builders.assets()
     house, _ = Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)
-    series = offering.structure(actor="desk", terms=terms)
+    series = stages.structure(actor="desk", terms=terms)
     target = {"cell": house, "asset": usdc, "opened": True}
     escrow = ChainTarget.objects.create(kind=ChainTarget.Kind.ESCROW, address=address(), **target)
     notes = [ChainTarget.objects.create(kind=ChainTarget.Kind.NOTE, address=address(), **target) for _ in terms.classes]
-    offering.register_contracts(actor="desk", series_id=series.id, escrow=escrow, notes=notes)
+    stages.register_contracts(actor="desk", series_id=series.id, escrow=escrow, notes=notes)
     guidance = {tranche.id: 400 for tranche in series.tranches.all()}
-    return offering.open_book(actor="desk", series_id=series.id, guidance_bps=guidance)
+    return stages.open_book(actor="desk", series_id=series.id, guidance_bps=guidance)
 
 
 def book_escrow(series: Series) -> None:
@@ -134,7 +135,7 @@ def on_risk(cells: list[Cell], investors: list[User], *, classes: int = 1) -> Se
             )
     orders.allocate(actor="desk", series_id=series.id)
     book_escrow(series)
-    return offering.issue(actor="desk", series_id=series.id)
+    return stages.issue(actor="desk", series_id=series.id)
 
 
 def _officer(name: str) -> User:
@@ -168,7 +169,7 @@ def notice(cell: Cell) -> DefaultCase:
         cure_by=clock.now(),
         claim_base_units=1,
     )
-    servicing.on_default_noticed(_event(events.DEFAULT_NOTICED, case))
+    write_downs.on_default_noticed(_event(events.DEFAULT_NOTICED, case))
     return case
 
 
@@ -210,13 +211,13 @@ def settle() -> int:
         mark_final(instruction.id, transaction_hash="0x1")
         event = Event.objects.filter(kind=events.INSTRUCTION_FINAL).order_by("-id").first()
         assert event is not None
-        servicing.on_instruction_final(event)
+        write_downs.on_instruction_final(event)
     return len(waiting)
 
 
 def settle_challenges(after: timedelta = timedelta(hours=2)) -> int:
     """Let every challenge period end, and settle what follows."""
-    started = servicing.due(clock.now() + after)
+    started = write_downs.due(clock.now() + after)
     settle()
     return started
 

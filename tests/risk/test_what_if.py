@@ -9,7 +9,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from bonds import credit_charge
+from bonds.marking import credit_charge
 from intermediary import clock, ledger, onboarding
 from intermediary.config import requests
 from intermediary.config.officers import make_officer

@@ -16,8 +16,9 @@ from typing import Any
 from django.apps import apps
 from django.db import connection, models, transaction
 
-from bonds import servicing, valuation
+from bonds.marking import valuation
 from bonds.models import SliceMark, SlicePart
+from bonds.servicing import write_downs
 from intermediary import calls, clock, closeout, defaults, determination, ledger, margining, recovery, withdrawals
 from intermediary.closeout_schedule import CloseOutRules, DepthQuote
 from intermediary.config.replay import deliver_all, store_snapshot
@@ -168,7 +169,7 @@ def _evening(world: World, fate: Fate, bottom: int) -> None:
 
 def _bar(world: World, minutes: int, bitcoin: int) -> None:
     market(minutes, bitcoin)
-    servicing.due(clock.now())
+    write_downs.due(clock.now())
     settle()
     for code, who in world.others.items():
         world.free[code].append(withdrawals.available(who.cell.id, "USDC"))

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bonds.credit_charge import what_if
+from bonds.marking.credit_charge import what_if
 from intermediary.config.benches import Figure, book, tick
 from intermediary.config.demo import world
 from intermediary.config.replay import store_snapshot

@@ -17,7 +17,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from bonds.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
+from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
 from intermediary import credit, onboarding, trading
 from intermediary.canonical import sha256_hex
 from intermediary.config import bindings, officers, replay

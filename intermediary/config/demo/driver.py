@@ -7,7 +7,7 @@ so that a run is the same every time and ends where it is told to. For scenarios
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from bonds import valuation
+from bonds.marking import valuation
 from intermediary.config import replay
 from intermediary.config.demo import bootstrap, wallet, world
 from intermediary.config.models import Replay

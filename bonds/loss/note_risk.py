@@ -13,8 +13,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from bonds.baskets import ConditionalSlice, Exceedance, condition_slice, tranche_risk
-from bonds.measures import (
+from bonds.loss.baskets import ConditionalSlice, Exceedance, condition_slice, tranche_risk
+from bonds.pricing.measures import (
     PhysicalMeasure,
     PricingMeasure,
     SliceCurve,

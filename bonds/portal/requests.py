@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from bonds import orders
+from bonds.offering import orders
 from intermediary.models import CommandRequest
 
 

@@ -21,9 +21,9 @@ import QuantLib as ql
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from bonds.coupons import DAYS_A_YEAR
-from bonds.curves import OutstandingCurve
-from bonds.schedule import CouponPeriod, coupon_schedule
+from bonds.pricing.coupons import DAYS_A_YEAR
+from bonds.pricing.curves import OutstandingCurve
+from bonds.pricing.schedule import CouponPeriod, coupon_schedule
 from intermediary.errors import Refusal
 from risk.market.curve import DiscountCurve, years_between
 from risk.market.quantlib import evaluation_date, from_ql, to_ql

@@ -16,14 +16,14 @@ from uuid import UUID
 import numpy as np
 from django.db import transaction
 
-from bonds import servicing
-from bonds.curves import OutstandingCurve
-from bonds.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, exposures
-from bonds.measures import OFFICIAL, PhysicalMeasure, PricingMeasure
+from bonds.loss.note_risk import Piece, note_risk, outstanding_at
+from bonds.loss.tranches import principal_change
+from bonds.marking.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, exposures
 from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
-from bonds.note_risk import Piece, note_risk, outstanding_at
-from bonds.pricing import NoteTerms, NoteValue, outstanding_curve, par_coupon, value_note
-from bonds.tranches import principal_change
+from bonds.pricing.curves import OutstandingCurve
+from bonds.pricing.measures import OFFICIAL, PhysicalMeasure, PricingMeasure
+from bonds.pricing.notes import NoteTerms, NoteValue, outstanding_curve, par_coupon, value_note
+from bonds.servicing import write_downs
 from intermediary import events
 from intermediary.errors import Refusal
 from risk.engine import load_snapshot
@@ -119,7 +119,7 @@ def _exposures(
     series: Series, tick: Tick, planned: Planned = NOTHING_PLANNED
 ) -> tuple[list[Slice], dict[UUID, Exposure]]:
     slices = list(series.slices.select_related("series"))
-    losses = {item.cell_id: servicing.net_loss_base_units(item) for item in slices}
+    losses = {item.cell_id: write_downs.net_loss_base_units(item) for item in slices}
     return slices, exposures(tick, slices, losses, planned)
 
 

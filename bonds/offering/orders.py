@@ -11,8 +11,9 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from bonds import book, timeline
+from bonds import timeline
 from bonds.models import Allocation, Order, Series, SeriesEvent, Slice, Tranche
+from bonds.offering import book
 from intermediary import access, audit
 from intermediary.canonical import hash_of
 from intermediary.errors import BadInput, NotAllowed, Refusal

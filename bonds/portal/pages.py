@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from bonds import queries
 from bonds.models import Series
+from bonds.portal import queries
 from intermediary import events
 from intermediary.errors import BadInput
 from intermediary.models import CommandRequest

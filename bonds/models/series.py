@@ -1,20 +1,18 @@
-"""What a series of notes is, who ordered and holds it, and what has happened to it.
+"""What a series of notes is: its classes, the slices they stand behind, and its timeline.
 
 A series covers relationships by ring-fenced slices; a tranche is a class of its notes; a slice part is the principal
 of one class in one slice, the smallest thing that a loss writes down. All amounts are base units of the settlement
-token, and a unit of a note is one base unit of its original face. The arithmetic is in `tranches`, the acts in
-`offering` and `servicing`; investors see published series, and of orders and holdings only their own.
+token, and a unit of a note is one base unit of its original face.
 """
 
 from decimal import Decimal
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from bonds.tranches import Slice as SliceLayer
-from bonds.tranches import SliceState
-from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget, Party, Valuation, Wallet
+from bonds.loss.tranches import Slice as SliceLayer
+from bonds.loss.tranches import SliceState
+from intermediary.models import Asset, Cell, ChainTarget
 from intermediary.models.base import BaseUnitsField, Row
 
 
@@ -169,99 +167,6 @@ class SlicePart(Row):
         )
 
 
-class Order(Row):
-    """An investor's bid: how much of a class it takes at its minimum spread or more."""
-
-    class State(models.TextChoices):
-        PLACED = "PLACED", "In the book"
-        ALLOCATED = "ALLOCATED", "Allocated"
-        UNFILLED = "UNFILLED", "Not filled"
-        WITHDRAWN = "WITHDRAWN", "Withdrawn"
-
-    tranche = models.ForeignKey(Tranche, models.PROTECT, related_name="orders")
-    party = models.ForeignKey(Party, models.PROTECT, related_name="bond_orders")
-    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="+")
-    amount_base_units = BaseUnitsField()
-    minimum_spread_bps = models.PositiveIntegerField()
-    state = models.CharField(max_length=10, choices=State.choices, default=State.PLACED)
-    placed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [
-            models.CheckConstraint(name="order_is_positive", condition=Q(amount_base_units__gt=0)),
-            models.UniqueConstraint(
-                fields=["tranche", "party"], condition=Q(state="PLACED"), name="one_order_in_the_book"
-            ),
-        ]
-
-
-class Allocation(Row):
-    """What an order got. It is settled on chain in full or the series is pulled: the escrow closes only when every
-    class is sold out, and nobody can subscribe more than its allotment."""
-
-    order = models.OneToOneField(Order, models.PROTECT, related_name="allocation")
-    tranche = models.ForeignKey(Tranche, models.PROTECT, related_name="allocations")
-    party = models.ForeignKey(Party, models.PROTECT, related_name="bond_allocations")
-    units = BaseUnitsField()
-    spread_bps = models.PositiveIntegerField()
-    settled_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [models.CheckConstraint(name="allocation_is_positive", condition=Q(units__gt=0))]
-
-
-class Holding(Row):
-    """Units that a party's wallet holds of a class."""
-
-    tranche = models.ForeignKey(Tranche, models.PROTECT, related_name="holdings")
-    party = models.ForeignKey(Party, models.PROTECT, related_name="bond_holdings")
-    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="+")
-    units = BaseUnitsField()
-
-    class Meta:
-        ordering = ["tranche", "id"]
-        constraints = [
-            models.UniqueConstraint(fields=["tranche", "wallet"], name="holding_once_a_wallet"),
-            models.CheckConstraint(name="holding_not_negative", condition=Q(units__gte=0)),
-        ]
-
-
-class SliceAct(Row):
-    """One write-down or write-up of a slice, from the ledger to the chain and back. One at a time a slice."""
-
-    class Kind(models.TextChoices):
-        WRITE_DOWN = "WRITE_DOWN", "Write-down"
-        WRITE_UP = "WRITE_UP", "Write-up"
-
-    class State(models.TextChoices):
-        NOTICED = "NOTICED", "Notice on its way to the chain"
-        CHALLENGE = "CHALLENGE", "Challenge period"
-        MOVING = "MOVING", "Money on its way"
-        DONE = "DONE", "Done"
-
-    slice = models.ForeignKey(Slice, models.PROTECT, related_name="acts")
-    cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    state = models.CharField(max_length=10, choices=State.choices)
-    amount_base_units = BaseUnitsField()
-    by_tranche = models.JSONField(help_text="tranche id -> base units as a decimal string")
-    net_loss_base_units = BaseUnitsField(help_text="N that the slice is brought to")
-    evidence = models.CharField(max_length=64, help_text="hash of the determination")
-    notice = models.OneToOneField(ChainInstruction, models.PROTECT, null=True, related_name="+")
-    movement = models.OneToOneField(ChainInstruction, models.PROTECT, null=True, related_name="+")
-    ready_at = models.DateTimeField(null=True, help_text="end of the challenge period")
-    done_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [
-            models.UniqueConstraint(fields=["slice"], condition=~Q(state="DONE"), name="one_act_in_flight"),
-            models.CheckConstraint(name="act_moves_something", condition=Q(amount_base_units__gt=0)),
-        ]
-
-
 class SeriesEvent(Row):
     """What happened to a series, for everyone to read; append-only."""
 
@@ -285,39 +190,3 @@ class SeriesEvent(Row):
 
     class Meta:
         ordering = ["id"]
-
-
-class SliceMark(Row):
-    """One slice at one valuation: its share of risk over the coming year, and where its relationship stands on the
-    loss axis. Append-only."""
-
-    slice = models.ForeignKey(Slice, models.PROTECT, related_name="marks")
-    valuation = models.ForeignKey(Valuation, models.PROTECT, related_name="+")
-    expected_loss = models.FloatField(help_text="share of outstanding principal")
-    probability_first_loss = models.FloatField()
-    probability_last_loss = models.FloatField()
-    loss_now_base_units = BaseUnitsField(help_text="N if it were closed out at these marks")
-    basis = models.CharField(max_length=12, help_text="MODEL, ESTIMATE (default open) or DETERMINED")
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["slice", "valuation"], name="slice_mark_once")]
-
-
-class NoteMark(Row):
-    """One class at one valuation: price per 100 of current principal, and its risk over the coming year. Rates are
-    fractions of one; empty where a figure does not exist. Append-only."""
-
-    tranche = models.ForeignKey(Tranche, models.PROTECT, related_name="marks")
-    valuation = models.ForeignKey(Valuation, models.PROTECT, related_name="+")
-    outstanding_base_units = BaseUnitsField()
-    clean_price = models.FloatField(null=True)
-    accrued = models.FloatField(null=True)
-    z_spread = models.FloatField(null=True)
-    expected_yield = models.FloatField(null=True)
-    expected_loss = models.FloatField()
-    probability_first_loss = models.FloatField()
-    probability_last_loss = models.FloatField()
-    measure = models.CharField(max_length=40, help_text="pricing measure with its parameters")
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["tranche", "valuation"], name="note_mark_once")]

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
 
-from bonds.coupons import DatedBalance, accrued_coupon
 from bonds.models import (
     Holding,
     NoteMark,
@@ -26,6 +25,7 @@ from bonds.models import (
     SlicePart,
     Tranche,
 )
+from bonds.pricing.coupons import DatedBalance, accrued_coupon
 from intermediary import clock
 from intermediary.errors import NotAllowed
 from intermediary.models import CommandRequest

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import QuantLib as ql
 
-from bonds.coupons import DAYS_A_YEAR
+from bonds.pricing.coupons import DAYS_A_YEAR
 from risk.market.quantlib import business_calendar, from_ql, to_ql
 
 SHORT_STUB_DAYS = 14  # below it a record date could fall before the notes are allotted

@@ -19,8 +19,8 @@ from django.db import connection
 from django.db.models import Sum
 
 from bonds import timeline
+from bonds.loss.tranches import PrincipalChange, apply_change, principal_change
 from bonds.models import Series, SeriesEvent, Slice, SliceAct, SlicePart
-from bonds.tranches import PrincipalChange, apply_change, principal_change
 from intermediary import audit, clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive

@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from bonds.measures import OFFICIAL, layer_quadrature
+from bonds.pricing.measures import OFFICIAL, layer_quadrature
 from intermediary.models import CreditLine, Layer
 from intermediary.money import requirement_from_float
 from risk.live_layers import HORIZON_YEARS, UNIT, model_of

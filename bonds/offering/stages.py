@@ -14,7 +14,7 @@ from django.db import connection
 
 from bonds import timeline
 from bonds.models import Allocation, Holding, Series, SeriesEvent, Slice, SlicePart, Tranche
-from bonds.terms import SeriesTerms, SliceTerms
+from bonds.offering.terms import SeriesTerms, SliceTerms
 from intermediary import audit, clock, credit, ledger
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import AccountKind, Cell, ChainTarget, Layer

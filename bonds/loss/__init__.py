@@ -1,0 +1,1 @@
+"""Pure: how much principal a loss takes, and how likely that is."""

@@ -1,0 +1,1 @@
+"""Figures of every note at each valuation, from the same models that set margin."""

@@ -1,0 +1,1 @@
+"""From terms to notes in investors' hands: structure, book, allocation, issue."""

@@ -1,0 +1,15 @@
+"""Pages of investors, and the public page of a series."""
+
+from django.urls import path
+
+from bonds.portal import pages
+
+app_name = "investor"
+urlpatterns = [
+    path("", pages.holdings, name="holdings"),
+    path("offerings/", pages.offerings, name="offerings"),
+    path("offerings/<uuid:tranche_id>/order/", pages.order, name="order"),
+    path("orders/<uuid:order_id>/withdraw/", pages.withdraw, name="withdraw"),
+    path("series/", pages.all_series, name="all_series"),
+    path("series/<uuid:series_id>/", pages.series, name="series"),
+]

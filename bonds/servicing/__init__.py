@@ -1,0 +1,1 @@
+"""The life of a series after issue: losses, recoveries, coupons, redemption."""

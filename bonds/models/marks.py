@@ -37,7 +37,9 @@ class NoteMark(Row):
     expected_loss = models.FloatField()
     probability_first_loss = models.FloatField()
     probability_last_loss = models.FloatField()
-    measure = models.CharField(max_length=40, help_text="pricing measure with its parameters")
+    measure = models.CharField(max_length=80, help_text="pricing measure with its parameters")
+    # Yields, duration, sensitivities and the price under every other measure: read whole by a page, never filtered by.
+    outputs = models.JSONField(default=dict, help_text="every other figure of the price; see docs/pricing.md")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tranche", "valuation"], name="note_mark_once")]

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 
 from bonds.models import Series, Slice, Tranche
 from bonds.offering import orders, stages
+from bonds.offering.isin import with_check_digit
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
 from bonds.servicing import write_downs
 from intermediary import clock, events
@@ -94,7 +95,9 @@ def series_terms(cells: list[Cell], *, classes: int = 1, tail_base_units: int = 
         challenge_seconds=3_600,
         expert_seconds=3_600,
         maturity_grace_seconds=30 * 86_400,
-        classes=tuple(ClassTerms(f"Class {index}", f"BLKT{index}", f"XS{index:010d}") for index in range(classes)),
+        classes=tuple(
+            ClassTerms(f"Class {index}", f"BLKT{index}", with_check_digit(f"XS{index:09d}")) for index in range(classes)
+        ),
         slices=tuple(SliceTerms(cell.id, cell.code, 3 * MILLION // 2, share, share) for cell in cells),
     )
 

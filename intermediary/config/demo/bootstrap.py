@@ -277,7 +277,7 @@ class Builder:
             challenge_seconds=3_600,
             expert_seconds=3_600,
             maturity_grace_seconds=30 * 86_400,
-            classes=(ClassTerms("Class A", "BLK251A", "XS0000000001"),),
+            classes=(ClassTerms("Class A", "BLK251A", "XS0000000009"),),
             slices=tuple(self._slice(client) for client in self.cast.clients if client.layers_usd[1]),
         )
 

@@ -8,9 +8,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
+from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget, Proposal
 from intermediary.models.base import BaseUnitsField, Row
 from settlement import chains
+from settlement.acts.rows import ChainAct as ChainAct
 from settlement.breaks import ComparedVault as ComparedVault
 from settlement.breaks import ReconciliationBreak as ReconciliationBreak
 from settlement.breaks import ReconciliationReport as ReconciliationReport
@@ -48,12 +49,14 @@ class Approval(Row):
     class Kind(models.TextChoices):
         BATCH = "BATCH", "Batch of movements"
         CLAIM = "CLAIM", "Default claim"
+        CAP = "CAP", "Outflow cap at once"
 
     kind = models.CharField(max_length=8, choices=Kind.choices)
     body = models.JSONField(help_text="EIP-712 message, complete")
     instruction = models.ForeignKey(
         ChainInstruction, models.PROTECT, null=True, related_name="approvals", help_text="of a claim"
     )
+    act = models.ForeignKey(ChainAct, models.PROTECT, null=True, related_name="approvals", help_text="of a cap")
     signer = models.CharField(max_length=42, blank=True)
     signature = models.CharField(max_length=132, blank=True)
     signed_at = models.DateTimeField(null=True)
@@ -65,8 +68,10 @@ class Approval(Row):
                 name="approval_signed_or_refused_or_neither", condition=Q(signature="") | Q(refusal__isnull=True)
             ),
             models.CheckConstraint(
-                name="claim_names_its_instruction",
-                condition=Q(kind="CLAIM", instruction__isnull=False) | Q(kind="BATCH", instruction__isnull=True),
+                name="approval_names_its_cause",
+                condition=Q(kind="CLAIM", instruction__isnull=False, act__isnull=True)
+                | Q(kind="BATCH", instruction__isnull=True, act__isnull=True)
+                | Q(kind="CAP", instruction__isnull=True, act__isnull=False),
             ),
         ]
 
@@ -137,7 +142,7 @@ class ChainSender(models.Model):
     """An address that sends transactions; its row's lock serialises them. A key has one role on one chain."""
 
     address = models.CharField(primary_key=True, max_length=42)
-    role = models.CharField(max_length=12, help_text="poster or operator; a role has another key after a rotation")
+    role = models.CharField(max_length=12, help_text="poster, operator, ...; a role has another key after a rotation")
     chain = models.CharField(max_length=20, default=chains.here)
 
     def __str__(self) -> str:
@@ -161,6 +166,8 @@ class ChainTransaction(Row):
     nonce = models.PositiveBigIntegerField()
     batch = models.ForeignKey(Batch, models.PROTECT, null=True, related_name="transactions")
     instruction = models.ForeignKey(ChainInstruction, models.PROTECT, null=True, related_name="transactions")
+    act = models.ForeignKey(ChainAct, models.PROTECT, null=True, related_name="transactions")
+    step = models.CharField(max_length=80, blank=True, help_text="of its act, or `schedule` of an instruction's call")
     contract_seq = models.PositiveBigIntegerField(null=True, help_text="servicing number the call uses, if any")
     to = models.CharField(max_length=42)
     data = models.TextField(help_text="0x calldata")
@@ -177,7 +184,9 @@ class ChainTransaction(Row):
             models.UniqueConstraint(fields=["sender", "nonce"], name="nonce_once"),
             models.CheckConstraint(
                 name="transaction_is_for_one_thing",  # a beat is for neither
-                condition=Q(batch__isnull=True) | Q(instruction__isnull=True),
+                condition=Q(batch__isnull=True, instruction__isnull=True)
+                | Q(batch__isnull=True, act__isnull=True)
+                | Q(instruction__isnull=True, act__isnull=True),
             ),
         ]
         indexes = [models.Index(fields=["state", "nonce"])]
@@ -203,6 +212,9 @@ class Fence(Row):
     chain = models.CharField(max_length=20, default=chains.here)
     reason = models.CharField(max_length=500, help_text="what the chain counts further than we do")
     lifted_at = models.DateTimeField(null=True, help_text="wall clock, when everything agreed again")
+    lifted_by = models.ForeignKey(
+        Proposal, models.PROTECT, null=True, related_name="+", help_text="what two people decided; none: all agreed"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain"], condition=Q(lifted_at=None), name="one_fence_a_chain")]

@@ -20,6 +20,8 @@ class Proposal(Row):
         LOSS_DETERMINATION = "LOSS_DETERMINATION", "Loss determination"
         WRITE_OFF = "WRITE_OFF", "Write-off"
         CHAIN_CALL = "CHAIN_CALL", "Call that does not get on chain"
+        CHAIN_ACT = "CHAIN_ACT", "Act on chain"
+        LIFT_FENCE = "LIFT_FENCE", "Fence to be lifted"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

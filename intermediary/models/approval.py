@@ -22,6 +22,7 @@ class Proposal(Row):
         CHAIN_CALL = "CHAIN_CALL", "Call that does not get on chain"
         CHAIN_ACT = "CHAIN_ACT", "Act on chain"
         LIFT_FENCE = "LIFT_FENCE", "Fence to be lifted"
+        ELIGIBILITY = "ELIGIBILITY", "Eligibility of an investor's wallet"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

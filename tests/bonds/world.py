@@ -4,14 +4,14 @@ Rows of the intermediary are written as its own commands leave them; what the ch
 in the place of the watcher (`settle`), and the book of the escrow is posted as at the finality of a close.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
 from django.contrib.auth.models import User
 
-from bonds.models import Series, Slice, Tranche
-from bonds.offering import orders, stages
+from bonds.models import EligibleWallet, Series, Slice, Tranche
+from bonds.offering import eligibility, orders, stages
 from bonds.offering.isin import with_check_digit
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
 from bonds.servicing import write_downs
@@ -37,6 +37,7 @@ from tests.people import member, person
 
 USD = 10**6
 MILLION = 1_000_000 * USD
+DOCUMENTS = {"CLASSIFICATION": "1" * 64, "IDENTITY": "2" * 64, "TAX": "3" * 64}
 _numbers = count(1)
 
 
@@ -44,13 +45,33 @@ def address() -> str:
     return f"0x{next(_numbers):040x}"
 
 
-def investor(name: str) -> User:
-    """A person who acts for an investor with one proved wallet."""
+def newcomer(name: str, wallet: str = "") -> User:
+    """A person who acts for an investor with one proved wallet, not eligible yet."""
     user = person(name)
     party = Party.objects.create(legal_name=f"Investor {name}", code=name, kind=Party.Kind.INVESTOR, jurisdiction="LU")
     member(user, party)
-    Wallet.objects.create(party=party, address=address(), proof="0x")
+    Wallet.objects.create(party=party, address=wallet or address(), proof="0x")
     return user
+
+
+def investor(name: str, wallet: str = "") -> User:
+    """A person who acts for an investor whose one wallet may hold notes, by the register on chain too."""
+    user = newcomer(name, wallet)
+    eligibility.entered(grant_id=granted(user).id, transaction_hash="0x1")
+    return user
+
+
+def granted(user: User, until: datetime | None = None) -> EligibleWallet:
+    """Applied for by the investor, approved by two officers, not on chain yet; for a year where nothing is said."""
+    Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)
+    wallet = Wallet.objects.get(party=party_of(user))
+    application = eligibility.apply(
+        user=user, address=wallet.address, investor_class="PROFESSIONAL", documents=DOCUMENTS
+    )
+    maker, checker = (_officer(name) for name in ("maker", "checker"))
+    valid_until = (until or clock.now() + timedelta(days=365)).replace(microsecond=0)
+    asked = eligibility.propose(maker=maker, application_id=application.id, valid_until=valid_until, reason="complete")
+    return eligibility.approve(checker=checker, proposal_id=asked.id, seen_hash=asked.hash, reason="seen")
 
 
 def party_of(user: User) -> Party:

@@ -9,10 +9,10 @@ from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.demo_chain import mine
 from settlement.deployment import address_of
-from settlement.registration import predict_vaults
 from settlement.rights import assert_as_intended
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
+from settlement.vault_terms import predict_vaults
 from tests.settlement.world import CAP, RULEBOOK, client, house_alone, terms_of
 
 pytestmark = pytest.mark.world(build=house_alone)

@@ -10,8 +10,8 @@ from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.models import ReconciliationBreak
-from settlement.registration import predict_vaults
 from settlement.signer import demo_wallet
+from settlement.vault_terms import predict_vaults
 from settlement.watcher import step as watch
 from tests.intermediary.builders import client_cell
 from tests.settlement.test_default_and_series import issued_series

@@ -17,9 +17,9 @@ from settlement.bindings import contract
 from settlement.chain import Chain, default_chain
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of, deploy, mint_tokens
-from settlement.registration import VaultTerms, relationship_hash
 from settlement.signer import demo_wallet, signer_for
 from settlement.transactor import Transactor
+from settlement.vault_terms import VaultTerms, relationship_hash
 from settlement.watcher import step as watch
 
 DEPOSIT = 10**12  # base units: a million USDC each

@@ -15,9 +15,9 @@ endif
 help:
 	@sed -n '1,3s/^# \{0,1\}//p' Makefile
 	@echo "  make setup | lint | contracts | deep | screenshots | lock"
-	@echo "  make bench [WHAT=tick|kernels|scale|risk|settlement]"
+	@echo "  make bench [WHAT=tick|kernels|scale|risk|settlement|bonds]"
 	@echo "       measure, as JSON: a tick; the engine's arithmetic; 10,000 relationships; the last two and what-if;"
-	@echo "       from the ledger to the chain and back (docs/benchmarks.md)"
+	@echo "       from the ledger to the chain and back; bonds (docs/benchmarks.md)"
 
 setup:
 	@python=$$(scripts/find-python) && exec "$$python" -m scripts.install

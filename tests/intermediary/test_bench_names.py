@@ -12,6 +12,7 @@ from intermediary.config.benches.names import NAMES
 SOURCES = Path(benches.__file__).parent
 KERNELS = ("kernels", "options")
 MADE_BY = {
+    "bonds": ("bonds_loss", "bonds_price"),
     "kernels": KERNELS,
     "risk": (*KERNELS, "what_if", "scale"),
     "scale": ("scale",),

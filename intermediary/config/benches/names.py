@@ -56,4 +56,12 @@ SETTLEMENT = (
     "reconcile_10k_s",
     "process_peak_mb",
 )
-NAMES = {"kernels": KERNELS, "risk": KERNELS + WHAT_IF + SCALE, "scale": SCALE, "settlement": SETTLEMENT, "tick": TICK}
+BONDS = ("exact_3_layers_ms", "basket_50_ms", "price_yield_ms")
+NAMES = {
+    "bonds": BONDS,
+    "kernels": KERNELS,
+    "risk": KERNELS + WHAT_IF + SCALE,
+    "scale": SCALE,
+    "settlement": SETTLEMENT,
+    "tick": TICK,
+}

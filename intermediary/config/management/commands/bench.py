@@ -10,11 +10,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from intermediary.config.benches import kernels, machine, risk, scale, settlement, tick
+from intermediary.config.benches import bonds, kernels, machine, risk, scale, settlement, tick
 from intermediary.config.benches.names import NAMES
 from intermediary.config.supervisor.table import ONE_THREAD
 
-BENCHES = {"kernels": kernels.run, "risk": risk.run, "scale": scale.run, "settlement": settlement.run, "tick": tick.run}
+BENCHES = {
+    "bonds": bonds.run,
+    "kernels": kernels.run,
+    "risk": risk.run,
+    "scale": scale.run,
+    "settlement": settlement.run,
+    "tick": tick.run,
+}
 
 
 class Command(BaseCommand):

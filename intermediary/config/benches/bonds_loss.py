@@ -1,0 +1,57 @@
+"""How long the loss of notes takes to compute: layers of one relationship exactly, and a basket of fifty."""
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+from bonds.loss.note_risk import Piece, note_risk
+from intermediary.config.benches import Figure, bonds_models, machine
+from risk.margin.layers import layer_measures
+from risk.margin.ruleset import ruleset
+
+EXACT_RUNS, BASKET_RUNS = 100, 9
+BASKET = 50
+YEAR = 1.0
+
+
+def figures(say: Callable[[str], object]) -> dict[str, Figure]:
+    """Exact layers, then the basket."""
+    machine.hold_blas_to_one_thread()
+    say(f"loss models of {BASKET} relationships")
+    return {
+        "exact_3_layers_ms": Figure(
+            exact_ms(), "ms", f"loss model from 2,000 scenarios, then EL, PFL, PLL of 3 layers; median of {EXACT_RUNS}"
+        ),
+        "basket_50_ms": Figure(
+            basket_ms(), "ms", f"EL, PFL, PLL of one class over {BASKET} relationships; median of {BASKET_RUNS}"
+        ),
+    }
+
+
+def exact_ms() -> float:
+    """Milliseconds from scenario losses to measures of three layers, a relationship after the other."""
+    batch, rules = bonds_models.books(BASKET), ruleset(bonds_models.RULESET)
+
+    def work(account: int) -> None:
+        model = bonds_models.loss_model(batch, account, rules)
+        for attach, detach in bonds_models.layers(model):
+            layer_measures(model, attach, detach, YEAR)
+
+    return statistics.median(_milliseconds(partial(work, run % BASKET)) for run in range(EXACT_RUNS))
+
+
+def basket_ms() -> float:
+    """Milliseconds of the risk of one class that holds the middle layer of every relationship."""
+    pieces = []
+    for number, model in enumerate(bonds_models.loss_models(BASKET)):
+        attach, detach = bonds_models.layers(model)[1]
+        pieces.append(Piece(UUID(int=number), detach - attach, attach, detach, model))
+    return statistics.median(_milliseconds(lambda: note_risk(pieces)) for _ in range(BASKET_RUNS))
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - started)

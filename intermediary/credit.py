@@ -3,7 +3,8 @@
 A line is proposed by one officer and approved by another, and runs the admission test both times (D2). Approval sets
 the layers end to end from zero, first loss, tail, senior retention, and moves both retentions from the house's float
 into the relationship's own retention contract: one dollar stands behind one relationship (I4). The tail is funded when
-its bond slice is issued. A layer counts as cover only once its money lies where it belongs.
+its bond slice is issued. A layer counts as cover only once its money lies where it belongs. A line that is proposed
+together with the offering that would cover it waits, approved, until that is settled (`cover`).
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ FUNDED_FROM_HOUSE = {Kind.FIRST_LOSS: AccountKind.FIRST_LOSS, Kind.SENIOR: Accou
 
 
 @dataclass(frozen=True)
-class _Band:
+class Band:
     """One layer to stand: [attach, detach) in settlement base units."""
 
     kind: Layer.Kind
@@ -54,8 +55,11 @@ def propose_line(
     slice_id: UUID | None,
     expires_at: datetime,
     reason: str,
+    awaits_cover: bool = False,
 ) -> Proposal:
-    """Propose a line; refused with its numbers when the present book fails the admission test under it."""
+    """Propose a line; refused with its numbers when the present book fails the admission test under it.
+
+    `awaits_cover`: once approved it changes nothing until the slice is issued, and lapses if that never happens."""
     assert connection.in_atomic_block, "a proposal belongs to a transaction"
     access.require_officer(maker)
     body: dict[str, Any] = {
@@ -65,17 +69,19 @@ def propose_line(
         "senior_base_units": senior_base_units,
         "slice_id": slice_id,
         "expires_at": expires_at.isoformat(),
+        "awaits_cover": awaits_cover,
     }
     ledger.lock_cells([cell_id])
-    _refuse_malformed(body, expires_at)
-    _refuse_unfit(cell_id, body)
-    result = _admission(cell_id, body)
+    refuse_malformed(body, expires_at)
+    refuse_unfit(cell_id, body)
+    result = admission(cell_id, body)
     body["admission"] = result.numbers()  # the second officer sees what the first one saw
     return approvals.propose(maker=maker, kind=Proposal.Kind.CREDIT_LINE, cell_id=cell_id, body=body, reason=reason)
 
 
 def approve_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) -> CreditLine:
-    """The second pair of eyes: test again, activate the line in place of the last one, set and fund its layers."""
+    """The second pair of eyes: test again, activate the line in place of the last one, set and fund its layers. A line
+    that awaits its cover is written down and waits."""
     assert connection.in_atomic_block, "an approval belongs to a transaction"
     access.require_officer(checker)
     found = Proposal.objects.filter(id=proposal_id, kind=Proposal.Kind.CREDIT_LINE).first()
@@ -91,15 +97,13 @@ def approve_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: st
         return made
     body = approvals.body_of(proposal)
     expires_at = datetime.fromisoformat(body["expires_at"])
-    _refuse_malformed(body, expires_at)
-    _refuse_unfit(proposal.cell_id, body)
-    result = _admission(proposal.cell_id, body)
-    for line in CreditLine.objects.filter(cell_id=proposal.cell_id, state=CreditLine.State.ACTIVE):
-        line.state = CreditLine.State.REDUCED
-        line.save(update_fields=["state"])
+    refuse_malformed(body, expires_at)
+    refuse_unfit(proposal.cell_id, body)
+    result = admission(proposal.cell_id, body)
     line = CreditLine.objects.create(
         cell_id=proposal.cell_id,
         proposal=proposal,
+        state=_make_room(proposal.cell_id, waits=waits_for_cover(body)),
         threshold_base_units=body["threshold_base_units"],
         first_loss_base_units=body["first_loss_base_units"],
         tail_base_units=body["tail_base_units"],
@@ -108,9 +112,26 @@ def approve_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: st
         ruleset_hash=str(result.data.get("ruleset_hash", "")),
         admission=result.numbers(),
     )
-    _set_layers(line, body)
+    if line.state == CreditLine.State.ACTIVE:
+        set_layers(line, body)
     events.notify(events.PAGES_CHANNEL, f"cell:{line.cell_id}")
     return line
+
+
+def waits_for_cover(body: dict[str, Any]) -> bool:
+    """Whether the proposed line takes force with the issue of its slice; of before this could be said, at once."""
+    return bool(body.get("awaits_cover", False))
+
+
+def _make_room(cell_id: UUID, *, waits: bool) -> CreditLine.State:
+    """A relationship has one line in force and one that waits: the newer takes the place of the older. Returns the
+    state of the new one."""
+    states = CreditLine.State
+    before, after = (states.AWAITING, states.LAPSED) if waits else (states.ACTIVE, states.REDUCED)
+    for line in CreditLine.objects.filter(cell_id=cell_id, state=before):
+        line.state = after
+        line.save(update_fields=["state"])
+    return before
 
 
 def reject_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) -> Proposal:
@@ -118,18 +139,6 @@ def reject_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str
     return approvals.reject(
         checker=checker, proposal_id=proposal_id, kind=Proposal.Kind.CREDIT_LINE, seen_hash=seen_hash, reason=reason
     )
-
-
-def attach_tail(*, cell_id: UUID, slice_id: UUID) -> Layer:
-    """The bond slice behind a tail layer is issued and paid: the layer counts as cover from now on."""
-    assert connection.in_atomic_block, "cover belongs to a transaction"
-    ledger.lock_cells([cell_id])
-    layer = Layer.objects.filter(cell_id=cell_id, kind=Kind.TAIL, slice_id=slice_id).first()
-    if layer is None:
-        raise Refusal("no_such_tail", "No layer of this relationship is carried by this slice.", slice_id=str(slice_id))
-    layer.funded = True
-    layer.save(update_fields=["funded"])
-    return layer
 
 
 def on_instruction_final(event: Event) -> None:
@@ -153,20 +162,23 @@ def on_instruction_final(event: Event) -> None:
 
 
 def expire_lines(now: datetime) -> list[CreditLine]:
-    """Lines past their day: their threshold is 0 from the next valuation on, their layers stay."""
+    """Lines past their day: their threshold is 0 from the next valuation on, their layers stay. One that still waits
+    for its cover lapses."""
     assert connection.in_atomic_block, "an expiry belongs to a transaction"
-    due = CreditLine.objects.filter(state=CreditLine.State.ACTIVE, expires_at__lte=now)
+    states = CreditLine.State
+    due = CreditLine.objects.filter(state__in=[states.ACTIVE, states.AWAITING], expires_at__lte=now)
     if not ledger.lock_cells(due.values_list("cell_id", flat=True)):
         return []
     expired = list(due.all())
     for line in expired:
-        line.state = CreditLine.State.EXPIRED
+        line.state = states.LAPSED if line.state == states.AWAITING else states.EXPIRED
         line.save(update_fields=["state"])
     events.notify_pages_of(line.cell_id for line in expired)
     return expired
 
 
-def _admission(cell_id: UUID, body: dict[str, Any]) -> ports.AdmissionResult:
+def admission(cell_id: UUID, body: dict[str, Any]) -> ports.AdmissionResult:
+    """The verdict on the present book under a proposed line; refused with its numbers when it does not pass."""
     sizes = ports.LayerSizes(body["first_loss_base_units"], body["tail_base_units"], body["senior_base_units"])
     result = ports.risk_gate().check_line(cell_id, body["threshold_base_units"], sizes)
     if not result.passed:
@@ -178,27 +190,30 @@ def _admission(cell_id: UUID, body: dict[str, Any]) -> ports.AdmissionResult:
     return result
 
 
-def _bands(body: dict[str, Any]) -> list[_Band]:
+def bands_of(body: dict[str, Any]) -> list[Band]:
+    """The layers of a proposed line, end to end from zero."""
     bands, top = [], 0
     for kind, name in ((Kind.FIRST_LOSS, "first_loss"), (Kind.TAIL, "tail"), (Kind.SENIOR, "senior")):
         width = int(body[f"{name}_base_units"])
         if width:
-            bands.append(_Band(kind, top, top + width))
+            bands.append(Band(kind, top, top + width))
             top += width
     return bands
 
 
-def _refuse_malformed(body: dict[str, Any], expires_at: datetime) -> None:
+def refuse_malformed(body: dict[str, Any], expires_at: datetime) -> None:
     if negative := [name for name, value in body.items() if name.endswith("base_units") and value < 0]:
         raise BadInput("amount_negative", "An amount of a line is not below zero.", fields=negative)
     if bool(body["tail_base_units"]) != (body["slice_id"] is not None):
         raise BadInput("tail_needs_a_slice", "A tail layer is carried by one bond slice, and only by one.")
+    if waits_for_cover(body) and not body["tail_base_units"]:
+        raise BadInput("no_cover_to_await", "A line without a tail has no cover to wait for.")
     now = clock.now()
     if expires_at <= now:
         raise BadInput("line_expired", "A line ends in the future.", expires_at=expires_at.isoformat())
 
 
-def _refuse_unfit(cell_id: UUID, body: dict[str, Any]) -> None:
+def refuse_unfit(cell_id: UUID, body: dict[str, Any]) -> None:
     """What the relationship itself rules out: no recourse, a default, layers that bore losses or would shrink."""
     cell = Cell.objects.select_related("party").get(id=cell_id)
     if cell.kind != Cell.Kind.CLIENT or cell.state in (Cell.State.DEFAULTED, Cell.State.CLOSED):
@@ -206,7 +221,7 @@ def _refuse_unfit(cell_id: UUID, body: dict[str, Any]) -> None:
     assert cell.party is not None, "a client cell has a party"
     if body["threshold_base_units"] and cell.party.recourse == Party.Recourse.NONE:
         raise Refusal("no_recourse", "Without recourse nothing is unsecured: the threshold is 0.")
-    bands = {band.kind: band for band in _bands(body)}
+    bands = {band.kind: band for band in bands_of(body)}
     for layer in Layer.objects.filter(cell_id=cell_id):
         band = bands.get(Kind(layer.kind))
         width = band.detach - band.attach if band else 0
@@ -222,11 +237,11 @@ def _refuse_unfit(cell_id: UUID, body: dict[str, Any]) -> None:
             )
 
 
-def _set_layers(line: CreditLine, body: dict[str, Any]) -> None:
+def set_layers(line: CreditLine, body: dict[str, Any]) -> None:
     """Write the layers, from the top down so that a growing one never meets the next, and fund what grew."""
     standing = {Kind(layer.kind): layer for layer in Layer.objects.filter(cell_id=line.cell_id)}
     grown: list[tuple[Layer, int]] = []
-    for band in reversed(_bands(body)):
+    for band in reversed(bands_of(body)):
         layer = standing.get(band.kind) or Layer(cell_id=line.cell_id, kind=band.kind)
         before = layer.size_base_units if band.kind in standing else 0
         slice_id = UUID(body["slice_id"]) if band.kind == Kind.TAIL else None

@@ -15,7 +15,7 @@ from django.db import connection
 from bonds import timeline
 from bonds.models import Allocation, Holding, Series, SeriesEvent, Slice, SlicePart, Tranche
 from bonds.offering.terms import SeriesTerms, SliceTerms
-from intermediary import audit, clock, credit, ledger
+from intermediary import audit, clock, cover, ledger
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import AccountKind, Cell, ChainTarget, Layer
 
@@ -106,7 +106,7 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     """
     series = timeline.locked(series_id, State.PRICED)
     slices = list(series.slices.order_by("cell_id"))
-    ledger.lock_cells(item.cell_id for item in slices)
+    cover.lock(item.cell_id for item in slices)
     for item in slices:
         _refuse_other_layer(item)
         held = ledger.balance(item.cell_id, AccountKind.ESCROW, series.currency_id)
@@ -132,7 +132,7 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     timeline.move_to(series, State.ISSUED)
     timeline.move_to(series, State.ON_RISK)
     for item in slices:
-        credit.attach_tail(cell_id=item.cell_id, slice_id=item.id)
+        cover.attach_tail(cell_id=item.cell_id, slice_id=item.id)
     principal = sum(item.principal_base_units for item in slices)
     audit.record(actor=actor, action="series_issued", subject=series.code, principal_base_units=principal)
     text = "Paid for in full; the risk period runs"
@@ -153,9 +153,9 @@ def _refuse_uncoverable(item: SliceTerms, cell: Cell | None) -> None:
 
 def _refuse_other_layer(item: Slice) -> None:
     """The slice must carry exactly the tail layer that the relationship's credit line was approved with."""
-    layer = Layer.objects.filter(cell_id=item.cell_id, slice_id=item.id, kind=Layer.Kind.TAIL).first()
-    offered = (item.attach_base_units, item.detach_base_units)
-    if layer is None or (layer.attach_base_units, layer.detach_base_units) != offered:
+    tail = cover.tail_of(item.cell_id)
+    offered = (item.attach_base_units, item.detach_base_units, item.id)
+    if tail is None or (tail.attach_base_units, tail.detach_base_units, tail.slice_id) != offered:
         raise Refusal(
             "layer_differs",
             "The credit line of the relationship has no tail layer like this slice.",

@@ -11,13 +11,16 @@ from intermediary.models.cell import Cell
 
 
 class CreditLine(Row):
-    """One approved line; the only one ACTIVE of its cell. Sizes are settlement base units."""
+    """One approved line; the only one ACTIVE of its cell, or the only one that waits for the issue of its tail's slice
+    before it is. Sizes are settlement base units."""
 
     class State(models.TextChoices):
+        AWAITING = "AWAITING", "Awaiting cover"
         ACTIVE = "ACTIVE", "Active"
         EXPIRED = "EXPIRED", "Expired"
         REDUCED = "REDUCED", "Replaced"
         CANCELLED = "CANCELLED", "Cancelled"
+        LAPSED = "LAPSED", "Lapsed without cover"
 
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="credit_lines")
     proposal = models.OneToOneField(Proposal, models.PROTECT, related_name="credit_line")
@@ -37,4 +40,5 @@ class CreditLine(Row):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["cell"], condition=Q(state="ACTIVE"), name="one_active_line"),
+            models.UniqueConstraint(fields=["cell"], condition=Q(state="AWAITING"), name="one_line_awaiting_cover"),
         ]

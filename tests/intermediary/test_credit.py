@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
-from intermediary import approvals, clock, credit, ledger, margining, ports
+from intermediary import approvals, clock, cover, credit, ledger, margining, ports
 from intermediary.errors import BadInput, Refusal
 from intermediary.ids import uuid7
 from intermediary.models import (
@@ -121,7 +121,7 @@ def test_approval_sets_the_layers_end_to_end_and_funds_the_retentions(d: Client,
     for row in funding:
         finish(row)
         finish(row)
-    credit.attach_tail(cell_id=d.cell.id, slice_id=SLICE)
+    cover.attach_tail(cell_id=d.cell.id, slice_id=SLICE)
     assert [funded for *_, funded in stack(d)] == [True, True, True]
     assert ledger.balance(d.cell.id, AccountKind.SENIOR_RETENTION, "USDC") == 3 * MILLION
 
@@ -129,9 +129,9 @@ def test_approval_sets_the_layers_end_to_end_and_funds_the_retentions(d: Client,
 def test_a_slice_that_carries_nothing_here_is_refused(d: Client, maker: User, checker: User) -> None:
     approve(propose(d, maker), checker)
     with pytest.raises(Refusal, match="no_such_tail"):
-        credit.attach_tail(cell_id=d.cell.id, slice_id=uuid7())
+        cover.attach_tail(cell_id=d.cell.id, slice_id=uuid7())
     with pytest.raises(Refusal, match="no_such_tail"):
-        credit.attach_tail(cell_id=client("W").cell.id, slice_id=SLICE)
+        cover.attach_tail(cell_id=client("W").cell.id, slice_id=SLICE)
 
 
 def test_one_dollar_stands_behind_one_relationship(d: Client, maker: User, checker: User) -> None:

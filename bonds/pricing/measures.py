@@ -1,36 +1,90 @@
 """Pricing measures: from the physical probability of a loss to the one that investors are paid for.
 
 Nothing public calibrates a measure to tail risk of crypto credit, so a measure is named, versioned by its parameters
-and disclosed next to the physical figures. A measure distorts the *annual* probability S that the net loss N of a
+and disclosed next to the physical figures. A measure loads the *annual* probability S that the net loss N of a
 relationship exceeds x; other terms follow from a constant annual hazard of exceedance, S*(t) = 1 - (1 - S*(1))^t.
 The expected outstanding share of a note is then N*(t) = 1 - 1/(d-a) Int_a^d S*(x,t) dx, weighted by principal over
-its slices. Pure numpy and scipy; the probabilities come from the risk engine's loss model.
+its slices. Two kinds:
+- a *distortion* loads each probability by itself, so layers add up: Wang, floored Wang, linear, power;
+- a *layer load* knows a slice only as a whole, by its expected loss and its probability of a first loss: Lane, and the
+  standard-deviation load. The priced losses of two layers do not add up to that of both.
+Which one is official, and with which parameters, stands in `rulesets`; how they were found, in `calibration`.
+Pure numpy and scipy; the probabilities come from the risk engine's loss model.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr
+from scipy.special import ndtr, ndtri, stdtr
 
 from risk.margin.shortfall import gauss_legendre
 
 FloatArray = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class SliceCurve:
+    """Annual exceedance of one slice at quadrature points of its layer.
+
+    `annual_exceedance[k]` = P(N > x_k within one year), `weights[k]` sum to one over the layer (`layer_quadrature`);
+    `principal` in any unit, the same for all slices of a note. `first_loss` = P(N > attach), for measures that load by
+    it; where it is not given, the probability at the lowest point stands for it.
+    """
+
+    principal: float
+    annual_exceedance: FloatArray
+    weights: FloatArray
+    first_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        s = self.annual_exceedance
+        if s.shape != self.weights.shape or s.ndim != 1:
+            raise ValueError("one weight a probability")
+        if not bool(np.all((s >= 0) & (s <= 1))) or abs(float(self.weights.sum()) - 1) > 1e-9:
+            raise ValueError("probabilities lie in [0, 1] and weights sum to one")
+        if not self.principal > 0:
+            raise ValueError("a slice has principal")
+
+    @property
+    def expected_loss(self) -> float:
+        """Annual, physical, a share of principal."""
+        return float(self.annual_exceedance @ self.weights)
+
+    @property
+    def probability_first_loss(self) -> float:
+        """Annual, physical."""
+        return float(self.annual_exceedance[0]) if self.first_loss is None else self.first_loss
+
+
 class PricingMeasure(Protocol):
-    """A law-invariant distortion of annual exceedance probabilities; never below the physical ones."""
+    """What turns physical annual probabilities into priced ones, never lower for the slice as a whole."""
 
     @property
     def name(self) -> str: ...
 
-    def distort(self, annual_exceedance: FloatArray) -> FloatArray: ...
+    def loaded(self, slice_: SliceCurve) -> FloatArray:
+        """(K,) priced annual probability at each point of the slice."""
+        ...
+
+
+class Distortion(ABC):
+    """A measure that loads each probability by itself: law-invariant, rising, never below the physical one."""
+
+    @abstractmethod
+    def distort(self, annual_exceedance: FloatArray) -> FloatArray:
+        """Priced annual probabilities, in the shape of the physical ones."""
+
+    def loaded(self, slice_: SliceCurve) -> FloatArray:
+        """(K,) priced annual probability at each point of the slice."""
+        return self.distort(slice_.annual_exceedance)
 
 
 @dataclass(frozen=True)
-class PhysicalMeasure:
+class PhysicalMeasure(Distortion):
     """No load: prices at the expected loss. The reference that every measure is shown against."""
 
     name: str = "physical"
@@ -40,7 +94,7 @@ class PhysicalMeasure:
 
 
 @dataclass(frozen=True)
-class WangTransform:
+class WangTransform(Distortion):
     """S* = max(S, t_k(N^-1(S) + lambda)): Wang (2004), "Cat bond pricing using probability transforms".
 
     lambda .454 and k 5 are its fit to the cat bonds of 1999-2000. With k = 5 the Student tail gives a high floor at
@@ -60,29 +114,103 @@ class WangTransform:
         return np.asarray(np.maximum(physical, shifted), dtype=np.float64)
 
 
-OFFICIAL: PricingMeasure = WangTransform()  # of every mark, guidance and quotation
+@dataclass(frozen=True)
+class FlooredWang(Distortion):
+    """S* = max(S, N(N^-1(f + (1 - f) S) + lambda)): the normal Wang transform of a loss that also comes, with
+    the annual probability f = `unmodelled`, for a reason that the model does not have.
+
+    One price of risk lambda, which is also where the level of the market enters, and an explicit floor: what the model
+    says is impossible is priced at N(N^-1(f) + lambda), as investors ask a least spread for any note at risk.
+    """
+
+    market_price_of_risk: float
+    unmodelled: float
+
+    @property
+    def name(self) -> str:
+        return f"floored-wang-lambda-{self.market_price_of_risk:g}-floor-{self.unmodelled:g}"
+
+    def distort(self, annual_exceedance: FloatArray) -> FloatArray:
+        physical = np.asarray(annual_exceedance, dtype=np.float64)
+        feared = self.unmodelled + (1 - self.unmodelled) * physical
+        return np.asarray(np.maximum(physical, ndtr(ndtri(feared) + self.market_price_of_risk)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class SliceCurve:
-    """Annual exceedance of one slice at quadrature points of its layer.
+class LinearLoad(Distortion):
+    """S* = min(1, max(S, floor + multiple S)): the straight line of spread on expected loss that desks quote."""
 
-    `annual_exceedance[k]` = P(N > x_k within one year), `weights[k]` sum to one over the layer (`layer_quadrature`);
-    `principal` in any unit, the same for all slices of a note.
-    """
+    floor: float
+    multiple: float
 
-    principal: float
-    annual_exceedance: FloatArray
-    weights: FloatArray
+    @property
+    def name(self) -> str:
+        return f"linear-floor-{self.floor:g}-multiple-{self.multiple:g}"
 
-    def __post_init__(self) -> None:
-        s = self.annual_exceedance
-        if s.shape != self.weights.shape or s.ndim != 1:
-            raise ValueError("one weight a probability")
-        if not bool(np.all((s >= 0) & (s <= 1))) or abs(float(self.weights.sum()) - 1) > 1e-9:
-            raise ValueError("probabilities lie in [0, 1] and weights sum to one")
-        if not self.principal > 0:
-            raise ValueError("a slice has principal")
+    def distort(self, annual_exceedance: FloatArray) -> FloatArray:
+        physical = np.asarray(annual_exceedance, dtype=np.float64)
+        loaded = np.maximum(physical, self.floor + self.multiple * physical)
+        return np.asarray(np.minimum(1.0, loaded), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class PowerLoad(Distortion):
+    """S* = min(1, max(S, scale S^exponent)): log-linear in the probability; the proportional hazard transform of Wang
+    (1995) where the scale is one."""
+
+    exponent: float
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return f"power-{self.exponent:g}-scale-{self.scale:g}"
+
+    def distort(self, annual_exceedance: FloatArray) -> FloatArray:
+        physical = np.asarray(annual_exceedance, dtype=np.float64)
+        loaded = np.maximum(physical, self.scale * physical**self.exponent)
+        return np.asarray(np.minimum(1.0, loaded), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class LaneLoad:
+    """Expected excess return EER = scale PFL^a CEL^b over the expected loss: Lane (2000), "Pricing risk transfer
+    transactions", whose fit to the bonds of 1999 is .55, .49 and .57."""
+
+    scale: float = 0.55
+    frequency: float = 0.49
+    severity: float = 0.57
+
+    @property
+    def name(self) -> str:
+        return f"lane-{self.scale:g}-{self.frequency:g}-{self.severity:g}"
+
+    def loaded(self, slice_: SliceCurve) -> FloatArray:
+        """(K,) the same priced probability at each point of the slice: EL + EER, at most one."""
+        expected, first = slice_.expected_loss, slice_.probability_first_loss
+        conditional = min(1.0, expected / first) if first > 0 else 0.0
+        excess = self.scale * first**self.frequency * conditional**self.severity
+        return np.full_like(slice_.annual_exceedance, min(1.0, expected + excess))
+
+
+@dataclass(frozen=True)
+class DeviationLoad:
+    """EL + multiple x sqrt(EL (1 - EL)): the standard-deviation principle on a loss of all or nothing, which bounds the
+    deviation of a slice from above."""
+
+    multiple: float
+
+    @property
+    def name(self) -> str:
+        return f"deviation-{self.multiple:g}"
+
+    def loaded(self, slice_: SliceCurve) -> FloatArray:
+        """(K,) the same priced probability at each point of the slice."""
+        expected = slice_.expected_loss
+        priced = expected + self.multiple * np.sqrt(max(0.0, expected * (1 - expected)))
+        return np.full_like(slice_.annual_exceedance, min(1.0, float(priced)))
+
+
+OFFICIAL = WangTransform()  # of every mark, guidance and quotation
 
 
 def layer_quadrature(attach: float, detach: float, count: int = 32) -> tuple[FloatArray, FloatArray]:
@@ -96,7 +224,7 @@ def expected_outstanding(slices: Sequence[SliceCurve], measure: PricingMeasure, 
     times = np.asarray(times_years, dtype=np.float64)[:, None]
     outstanding = np.zeros(times.shape[0])
     for slice_ in slices:
-        yearly_survival = 1 - measure.distort(slice_.annual_exceedance)
+        yearly_survival = 1 - measure.loaded(slice_)
         outstanding += slice_.principal * (yearly_survival**times @ slice_.weights)
     return outstanding / sum(slice_.principal for slice_ in slices)
 

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr, ndtri
 
 from bonds.pricing.measures import (
+    DeviationLoad,
+    Distortion,
+    FlooredWang,
+    LaneLoad,
+    LinearLoad,
     PhysicalMeasure,
+    PowerLoad,
     SliceCurve,
     WangTransform,
     expected_outstanding,
@@ -41,14 +48,45 @@ def test_wang_keeps_impossible_and_certain_losses() -> None:
     np.testing.assert_array_equal(WangTransform().distort(np.array([0.0, 1.0])), [0.0, 1.0])
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.floats(0, 3), st.floats(1, 50))
+DISTORTIONS = st.one_of(
+    st.builds(WangTransform, st.floats(0, 3), st.floats(1, 50)),
+    st.builds(FlooredWang, st.floats(0, 3), st.floats(0, 0.1)),
+    st.builds(LinearLoad, st.floats(0, 0.2), st.floats(0, 4)),
+    st.builds(PowerLoad, st.floats(0.1, 1), st.floats(0.1, 2)),
+)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), DISTORTIONS)
 def test_risk_neutral_exceedance_is_never_below_the_physical_and_keeps_order(
-    exceedance: list[float], market_price_of_risk: float, k: float
+    exceedance: list[float], measure: Distortion
 ) -> None:
     physical = np.sort(np.array(exceedance))
-    loaded = WangTransform(market_price_of_risk, k).distort(physical)
+    loaded = measure.distort(physical)
     assert np.all((loaded >= physical) & (loaded <= 1))
-    assert np.all(np.diff(loaded) >= 0)
+    assert np.all(np.diff(loaded) >= -1e-15)
+
+
+def test_a_floored_wang_prices_the_impossible_at_its_floor_and_without_one_is_the_normal_transform() -> None:
+    measure, s = FlooredWang(0.337, 0.0135), np.array([0.0, 0.02, 1.0])
+    np.testing.assert_allclose(measure.distort(s), [ndtr(ndtri(0.0135) + 0.337), ndtr(ndtri(0.03323) + 0.337), 1.0])
+    np.testing.assert_allclose(FlooredWang(0.454, 0.0).distort(s), WangTransform(0.454, 1e9).distort(s), atol=1e-9)
+
+
+def test_loads_of_a_layer_are_their_published_formulas() -> None:
+    curve = SliceCurve(1.0, np.array([0.02, 0.01]), np.array([0.5, 0.5]), first_loss=0.025)
+    lane = 0.015 + 0.55 * 0.025**0.49 * 0.6**0.57
+    np.testing.assert_allclose(LaneLoad().loaded(curve), [lane, lane], rtol=1e-14)
+    deviation = 0.015 + 0.3 * np.sqrt(0.015 * 0.985)
+    np.testing.assert_allclose(DeviationLoad(0.3).loaded(curve), [deviation, deviation], rtol=1e-14)
+
+
+@pytest.mark.parametrize("measure", [LaneLoad(), DeviationLoad(0.3)])
+def test_a_layer_load_costs_nothing_where_nothing_can_be_lost_and_all_where_all_is(
+    measure: LaneLoad | DeviationLoad,
+) -> None:
+    for certain in (0.0, 1.0):
+        curve = SliceCurve(1.0, np.full(2, certain), np.array([0.5, 0.5]))
+        np.testing.assert_array_equal(measure.loaded(curve), [certain, certain])
 
 
 @given(st.floats(0, 3), st.floats(0, 2))

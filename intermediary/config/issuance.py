@@ -19,6 +19,7 @@ from bonds.models import Series, Tranche
 from bonds.offering import orders, stages
 from bonds.offering.terms import SeriesTerms
 from intermediary import clock
+from intermediary.config import note_register
 from intermediary.errors import Refusal
 from settlement import cycle
 from settlement import series as on_chain
@@ -30,8 +31,6 @@ from settlement.transactor import Mine
 
 ACTOR = "structuring desk"
 TIME_TO_SUBSCRIBE = timedelta(days=1)  # of platform time: the demo's wallets pay within minutes
-# Holders stay eligible for recoveries that come years after the last maturity.
-ELIGIBLE_AFTER_MATURITY = timedelta(days=5 * 365)
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,10 @@ def issue_series(
     """Issue a series to these investors; it ends on risk with its tail layers funded.
 
     `planned`: (instrument, signed quantity) that the relationships will trade once covered, priced into the guidance.
+    The investors' wallets are granted eligibility by now; what of it is not in the register on chain is entered first.
     Raises `book_not_covered` when the bids leave a class unsold (the series is pulled).
     """
+    note_register.enter_all(chain, mine)
     with transaction.atomic(durable=True):
         series = stages.structure(actor=ACTOR, terms=terms)
     if series.state == Series.State.STRUCTURING:
@@ -120,8 +121,6 @@ def _take_orders(series: Series, bids: Sequence[Bid]) -> None:
 def _subscribe(chain: Chain, terms: SeriesTerms, series: Series, bids: Sequence[Bid], mine: Mine | None) -> None:
     wallets = {bid.wallet.address: bid.wallet for bid in bids}
     fund_gas(chain, *wallets)
-    until = terms.final_at + ELIGIBLE_AFTER_MATURITY
-    on_chain.set_eligible(chain=chain, accounts=list(wallets), until=until, mine=mine)
     for index, units_of in enumerate(orders.allotments(series.id)):
         on_chain.allot(chain=chain, escrow=series.escrow_address, tranche=index, units_of=units_of, mine=mine)
         for address, units in units_of.items():

@@ -12,12 +12,14 @@ from pytest_django import Settings
 
 from bonds.marking import valuation
 from bonds.models import Holding, NoteMark, Series, SliceAct, SliceMark
+from bonds.offering import eligibility
 from bonds.servicing import write_downs
 from intermediary import clock, ledger
+from intermediary.config import note_register
 from intermediary.config.issuance import Bid, issue_series
 from intermediary.ids import derive
 from intermediary.ledger import Line, post
-from intermediary.models import AccountKind, DefaultCase, Event, Instrument, Layer, Position, TermsVersion, Wallet
+from intermediary.models import AccountKind, DefaultCase, Event, Instrument, Layer, Position, TermsVersion
 from risk import engine
 from risk.models import Snapshot, Tick
 from settlement import cycle
@@ -28,7 +30,6 @@ from settlement.deployment import address_of
 from settlement.signer import demo_wallet
 from tests.bonds import world
 from tests.bonds.world import MILLION
-from tests.people import as_owner
 from tests.risk.builders import snapshot as market
 from tests.settlement import world as chain_world
 
@@ -87,10 +88,10 @@ def tick() -> Tick:
 
 
 def investors() -> list[User]:
-    people = [world.investor(name) for name in INVESTORS]
-    for index, person in enumerate(people):
-        with as_owner():
-            Wallet.objects.filter(party__members__user=person).update(address=demo_wallet(40 + index).address)
+    """People whose wallets two officers let hold notes; the register on chain follows with the issue."""
+    people = [world.newcomer(name, demo_wallet(40 + index).address) for index, name in enumerate(INVESTORS)]
+    for one in people:
+        world.granted(one)
     return people
 
 
@@ -224,3 +225,28 @@ def test_empty_book_cannot_lose(chain: Chain, clients: list[chain_world.Client])
     assert valuation.price_guidance(series.id) == {note.id: 0}
     planned = {clients[0].cell.id: [(bitcoin.id, Decimal(400))], clients[1].cell.id: [(bitcoin.id, Decimal(-400))]}
     assert valuation.price_guidance(series.id, planned)[note.id] > 0
+
+
+def test_grants_reach_the_register_and_count_when_final(chain: Chain, clients: list[chain_world.Client]) -> None:
+    north = world.newcomer("north", demo_wallet(40).address)
+    grant = world.granted(north)
+    assert note_register.step(chain, mine) == 1, "sent, not final"
+    grant.refresh_from_db()
+    assert grant.state == "APPROVED"
+    sent = chain.head()
+    assert note_register.step(chain, mine) == 1
+    assert chain.head() == sent, "nothing is sent again while the first is on its way"
+    note_register.enter_all(chain, mine)
+    grant.refresh_from_db()
+    assert grant.state == "ENTERED"
+    receipt = chain.receipts([grant.transaction_hash])[0]
+    assert receipt is not None
+    register = address_of("Eligibility")
+    assert receipt["to"].lower() == register.lower()
+    assert read(chain, register, "Eligibility", "eligible", demo_wallet(40).address)
+    maker, checker = (User.objects.get(username=name) for name in ("maker", "checker"))
+    with transaction.atomic():
+        asked = eligibility.propose_end(maker=maker, wallet_id=grant.wallet_id, reason="sanctions list")
+        eligibility.approve(checker=checker, proposal_id=asked.id, seen_hash=asked.hash, reason="seen")
+    note_register.enter_all(chain, mine)
+    assert not read(chain, register, "Eligibility", "eligible", demo_wallet(40).address)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import count
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from bonds.models import EligibleWallet, Series, Slice, Tranche
 from bonds.offering import eligibility, orders, stages
@@ -54,6 +55,7 @@ def newcomer(name: str, wallet: str = "") -> User:
     return user
 
 
+@transaction.atomic
 def investor(name: str, wallet: str = "") -> User:
     """A person who acts for an investor whose one wallet may hold notes, by the register on chain too."""
     user = newcomer(name, wallet)
@@ -61,6 +63,7 @@ def investor(name: str, wallet: str = "") -> User:
     return user
 
 
+@transaction.atomic
 def granted(user: User, until: datetime | None = None) -> EligibleWallet:
     """Applied for by the investor, approved by two officers, not on chain yet; for a year where nothing is said."""
     Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)

@@ -20,8 +20,8 @@ from django.db import transaction
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
 from intermediary import credit, onboarding, trading
 from intermediary.canonical import sha256_hex
-from intermediary.config import bindings, officers, replay
-from intermediary.config.demo import keys, sizing, wallet, world
+from intermediary.config import bindings, note_register, officers, replay
+from intermediary.config.demo import eligible, keys, sizing, wallet, world
 from intermediary.config.issuance import Bid, issue_series
 from intermediary.config.models import Replay
 from intermediary.errors import Refusal
@@ -75,6 +75,7 @@ class Builder:
             ("the first official valuation", self.valuation),
             ("margin of the clients", self.margin),
             ("credit lines and their layers", self.lines),
+            ("investors: eligible to hold notes, in the register on chain", self.investors),
             ("the bond series: book, allocation, notes on chain", self.series),
         )
 
@@ -250,6 +251,11 @@ class Builder:
                 )
         cycle.settle_all(mine=mine)
         replay.deliver_all()
+
+    def investors(self) -> None:
+        """Applied for, decided by both officers, in the register on chain."""
+        eligible.grant(self.cast, list(self.cast.investors))
+        note_register.enter_all(self.chain, mine)
 
     def series(self) -> None:
         """One series, one class, a ring-fenced slice for every relationship; priced by three investors."""

@@ -63,6 +63,18 @@ def require_officer(user: User) -> None:
         raise not_found()
 
 
+def become_tenant(user_id: int, party_ids: list[str]) -> None:
+    """Limit row-level security to this person and these parties until the transaction ends."""
+    _set("bulkhead.user", str(user_id))
+    _set("bulkhead.parties", ",".join(party_ids))
+
+
+def become_nobody() -> None:
+    """Take the tenant away: what is left is public."""
+    _set("bulkhead.user", "")
+    _set("bulkhead.parties", "")
+
+
 def show_person(username: str) -> None:
     """Let row-level security show one person's row to whoever signs in as them, until the transaction ends."""
     _set("bulkhead.signing_in", username)

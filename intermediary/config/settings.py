@@ -227,3 +227,20 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
 }
+
+# The API for programs.
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["intermediary.config.api.letting_in.Bearer"],
+    "DEFAULT_PERMISSION_CLASSES": ["intermediary.config.api.letting_in.MayDo"],
+    "DEFAULT_THROTTLE_CLASSES": [f"intermediary.config.api.pace.{name}" for name in ("Anonymous", "Reads", "Writes")],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "intermediary.config.api.described.Described",
+    "EXCEPTION_HANDLER": "intermediary.config.api.problems.told",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Bulkhead",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_URLCONF": "intermediary.config.urls",
+}

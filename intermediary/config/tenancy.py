@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 
 from intermediary import access
+from intermediary.access import become_tenant as become_tenant
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -24,15 +25,6 @@ def assume(role: str) -> None:
     """Take a group role until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE bulkhead_{role}")
-
-
-def become_tenant(user_id: int, party_ids: list[str]) -> None:
-    """Limit row-level security to this person and these parties until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('bulkhead.user', %s, true), set_config('bulkhead.parties', %s, true)",
-            [str(user_id), ",".join(party_ids)],
-        )
 
 
 class Backend(ModelBackend):

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from intermediary.config import live, live_market, status, vault_page
+from intermediary.config.api import description, keys
 from intermediary.portal import urls as portal
 from intermediary.public import signing_in
 from intermediary.public import views as public
@@ -35,6 +36,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("portal/<slug:code>/vault/<slug:asset>.json", vault_page.statement, name="vault_statement"),
     path("portal/", include(portal)),
     path("investor/", include("bonds.portal.urls")),
+    path("api/", description.page, name="api"),
+    path("api/v1/", include("intermediary.config.api.urls")),
+    path("account/keys/", keys.keys, name="api_keys"),
+    path("account/keys/<uuid:token_id>/revoke/", keys.revoke, name="revoke_api_key"),
     path("admin/", admin.site.urls),
 ]
 handler404 = "intermediary.public.views.not_found"

@@ -3,6 +3,7 @@
 from intermediary.models import lookups as lookups
 from intermediary.models.admission import TradeCheck
 from intermediary.models.agreement import TermsVersion
+from intermediary.models.api_token import ApiToken
 from intermediary.models.approval import Proposal
 from intermediary.models.audit import AuditRecord
 from intermediary.models.cell import Cell, Layer
@@ -35,6 +36,7 @@ __all__ = [
     "Account",
     "AccountKind",
     "Affiliation",
+    "ApiToken",
     "Asset",
     "AuditRecord",
     "BookVersion",

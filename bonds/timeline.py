@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from bonds.models import Series, SeriesEvent
-from intermediary import events
+from intermediary import cover, events
 from intermediary.errors import NotAllowed, Refusal
 
 
@@ -20,9 +20,12 @@ def tell(series_id: UUID, kind: SeriesEvent.Kind, text: str, **data: object) -> 
 
 
 def move_to(series: Series, state: Series.State) -> None:
-    """Change the state of a series; the database refuses what is not a listed transition."""
+    """Change the state of a series; the database refuses what is not a listed transition. With a pulled one lapse the
+    credit lines that waited for it."""
     series.state = state
     series.save(update_fields=["state"])
+    if state == Series.State.PULLED:
+        cover.lapse(series.slices.values_list("cell_id", "id"))
 
 
 def locked(series_id: UUID, *states: Series.State) -> Series:

@@ -14,6 +14,7 @@ from django.db import connection
 
 from bonds import timeline
 from bonds.models import Allocation, Holding, Series, SeriesEvent, Slice, SlicePart, Tranche
+from bonds.offering.layers import refuse_off_tail
 from bonds.offering.terms import SeriesTerms, SliceTerms
 from intermediary import audit, clock, cover, ledger
 from intermediary.errors import BadInput, Refusal
@@ -33,6 +34,7 @@ def structure(*, actor: str, terms: SeriesTerms) -> Series:
     cells = ledger.lock_cells(item.cell_id for item in terms.slices)
     for item in terms.slices:
         _refuse_uncoverable(item, cells.get(item.cell_id))
+        refuse_off_tail(item, terms.slice_id(item.cell_id), cover.tail_of(item.cell_id))
     _refuse_odd_faces(terms)
     series = Series.objects.create(
         code=terms.code,

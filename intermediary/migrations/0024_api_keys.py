@@ -10,7 +10,7 @@ from intermediary.sql import run_file
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("intermediary", "0022_eligibility"),
+        ("intermediary", "0023_cover"),
         ("config", "0001_rights"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -54,5 +54,5 @@ class Migration(migrations.Migration):
                 "ordering": ["-id"],
             },
         ),
-        run_file("0023_api_keys"),
+        run_file("0024_api_keys"),
     ]

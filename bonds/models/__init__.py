@@ -5,20 +5,40 @@ from bonds.models.book import Allocation, Order
 from bonds.models.eligibility import EligibilityApplication, EligibleWallet
 from bonds.models.holdings import Holding
 from bonds.models.marks import NoteMark, SliceMark
+from bonds.models.payments import (
+    CouponPart,
+    CouponPayment,
+    CouponRun,
+    HolderClaim,
+    HolderNotice,
+    Redemption,
+    Reserve,
+    RollForward,
+    SpreadCharge,
+)
 from bonds.models.series import Series, SeriesEvent, Slice, SlicePart, Tranche
 
 __all__ = [
     "Allocation",
+    "CouponPart",
+    "CouponPayment",
+    "CouponRun",
     "EligibilityApplication",
     "EligibleWallet",
+    "HolderClaim",
+    "HolderNotice",
     "Holding",
     "NoteMark",
     "Order",
+    "Redemption",
+    "Reserve",
+    "RollForward",
     "Series",
     "SeriesEvent",
     "Slice",
     "SliceAct",
     "SliceMark",
     "SlicePart",
+    "SpreadCharge",
     "Tranche",
 ]

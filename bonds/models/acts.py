@@ -20,6 +20,9 @@ class SliceAct(Row):
         CHALLENGE = "CHALLENGE", "Challenge period"
         MOVING = "MOVING", "Money on its way"
         DONE = "DONE", "Done"
+        LAPSED = "LAPSED", "Lapsed at final maturity"
+
+    UNFINISHED = (State.NOTICED, State.CHALLENGE, State.MOVING)
 
     slice = models.ForeignKey(Slice, models.PROTECT, related_name="acts")
     cell = models.ForeignKey(Cell, models.PROTECT, related_name="+")
@@ -37,6 +40,8 @@ class SliceAct(Row):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["slice"], condition=~Q(state="DONE"), name="one_act_in_flight"),
+            models.UniqueConstraint(
+                fields=["slice"], condition=~Q(state__in=["DONE", "LAPSED"]), name="one_act_in_flight"
+            ),
             models.CheckConstraint(name="act_moves_something", condition=Q(amount_base_units__gt=0)),
         ]

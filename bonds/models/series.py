@@ -52,6 +52,8 @@ class Series(Row):
     escrow = models.OneToOneField(ChainTarget, models.PROTECT, null=True, related_name="series")
     escrow_address = models.CharField(max_length=42, blank=True)
     issued_at = models.DateTimeField(null=True)
+    risk_ended_at = models.DateTimeField(null=True, help_text="when the risk period ended before its time")
+    end_reason = models.CharField(max_length=120, blank=True)
 
     class Meta:
         ordering = ["-id"]
@@ -130,6 +132,9 @@ class SlicePart(Row):
     written_down_base_units = BaseUnitsField(default=0)
     written_up_base_units = BaseUnitsField(default=0)
     redeemed_base_units = BaseUnitsField(default=0)
+    spread_share = models.DecimalField(
+        max_digits=12, decimal_places=10, null=True, help_text="of the class' spread that the relationship prefunds"
+    )
 
     class Meta:
         ordering = ["slice", "attach_base_units"]
@@ -182,6 +187,17 @@ class SeriesEvent(Row):
         CHALLENGE = "CHALLENGE", "Challenge period running"
         WRITTEN_DOWN = "WRITTEN_DOWN", "Written down"
         WRITTEN_UP = "WRITTEN_UP", "Written up"
+        COUPON_PAID = "COUPON_PAID", "Coupon paid"
+        COUPON_UNPAID = "COUPON_UNPAID", "Coupon unpaid"
+        RISK_ENDED = "RISK_ENDED", "Risk period ended"
+        EXTENDED = "EXTENDED", "Extended"
+        RESERVED = "RESERVED", "Reserve reviewed"
+        MATURED = "MATURED", "Matured"
+        REPAID = "REPAID", "Principal repaid"
+        REDEEMED = "REDEEMED", "Redeemed"
+        WRITTEN_OFF = "WRITTEN_OFF", "Written off"
+        SUSPENDED = "SUSPENDED", "Transfers suspended"
+        RESUMED = "RESUMED", "Transfers resumed"
 
     series = models.ForeignKey(Series, models.PROTECT, related_name="events")
     kind = models.CharField(max_length=14, choices=Kind.choices)

@@ -171,8 +171,21 @@ class PowerLoad(Distortion):
         return np.asarray(np.minimum(1.0, loaded), dtype=np.float64)
 
 
+class LayerLoad(ABC):
+    """A measure that loads a layer as a whole."""
+
+    @abstractmethod
+    def priced(self, expected_loss: FloatArray, first_loss: FloatArray) -> FloatArray:
+        """(n,) priced annual losses, at most one, of layers with these physical annual figures."""
+
+    def loaded(self, slice_: SliceCurve) -> FloatArray:
+        """(K,) the same priced annual probability at each point of the slice."""
+        priced = self.priced(np.array([slice_.expected_loss]), np.array([slice_.probability_first_loss]))
+        return np.full_like(slice_.annual_exceedance, priced[0])
+
+
 @dataclass(frozen=True)
-class LaneLoad:
+class LaneLoad(LayerLoad):
     """Expected excess return EER = scale PFL^a CEL^b over the expected loss: Lane (2000), "Pricing risk transfer
     transactions", whose fit to the bonds of 1999 is .55, .49 and .57."""
 
@@ -184,16 +197,14 @@ class LaneLoad:
     def name(self) -> str:
         return f"lane-{self.scale:g}-{self.frequency:g}-{self.severity:g}"
 
-    def loaded(self, slice_: SliceCurve) -> FloatArray:
-        """(K,) the same priced probability at each point of the slice: EL + EER, at most one."""
-        expected, first = slice_.expected_loss, slice_.probability_first_loss
-        conditional = min(1.0, expected / first) if first > 0 else 0.0
-        excess = self.scale * first**self.frequency * conditional**self.severity
-        return np.full_like(slice_.annual_exceedance, min(1.0, expected + excess))
+    def priced(self, expected_loss: FloatArray, first_loss: FloatArray) -> FloatArray:
+        conditional = np.divide(expected_loss, first_loss, out=np.zeros_like(expected_loss), where=first_loss > 0)
+        excess = self.scale * first_loss**self.frequency * np.minimum(1.0, conditional) ** self.severity
+        return np.asarray(np.minimum(1.0, expected_loss + excess), dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class DeviationLoad:
+class DeviationLoad(LayerLoad):
     """EL + multiple x sqrt(EL (1 - EL)): the standard-deviation principle on a loss of all or nothing, which bounds the
     deviation of a slice from above."""
 
@@ -203,11 +214,9 @@ class DeviationLoad:
     def name(self) -> str:
         return f"deviation-{self.multiple:g}"
 
-    def loaded(self, slice_: SliceCurve) -> FloatArray:
-        """(K,) the same priced probability at each point of the slice."""
-        expected = slice_.expected_loss
-        priced = expected + self.multiple * np.sqrt(max(0.0, expected * (1 - expected)))
-        return np.full_like(slice_.annual_exceedance, min(1.0, float(priced)))
+    def priced(self, expected_loss: FloatArray, first_loss: FloatArray) -> FloatArray:
+        deviation = np.sqrt(np.maximum(0.0, expected_loss * (1 - expected_loss)))
+        return np.asarray(np.minimum(1.0, expected_loss + self.multiple * deviation), dtype=np.float64)
 
 
 OFFICIAL = WangTransform()  # of every mark, guidance and quotation

@@ -55,6 +55,11 @@ def cells_of(user: User | AnonymousUser) -> Sequence[Cell]:
     return list(Cell.objects.filter(kind=Cell.Kind.CLIENT, party__members__user=user).order_by("code"))
 
 
+def parties_of(user: User) -> Sequence[Party]:
+    """The parties that a signed-in person acts for."""
+    return list(Party.objects.filter(members__user=user))
+
+
 def is_investor(user: User | AnonymousUser) -> bool:
     """Whether a signed-in person acts for a bond investor."""
     return isinstance(user, User) and Party.objects.filter(kind=Party.Kind.INVESTOR, members__user=user).exists()

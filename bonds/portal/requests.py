@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from bonds.offering import orders
+from bonds.portal import holder_requests
 from intermediary.models import CommandRequest
 
 
@@ -26,4 +27,5 @@ def _withdraw_order(request: CommandRequest) -> dict[str, Any]:
 COMMANDS: Mapping[str, Callable[[CommandRequest], dict[str, Any]]] = {
     "place_order": _place_order,
     "withdraw_order": _withdraw_order,
+    **holder_requests.COMMANDS,
 }

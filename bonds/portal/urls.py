@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.portal import pages
+from bonds.portal import holders, pages
 
 app_name = "investor"
 urlpatterns = [
@@ -10,6 +10,8 @@ urlpatterns = [
     path("offerings/", pages.offerings, name="offerings"),
     path("offerings/<uuid:tranche_id>/order/", pages.order, name="order"),
     path("orders/<uuid:order_id>/withdraw/", pages.withdraw, name="withdraw"),
+    path("eligibility/", holders.eligibility, name="eligibility"),
+    path("eligibility/wallet/", holders.prove_wallet, name="prove_wallet"),
     path("series/", pages.all_series, name="all_series"),
     path("series/<uuid:series_id>/", pages.series, name="series"),
 ]

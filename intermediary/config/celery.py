@@ -28,6 +28,7 @@ app.conf.update(
             ("risk.run_requests", 1.0),
             ("default.look_round", 30.0),  # alarms: a person who is woken does not mind half a minute
             ("default.send_notices", 5.0),
+            ("settlement.enter_eligible", 2.0),
         )
     },
     # Celery would close the database after each task; `tasks` does, and keeps it where somebody waits for the next.

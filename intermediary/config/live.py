@@ -165,7 +165,7 @@ def _audience(request: HttpRequest) -> Audience:
     wanted = _own_request(request.user, request.GET.get("request", ""))
     if request.user.is_staff:
         return Audience(everything=True, request=wanted)
-    ids = {str(cell.id) for cell in queries.cells_of(request.user)}
+    ids = {str(one.id) for one in (*queries.cells_of(request.user), *queries.parties_of(request.user))}
     return Audience(ids=frozenset(ids | {wanted} if wanted else ids), request=wanted)
 
 

@@ -8,6 +8,7 @@ hold the structurer's key it only looks: whoever holds it enters the grant, and 
 
 import os
 import time
+from contextlib import closing
 
 from django.conf import settings
 from django.db import transaction
@@ -16,9 +17,10 @@ from bonds.models import EligibleWallet
 from bonds.offering import eligibility
 from intermediary import approvals
 from intermediary.errors import Refusal
+from settlement import chains
 from settlement import series as on_chain
 from settlement.bindings import read, topic
-from settlement.chain import LOG_BLOCKS, Chain
+from settlement.chain import LOG_BLOCKS, Chain, default_chain
 from settlement.deployment import address_of
 from settlement.transactor import Mine
 
@@ -45,6 +47,14 @@ def step(chain: Chain, mine: Mine | None = None) -> int:
         if read(chain, register, "Eligibility", "validUntil", account) != until and holds_the_key():
             on_chain.set_eligible(chain=chain, accounts=[account], until=grant.valid_until, mine=mine)
     return left
+
+
+def step_if_any() -> int:
+    """A step on the first chain that is configured, where any grant waits for one: looked for every few seconds."""
+    if not eligibility.to_enter():
+        return 0
+    with chains.on(""), closing(default_chain()) as chain:
+        return step(chain)
 
 
 def enter_all(chain: Chain, mine: Mine | None) -> None:

@@ -49,6 +49,14 @@ def send_notices() -> None:
     notices.send_waiting()
 
 
+@shared_task(name="settlement.enter_eligible")
+def enter_eligible() -> None:
+    """Bring the register of holders on chain to what was approved."""
+    from intermediary.config import note_register
+
+    note_register.step_if_any()
+
+
 @task_prerun.connect
 def look_at_the_connection(task: Any, **_: Any) -> None:
     """A connection that was kept may have been lost since."""

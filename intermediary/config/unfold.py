@@ -132,6 +132,7 @@ MARKET = _group(
 )
 BONDS = _group(
     "Bonds",
+    {"title": "Investors", "icon": "verified_user", "link": _at("investors"), "waiting": "open_applications"},
     _table("bonds", "series", "Series", "stacks"),
     _table("bonds", "tranche", "Classes", "layers"),
     _table("bonds", "slice", "Slices", "data_table"),

@@ -23,7 +23,9 @@ APPROVE = {
     Kind.LOSS_DETERMINATION: "approve_determination",
     Kind.WRITE_OFF: "approve_write_off",
     Kind.CHAIN_CALL: "approve_chain_call",
+    Kind.ELIGIBILITY: "approve_eligibility",
 }
+REJECT = {Kind.CREDIT_LINE: "reject_line", Kind.ELIGIBILITY: "reject_eligibility"}
 LINE_FIGURES = (
     ("threshold_base_units", "Unsecured threshold"),
     ("first_loss_base_units", "First loss retention"),
@@ -115,7 +117,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _rejection(found: Proposal) -> str:
-    return "reject_line" if found.kind == Kind.CREDIT_LINE else "reject_proposal"
+    return REJECT.get(Kind(found.kind), "reject_proposal")
 
 
 def why_not(request: HttpRequest, found: Proposal) -> str:

@@ -1,0 +1,76 @@
+"""Wishes about who may hold notes, of investors and of the officers who decide, carried out by a worker."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from bonds.offering import eligibility
+from intermediary import access, onboarding
+from intermediary.models import CommandRequest
+
+
+def _apply(request: CommandRequest) -> dict[str, Any]:
+    body = request.body
+    made = eligibility.apply(
+        user=request.user,
+        address=body["address"],
+        investor_class=body["investor_class"],
+        documents=dict(body["documents"]),
+    )
+    return {"application": str(made.id)}
+
+
+def _prove_wallet(request: CommandRequest) -> dict[str, Any]:
+    wallet = onboarding.prove_wallet(
+        actor=request.user.get_username(),
+        party=access.party_for(request.user),
+        address=request.body["address"],
+        signature=request.body["signature"],
+    )
+    return {"wallet": wallet.address}
+
+
+def _propose(request: CommandRequest) -> dict[str, Any]:
+    proposal = eligibility.propose(
+        maker=request.user,
+        application_id=UUID(request.body["application"]),
+        valid_until=datetime.fromisoformat(request.body["valid_until"]),
+        reason=request.body["reason"],
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _propose_end(request: CommandRequest) -> dict[str, Any]:
+    proposal = eligibility.propose_end(
+        maker=request.user, wallet_id=UUID(request.body["wallet"]), reason=request.body["reason"]
+    )
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _decision(request: CommandRequest) -> dict[str, Any]:
+    return {
+        "checker": request.user,
+        "proposal_id": UUID(request.body["proposal_id"]),
+        "seen_hash": request.body["seen_hash"],
+        "reason": request.body["reason"],
+    }
+
+
+def _approve(request: CommandRequest) -> dict[str, Any]:
+    grant = eligibility.approve(**_decision(request))
+    return {"wallet": grant.wallet.address, "valid_until": grant.valid_until.isoformat()}
+
+
+def _reject(request: CommandRequest) -> dict[str, Any]:
+    return {"proposal_id": str(eligibility.reject(**_decision(request)).id)}
+
+
+COMMANDS: Mapping[str, Callable[[CommandRequest], dict[str, Any]]] = {
+    "apply_eligibility": _apply,
+    "prove_holder_wallet": _prove_wallet,
+    "propose_eligibility": _propose,
+    "propose_eligibility_end": _propose_end,
+    "approve_eligibility": _approve,
+    "reject_eligibility": _reject,
+}

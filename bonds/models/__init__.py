@@ -17,12 +17,14 @@ from bonds.models.payments import (
     SpreadCharge,
 )
 from bonds.models.series import Series, SeriesEvent, Slice, SlicePart, Tranche
+from bonds.models.structuring import Document, SeriesDocument, SeriesDraft, TermSheet
 
 __all__ = [
     "Allocation",
     "CouponPart",
     "CouponPayment",
     "CouponRun",
+    "Document",
     "EligibilityApplication",
     "EligibleWallet",
     "HolderClaim",
@@ -34,11 +36,14 @@ __all__ = [
     "Reserve",
     "RollForward",
     "Series",
+    "SeriesDocument",
+    "SeriesDraft",
     "SeriesEvent",
     "Slice",
     "SliceAct",
     "SliceMark",
     "SlicePart",
     "SpreadCharge",
+    "TermSheet",
     "Tranche",
 ]

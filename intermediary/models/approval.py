@@ -23,6 +23,7 @@ class Proposal(Row):
         CHAIN_ACT = "CHAIN_ACT", "Act on chain"
         LIFT_FENCE = "LIFT_FENCE", "Fence to be lifted"
         ELIGIBILITY = "ELIGIBILITY", "Eligibility of an investor's wallet"
+        SERIES = "SERIES", "Series of notes"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

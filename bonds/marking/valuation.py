@@ -75,16 +75,21 @@ def price_guidance(series_id: UUID, planned: Planned = NOTHING_PLANNED) -> dict[
         raise Refusal("no_official_valuation", "There is no official valuation yet: no risk can be priced.")
     _, found = _exposures(series, tick, planned)
     market = market_of(load_snapshot(tick.snapshot_id), series)
-    spreads = {}
-    for tranche in series.tranches.all():
-        terms = note_terms(series, tranche)
-        riskless = OutstandingCurve(market.as_of, (market.as_of, market.discount.dates[-1]), (1.0, 1.0))
-        risky = _curve(terms, market, pieces_of(tranche, found), OFFICIAL)
-        spread = par_coupon(terms, market.as_of, market.discount, risky) - par_coupon(
-            terms, market.as_of, market.discount, riskless
-        )
-        spreads[tranche.id] = ceil(spread * BPS)
-    return spreads
+    return {
+        tranche.id: par_spread_bps(series, tranche, market, pieces_of(tranche, found))
+        for tranche in series.tranches.all()
+    }
+
+
+def par_spread_bps(series: Series, tranche: Tranche, market: Market, pieces: Sequence[Piece]) -> int:
+    """What the coupon of a class pays at par over that of a note that cannot lose: its guidance, rounded up."""
+    terms = note_terms(series, tranche)
+    riskless = OutstandingCurve(market.as_of, (market.as_of, market.discount.dates[-1]), (1.0, 1.0))
+    risky = _curve(terms, market, pieces, OFFICIAL)
+    spread = par_coupon(terms, market.as_of, market.discount, risky) - par_coupon(
+        terms, market.as_of, market.discount, riskless
+    )
+    return ceil(spread * BPS)
 
 
 def note_terms(series: Series, tranche: Tranche) -> NoteTerms:

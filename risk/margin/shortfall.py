@@ -46,6 +46,11 @@ class Severity(Protocol):
         """P(Z > z), any shape."""
         ...
 
+    def quantile(self, exceedance: Floats) -> Floats:
+        """The smallest z that Z exceeds with no more than this probability in (0, 1], any shape: of a uniform number,
+        a draw of Z."""
+        ...
+
 
 @dataclass(frozen=True)
 class NormalBodySeverity:
@@ -65,6 +70,12 @@ class NormalBodySeverity:
         """P(Z > z) = min(1, Q(z) share / Q(u)) up to u, share (1 + xi (z - u)/beta)^(-1/xi) beyond."""
         body = np.minimum(1.0, np.exp(log_ndtr(-z) - log_ndtr(-self.u)) * self.share)
         return np.where(z > self.u, _pareto_survival(z, self.u, self.xi, self.beta, self.share), body)
+
+    def quantile(self, exceedance: Floats) -> Floats:
+        """Q^-1(p Q(u) / share) down to the share of the tail, the tail's own quantile below it."""
+        within = np.minimum(exceedance * np.exp(log_ndtr(-self.u)) / self.share, 1.0)
+        tail = _pareto_quantile(np.minimum(exceedance, self.share), self.u, self.xi, self.beta, self.share)
+        return np.where(exceedance < self.share, tail, -ndtri(within))
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,12 @@ class ScenarioSeverity:
         """P(Z > z): the interpolated share of scenarios, then the tail; 1 below the smallest loss."""
         body = np.interp(z, self.points, self.levels, left=1.0)
         return np.where(z > self.u, _pareto_survival(z, self.u, self.xi, self.beta, self.share), body)
+
+    def quantile(self, exceedance: Floats) -> Floats:
+        """Between the scenario losses by their shares, the tail's own quantile beyond the threshold."""
+        body = np.interp(exceedance, self.levels[::-1], self.points[::-1])
+        tail = _pareto_quantile(np.minimum(exceedance, self.share), self.u, self.xi, self.beta, self.share)
+        return np.where(exceedance < self.share, tail, body)
 
 
 @dataclass(frozen=True)
@@ -222,3 +239,9 @@ def _pareto_survival(z: Floats, u: float, xi: float, beta: float, share: float) 
         return exponential
     power: Floats = share * (1.0 + xi * excess / beta) ** (-1.0 / xi)
     return power
+
+
+def _pareto_quantile(exceedance: Floats, u: float, xi: float, beta: float, share: float) -> Floats:
+    logarithm = -np.log(exceedance / share)
+    quantile: Floats = u + beta * (np.expm1(xi * logarithm) / xi if xi >= 1e-9 else logarithm)
+    return quantile

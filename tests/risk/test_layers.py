@@ -163,6 +163,24 @@ def test_scenario_severity_is_the_empirical_share_in_the_body() -> None:
     assert (np.diff(grid) <= 0).all()
 
 
+@pytest.mark.parametrize(
+    "severity",
+    [
+        REFERENCE.severity,
+        NormalBodySeverity(u=1.5, xi=0.0, beta=0.75, share=0.10),
+        ScenarioSeverity.of(np.random.default_rng(2).standard_t(4, 2_000) * 1e6, 0.05, 0.5),
+    ],
+)
+def test_a_quantile_is_exceeded_with_its_probability(severity: NormalBodySeverity | ScenarioSeverity) -> None:
+    exceedance = np.array([0.9, 0.5, 0.11, 0.1, 0.05, 0.049, 1e-3, 1e-9])
+    np.testing.assert_allclose(severity.survival(severity.quantile(exceedance)), exceedance, rtol=1e-9)
+
+
+def test_quantiles_of_a_book_that_loses_one_amount_are_that_amount() -> None:
+    severity = ScenarioSeverity.of(np.full(2_000, 3.0), 0.05, 0.5)
+    assert severity.quantile(np.array([1.0, 0.5, 0.05, 1e-6])).tolist() == [3.0] * 4
+
+
 def test_a_live_model_takes_the_relationships_own_losses() -> None:
     batch = required({"ADA-PERP": 1e6, "AVAX-PERP": 1e5}, held=book({"USDC": 400_000.0}))
     rules = ruleset("standard")

@@ -18,6 +18,7 @@ LOSS_DETERMINED = "loss_determined"  # {case_id, net_loss_base_units}
 RECOVERY_RECEIVED = "recovery_received"  # {case_id, net_loss_base_units, receipt_id}
 CALL_LAPSED = "call_lapsed"  # {call_id}
 DEFAULT_NOTICED = "default_noticed"  # {case_id}
+NOTE_TRANSFERRED = "note_transferred"  # {note_id, sender, receiver, units, transaction_hash, log_index, block_*}
 
 CONSUMERS: dict[str, tuple[str, ...]] = {
     INSTRUCTION_FINAL: ("intermediary", "bonds"),
@@ -26,9 +27,10 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     RECOVERY_RECEIVED: ("bonds",),
     CALL_LAPSED: (),
     DEFAULT_NOTICED: ("bonds",),
+    NOTE_TRANSFERRED: ("bonds",),
 }
 
-PAGES_CHANNEL = "bulkhead_pages"  # payload "cell:<uuid>", "tick:<uuid>", "series:<uuid>", "request:<uuid>"
+PAGES_CHANNEL = "bulkhead_pages"  # payload "cell:<uuid>"; the same of tick, series, request, party
 OUTBOX_CHANNEL = "bulkhead_outbox"  # payload: nothing; wakes the approver and the poster
 WISHES_CHANNEL = "bulkhead_wishes"  # payload: nothing; has a risk worker carry out what a page has just stored
 

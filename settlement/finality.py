@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Max, Min
 
-from intermediary import ledger, outbox
+from intermediary import events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -196,6 +196,7 @@ def _batch_posted(row: ChainLog, event: Arguments) -> None:
 def _transfer(row: ChainLog, event: Arguments) -> None:
     target = ChainTarget.objects.select_related("asset").filter(address=event["to"]).first()
     if target is None or target.asset.token_address != row.address:
+        _note_transferred(row, event)
         return  # another token than the contract's own concerns nobody: the vault returns it on anyone's call
     sender = ChainTarget.objects.filter(address=event["from"]).first()
     if target.kind == ChainTarget.Kind.VAULT and (sender is None or sender.kind != ChainTarget.Kind.HOUSE):
@@ -219,6 +220,25 @@ def _transfer(row: ChainLog, event: Arguments) -> None:
                 "entry_key": receipt_entry_id(row.transaction_hash, row.log_index),
             },
         )
+
+
+def _note_transferred(row: ChainLog, event: Arguments) -> None:
+    """Units of a note went from one address to another, whoever caused it: told, for holdings to follow."""
+    note = ChainTarget.objects.filter(address=row.address, kind=ChainTarget.Kind.NOTE).first()
+    if note is None:
+        return
+    events.emit(
+        events.NOTE_TRANSFERRED,
+        cell_id=None,
+        note_id=str(note.id),
+        sender=event["from"],
+        receiver=event["to"],
+        units=str(event["value"]),
+        transaction_hash=row.transaction_hash,
+        log_index=row.log_index,
+        block_number=row.block.number,
+        block_time=row.block.block_time.isoformat(),
+    )
 
 
 def _withdrawn(row: ChainLog, event: Arguments) -> None:

@@ -3,7 +3,7 @@
 from bonds.models.acts import SliceAct
 from bonds.models.book import Allocation, Order
 from bonds.models.eligibility import EligibilityApplication, EligibleWallet
-from bonds.models.holdings import Holding
+from bonds.models.holdings import Holding, NoteTransfer
 from bonds.models.marks import NoteMark, SliceMark
 from bonds.models.payments import (
     CouponPart,
@@ -31,6 +31,7 @@ __all__ = [
     "HolderNotice",
     "Holding",
     "NoteMark",
+    "NoteTransfer",
     "Order",
     "Redemption",
     "Reserve",

@@ -22,3 +22,33 @@ class Holding(Row):
             models.UniqueConstraint(fields=["tranche", "wallet"], name="holding_once_a_wallet"),
             models.CheckConstraint(name="holding_not_negative", condition=Q(units__gte=0)),
         ]
+
+
+class NoteTransfer(Row):
+    """Units of a class that moved between two addresses, as the chain says it, final; append-only. The addresses are
+    the truth; the parties are whom they belong to here, empty for an address that nobody proved. Issue comes from the
+    zero address. An investor sees what it sent and what it received."""
+
+    class Standing(models.TextChoices):
+        HELD = "HELD", "In a holder's wallet"
+        ISSUED = "ISSUED", "Issued to its holder"
+        UNKNOWN = "UNKNOWN", "At an address that nobody proved"
+        BARRED = "BARRED", "With a covered client or its affiliate"
+
+    tranche = models.ForeignKey(Tranche, models.PROTECT, related_name="transfers")
+    sender = models.CharField(max_length=42)
+    receiver = models.CharField(max_length=42)
+    sender_party = models.ForeignKey(Party, models.PROTECT, null=True, related_name="+")
+    receiver_party = models.ForeignKey(Party, models.PROTECT, null=True, related_name="+")
+    units = BaseUnitsField()
+    standing = models.CharField(max_length=8, choices=Standing.choices, help_text="where the units lie now")
+    transaction_hash = models.CharField(max_length=66)
+    log_index = models.PositiveIntegerField()
+    block_number = models.PositiveBigIntegerField()
+    moved_at = models.DateTimeField(help_text="time of the block")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["transaction_hash", "log_index"], name="note_transfer_once"),
+        ]

@@ -26,7 +26,7 @@ ATTEMPTS_MAX = 32  # the waits double from half a minute on: two days, longer th
 
 def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
-    from bonds.servicing import write_downs
+    from bonds.servicing import transfers, write_downs
     from intermediary import credit, variation, withdrawals
 
     return {
@@ -42,6 +42,7 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
         ("bonds", events.LOSS_DETERMINED): (write_downs.on_loss_determined,),
         ("bonds", events.RECOVERY_RECEIVED): (write_downs.on_recovery_received,),
         ("bonds", events.DEFAULT_NOTICED): (write_downs.on_default_noticed,),
+        ("bonds", events.NOTE_TRANSFERRED): (transfers.on_note_transferred,),
     }
 
 

@@ -13,10 +13,11 @@ from pytest_django import Settings
 from bonds.marking import valuation
 from bonds.models import Holding, NoteMark, Series, SliceAct, SliceMark
 from bonds.offering import eligibility
-from bonds.servicing import write_downs
-from intermediary import clock, ledger
+from bonds.servicing import transfers, write_downs
+from intermediary import clock, events, ledger
 from intermediary.config import note_register
 from intermediary.config.issuance import Bid, issue_series
+from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line, post
 from intermediary.models import AccountKind, DefaultCase, Event, Instrument, Layer, Position, TermsVersion
@@ -28,6 +29,7 @@ from settlement.chain import Chain
 from settlement.demo_chain import mine
 from settlement.deployment import address_of
 from settlement.signer import demo_wallet
+from settlement.transactor import Transactor
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.risk.builders import snapshot as market
@@ -250,3 +252,29 @@ def test_grants_reach_the_register_and_count_when_final(chain: Chain, clients: l
         eligibility.approve(checker=checker, proposal_id=asked.id, seen_hash=asked.hash, reason="seen")
     note_register.enter_all(chain, mine)
     assert not read(chain, register, "Eligibility", "eligible", demo_wallet(40).address)
+
+
+def test_notes_sent_by_a_wallet_are_followed_and_by_nobody_else(
+    chain: Chain, clients: list[chain_world.Client]
+) -> None:
+    series = issued(chain, clients)
+    note = world.only_tranche(series)
+    north, south = demo_wallet(40), demo_wallet(41)
+    before = dict(Holding.objects.values_list("wallet__address", "units"))
+    sender = Transactor(chain, north, mine)
+    with pytest.raises(Refusal, match="ERC7943CannotReceive"):
+        sender.call(note.note_address, "TrancheNote", "transfer", demo_wallet(49).address, MILLION)
+    sender.call(note.note_address, "TrancheNote", "transfer", south.address, MILLION)
+    sender.wait()
+    cycle.settle_all()
+    told = list(Event.objects.filter(kind=events.NOTE_TRANSFERRED).order_by("id"))
+    for event in [*told, *told]:
+        with transaction.atomic():
+            transfers.on_note_transferred(event)
+    after = dict(Holding.objects.values_list("wallet__address", "units"))
+    assert after[north.address] == before[north.address] - MILLION
+    assert after[south.address] == before[south.address] + MILLION
+    for address, units in after.items():
+        assert read(chain, note.note_address, "TrancheNote", "balanceOf", address) == units
+    assert sum(after.values()) == read(chain, note.note_address, "TrancheNote", "totalSupply")
+    assert transfers.misplaced() == []

@@ -7,6 +7,7 @@ refused by name, and nothing of that batch goes out.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from uuid import UUID
 
 from django.db import transaction
@@ -19,6 +20,7 @@ from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Defa
 from intermediary.models.bulk import TIMES
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
 from settlement import chains, sender_alarms, signed, statements
+from settlement.acts import caps, plans
 from settlement.messages import batch_message, claim_message, movement_of
 from settlement.models import Approval, Batch, BatchMovement
 from settlement.packing import next_numbers
@@ -41,8 +43,9 @@ def step(signer: Signer, chain_id: int) -> int:
     holds up no other request; a person is told."""
     of_batches = Q(batch__house__asset__chain__in=chains.asset_chains())
     of_claims = Q(instruction__target__asset__chain__in=chains.asset_chains())
+    of_caps = Q(act__chain=chains.here())
     unanswered = Approval.objects.filter(signature="", refusal__isnull=True)
-    waiting = unanswered.filter(of_batches | of_claims).order_by("id")
+    waiting = unanswered.filter(of_batches | of_claims | of_caps).order_by("id")
     answered, failed = 0, False
     for approval_id in waiting.values_list("id", flat=True):
         try:
@@ -67,7 +70,7 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
         if approval is None:
             return False
         try:
-            message, reasons = (_batch if approval.kind == Approval.Kind.BATCH else _claim)(approval, chain_id)
+            message, reasons = _DERIVED[Approval.Kind(approval.kind)](approval, chain_id)
         except signed.NotYet:
             return False
         if message != approval.body and not reasons:
@@ -196,3 +199,17 @@ def _claim(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
         f"0x{evidence}",
     )
     return message, reasons
+
+
+def _cap(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
+    act = approval.act
+    assert act is not None, "the database lets no cap be without its act"
+    message, reason = caps.expected(act, plans.body_of(act), approval.body, chain_id)
+    return message, {"act": reason} if reason else {}
+
+
+_DERIVED: dict[Approval.Kind, Callable[[Approval, int], tuple[dict[str, object], Reasons]]] = {
+    Approval.Kind.BATCH: _batch,
+    Approval.Kind.CLAIM: _claim,
+    Approval.Kind.CAP: _cap,
+}

@@ -58,7 +58,9 @@ def finalize(blocks: Sequence[ChainBlock]) -> None:
 def settle_transactions() -> None:
     """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log. Every
     call of ours that succeeds leaves one, so a receipt of success that no log bears out is asked for again."""
-    included = ChainTransaction.objects.filter(sender__chain=chains.here(), state=ChainTransaction.State.INCLUDED)
+    included = ChainTransaction.objects.filter(
+        sender__chain=chains.here(), state=ChainTransaction.State.INCLUDED, step=""
+    )  # steps of acts leave logs that nobody watches: `settlement.acts.closing`
     blocks = {
         block.number: block
         for block in ChainBlock.objects.filter(canonical=True, number__in=included.values("block_number"))
@@ -66,12 +68,12 @@ def settle_transactions() -> None:
     for found in included.order_by("recorded_at"):
         block = blocks.get(found.block_number or -1)
         if block is None and not _may_be_read_yet(found):
-            _back_to_sent(found)
+            back_to_sent(found)
         if block is None or (block.hash == found.block_hash and not block.finalized):
             continue
         is_shown = ChainLog.objects.filter(transaction_hash=found.transaction_hash, block=block).exists()
         if block.hash != found.block_hash or (found.succeeded and not is_shown):
-            _back_to_sent(found)
+            back_to_sent(found)
             continue
         found.succeeded = is_shown
         _close(found)
@@ -326,7 +328,7 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
 }
 
 
-def _back_to_sent(found: ChainTransaction) -> None:
+def back_to_sent(found: ChainTransaction) -> None:
     """The poster was told of a block that is not part of the chain, or of a success that the block does not show."""
     with transaction.atomic():
         if not _is_open(found):

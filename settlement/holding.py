@@ -6,7 +6,7 @@ refusals that time, a deposit or an officer's act can lift are tried again by th
 anything that goes on being refused, shows as a break until somebody has decided.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -28,9 +28,12 @@ RETRY_AFTER = timedelta(seconds=2)  # of wall-clock time: a demo day lasts minut
 REFUSALS_BEFORE_BREAK = 30  # a minute of a reason that should have passed by then
 
 
-def hold(instruction: ChainInstruction, reason: str, *, for_a_person: bool = False) -> None:
+def hold(
+    instruction: ChainInstruction, reason: str, *, for_a_person: bool = False, until: datetime | None = None
+) -> None:
     """Remember why a call cannot be made now, and when to try again unless it is `for_a_person` to say."""
-    next_try = {"next_try_at": timezone.now() + RETRY_AFTER, "reason": reason[:200], "given_up": for_a_person}
+    try_at = until or timezone.now() + RETRY_AFTER
+    next_try = {"next_try_at": try_at, "reason": reason[:200], "given_up": for_a_person}
     with transaction.atomic():
         held, is_new = HeldCall.objects.select_for_update().get_or_create(instruction=instruction, defaults=next_try)
         if not is_new:

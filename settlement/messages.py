@@ -55,6 +55,11 @@ def claim_message(house: str, chain_id: int, vault: str, nonce: int, amount: int
     return _message(house, chain_id, "Claim", content)
 
 
+def cap_message(house: str, chain_id: int, cap: int, nonce: int) -> dict[str, Any]:
+    """The message of an emergency change of the outflow cap."""
+    return _message(house, chain_id, "OutflowCap", {"cap": cap, "nonce": nonce})
+
+
 def _message(house: str, chain_id: int, primary: str, content: dict[str, Any]) -> dict[str, Any]:
     return {
         "types": TYPES[primary],

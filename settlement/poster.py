@@ -1,8 +1,9 @@
 """The poster: packs, asks for approval, and sends, one transaction a key at a time.
 
 Batches of movements go out under the poster's key, single calls (notices, seizures, retentions, series, disposals)
-under the operator's. A single call is tried against the chain first: what the chain would refuse now waits without
-stopping others (`settlement.holding`).
+under the operator's, and so do acts that two people decided on and the operator may make (`settlement.acts`). A single
+call is tried against the chain first: what the chain would refuse now waits without stopping others
+(`settlement.holding`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,9 @@ from django.utils import timezone
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import chains, fence, holding, packing, sender, sender_alarms
+from settlement import chains, fence, holding, packing, reconcile, sender, sender_alarms
+from settlement.acts import delayed
+from settlement.acts import driver as acts
 from settlement.bindings import contract, known_error, read
 from settlement.calls import ContractCall, call_of
 from settlement.chain import Chain, ChainRefused, call_object
@@ -25,7 +28,6 @@ from settlement.models import (
     ChainSender,
     ChainTransaction,
     HeldCall,
-    ReconciliationBreak,
 )
 from settlement.signer import Signer
 
@@ -57,7 +59,7 @@ def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready") -> int:
         is_free = sender.follow(chain, account, signer)
         if not is_free:
             return False, 0
-        if not _outflow_is_stopped():
+        if not reconcile.outflow_is_stopped():
             return True, ready(chain, account, signer)
         return True, _beat(chain, account, signer) if role == "poster" else 0
 
@@ -84,13 +86,6 @@ def _guarded(role: str, signer: Signer, turn: Callable[[ChainSender], tuple[bool
     if is_free:
         sender_alarms.clear(role, *sender_alarms.KIND_OF.values())
     return sent
-
-
-def _outflow_is_stopped() -> bool:
-    """Nodes that disagree on a final block, and a final block that is gone, stop what leaves, never what arrives."""
-    stopping = (ReconciliationBreak.Kind.WITNESSES, ReconciliationBreak.Kind.REORG)
-    stopped = ReconciliationBreak.objects.filter(chain=chains.here(), kind__in=stopping, resolved_block__isnull=True)
-    return stopped.exists()
 
 
 def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
@@ -161,7 +156,10 @@ def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
             call = call_of(chain, instruction, approval)
             estimate = _estimate(chain, call, signer.address)
         except ChainRefused as error:
-            holding.hold_refused(instruction, error)
+            if known_error(error.revert_data) not in delayed.DELAYED:
+                holding.hold_refused(instruction, error)
+            elif made := delayed.wait_or_schedule(chain, account, signer, instruction, call):
+                return _send(chain, made)
             continue
         except Refusal as error:
             if error.code == "chain_unreachable":
@@ -170,7 +168,7 @@ def _ready_call(chain: Chain, account: ChainSender, signer: Signer) -> int:
             continue
         made = sender.prepare(chain, account, signer, call, estimate * 5 // 4 + SPARE_GAS, instruction=instruction)
         return _send(chain, made)
-    return 0
+    return acts.turn(chain, "operator", account, signer)
 
 
 Ready = Callable[[Chain, ChainSender, Signer], int]

@@ -14,14 +14,13 @@ from eth_utils.address import to_checksum_address
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction
-from settlement import chains, sender, watcher
+from settlement import chains, fence, sender, watcher
 from settlement.bindings import contract, decode_event
 from settlement.chain import Chain
 from settlement.cited import act_of, cited, contract_seq_of
 from settlement.holders import key_address
 from settlement.models import Batch, ChainLog, ChainSender, ChainTransaction
 
-ROLES = ("poster", "operator")
 State = ChainTransaction.State
 UNKNOWN_YET = (*ChainTransaction.UNFINISHED, State.DISPLACED)  # their nonces may be another transaction's
 _LOCK = "settlement.rebuild"
@@ -36,9 +35,9 @@ def lock() -> None:
 def read_calls(chain: Chain, final: int) -> int:
     """Read what our keys sent up to this final block; how many rows that made or changed. Refuses `no_receipt`, and
     what `settlement.holders.key_address` refuses: the present keys may be younger than the backup."""
-    for role in ROLES:
+    for role in fence.ROLES:
         ChainSender.objects.get_or_create(address=key_address(role), defaults={"role": role})
-    senders = ChainSender.objects.filter(chain=chains.here())
+    senders = ChainSender.objects.filter(chain=chains.here(), role__in=fence.ROLES)
     return sum(_keep(chain, account, sent) for account in senders for sent in _missing(chain, account, final))
 
 

@@ -84,7 +84,7 @@ def rebuild(chain: Chain, witnesses: Sequence[Chain] = ()) -> Rebuilt:
     finality.finalize([])
     finality.settle_transactions()
     reconcile.run(chain, reconcile.latest_final())
-    keys = [key_address(role) for role in read_back.ROLES]
+    keys = [key_address(role) for role in fence.ROLES]
     made.differs = [str(one) for one in fence.ahead(chain, keys=keys)]
     made.differs += [f"{one.kind} at {one.place}: {one.ledger_value}, {one.chain_value}" for one in _open_breaks()]
     if not made.differs and not made.unexplained:

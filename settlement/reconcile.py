@@ -85,6 +85,11 @@ def open_breaks_here() -> QuerySet[ReconciliationBreak]:
     return ReconciliationBreak.objects.filter(chain=chains.here(), resolved_block=None)
 
 
+def outflow_is_stopped() -> bool:
+    """Nodes that disagree on a final block, and a final block that is gone, stop what leaves, never what arrives."""
+    return open_breaks_here().filter(kind__in=NOT_OF_A_RUN).exists()
+
+
 def latest_final() -> ChainBlock:
     """The last final block that was read. Refuses before there is one."""
     block = ChainBlock.objects.filter(finalized=True).order_by("-number").first()

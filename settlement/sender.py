@@ -18,7 +18,7 @@ from intermediary.models import ChainInstruction, ChainTarget
 from settlement import chains, fees, fence, packing, sender_alarms
 from settlement.calls import ContractCall
 from settlement.chain import Chain, ChainRefused
-from settlement.models import Batch, ChainSender, ChainTransaction, SenderAlarm, TransactionAttempt
+from settlement.models import Batch, ChainAct, ChainSender, ChainTransaction, SenderAlarm, TransactionAttempt
 from settlement.signer import SignedTransaction, Signer
 
 log = logging.getLogger(__name__)
@@ -66,9 +66,12 @@ def prepare(
     *,
     batch: Batch | None = None,
     instruction: ChainInstruction | None = None,
+    act: ChainAct | None = None,
+    step: str = "",
 ) -> ChainTransaction | None:
     """Take the next nonce and store the signed bytes; nothing is sent yet. Call it with nothing in flight. None when
-    another process was faster: then what was signed is forgotten, and has never left this one.
+    another process was faster: then what was signed is forgotten, and has never left this one. A `step` of an act goes
+    out once, unless it reverted.
 
     Refuses `nonce_in_doubt`, and what the signer refuses.
     """
@@ -79,6 +82,8 @@ def prepare(
         prepared_block=found.head,
         batch=batch,
         instruction=instruction,
+        act=act,
+        step=step,
         contract_seq=call.contract_seq,
         to=call.to,
         data="0x" + call.data.hex(),
@@ -156,6 +161,9 @@ def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
     if made.instruction_id is not None:
         waiting = ChainInstruction.objects.filter(id=made.instruction_id, state=ChainInstruction.State.DRAFT)
         return waiting.update(state=ChainInstruction.State.BATCHED) == 1
+    if made.act is not None:
+        sent = made.act.transactions.filter(step=made.step).exclude(state__in=(State.REVERTED, State.DISPLACED))
+        return ChainAct.objects.filter(id=made.act.id, state__in=ChainAct.UNFINISHED).exists() and not sent.exists()
     return True
 
 

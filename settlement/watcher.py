@@ -19,6 +19,7 @@ from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES, insert_new
 from settlement import chains, finality, lookout, reconcile
+from settlement.acts import closing
 from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
 from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
 from settlement.models import (
@@ -89,6 +90,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         finality.finalize(parts[-1])
     finality.settle_transactions()
     if newly_final:
+        closing.settle(chain)
         last = newly_final[-1]
         reconcile.compare_witnesses(chain, witnesses, last)
         _reconcile(chain, last)

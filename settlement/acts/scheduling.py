@@ -11,10 +11,12 @@ from enum import Enum
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from settlement import role_table
 from settlement.bindings import contract
 from settlement.chain import Call, Chain
 
 LAPSES_AFTER = timedelta(days=7)  # `AccessManager.expiration()`, fixed in its code
+LONGEST_DELAY = timedelta(seconds=max(role.delay_seconds for role in role_table.roles()))
 AS_SOON_AS_POSSIBLE = 0
 
 
@@ -34,6 +36,7 @@ class Standing:
     may: May
     ready_at: datetime | None
     number: int
+    now: datetime  # by the latest block
 
 
 def operation_id(caller: str, to: str, data: bytes) -> bytes:
@@ -54,11 +57,12 @@ def standing(chain: Chain, manager: str, caller: str, to: str, data: bytes) -> S
     at_once, delay = bound.decode_result("canCall", bytes.fromhex(allowed[2:]))
     ready, number = int(scheduled, 16), int(counted, 16)
     ready_at = datetime.fromtimestamp(ready, UTC) if ready else None
-    if at_once or (ready and int(block["timestamp"], 16) >= ready):
-        return Standing(May.CALL, ready_at, number)
+    now = datetime.fromtimestamp(int(block["timestamp"], 16), UTC)
+    if at_once or (ready_at is not None and now >= ready_at):
+        return Standing(May.CALL, ready_at, number, now)
     if not delay:
-        return Standing(May.NEVER, None, number)
-    return Standing(May.WAIT if ready else May.SCHEDULE, ready_at, number)
+        return Standing(May.NEVER, None, number, now)
+    return Standing(May.WAIT if ready else May.SCHEDULE, ready_at, number, now)
 
 
 def schedule(to: str, data: bytes) -> bytes:

@@ -41,7 +41,7 @@ def typed_data_of(said: Any) -> dict[str, Any]:
     whole = _object(said, {"types", "primaryType", "domain", "message"}, "message")
     primary = whole["primaryType"]
     if not isinstance(primary, str) or whole["types"] != TYPES.get(primary):
-        raise NotSigned("type_not_allowed", "Batches and claims of a house are signed, by their exact types.")
+        raise NotSigned("type_not_allowed", "Batches, claims and caps of a house are signed, by their exact types.")
     types = TYPES[primary]
     return {
         "types": types,

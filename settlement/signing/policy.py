@@ -14,6 +14,7 @@ from eth_utils.crypto import keccak
 
 from settlement.signing.refused import NotSigned
 
+CAPS_A_DAY = 4  # of one house at most: who needs more of them in a day is not in an emergency, but has lost a key
 ANY_CONTRACT = "*"  # contracts that do not exist yet when the policy is written: a new relationship's retention
 DOMAIN = [
     {"name": "name", "type": "string"},
@@ -40,9 +41,11 @@ CLAIM = [
     {"name": "amount", "type": "uint96"},
     {"name": "evidence", "type": "bytes32"},
 ]
+OUTFLOW_CAP = [{"name": "cap", "type": "uint96"}, {"name": "nonce", "type": "uint64"}]
 TYPES = {
     "Batch": {"EIP712Domain": DOMAIN, "Batch": BATCH, "Movement": MOVEMENT},
     "Claim": {"EIP712Domain": DOMAIN, "Claim": CLAIM},
+    "OutflowCap": {"EIP712Domain": DOMAIN, "OutflowCap": OUTFLOW_CAP},
 }
 
 
@@ -100,6 +103,7 @@ class HouseLimits:
     movement: int
     claim: int
     day: int
+    cap: int  # the highest outflow cap a day that may be set at once; 0: none
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class ApprovingPolicy:
     movements: int
 
     def spending(self, message: Mapping[str, Any]) -> Spending:
-        """What this batch or claim moves. Refuses what the policy does not allow."""
+        """What this batch, claim or cap moves. Refuses what the policy does not allow."""
         domain, said, primary = message["domain"], message["message"], message["primaryType"]
         house, chain_id = to_checksum_address(domain["verifyingContract"]), domain["chainId"]
         _require(
@@ -127,6 +131,12 @@ class ApprovingPolicy:
             )
             key = f"{chain_id}:{house}:{said['vault']}:{said['nonce']}"
             return Spending(f"claims {chain_id} {house}", key, amount, limits.day)
+        if primary == "OutflowCap":
+            cap = said["cap"]
+            _require(cap <= limits.cap, "cap_over_limit", "The cap is too high.", cap=cap, limit=limits.cap)
+            return Spending(
+                f"caps {chain_id} {house}", f"{chain_id}:{house}:cap:{said['nonce']}", cap, CAPS_A_DAY * cap
+            )
         moves = said["movements"]
         count = len(moves)
         _require(
@@ -181,7 +191,9 @@ def _approving(said: Mapping[str, Any]) -> ApprovingPolicy:
     return ApprovingPolicy(
         chain_ids=frozenset(int(one) for one in said["chain_ids"]),
         houses={
-            str(to_checksum_address(house)): HouseLimits(int(one["movement"]), int(one["claim"]), int(one["day"]))
+            str(to_checksum_address(house)): HouseLimits(
+                int(one["movement"]), int(one["claim"]), int(one["day"]), int(one.get("cap", 0))
+            )
             for house, one in said["houses"].items()
         },
         movements=int(said["movements"]),

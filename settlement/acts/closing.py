@@ -1,0 +1,76 @@
+"""What final blocks mean for acts: their transactions are closed by receipt, and an act whose every step shows is done.
+
+Most of what acts do leaves no log of a contract that is watched, so a receipt of the final block says whether it
+succeeded, and a step counts only where the contract itself shows it at that block.
+"""
+
+import logging
+from typing import Any
+
+from django.db import transaction
+
+from intermediary import audit, events
+from intermediary.errors import Refusal
+from settlement import chains
+from settlement.acts import driver, plans
+from settlement.chain import Chain, ChainRefused
+from settlement.finality import back_to_sent
+from settlement.models import ChainAct, ChainBlock, ChainTransaction
+
+log = logging.getLogger(__name__)
+State = ChainTransaction.State
+
+
+def settle(chain: Chain) -> None:
+    """Close what is final. Harmless when repeated; what cannot be told now is asked again at the next final block."""
+    for found in _included():
+        _close(chain, found)
+    for act in driver.open_acts():
+        try:
+            _finish(chain, act)
+        except (Refusal, ChainRefused) as error:
+            log.warning("act %s cannot be finished now: %s", act.id, error)
+
+
+def _included() -> list[ChainTransaction]:
+    rows = ChainTransaction.objects.filter(sender__chain=chains.here(), state=State.INCLUDED)
+    return list(rows.exclude(step="").order_by("recorded_at"))
+
+
+def _close(chain: Chain, found: ChainTransaction) -> None:
+    assert found.block_number is not None, "what is included is in a block"
+    block = ChainBlock.objects.filter(canonical=True, number=found.block_number).first()
+    if block is None or (block.hash == found.block_hash and not block.finalized):
+        return
+    (receipt,) = chain.receipts([found.transaction_hash])
+    if block.hash != found.block_hash or receipt is None or receipt["blockHash"] != block.hash:
+        back_to_sent(found)
+        return
+    succeeded = int(receipt["status"], 16) == 1
+    state = State.FINAL if succeeded else State.REVERTED
+    ChainTransaction.objects.filter(id=found.id, state=State.INCLUDED).update(state=state, succeeded=succeeded)
+
+
+def _finish(chain: Chain, act: ChainAct) -> None:
+    """The act is done once every step is made by the latest block, nothing is on its way, and the final block shows it
+    all, whatever was sent."""
+    if act.transactions.filter(state__in=(*ChainTransaction.UNFINISHED, State.INCLUDED)).exists():
+        return
+    found = driver.look(chain, act)
+    if found.step is not None:
+        return
+    if driver.look(chain, act, chain.head_and_final()[1], strictly=True).step is not None:
+        return
+    with transaction.atomic():
+        locked = ChainAct.objects.select_for_update().get(id=act.id)
+        if locked.state not in ChainAct.UNFINISHED:
+            return
+        told = plans.record(chain, act, found.made)
+        done: dict[str, Any] = {"state": ChainAct.State.DONE, "step": "", "key": "", "said": "", "ready_at": None}
+        ChainAct.objects.filter(id=act.id).update(
+            **done, made=found.made, steps_done=found.done, steps_known=found.known
+        )
+        audit.record(actor="chain acts", action="chain_act.done", subject=act.id, kind=act.kind)
+        events.emit(
+            events.CHAIN_ACT_DONE, cell_id=act.proposal.cell_id, act_id=str(act.id), act_kind=act.kind, about=told
+        )

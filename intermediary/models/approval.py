@@ -24,6 +24,7 @@ class Proposal(Row):
         LIFT_FENCE = "LIFT_FENCE", "Fence to be lifted"
         ELIGIBILITY = "ELIGIBILITY", "Eligibility of an investor's wallet"
         SERIES = "SERIES", "Series of notes"
+        SERIES_REDEMPTION = "SERIES_REDEMPTION", "Early redemption of a series"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

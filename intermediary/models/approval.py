@@ -25,6 +25,7 @@ class Proposal(Row):
         ELIGIBILITY = "ELIGIBILITY", "Eligibility of an investor's wallet"
         SERIES = "SERIES", "Series of notes"
         SERIES_REDEMPTION = "SERIES_REDEMPTION", "Early redemption of a series"
+        OFFERING = "OFFERING", "Act on an offering of notes"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Two people decide on an early redemption."""
+    """Two people decide on an act on an offering."""
 
     dependencies = [
         ("intermediary", "0026_series_redemptions"),

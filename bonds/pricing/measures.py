@@ -219,7 +219,8 @@ class DeviationLoad(LayerLoad):
         return np.asarray(np.minimum(1.0, expected_loss + self.multiple * deviation), dtype=np.float64)
 
 
-OFFICIAL = WangTransform()  # of every mark, guidance and quotation
+# The official measure of the standard ruleset (`rulesets`), at the level zero of a market that nobody has seen lately.
+OFFICIAL = FlooredWang(market_price_of_risk=0.337, unmodelled=0.0135)
 
 
 def layer_quadrature(attach: float, detach: float, count: int = 32) -> tuple[FloatArray, FloatArray]:

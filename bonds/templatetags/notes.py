@@ -16,7 +16,9 @@ register = template.Library()
 
 TONES = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
 
-WANG = re.compile(r"wang-lambda-(?P<load>[\d.]+)-k-(?P<degrees>[\d.]+)")
+# The name of a mark's measure begins with its ruleset and the hash of that, where it has one.
+WANG = re.compile(r"(?P<rules>\S+ [0-9a-f]{8} )?wang-lambda-(?P<load>[\d.]+)-k-(?P<degrees>[\d.]+)")
+FLOORED = re.compile(r"(?P<rules>\S+ [0-9a-f]{8} )?floored-wang-lambda-(?P<load>[\d.]+)-floor-(?P<floor>[\d.e-]+)")
 
 
 @register.filter
@@ -31,6 +33,10 @@ def measure_words(name: str) -> str:
     found = WANG.fullmatch(name)
     if found:
         return f"Wang transform: load {found['load']}, Student's t with {found['degrees']} degrees of freedom"
+    found = FLOORED.fullmatch(name)
+    if found:
+        rules = f" (pricing ruleset {found['rules'].split()[0]})" if found["rules"] else ""
+        return f"Wang transform: load {found['load']} over a floor of {float(found['floor']):.2%} a year{rules}"
     return {"physical": "Physical: the expected loss, without a load"}.get(name, name)
 
 

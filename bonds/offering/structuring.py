@@ -16,14 +16,12 @@ from bonds.marking import preview
 from bonds.models import Document, Series, SeriesDocument, SeriesDraft
 from bonds.offering import stages
 from bonds.offering.composing import Composed, Problem, compose
+from bonds.offering.drafts import KIND, State, locked
 from bonds.offering.terms import SeriesTerms, terms_from
 from intermediary import access, approvals, audit
 from intermediary.canonical import canonical_json
-from intermediary.errors import BadInput, NotAllowed, Refusal
+from intermediary.errors import BadInput, Refusal
 from intermediary.models import Cell, Membership, Proposal
-
-State = SeriesDraft.State
-KIND = Proposal.Kind.SERIES
 
 
 def save_draft(*, maker: User, code: str, body: Mapping[str, Any]) -> SeriesDraft:
@@ -48,20 +46,10 @@ def save_draft(*, maker: User, code: str, body: Mapping[str, Any]) -> SeriesDraf
     return draft
 
 
-def drop_draft(*, maker: User, draft_id: UUID) -> SeriesDraft:
-    """Give up an open draft; its code is free again."""
-    access.require_officer(maker)
-    draft = _locked(draft_id, State.DRAFT)
-    draft.state = State.DROPPED
-    draft.save(update_fields=["state"])
-    audit.record(actor=maker.get_username(), action="series_draft_dropped", subject=draft.code)
-    return draft
-
-
 def propose_series(*, maker: User, draft_id: UUID, seen_hash: str, reason: str) -> Proposal:
     """Ask a second officer for exactly these terms. Refuses a draft with problems, and one that changed since."""
     access.require_officer(maker)
-    draft = _locked(draft_id, State.DRAFT)
+    draft = locked(draft_id, State.DRAFT)
     found = compose(draft.code, draft.body)
     if found.terms is None:
         _refuse_problems(found.problems)
@@ -105,28 +93,6 @@ def approve_series(*, checker: User, proposal_id: UUID, seen_hash: str, reason: 
     return series
 
 
-def reject_series(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) -> SeriesDraft:
-    """Turn proposed terms down; the draft is open again."""
-    access.require_officer(checker)
-    approvals.reject(checker=checker, proposal_id=proposal_id, kind=KIND, seen_hash=seen_hash, reason=reason)
-    return _reopen(SeriesDraft.objects.select_for_update().get(proposal_id=proposal_id))
-
-
-def reopen_lapsed() -> int:
-    """Drafts whose proposal nobody decided on in time are open again; how many."""
-    waiting = SeriesDraft.objects.select_for_update(of=("self",)).filter(
-        state=State.PROPOSED, proposal__state=Proposal.State.LAPSED
-    )
-    return len([_reopen(draft) for draft in waiting])
-
-
-def _reopen(draft: SeriesDraft) -> SeriesDraft:
-    if draft.state == State.PROPOSED:
-        draft.state = State.DRAFT
-        draft.save(update_fields=["state"])
-    return draft
-
-
 def _proposed(proposal: Proposal) -> SeriesTerms:
     body = approvals.body_of(proposal)
     terms = terms_from(canonical_json(body["terms"]))
@@ -154,16 +120,6 @@ def _refuse_partial(officer: User, terms: SeriesTerms) -> None:
 def _refuse_problems(problems: list[Problem]) -> None:
     first = problems[0] if problems else Problem("", "terms_differ", "The relationships' tails are not those proposed.")
     raise BadInput(first.code, first.message, problems=[problem.as_data() for problem in problems])
-
-
-def _locked(draft_id: UUID, *states: SeriesDraft.State) -> SeriesDraft:
-    assert connection.in_atomic_block, "a draft belongs to a transaction"
-    draft = SeriesDraft.objects.select_for_update(of=("self",)).filter(id=draft_id).first()
-    if draft is None:
-        raise NotAllowed("not_found", "There is no such object, or it is not yours.")
-    if draft.state not in states:
-        raise Refusal("draft_is_decided", f"This series is {draft.get_state_display().lower()}.", series=draft.code)
-    return draft
 
 
 def _house() -> Cell:

@@ -27,7 +27,7 @@ from intermediary import (
     trading,
     withdrawals,
 )
-from intermediary.config import deliveries
+from intermediary.config import deliveries, series_requests
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import Cell, CommandRequest, Proposal, Trade
@@ -159,6 +159,7 @@ def _propose_line(request: CommandRequest) -> dict[str, Any]:
         slice_id=UUID(body["slice_id"]) if body.get("slice_id") else None,
         expires_at=datetime.fromisoformat(body["expires_at"]),
         reason=body["reason"],
+        awaits_cover=bool(body.get("awaits_cover", False)),
     )
     return {"proposal_id": str(proposal.id), "hash": proposal.hash}
 
@@ -292,6 +293,7 @@ COMMANDS: dict[str, Command] = {
     "propose_chain_call": _propose_chain_call,
     "approve_chain_call": _approve_chain_call,
     **bond_requests.COMMANDS,
+    **series_requests.COMMANDS,
 }
 
 

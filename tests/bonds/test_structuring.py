@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from bonds.models import Document, Series, SeriesDocument, SeriesDraft, SlicePart
-from bonds.offering import structuring
+from bonds.offering import drafts, structuring
 from bonds.offering.isin import with_check_digit
 from bonds.offering.terms import slice_id_of
 from intermediary import approvals, clock
@@ -181,7 +181,7 @@ def test_a_rejected_draft_is_open_again(cells: list[Cell], maker: User, checker:
     proposal = propose(draft, maker)
     with pytest.raises(Refusal, match="draft_is_decided"):
         structuring.save_draft(maker=maker, code=CODE, body=body(cells))
-    structuring.reject_series(
+    drafts.reject_series(
         checker=checker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="thinner junior class"
     )
     again = structuring.save_draft(maker=maker, code=CODE, body=body(cells, clean_up_call_bps=500))
@@ -207,7 +207,7 @@ def test_nobody_but_an_officer_drafts(cells: list[Cell]) -> None:
 
 def test_a_dropped_draft_frees_its_code(cells: list[Cell], maker: User) -> None:
     draft = structuring.save_draft(maker=maker, code=CODE, body=body(cells))
-    structuring.drop_draft(maker=maker, draft_id=draft.id)
+    drafts.drop_draft(maker=maker, draft_id=draft.id)
     assert structuring.save_draft(maker=maker, code=CODE, body=body(cells)).id != draft.id
 
 

@@ -23,9 +23,12 @@ APPROVE = {
     Kind.LOSS_DETERMINATION: "approve_determination",
     Kind.WRITE_OFF: "approve_write_off",
     Kind.CHAIN_CALL: "approve_chain_call",
+    Kind.CHAIN_ACT: "approve_chain_act",
+    Kind.LIFT_FENCE: "approve_lift_fence",
+    Kind.SERIES: "approve_series",
     Kind.ELIGIBILITY: "approve_eligibility",
 }
-REJECT = {Kind.CREDIT_LINE: "reject_line", Kind.ELIGIBILITY: "reject_eligibility"}
+REJECT = {Kind.CREDIT_LINE: "reject_line", Kind.ELIGIBILITY: "reject_eligibility", Kind.SERIES: "reject_series"}
 LINE_FIGURES = (
     ("threshold_base_units", "Unsecured threshold"),
     ("first_loss_base_units", "First loss retention"),

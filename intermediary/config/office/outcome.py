@@ -31,6 +31,16 @@ TITLES = {
     "suspend_deposit": "Put a deposit into suspense",
     "propose_chain_call": "Propose what becomes of a call",
     "approve_chain_call": "Decide what becomes of a call",
+    "propose_chain_act": "Propose an act on chain",
+    "approve_chain_act": "Begin an act on chain",
+    "stop_chain_act": "Stop an act on chain",
+    "propose_lift_fence": "Propose to lift a fence",
+    "approve_lift_fence": "Lift a fence",
+    "save_series_draft": "Save a draft of a series",
+    "drop_series_draft": "Drop a draft of a series",
+    "propose_series": "Propose a series",
+    "approve_series": "Structure a series",
+    "reject_series": "Turn a series down",
 }
 
 
@@ -52,8 +62,12 @@ def _next_page(wish: CommandRequest, told: dict[str, str]) -> str:
     """Where the result, or what was decided on, can be seen."""
     proposal = told.get("proposal_id") or wish.body.get("proposal_id")
     case = told.get("case_id") or wish.body.get("case_id")
+    if wish.command in ("save_series_draft", "drop_series_draft"):
+        return reverse("admin:series_draft", args=[told["draft_id"]]) if "draft_id" in told else reverse("admin:series")
     if case:
         return reverse("admin:default_room", args=[case])
+    if "act_id" in told:
+        return reverse("admin:acts")
     if proposal:
         return reverse("admin:proposal", args=[proposal])
     return reverse("admin:approvals")

@@ -1,10 +1,16 @@
 """What an investor can fill in. A form checks shape only; rules are the commands' own and answer with their numbers."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from django import forms
+from eth_utils.address import to_checksum_address
 
 from bonds.models.eligibility import DocumentKind, InvestorClass
+from bonds.portal.queries import HoldingView
+from intermediary.money import from_base_units, to_base_units
+from intermediary.portal.forms import AmountField
 
 HASH = r"^[0-9a-fA-F]{64}$"
 
@@ -44,3 +50,43 @@ class ApplicationForm(forms.Form):
             "investor_class": found["investor_class"],
             "documents": {kind.value: found[kind.value].lower() for kind in DocumentKind},
         }
+
+
+class TransferForm(forms.Form):
+    """Which holding, how many units, to whom."""
+
+    holding = forms.ChoiceField(label="Notes")
+    amount = AmountField(
+        label="Units", help_text="A unit is one of original face, written in USDC: 250,000 or 0.000001",
+        min_value=Decimal("0.000001"), max_digits=30, decimal_places=6, widget=forms.TextInput,
+    )  # fmt: skip
+    receiver = forms.RegexField(
+        r"^0x[0-9a-fA-F]{40}$",
+        label="To the wallet",
+        help_text="Of an eligible holder",
+        error_messages={"invalid": "An address is 0x and 40 hex digits."},
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+    )
+
+    def __init__(self, held: Sequence[HoldingView], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held = {str(one.holding.id): one for one in held}
+        self.fields["holding"].choices = [  # type: ignore[attr-defined]  # of a ChoiceField
+            (key, f"{one.of.tranche.symbol}, {one.holding.wallet.address[:8]}…: {_units(one)}")
+            for key, one in self._held.items()
+        ]
+
+    def body(self) -> dict[str, Any]:
+        """What is asked for, as a request keeps it; units are base units of original face."""
+        one = self._held[self.cleaned_data["holding"]]
+        return {
+            "holding": str(one.holding.id),
+            "tranche": str(one.of.tranche.id),
+            "wallet": one.holding.wallet.address,
+            "receiver": to_checksum_address(self.cleaned_data["receiver"]),
+            "units": to_base_units(self.cleaned_data["amount"], one.of.tranche.series.currency.decimals),
+        }
+
+
+def _units(one: HoldingView) -> str:
+    return f"{from_base_units(one.holding.units, one.of.tranche.series.currency.decimals):,.2f}"

@@ -1,4 +1,5 @@
-"""Wishes about who may hold notes, of investors and of the officers who decide, carried out by a worker."""
+"""Wishes about who may hold notes and about sending them on, of investors and of the officers who decide, carried out
+by a worker."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -6,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from bonds.offering import eligibility
-from intermediary import access, onboarding
+from bonds.servicing import transfers
+from intermediary import access, clock, onboarding
 from intermediary.models import CommandRequest
 
 
@@ -66,9 +68,24 @@ def _reject(request: CommandRequest) -> dict[str, Any]:
     return {"proposal_id": str(eligibility.reject(**_decision(request)).id)}
 
 
+def _review_transfer(request: CommandRequest) -> dict[str, Any]:
+    """Nothing changes; that it passes is the outcome."""
+    body = request.body
+    transfers.refuse_transfer(
+        party=access.party_for(request.user),
+        tranche_id=UUID(body["tranche"]),
+        address=body["wallet"],
+        receiver=body["receiver"],
+        units=int(body["units"]),
+        now=clock.now(),
+    )
+    return {}
+
+
 COMMANDS: Mapping[str, Callable[[CommandRequest], dict[str, Any]]] = {
     "apply_eligibility": _apply,
     "prove_holder_wallet": _prove_wallet,
+    "review_transfer": _review_transfer,
     "propose_eligibility": _propose,
     "propose_eligibility_end": _propose_end,
     "approve_eligibility": _approve,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.portal import holders, pages
+from bonds.portal import holders, pages, sending
 
 app_name = "investor"
 urlpatterns = [
@@ -12,6 +12,8 @@ urlpatterns = [
     path("orders/<uuid:order_id>/withdraw/", pages.withdraw, name="withdraw"),
     path("eligibility/", holders.eligibility, name="eligibility"),
     path("eligibility/wallet/", holders.prove_wallet, name="prove_wallet"),
+    path("transfers/", sending.transfers, name="transfers"),
+    path("transfers/<uuid:request_id>/", sending.transfer, name="transfer"),
     path("series/", pages.all_series, name="all_series"),
     path("series/<uuid:series_id>/", pages.series, name="series"),
 ]

@@ -6,6 +6,7 @@ knows an account.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from risk.margin.addons import LiquidityModel
 from risk.margin.instruments import Instrument
 from risk.margin.kernels import slices
+from risk.margin.lookup import ProfitLookup
 from risk.margin.revaluation import InstrumentTable, profit_matrix, resolve
 from risk.margin.ruleset import Ruleset
 from risk.margin.scenarios import ScenarioSet
@@ -102,6 +104,11 @@ class RiskMatrices:
             vol_floor=scenarios.vol_floor,
             liquidity=LiquidityModel.of(ruleset),
         )
+
+    @cached_property
+    def lookup(self) -> ProfitLookup:
+        """The scenarios for those who know which of them they want."""
+        return ProfitLookup.of(self.scenario_id, self.profit_single)
 
 
 def _turnover(snapshot: MarketSnapshot, ruleset: Ruleset) -> Floats:

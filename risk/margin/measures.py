@@ -3,7 +3,8 @@
 Three ways lead to a book's worst losses, and the book alone decides which is its own, so that its figures never depend
 on who is computed beside it. Sparse books are multiplied and searched by the compiled kernel in single precision. Books
 that hold a third of all instruments or more are rows of a dense matrix, where BLAS is faster. Books whose requirement
-is small against what they hold, or too large for single precision, are computed again in double precision.
+is small against what they hold, or too large for single precision, are computed again in double precision. For sparse
+books there may be tails of a moment ago (`risk.margin.kept_tails`): with them the same is found sooner.
 """
 
 from collections.abc import Callable
@@ -12,15 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from risk.margin.kernels import (
-    LANES,
-    dense_shorts,
-    room,
-    sparse_losses,
-    weighted_shortfalls,
-    worst_of_books,
-    worst_of_losses,
-)
+from risk.margin.kept_tails import KeptTails, Tails, Worst, room_for, search
+from risk.margin.kernels import LANES, dense_shorts, room, sparse_losses, weighted_shortfalls, worst_of_losses
 from risk.margin.matrices import RiskMatrices
 from risk.margin.positions import Positions
 from risk.margin.tails import fit_pareto, tail_count, worst_scenarios
@@ -28,10 +22,7 @@ from risk.margin.wrong_way import Tilts
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 Places = NDArray[np.int32]
-# The worst losses of books (A, m), ascending, and the scenarios in which they are (A, m).
-Worst = tuple[Floats, Places]
 
 HEDGED_SHARE = 1e-3  # below this share of gross notional float32 cancellation would show in the requirement
 DENSE_SHARE = 1 / 3  # of all instruments: from here on BLAS multiplies zeros faster than the kernel skips them
@@ -53,8 +44,11 @@ class TailMeasures:
     wrong_way: Floats
 
 
-def tail_measures(positions: Positions, matrices: RiskMatrices, gross: Floats) -> TailMeasures:
-    """All that the requirement and admission ask of the scenarios; `gross` (A,) notional."""
+def tail_measures(
+    positions: Positions, matrices: RiskMatrices, gross: Floats, kept: KeptTails | None = None
+) -> TailMeasures:
+    """All that the requirement and admission ask of the scenarios; `gross` (A,) notional. `kept`: what is known of the
+    tails of just these books, for no other figures but sooner; it is brought up to date."""
     rules, size, tilts = matrices.ruleset, matrices.profit.shape[1], matrices.tilts
     beyond = rules.evt_exceedances + 1
 
@@ -70,20 +64,23 @@ def tail_measures(positions: Positions, matrices: RiskMatrices, gross: Floats) -
         return np.stack(rows)
 
     count = beyond if tilts is None else max(beyond, tilts.scenarios_needed)
-    measures = TailMeasures(*np.maximum(_measured(positions, matrices, gross, count, of), 0.0))
+    measures = TailMeasures(*np.maximum(_measured(positions, matrices, gross, count, of, kept), 0.0))
     if tilts is not None:
         _complete(measures.wrong_way, positions, matrices, gross, tilts)
     return measures
 
 
-def shortfall(positions: Positions, matrices: RiskMatrices, gross: Floats, quantile: float) -> Floats:
-    """(A,) expected shortfall beyond `quantile`, not below zero: a fifth of the sorting that the Pareto fit needs."""
+def shortfall(
+    positions: Positions, matrices: RiskMatrices, gross: Floats, quantile: float, kept: KeptTails | None = None
+) -> Floats:
+    """(A,) expected shortfall beyond `quantile`, not below zero: a fifth of the sorting that the Pareto fit needs.
+    `kept` as in `tail_measures`."""
     size = matrices.profit.shape[1]
 
     def of(found: Worst) -> Floats:
         return _mean_of_worst(found[0], size, quantile)[None, :]
 
-    measures = _measured(positions, matrices, gross, tail_count(size, quantile), of)
+    measures = _measured(positions, matrices, gross, tail_count(size, quantile), of, kept)
     found: Floats = np.maximum(measures[0], 0.0)
     return found
 
@@ -118,30 +115,40 @@ def _mean_of_worst(worst: Floats, size: int, quantile: float) -> Floats:
 
 
 def _measured(
-    positions: Positions, matrices: RiskMatrices, gross: Floats, count: int, of: Callable[[Worst], Floats]
+    positions: Positions,
+    matrices: RiskMatrices,
+    gross: Floats,
+    count: int,
+    of: Callable[[Worst], Floats],
+    kept: KeptTails | None = None,
 ) -> Floats:
     """(M, A) what `of` makes of the `count` worst losses of each book, by whose first row it is judged as hedged."""
+    tails = None if kept is None else kept.moving_to(positions, matrices, count)
     batches = []
     for start in range(0, positions.accounts, BATCH_BOOKS):
-        part = slice(start, start + BATCH_BOOKS)
-        batches.append(_measured_batch(positions.slice(start, part.stop), matrices, gross[part], count, of))
-    return np.concatenate(batches, axis=1) if batches else of(_room(0, count))
+        stop = start + BATCH_BOOKS
+        part = None if tails is None else tails.slice(start, stop)
+        batches.append(_measured_batch(positions.slice(start, stop), matrices, gross[start:stop], count, of, part))
+    if kept is not None and tails is not None:
+        kept.arrived(positions, matrices, tails)
+    return np.concatenate(batches, axis=1) if batches else of(room_for(0, count))
 
 
 def _measured_batch(
-    books: Positions, matrices: RiskMatrices, gross: Floats, count: int, of: Callable[[Worst], Floats]
+    books: Positions,
+    matrices: RiskMatrices,
+    gross: Floats,
+    count: int,
+    of: Callable[[Worst], Floats],
+    tails: Tails | None,
 ) -> Floats:
-    measures = of(_worst_single(books, matrices, count))
+    measures = of(_worst_single(books, matrices, count, tails))
     # Not (a >= b) rather than a < b: what single precision cannot hold is no number here.
     again = np.flatnonzero((~(measures[0] >= HEDGED_SHARE * gross) & (gross > 0.0)) | np.isnan(measures[0]))
     for start in range(0, again.size, DOUBLE_BLOCK):
         chosen = again[start : start + DOUBLE_BLOCK]
         measures[:, chosen] = of(worst_scenarios(losses_in_double(books.take(chosen), matrices.profit), count))
     return measures
-
-
-def _room(books: int, count: int) -> Worst:
-    return np.empty((books, count)), np.empty((books, count), dtype=np.int32)
 
 
 def losses_in_double(positions: Positions, profit: Floats) -> Floats:
@@ -151,28 +158,28 @@ def losses_in_double(positions: Positions, profit: Floats) -> Floats:
     return losses
 
 
-def _worst_single(books: Positions, matrices: RiskMatrices, count: int) -> Worst:
+def _worst_single(books: Positions, matrices: RiskMatrices, count: int, tails: Tails | None) -> Worst:
     """Worst losses in single precision."""
     dense = np.diff(books.indptr) >= DENSE_SHARE * matrices.profit.shape[0]
     if not dense.any():
-        return _worst_sparse(books, matrices, count)
-    worst, where = _room(books.accounts, count)
+        return _worst_sparse(books, matrices, count, tails)
+    worst, where = room_for(books.accounts, count)
     sparse, full = np.flatnonzero(~dense), np.flatnonzero(dense)
-    worst[sparse], where[sparse] = _worst_sparse(books.take(sparse), matrices, count)
+    some = None if tails is None else tails.take(sparse)
+    worst[sparse], where[sparse] = _worst_sparse(books.take(sparse), matrices, count, some)
+    if tails is not None and some is not None:
+        tails.put(sparse, some)
     for start in range(0, full.size, DENSE_BLOCK):
         chosen = full[start : start + DENSE_BLOCK]
         losses = dense_losses(books.take(chosen), matrices)
-        found = _room(chosen.size, count)
+        found = room_for(chosen.size, count)
         worst_of_losses(*found, losses[: chosen.size], matrices.profit.shape[1])
         worst[chosen], where[chosen] = found
     return worst, where
 
 
-def _worst_sparse(books: Positions, matrices: RiskMatrices, count: int) -> Worst:
-    worst, where = _room(books.accounts, count)
-    profit, scenarios = matrices.profit_slices, matrices.profit.shape[1]
-    worst_of_books(worst, where, books.indptr, books.indices, books.quantity, profit, scenarios)
-    return worst, where
+def _worst_sparse(books: Positions, matrices: RiskMatrices, count: int, tails: Tails | None) -> Worst:
+    return search(books, matrices, count) if tails is None else tails.worst(books, matrices, count)
 
 
 def dense_losses(books: Positions, matrices: RiskMatrices) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from risk.margin.kernels import copy_books
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -86,9 +88,9 @@ class Positions:
         """These accounts, in this order."""
         counts = np.diff(self.indptr)[accounts]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        chosen = np.repeat(self.indptr[accounts] - indptr[:-1], counts) + np.arange(indptr[-1])
-        gross = None if self.gross is None else self.gross[accounts]
-        return type(self)(indptr, self.indices[chosen], self.quantity[chosen], gross)
+        indices, quantity = np.empty(indptr[-1], dtype=np.int64), np.empty(indptr[-1])
+        copy_books(indices, quantity, indptr, accounts, self.indptr, self.indices, self.quantity)
+        return type(self)(indptr, indices, quantity, None if self.gross is None else self.gross[accounts])
 
     def by_instrument(self) -> tuple[Self, Integers]:
         """Every instrument that a gross account holds as an account of its own, in the order of accounts and

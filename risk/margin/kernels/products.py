@@ -49,3 +49,20 @@ def dense_shorts(out: Reals, indptr: Integers, indices: Integers, quantity: Floa
     for a in range(indptr.size - 1):
         for p in range(indptr[a], indptr[a + 1]):
             out[a, indices[p]] -= np.float32(quantity[p])
+
+
+@compiled("void(int64[::1], float64[::1], int64[::1], int64[::1], int64[::1], int64[::1], float64[::1])")
+def copy_books(
+    out_indices: Integers,
+    out_quantity: Floats,
+    out_indptr: Integers,
+    accounts: Integers,
+    indptr: Integers,
+    indices: Integers,
+    quantity: Floats,
+) -> None:
+    """Copy what these accounts hold to where `out_indptr` says, one after the other."""
+    for a in range(accounts.size):
+        first, at = indptr[accounts[a]], out_indptr[a]
+        for p in range(out_indptr[a + 1] - at):
+            out_indices[at + p], out_quantity[at + p] = indices[first + p], quantity[first + p]

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.margin.ruleset import Ruleset
-from risk.margin.shortfall import NODES, LossModel, ScenarioSeverity, gauss_legendre, shortfall_survival
+from risk.margin.shortfall import (
+    NODES,
+    LossModel,
+    ScenarioSeverity,
+    expected_excess,
+    gauss_legendre,
+    shortfall_survival,
+)
 
 __all__ = [
     "LayerMeasures",
@@ -101,7 +108,11 @@ def live_measures(
 
 def term_structure(model: LossModel, attach: float, detach: float, years: Sequence[float] | Floats) -> Floats:
     """(T,) expected loss of the layer, as a share of its width, by each horizon; rises with the horizon."""
-    return np.array([layer_measures(model, attach, detach, float(horizon)).el for horizon in years])
+    if not isinstance(model.severity, ScenarioSeverity):
+        return np.array([layer_measures(model, attach, detach, float(horizon)).el for horizon in years])
+    _check_layer(attach, detach)
+    above = expected_excess(model, np.array([attach, detach]), np.asarray(years, dtype=np.float64))
+    return np.asarray((above[0] - above[1]) / (detach - attach), dtype=np.float64)
 
 
 def live_loss_model(
@@ -127,11 +138,15 @@ def live_loss_model(
 
 def _layer_nodes(attach: float, detach: float, nodes: int) -> tuple[Floats, Floats]:
     """Points inside the layer, then its two ends; weights of the points inside."""
-    if not 0.0 <= attach < detach:
-        raise ValueError(f"a layer needs 0 <= attach < detach, not {attach} and {detach}")
+    _check_layer(attach, detach)
     point, weight = gauss_legendre(nodes)
     half = (detach - attach) / 2.0
     return np.append(attach + half * (point + 1.0), [attach, detach]), half * weight
+
+
+def _check_layer(attach: float, detach: float) -> None:
+    if not 0.0 <= attach < detach:
+        raise ValueError(f"a layer needs 0 <= attach < detach, not {attach} and {detach}")
 
 
 def _tail_nodes(model: LossModel, attach: float, nodes: int) -> tuple[Floats, Floats]:

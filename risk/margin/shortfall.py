@@ -8,14 +8,14 @@ All amounts share one unit, the caller's: USD in the platform, multiples of marg
 """
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
 
-from risk.margin.kernels.survival import scenario_survival
+from risk.margin.kernels.survival import scenario_cells, scenario_excess, scenario_survival
 from risk.margin.tails import fit_pareto, worst_losses
 
 Floats = NDArray[np.float64]
@@ -115,6 +115,19 @@ class ScenarioSeverity:
         """The threshold."""
         return self.u
 
+    @cached_property
+    def table(self) -> Floats:
+        """(3, k) points, levels, and Int_z^inf P(Z > y) dy at each point, as the kernels read them."""
+        excess = self.beta * self.share / (1.0 - self.xi)
+        steps = np.diff(self.points) * (self.levels[1:] + self.levels[:-1]) / 2.0
+        beyond = excess + np.append(np.cumsum(steps[::-1])[::-1], 0.0)
+        return np.stack([self.points, self.levels, beyond])
+
+    @property
+    def tail(self) -> Floats:
+        """Threshold, shape, scale and share."""
+        return np.array([self.u, self.xi, self.beta, self.share])
+
     def survival(self, z: Floats) -> Floats:
         """P(Z > z): the interpolated share of scenarios, then the tail; 1 below the smallest loss."""
         body = np.interp(z, self.points, self.levels, left=1.0)
@@ -186,12 +199,46 @@ def _compiled_survival(model: LossModel, severity: ScenarioSeverity, level: Floa
         _panels(model, level),
         np.stack(gauss_legendre(nodes)),
         np.stack([severity.points, severity.levels]),
-        np.array([severity.u, severity.xi, severity.beta, severity.share]),
+        severity.tail,
         defaulting(model.hazard_annual, model.rho, years),
         model.v,
         model.s0,
     )
     return survival
+
+
+def expected_excess(model: LossModel, x: Floats, years: Floats, nodes: int = NODES) -> Floats:
+    """(n, T) expected loss beyond margin above each x (n,) >= 0 by each horizon: Int_x^inf S(y, t) dy, in the model's
+    unit, for a severity that is interpolated between scenarios: the integral over losses is in closed form."""
+    severity = model.severity
+    if not isinstance(severity, ScenarioSeverity):
+        raise TypeError("the mean beyond a point is known in closed form for scenario losses only")
+    level = np.asarray(x, dtype=np.float64) + model.margin - model.cost
+    excess = np.empty((level.size, len(years)))
+    scenario_excess(
+        excess,
+        level,
+        _panels(model, level),
+        np.stack(gauss_legendre(nodes)),
+        severity.table,
+        severity.tail,
+        np.stack([defaulting(model.hazard_annual, model.rho, float(horizon)) for horizon in years]),
+        model.v,
+        model.s0,
+    )
+    return excess
+
+
+def mean_exceedance(model: LossModel, edges: Floats, distress: Floats) -> Floats:
+    """(M, J) mean of P(loss beyond margin > x, given a default and distress m) over x between neighbours of `edges`
+    (J + 1,), ascending, at each m of `distress` (M,); of the same severity."""
+    severity = model.severity
+    if not isinstance(severity, ScenarioSeverity):
+        raise TypeError("the mean between two points is known in closed form for scenario losses only")
+    means = np.empty((distress.size, edges.size - 1))
+    level = np.asarray(edges, dtype=np.float64) + model.margin - model.cost
+    scenario_cells(means, level, gap_scale(model, distress), severity.table, severity.tail)
+    return means
 
 
 @lru_cache(maxsize=64)  # a line's intensity is one of few, and a horizon too

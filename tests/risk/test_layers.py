@@ -21,7 +21,9 @@ from risk.margin.shortfall import (
     NormalBodySeverity,
     ScenarioSeverity,
     default_probability,
+    expected_excess,
     gap_scale,
+    mean_exceedance,
     survival_by_numpy,
 )
 from tests.risk.builders import book, required
@@ -219,3 +221,57 @@ def test_the_compiled_quadrature_is_that_of_numpy(losses: Floats, margin: float,
     x = np.linspace(0.0, 1e7, 34)
     by_numpy = survival_by_numpy(model, x + model.margin - model.cost, 1.0)
     np.testing.assert_allclose(shortfall_survival(model, x, 1.0), by_numpy, rtol=1e-9, atol=1e-18)
+
+
+def test_the_mean_beyond_a_point_is_the_integral_of_survival() -> None:
+    model = live_loss_model(
+        np.random.default_rng(3).standard_t(4, 2_000) * 4e5,
+        hazard_annual=0.06,
+        margin_usd=4e5,
+        ruleset=ruleset("standard"),
+    )
+    years = np.array([0.0, 0.25, 1.0])
+    for attach, detach in ((0.0, 1.5e6), (1.5e6, 7.5e6), (1e5, 1.2e5)):
+        found = term_structure(model, attach, detach, years)
+        fine = [layer_measures(model, attach, detach, float(year), nodes=256, layer_nodes=256).el for year in years]
+        assert found[0] == 0.0
+        # Severities have a kink at every scenario: quadrature over them is right to some hundred thousandths.
+        np.testing.assert_allclose(found[1:], fine[1:], rtol=3e-4)
+    everything = expected_excess(model, np.array([0.0, 2e6]), years)[:, 2]
+    for excess, attach in zip(everything, (0.0, 2e6), strict=True):
+        assert excess == pytest.approx(loss_beyond(model, attach, 1.0, tail_nodes=512).expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_mean_beyond_a_point_holds_for_tails_of_every_kind(share: float) -> None:
+    """Flat (nothing beyond the threshold) and heavy; books that owe more than their margin start below zero."""
+    losses = np.concatenate([np.zeros(1_900), np.linspace(1.0, 1.0 + share, 100) ** 3]) * 1e6
+    model = live_loss_model(losses, hazard_annual=0.1, margin_usd=-1e5, ruleset=ruleset("standard"))
+    found = term_structure(model, 0.0, 1e6, [1.0])[0]
+    points = np.linspace(0.0, 1e6, 20_001)
+    mean = integrate.simpson(shortfall_survival(model, points, 1.0), x=points) / 1e6
+    # Of few amounts of loss the severity has jumps between the panels: the rule knows it to some ten thousandths.
+    assert found == pytest.approx(mean, rel=1e-3)
+
+
+def test_the_mean_between_two_points_is_that_of_the_exceedance() -> None:
+    model = live_loss_model(
+        np.random.default_rng(3).standard_t(4, 2_000) * 4e5,
+        hazard_annual=0.06,
+        margin_usd=4e5,
+        ruleset=ruleset("standard"),
+    )
+    edges, distress = np.array([0.0, 1e4, 5e5, 8e6]), np.array([-6.0, -2.0, 0.0, 3.0])
+    found = mean_exceedance(model, edges, distress)
+    for row, scale in enumerate(gap_scale(model, distress)):
+        for cell in range(3):
+            points = np.linspace(edges[cell], edges[cell + 1], 40_001)
+            beyond = model.severity.survival((points + model.margin) / scale)
+            assert found[row, cell] == pytest.approx(np.trapezoid(beyond, points) / np.ptp(points), rel=1e-5, abs=1e-15)
+
+
+def test_closed_forms_of_scenario_losses_are_refused_to_others() -> None:
+    with pytest.raises(TypeError, match="scenario losses only"):
+        expected_excess(REFERENCE, np.array([0.0]), np.array([1.0]))
+    with pytest.raises(TypeError, match="scenario losses only"):
+        mean_exceedance(REFERENCE, np.array([0.0, 1.0]), np.array([0.0]))

@@ -4,14 +4,19 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
 from bonds.loss.note_risk import Piece, note_risk, outstanding_at
 from bonds.pricing.measures import PhysicalMeasure, WangTransform
-from risk.margin.layers import LossModel, layer_measures
-from risk.margin.shortfall import NormalBodySeverity
+from risk.margin.layers import LossModel, layer_measures, live_loss_model
+from risk.margin.ruleset import ruleset
+from risk.margin.shortfall import NormalBodySeverity, default_probability, gap_scale
 
 MODEL = LossModel(
     hazard_annual=0.06, rho=0.35, v=0.45, s0=0.38, severity=NormalBodySeverity(1.5, 0.25, 0.75, 0.10), margin=1.0
+)
+OWN_LOSSES = live_loss_model(
+    np.random.default_rng(3).standard_t(4, 2_000) * 4e5, hazard_annual=0.06, margin_usd=1e6, ruleset=ruleset("standard")
 )
 LAYERS = [(0.05, 0.25), (0.25, 0.60), (0.60, 1.20)]
 
@@ -24,9 +29,25 @@ def piece(number: int, attach: float, detach: float, *, known_loss: float | None
 @pytest.mark.parametrize(("attach", "detach"), LAYERS)
 def test_one_slice_agrees_with_the_exact_quadrature(attach: float, detach: float) -> None:
     exact, found = layer_measures(MODEL, attach, detach, 1.0), note_risk([piece(1, attach, detach)])
-    assert found.expected_loss == pytest.approx(exact.el, abs=1e-5)
-    assert found.pfl == pytest.approx(exact.pfl, abs=1e-5)
-    assert found.pll == pytest.approx(exact.pll, abs=1e-5)
+    assert found.expected_loss == pytest.approx(exact.el, abs=1e-12)
+    assert found.pfl == pytest.approx(exact.pfl, abs=1e-12)
+    assert found.pll == pytest.approx(exact.pll, abs=1e-12)
+
+
+@pytest.mark.parametrize("model", [MODEL, OWN_LOSSES], ids=["reference", "own losses"])
+def test_a_class_of_two_slices_is_hit_as_the_integral_over_distress_says(model: LossModel) -> None:
+    attach, detach = 0.25 * model.margin, 0.6 * model.margin
+    m = np.linspace(-9, 9, 200_001)
+
+    def both(level: float) -> float:
+        beyond = model.severity.survival((model.margin + level) / gap_scale(model, m))
+        return float(integrate.simpson((default_probability(model, m, 1.0) * beyond) ** 2 * stats.norm.pdf(m), x=m))
+
+    pieces = [Piece(UUID(int=number), 1.0, attach, detach, model) for number in (1, 2)]
+    found, alone = note_risk(pieces), pieces[0].risk
+    # The quadrature of one slice knows a severity with a kink at every scenario to some ten thousandths.
+    assert found.pfl == pytest.approx(2 * alone.pfl - both(attach), rel=1e-3)
+    assert found.pll == pytest.approx(both(detach), rel=3e-3)
 
 
 def test_several_slices_are_hit_more_often_and_lose_as_much_on_average() -> None:

@@ -5,7 +5,7 @@ and disclosed next to the physical figures. A measure loads the *annual* probabi
 relationship exceeds x; other terms follow from a constant annual hazard of exceedance, S*(t) = 1 - (1 - S*(1))^t.
 The expected outstanding share of a note is then N*(t) = 1 - 1/(d-a) Int_a^d S*(x,t) dx, weighted by principal over
 its slices. Two kinds:
-- a *distortion* loads each probability by itself, so layers add up: Wang, floored Wang, linear, power;
+- a *distortion* loads each probability by itself, so layers add up: Wang, feared Wang, linear, power;
 - a *layer load* knows a slice only as a whole, by its expected loss and its probability of a first loss: Lane, and the
   standard-deviation load. The priced losses of two layers do not add up to that of both.
 Which one is official, and with which parameters, stands in `rulesets`; how they were found, in `calibration`.
@@ -115,24 +115,27 @@ class WangTransform(Distortion):
 
 
 @dataclass(frozen=True)
-class FlooredWang(Distortion):
-    """S* = max(S, N(N^-1(f + (1 - f) S) + lambda)): the normal Wang transform of a loss that also comes, with
-    the annual probability f = `unmodelled`, for a reason that the model does not have.
+class FearedWang(Distortion):
+    """S* = max(S, N(N^-1(S + c S^p (1 - S)) + lambda)): the normal Wang transform of a feared probability, in which
+    the loss also comes for a reason that the model does not have.
 
-    One price of risk lambda, which is also where the level of the market enters, and an explicit floor: what the model
-    says is impossible is priced at N(N^-1(f) + lambda), as investors ask a least spread for any note at risk.
+    That reason has the probability c = `unmodelled` where the model is sure of nothing, and fades with the model's own
+    by a small power p = `fading`: a probability ten times smaller is feared half as much at p = .3. With p = 0 it is a
+    floor under every spread, also of what is next to impossible; with c = 0 the normal transform itself. One price of
+    risk lambda, which is also where the level of the market enters.
     """
 
     market_price_of_risk: float
     unmodelled: float
+    fading: float = 0.0
 
     @property
     def name(self) -> str:
-        return f"floored-wang-lambda-{self.market_price_of_risk:g}-floor-{self.unmodelled:g}"
+        return f"feared-wang-lambda-{self.market_price_of_risk:g}-c-{self.unmodelled:g}-p-{self.fading:g}"
 
     def distort(self, annual_exceedance: FloatArray) -> FloatArray:
         physical = np.asarray(annual_exceedance, dtype=np.float64)
-        feared = self.unmodelled + (1 - self.unmodelled) * physical
+        feared = physical + self.unmodelled * physical**self.fading * (1 - physical)
         return np.asarray(np.maximum(physical, ndtr(ndtri(feared) + self.market_price_of_risk)), dtype=np.float64)
 
 
@@ -220,7 +223,7 @@ class DeviationLoad(LayerLoad):
 
 
 # The official measure of the standard ruleset (`rulesets`), at the level zero of a market that nobody has seen lately.
-OFFICIAL = FlooredWang(market_price_of_risk=0.337, unmodelled=0.0135)
+OFFICIAL = FearedWang(market_price_of_risk=0.2434, unmodelled=0.0396, fading=0.1519)
 
 
 def layer_quadrature(attach: float, detach: float, count: int = 32) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from typing import Any
 from bonds.pricing.measures import (
     OFFICIAL,
     DeviationLoad,
-    FlooredWang,
+    FearedWang,
     LaneLoad,
     LinearLoad,
     PhysicalMeasure,
@@ -41,7 +41,7 @@ class Disclosed:
 
 @dataclass(frozen=True, kw_only=True)
 class PricingRuleset:
-    """`market_price_of_risk` lambda and `unmodelled` annual probability of the official measure; `levels` added to
+    """`market_price_of_risk` lambda, `unmodelled` c and `fading` p of the official measure; `levels` added to
     lambda in the months (2024-01) that they name, zero in every other. `wang` (lambda, k), `lane` (scale, a, b),
     `deviation` (multiple) and `linear` (floor, multiple) are refits shown beside it. `market_price_of_beta` is the
     stated load on the distress factor, shown beside too. `source` says what it was calibrated on."""
@@ -50,6 +50,7 @@ class PricingRuleset:
     version: int
     market_price_of_risk: float
     unmodelled: float
+    fading: float
     wang: tuple[float, float]
     lane: tuple[float, float, float]
     deviation: float
@@ -59,9 +60,14 @@ class PricingRuleset:
     source: str = ""
 
     def __post_init__(self) -> None:
-        numbers = [self.market_price_of_risk, *self.wang, *self.lane, self.deviation, *self.linear]
+        numbers = [self.market_price_of_risk, self.fading, *self.wang, *self.lane, self.deviation, *self.linear]
         within = all(-PARAMETERS_MAX < one < PARAMETERS_MAX for one in [*numbers, *self.levels.values()])
-        loads = 0 <= self.unmodelled < 1 and self.market_price_of_risk >= 0 and self.market_price_of_beta >= 0
+        loads = (
+            0 <= self.unmodelled < 1
+            and self.fading >= 0
+            and self.market_price_of_risk >= 0
+            and self.market_price_of_beta >= 0
+        )
         if not within or not loads or self.wang[1] <= 0:
             raise BadInput("pricing.parameters", "These are no parameters of pricing measures.", ruleset=self.label)
 
@@ -75,10 +81,10 @@ class PricingRuleset:
         """SHA-256 of the canonical text, 64 hex digits."""
         return sha256_hex(canonical_json(self.body()))
 
-    def official(self, as_of: date) -> FlooredWang:
+    def official(self, as_of: date) -> FearedWang:
         """The measure of every mark, guidance and quotation of this day."""
         load = self.market_price_of_risk + self.level(as_of)
-        return FlooredWang(round(max(load, 0.0), 6), self.unmodelled)
+        return FearedWang(round(max(load, 0.0), 6), self.unmodelled, self.fading)
 
     def level(self, as_of: date) -> float:
         """What the market of this month adds to lambda; zero once nothing recent tells."""
@@ -114,7 +120,7 @@ class PricingRuleset:
                 version=int(body["version"]),
                 source=str(body["source"]),
                 levels=MappingProxyType({month: float(level) for month, level in body["levels"].items()}),
-                **{one: float(body[one]) for one in ("market_price_of_risk", "unmodelled", "deviation")},
+                **{one: float(body[one]) for one in ("market_price_of_risk", "unmodelled", "fading", "deviation")},
                 market_price_of_beta=float(body["market_price_of_beta"]),
                 wang=(float(body["wang"][0]), float(body["wang"][1])),
                 lane=(float(body["lane"][0]), float(body["lane"][1]), float(body["lane"][2])),
@@ -127,12 +133,13 @@ class PricingRuleset:
 def of_calibration(found: Mapping[str, Any], version: int, market_price_of_beta: float) -> PricingRuleset:
     """The ruleset that a calibration (`Calibration.as_data`) says, rounded to four digits."""
     parameters = {one["name"]: [round(value, 4) for value in one["parameters"].values()] for one in found["measures"]}
-    official, wang, lane, linear = (parameters[name] for name in ("floored-wang", "wang", "lane", "linear"))
+    official, wang, lane, linear = (parameters[name] for name in ("feared-wang", "wang", "lane", "linear"))
     return PricingRuleset(
         name="standard",
         version=version,
         market_price_of_risk=official[0],
         unmodelled=official[1],
+        fading=official[2],
         wang=(wang[0], wang[1]),
         lane=(lane[0], lane[1], lane[2]),
         deviation=parameters["deviation"][0],
@@ -160,6 +167,7 @@ STANDARD = PricingRuleset(
     version=2,
     market_price_of_risk=OFFICIAL.market_price_of_risk,
     unmodelled=OFFICIAL.unmodelled,
+    fading=OFFICIAL.fading,
     wang=(0.2285, 4.1763),
     lane=(0.1271, 0.2523, 0.0413),
     deviation=0.3299,
@@ -167,18 +175,18 @@ STANDARD = PricingRuleset(
     market_price_of_beta=BETA_LOAD,
     levels=MappingProxyType(
         {
-            "2024-01": 0.1361,
-            "2024-02": 0.1304,
-            "2024-03": 0.1232,
-            "2024-04": 0.1136,
-            "2024-05": 0.1041,
-            "2024-06": 0.0890,
-            "2024-07": 0.0787,
-            "2024-08": 0.0632,
-            "2024-09": 0.0509,
-            "2024-10": 0.0399,
-            "2024-11": 0.0306,
-            "2024-12": 0.0178,
+            "2024-01": 0.1326,
+            "2024-02": 0.1270,
+            "2024-03": 0.1198,
+            "2024-04": 0.1104,
+            "2024-05": 0.1012,
+            "2024-06": 0.0865,
+            "2024-07": 0.0766,
+            "2024-08": 0.0615,
+            "2024-09": 0.0496,
+            "2024-10": 0.0389,
+            "2024-11": 0.0298,
+            "2024-12": 0.0172,
         }
     ),
     source="327 issues of 2018-11 to 2023-12",

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from bonds.models import SeriesEvent
 from bonds.portal.queries import SliceView
+from bonds.servicing.account import Kind
 from intermediary.money import from_base_units
 from intermediary.templatetags.display import money, span
 
@@ -18,7 +19,9 @@ TONES = {"FIRST_LOSS": "f-first", "TAIL": "f-tail", "SENIOR": "f-senior"}
 
 # The name of a mark's measure begins with its ruleset and the hash of that, where it has one.
 WANG = re.compile(r"(?P<rules>\S+ [0-9a-f]{8} )?wang-lambda-(?P<load>[\d.]+)-k-(?P<degrees>[\d.]+)")
-FLOORED = re.compile(r"(?P<rules>\S+ [0-9a-f]{8} )?floored-wang-lambda-(?P<load>[\d.]+)-floor-(?P<floor>[\d.e-]+)")
+FEARED = re.compile(
+    r"(?P<rules>\S+ [0-9a-f]{8} )?feared-wang-lambda-(?P<load>[\d.]+)-c-(?P<fear>[\d.e-]+)-p-(?P<fading>[\d.e-]+)"
+)
 
 
 @register.filter
@@ -33,11 +36,18 @@ def measure_words(name: str) -> str:
     found = WANG.fullmatch(name)
     if found:
         return f"Wang transform: load {found['load']}, Student's t with {found['degrees']} degrees of freedom"
-    found = FLOORED.fullmatch(name)
+    found = FEARED.fullmatch(name)
     if found:
         rules = f" (pricing ruleset {found['rules'].split()[0]})" if found["rules"] else ""
-        return f"Wang transform: load {found['load']} over a floor of {float(found['floor']):.2%} a year{rules}"
+        fear = f"c {found['fear']}, p {found['fading']}"
+        return f"Wang transform of a feared probability: load {found['load']}, {fear}{rules}"
     return {"physical": "Physical: the expected loss, without a load"}.get(name, name)
+
+
+@register.filter
+def event_words(kind: Kind) -> str:
+    """What a line of a holder's account is."""
+    return kind.value.replace("_", " ").capitalize()
 
 
 @register.simple_tag

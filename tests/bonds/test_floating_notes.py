@@ -8,7 +8,7 @@ import pytest
 
 from bonds.pricing.curves import OutstandingCurve
 from bonds.pricing.floating import NOTHING_RECORDED, Fixings, floating_rates
-from bonds.pricing.measures import FlooredWang, SliceCurve, expected_outstanding, layer_quadrature
+from bonds.pricing.measures import FearedWang, SliceCurve, expected_outstanding, layer_quadrature
 from bonds.pricing.notes import NoteTerms, clean_price, outstanding_curve, par_spread, value_note
 from intermediary.errors import Refusal
 from risk.market.curve import DiscountCurve, discount_curve
@@ -43,7 +43,7 @@ def recorded(until: date) -> Fixings:
 
 
 def curve_of(terms: NoteTerms, as_of: date) -> OutstandingCurve:
-    return outstanding_curve(terms, as_of, lambda t: expected_outstanding([LAYER], FlooredWang(0.4, 0.01), t))
+    return outstanding_curve(terms, as_of, lambda t: expected_outstanding([LAYER], FearedWang(0.4, 0.01), t))
 
 
 def between(day: date, dates: tuple[date, ...], values: tuple[float, ...]) -> float:

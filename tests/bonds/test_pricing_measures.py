@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 from bonds.pricing.measures import (
     DeviationLoad,
     Distortion,
-    FlooredWang,
+    FearedWang,
     LaneLoad,
     LinearLoad,
     PhysicalMeasure,
@@ -50,7 +50,7 @@ def test_wang_keeps_impossible_and_certain_losses() -> None:
 
 DISTORTIONS = st.one_of(
     st.builds(WangTransform, st.floats(0, 3), st.floats(1, 50)),
-    st.builds(FlooredWang, st.floats(0, 3), st.floats(0, 0.1)),
+    st.builds(FearedWang, st.floats(0, 3), st.floats(0, 0.1), st.floats(0, 0.5)),
     st.builds(LinearLoad, st.floats(0, 0.2), st.floats(0, 4)),
     st.builds(PowerLoad, st.floats(0.1, 1), st.floats(0.1, 2)),
 )
@@ -66,10 +66,13 @@ def test_risk_neutral_exceedance_is_never_below_the_physical_and_keeps_order(
     assert np.all(np.diff(loaded) >= -1e-15)
 
 
-def test_a_floored_wang_prices_the_impossible_at_its_floor_and_without_one_is_the_normal_transform() -> None:
-    measure, s = FlooredWang(0.337, 0.0135), np.array([0.0, 0.02, 1.0])
-    np.testing.assert_allclose(measure.distort(s), [ndtr(ndtri(0.0135) + 0.337), ndtr(ndtri(0.03323) + 0.337), 1.0])
-    np.testing.assert_allclose(FlooredWang(0.454, 0.0).distort(s), WangTransform(0.454, 1e9).distort(s), atol=1e-9)
+def test_a_feared_wang_is_the_normal_transform_without_fear_and_with_one_that_does_not_fade_has_a_floor() -> None:
+    s = np.array([0.0, 0.02, 1.0])
+    np.testing.assert_allclose(FearedWang(0.454, 0.0).distort(s), WangTransform(0.454, 1e9).distort(s), atol=1e-9)
+    floored = FearedWang(0.337, 0.0135).distort(s)
+    np.testing.assert_allclose(floored, [ndtr(ndtri(0.0135) + 0.337), ndtr(ndtri(0.03323) + 0.337), 1.0])
+    fading = 0.02 + 0.04 * 0.02**0.15 * 0.98
+    np.testing.assert_allclose(FearedWang(0.24, 0.04, 0.15).distort(s), [0.0, ndtr(ndtri(fading) + 0.24), 1.0])
 
 
 def test_loads_of_a_layer_are_their_published_formulas() -> None:

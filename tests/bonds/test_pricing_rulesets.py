@@ -19,8 +19,9 @@ def test_the_hash_is_that_of_the_body_and_every_figure_changes_it() -> None:
     assert PricingRuleset.of(STANDARD.body()).hash == STANDARD.hash
     changed = [
         replace(STANDARD, version=3),
-        replace(STANDARD, market_price_of_risk=0.338),
-        replace(STANDARD, unmodelled=0.0136),
+        replace(STANDARD, market_price_of_risk=0.25),
+        replace(STANDARD, unmodelled=0.04),
+        replace(STANDARD, fading=0.15),
         replace(STANDARD, market_price_of_beta=0.3),
         replace(STANDARD, levels={"2025-10": 0.1}),
     ]
@@ -29,8 +30,8 @@ def test_the_hash_is_that_of_the_body_and_every_figure_changes_it() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("unmodelled", 1.0), ("unmodelled", -0.1), ("market_price_of_risk", -0.1), ("market_price_of_beta", -1.0),
-     ("market_price_of_risk", float("nan")), ("wang", (0.4, 0.0)), ("levels", {"2025-10": float("inf")})],
+    [("unmodelled", 1.0), ("unmodelled", -0.1), ("fading", -0.1), ("market_price_of_risk", -0.1),
+     ("market_price_of_beta", -1.0), ("market_price_of_risk", float("nan")), ("wang", (0.4, 0.0)), ("levels", {"2025-10": float("inf")})],
 )  # fmt: skip
 def test_what_is_no_parameter_is_refused(name: str, value: Any) -> None:
     with pytest.raises(BadInput) as refused:
@@ -47,7 +48,7 @@ def test_a_body_that_is_none_is_refused(broken: dict[str, Any]) -> None:
 
 def test_the_level_of_the_market_holds_in_its_months_and_dies_away() -> None:
     assert STANDARD.official(CRASH) == OFFICIAL
-    assert STANDARD.official(date(2024, 1, 31)).market_price_of_risk == pytest.approx(0.337 + 0.1361)
+    assert STANDARD.official(date(2024, 1, 31)).market_price_of_risk == pytest.approx(0.2434 + 0.1326)
     levels = [STANDARD.level(date(2024, month, 1)) for month in range(1, 13)]
     assert levels == sorted(levels, reverse=True)
 
@@ -63,7 +64,7 @@ def test_the_official_measure_leads_what_is_disclosed_and_only_the_physical_one_
 
 def test_a_calibration_becomes_a_ruleset() -> None:
     parameters = {
-        "floored-wang": {"lambda": 0.41234, "floor": 0.0123456},
+        "feared-wang": {"lambda": 0.41234, "c": 0.0123456, "p": 0.2},
         "wang": {"lambda": 0.2, "k": 4.0},
         "lane": {"scale": 0.1, "a": 0.2, "b": 0.3},
         "deviation": {"multiple": 0.3},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bonds.pricing.measures import (
     DeviationLoad,
     Distortion,
-    FlooredWang,
+    FearedWang,
     LaneLoad,
     LayerLoad,
     LinearLoad,
@@ -24,7 +24,7 @@ from bonds.pricing.measures import (
 
 Floats = NDArray[np.float64]
 DEGREES_MIN = 0.6  # below it a Student tail no longer falls from one probability to the next
-FLOOR_MAX = 0.5  # a search may ask for a floor beyond all probabilities
+UNMODELLED_MAX = 0.5  # a search may ask for a fear beyond all probabilities
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ CANDIDATES = (
         ("lambda", "k"),
         (0.454, 5.0),
     ),
-    Candidate("wang-normal", "Wang transform, normal", lambda theta: FlooredWang(theta[0], 0.0), ("lambda",), (0.454,)),
+    Candidate("wang-normal", "Wang transform, normal", lambda theta: FearedWang(theta[0], 0.0), ("lambda",), (0.454,)),
     Candidate(
         "lane",
         "Lane's excess return",
@@ -93,8 +93,15 @@ CANDIDATES = (
     Candidate(
         "floored-wang",
         "Normal Wang transform over a floor",
-        lambda theta: FlooredWang(theta[0], float(np.clip(theta[1], 0.0, FLOOR_MAX))),
-        ("lambda", "floor"),
+        lambda theta: FearedWang(theta[0], float(np.clip(theta[1], 0.0, UNMODELLED_MAX))),
+        ("lambda", "c"),
         (0.4, 0.01),
+    ),
+    Candidate(
+        "feared-wang",
+        "Normal Wang transform of a feared probability",
+        lambda theta: FearedWang(theta[0], float(np.clip(theta[1], 0.0, UNMODELLED_MAX)), abs(theta[2])),
+        ("lambda", "c", "p"),
+        (0.3, 0.03, 0.1),
     ),
 )

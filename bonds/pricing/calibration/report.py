@@ -1,8 +1,9 @@
 """A whole calibration: every candidate's error by year out of sample, parameters on all issues and how sure they are.
 
-Best is the candidate with a distortion (so that layers add up, which a price of slices needs) whose error at the level
-of the market is least; candidates within `WITHIN_BPS` of it are as good, and among those the one that has a price of
-risk lambda is taken: the level of the market and an implied lambda then mean one thing. What is found is plain numbers;
+Official is a distortion, so that layers add up, which a price of slices needs; with a price of risk lambda, so that the
+level of the market and an implied lambda mean one thing; and without a floor, so that a safer class is always dearer.
+Among those it is the one whose error at the level of the market is least, and what has a floor or no lambda is not
+nearer by more than these data can tell (`gains`). What is found is plain numbers;
 that they become the price of anything is two people's decision (`bonds.marking.rulesets`).
 """
 
@@ -20,8 +21,7 @@ from bonds.pricing.calibration.records import Issues
 from bonds.pricing.calibration.rolling import Prediction, best_rule, errors_bps, gain, predict, predicted_years
 
 Floats = NDArray[np.float64]
-OFFICIAL = "floored-wang"
-WITHIN_BPS = 5.0  # a twelfth of what separates it from the published transform: no data of this size tells them apart
+OFFICIAL = "feared-wang"
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,10 @@ def calibrate(issues: Issues, resamples: int = 200, seed: int = 7) -> Calibratio
     others = {
         "wang-published": predictions["wang-published"].plain,
         "lane-published": predictions["lane-published"].plain,
-        "floored-wang without the level": official.plain,
+        "feared-wang without the level": official.plain,
         "linear at the level": predictions["linear"].at_level,
+        "floored-wang at the level": predictions["floored-wang"].at_level,
+        "wang at the level": predictions["wang"].at_level,
     }
     gains = {name: gain(official.at_level, one, issues, max(resamples, 2), seed) for name, one in others.items()}
     rule, after = _after(official.candidate, issues)

@@ -28,7 +28,7 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     RECOVERY_RECEIVED: ("bonds",),
     CALL_LAPSED: (),
     DEFAULT_NOTICED: ("bonds",),
-    CHAIN_ACT_DONE: (),
+    CHAIN_ACT_DONE: ("bonds",),
     NOTE_TRANSFERRED: ("bonds",),
 }
 

@@ -34,6 +34,11 @@ class Stopped:
         self.asked = True
 
 
+def pause(seconds: float) -> None:
+    """Wait for a block."""
+    time.sleep(seconds)
+
+
 def run(
     step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS, told: Told = lambda *_: None
 ) -> None:

@@ -215,6 +215,8 @@ class Fence(Row):
     lifted_by = models.ForeignKey(
         Proposal, models.PROTECT, null=True, related_name="+", help_text="what two people decided; none: all agreed"
     )
+    found = models.JSONField(default=dict, help_text="what kept it up when it was last read back: differs, unexplained")
+    looked_at = models.DateTimeField(null=True, help_text="wall clock, when that was")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain"], condition=Q(lifted_at=None), name="one_fence_a_chain")]

@@ -19,7 +19,7 @@ from settlement.bindings import contract, decode_event
 from settlement.chain import Chain
 from settlement.cited import act_of, cited, contract_seq_of
 from settlement.holders import key_address
-from settlement.models import Batch, ChainLog, ChainSender, ChainTransaction
+from settlement.models import Batch, ChainLog, ChainSender, ChainTransaction, Fence
 
 State = ChainTransaction.State
 UNKNOWN_YET = (*ChainTransaction.UNFINISHED, State.DISPLACED)  # their nonces may be another transaction's
@@ -42,13 +42,15 @@ def read_calls(chain: Chain, final: int) -> int:
 
 
 def unexplained() -> list[str]:
-    """Calls that only an instruction makes, and that none here explains; each is looked at again."""
+    """Calls that only an instruction makes, and that none here explains; each is looked at again. What two people
+    have lifted a fence with is explained by them."""
+    accepted = {one for lifted in Fence.objects.exclude(lifted_by=None) for one in lifted.found.get("unexplained", [])}
     kept = ChainTransaction.objects.filter(sender__chain=chains.here(), batch=None, instruction=None, succeeded=True)
     left = []
     for found in kept.exclude(state=State.DISPLACED).order_by("block_number", "nonce"):
         if act_of(found.data) is not None and not _explained(found):
             left.append(f"transaction {found.transaction_hash} of {found.sender}")
-    return left
+    return [one for one in left if one not in accepted]
 
 
 def _missing(chain: Chain, account: ChainSender, final: int) -> Iterator[dict[str, Any]]:

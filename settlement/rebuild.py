@@ -65,8 +65,9 @@ class Rebuilt:
 
 def rebuild(chain: Chain, witnesses: Sequence[Chain] = ()) -> Rebuilt:
     """Read back everything final that is missing, compare with the latest block and the node's pool, and take the
-    fence down if nothing differs and every call is explained. Harmless when repeated, or cut off: what is read back is
-    committed batch by batch, call by call.
+    fence down if nothing differs and every call is explained; else keep with it what did, for two people to decide
+    (`settlement.lifting`). Harmless when repeated, or cut off: what is read back is committed batch by batch, call by
+    call.
 
     Refuses `head_differs` where a batch on chain is not the fold of those before it, `unknown_vault` where one moves a
     vault that this database does not know, and `not_a_batch` where a house was called by another way than ours.
@@ -85,12 +86,17 @@ def rebuild(chain: Chain, witnesses: Sequence[Chain] = ()) -> Rebuilt:
     finality.settle_transactions()
     reconcile.run(chain, reconcile.latest_final())
     keys = [key_address(role) for role in fence.ROLES]
-    made.differs = [str(one) for one in fence.ahead(chain, keys=keys)]
+    ahead = [str(one) for one in fence.ahead(chain, keys=keys)]
+    made.differs = [*ahead]
     made.differs += [f"{one.kind} at {one.place}: {one.ledger_value}, {one.chain_value}" for one in _open_breaks()]
-    if not made.differs and not made.unexplained:
-        with transaction.atomic():
-            made.is_lifted = bool(Fence.objects.filter(chain=chains.here(), lifted_at=None).update(lifted_at=Now()))
-            audit.record(actor="rebuild", action="fence.lifted", subject=chains.here(), batches=made.batches)
+    standing = Fence.objects.filter(chain=chains.here(), lifted_at=None)
+    if made.differs or made.unexplained:
+        found = {"ahead": ahead, "differs": made.differs, "unexplained": made.unexplained}
+        standing.update(found=found, looked_at=Now())
+        return made
+    with transaction.atomic():
+        made.is_lifted = bool(standing.update(lifted_at=Now()))
+        audit.record(actor="rebuild", action="fence.lifted", subject=chains.here(), batches=made.batches)
     return made
 
 

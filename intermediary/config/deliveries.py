@@ -28,6 +28,7 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
     from bonds.servicing import transfers, write_downs
     from intermediary import credit, variation, withdrawals
+    from intermediary.config import series_on_chain
 
     return {
         ("intermediary", events.INSTRUCTION_FINAL): (
@@ -43,6 +44,7 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
         ("bonds", events.RECOVERY_RECEIVED): (write_downs.on_recovery_received,),
         ("bonds", events.DEFAULT_NOTICED): (write_downs.on_default_noticed,),
         ("bonds", events.NOTE_TRANSFERRED): (transfers.on_note_transferred,),
+        ("bonds", events.CHAIN_ACT_DONE): (series_on_chain.on_chain_act_done,),
     }
 
 

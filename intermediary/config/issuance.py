@@ -20,6 +20,7 @@ from bonds.offering import orders, stages
 from bonds.offering.terms import SeriesTerms
 from intermediary import clock
 from intermediary.config import note_register
+from intermediary.config.issuance_spec import chain_spec
 from intermediary.errors import Refusal
 from settlement import cycle
 from settlement import series as on_chain
@@ -82,26 +83,12 @@ def _open_book(
     mine: Mine | None,
     planned: Mapping[UUID, Sequence[tuple[UUID, Decimal]]],
 ) -> None:
-    targets = on_chain.deploy_series(chain=chain, spec=chain_spec(terms), mine=mine)
+    targets = on_chain.deploy_series(chain=chain, spec=chain_spec(terms, clock.now() + TIME_TO_SUBSCRIBE), mine=mine)
     with transaction.atomic(durable=True):
         stages.register_contracts(actor=ACTOR, series_id=series.id, escrow=targets.escrow, notes=list(targets.notes))
     guidance = valuation.price_guidance(series.id, planned)
     with transaction.atomic(durable=True):
         stages.open_book(actor=ACTOR, series_id=series.id, guidance_bps=guidance)
-
-
-def chain_spec(terms: SeriesTerms) -> on_chain.SeriesSpec:
-    """The part of the terms that the escrow contract enforces."""
-    return on_chain.SeriesSpec(
-        code=terms.code,
-        subscribe_by=clock.now() + TIME_TO_SUBSCRIBE,
-        final_maturity=terms.final_at,
-        challenge_seconds=terms.challenge_seconds,
-        expert_seconds=terms.expert_seconds,
-        grace_seconds=terms.maturity_grace_seconds,
-        tranches=tuple((item.name, item.symbol, item.isin) for item in terms.classes),
-        slices=tuple((item.cell_id, item.principals_base_units) for item in terms.slices),
-    )
 
 
 def _take_orders(series: Series, bids: Sequence[Bid]) -> None:

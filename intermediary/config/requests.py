@@ -27,7 +27,7 @@ from intermediary import (
     trading,
     withdrawals,
 )
-from intermediary.config import deliveries, series_requests
+from intermediary.config import chain_requests, deliveries, series_requests
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import Cell, CommandRequest, Proposal, Trade
@@ -293,6 +293,7 @@ COMMANDS: dict[str, Command] = {
     "propose_chain_call": _propose_chain_call,
     "approve_chain_call": _approve_chain_call,
     **bond_requests.COMMANDS,
+    **chain_requests.COMMANDS,
     **series_requests.COMMANDS,
 }
 

@@ -81,6 +81,7 @@ DESK = _group(
     {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "waiting": "unbooked_receipts"},
     {"title": "Stress", "icon": "thunderstorm", "link": _at("stress")},
     {"title": "Liquidity and capital", "icon": "water_drop", "link": _at("liquidity")},
+    {"title": "Acts on chain", "icon": "gavel", "link": _at("acts"), "waiting": "open_acts"},
     {"title": "Stuck", "icon": "error", "link": _at("stuck"), "waiting": "stuck"},
     {"title": "Runbook", "icon": "menu_book", "link": _at("runbook")},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},

@@ -62,6 +62,12 @@ def open_acts() -> list[ChainAct]:
     return list(found.select_related("proposal").order_by("id"))
 
 
+def is_in_flight(signers: Mapping[str, Signer]) -> bool:
+    """Whether a transaction of these keys is on its way."""
+    unfinished = ChainTransaction.objects.filter(sender__chain=chains.here(), state__in=ChainTransaction.UNFINISHED)
+    return unfinished.filter(sender__role__in=list(signers)).exists()
+
+
 def turn(chain: Chain, key: str, account: ChainSender, signer: Signer) -> int:
     """For a process that has this key for other work too, and nothing in flight with it: send one step that is due."""
     for act in open_acts():

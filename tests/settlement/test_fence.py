@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from intermediary import outbox
+from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
-from settlement import fence, poster, rebuild
+from settlement import approver, fence, lifting, poster, read_back, rebuild
 from settlement.bindings import contract, read
 from settlement.chain import Chain
 from settlement.cited import act_of, cited
@@ -21,11 +22,13 @@ from settlement.messages import ref_of
 from settlement.models import ChainSender, ChainTransaction, Fence, ReconciliationBreak
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
-from tests.settlement.test_crashes import signers
+from tests.people import person
+from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, give, held, pass_time
 
 pytestmark = pytest.mark.world(build=funded_client)
 KEYS = ("poster", "operator")
+DAY = 86_400
 Kind = ChainInstruction.Kind
 
 
@@ -213,3 +216,53 @@ def test_only_signs_of_life_pass_the_fence(chain: Chain, who: Client) -> None:
         mine(chain)
     assert poster.step(chain, signers()) == 0
     assert ChainInstruction.objects.get(kind="DEBIT").state == "DRAFT"
+
+
+def test_two_people_lift_a_fence_that_an_unexplained_call_keeps_up(chain: Chain, who: Client) -> None:
+    give(chain, ChainTarget.objects.get(kind="HOUSE").address, 10 * MILLION)
+    settle_all()
+    sent_elsewhere(chain, "setDisposalDesk", (demo_signer("costs").address,))
+    call = (demo_signer("market").address, MILLION, b"\1" * 32)
+    sent_elsewhere(chain, "payTreasury", call)
+    for _ in range(4):
+        mine(chain)
+    assert fence.check(chain, addresses())
+    made = rebuild.rebuild(chain)
+    assert (len(made.unexplained), made.is_lifted) == (1, False)
+    standing = Fence.objects.get()
+    assert (standing.found["ahead"], standing.found["unexplained"]) == ([], made.unexplained)
+    maker, checker = (person(f"{name} {uuid7()}", is_staff=True) for name in ("maker", "checker"))
+    with transaction.atomic():
+        proposal = lifting.propose(maker=maker, fence_id=standing.id, reason="paid to the market desk by hand")
+        with pytest.raises(Refusal, match="maker_is_not_checker"):
+            lifting.approve(checker=maker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="so be it")
+    with transaction.atomic():
+        lifting.approve(checker=checker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="it is booked")
+    assert not fence.check(chain, addresses())
+    assert read_back.unexplained() == []
+
+
+def test_a_house_is_kept_alive_behind_a_fence_while_a_restored_batch_is_in_flight(chain: Chain, who: Client) -> None:
+    debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    poster.step(chain, signers())  # in flight by these rows, and the node has lost it
+    chain.call("anvil_dropAllTransactions")
+    batch = ChainTransaction.objects.get(sender=demo_signer("poster").address)
+    fence.put_up("restored")
+    pass_time(chain, 2 * DAY)
+    before = read(chain, ChainTarget.objects.get(kind="HOUSE").address, "House", "lastBeat")
+    for _ in range(3):
+        poster.step(chain, signers())
+        mine(chain)
+    batch.refresh_from_db()
+    assert batch.state == "INCLUDED"  # the same bytes: nothing passes its nonce before
+    assert read(chain, ChainTarget.objects.get(kind="HOUSE").address, "House", "lastBeat") > before
+    pass_time(chain, 2 * DAY)
+    poster.step(chain, signers())
+    mine(chain)
+    latest = chain.block("latest")
+    assert latest is not None
+    assert read(chain, ChainTarget.objects.get(kind="HOUSE").address, "House", "lastBeat") == int(
+        latest["timestamp"], 16
+    )

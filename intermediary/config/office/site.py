@@ -47,6 +47,7 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
     def extra_urls(self) -> list[URLPattern]:
         """Pages beside the tables. Imported here: models are loaded by now."""
         from intermediary.config.office import (
+            acts,
             alarms,
             approvals,
             backtest,
@@ -70,6 +71,10 @@ class OfficerSite(UnfoldAdminSite):  # type: ignore[misc]  # published without t
         pages: tuple[tuple[str, View, str], ...] = (
             ("alarms/", alarms.alarms, "alarms"),
             ("alarms/<uuid:alarm_id>/note/", alarms.note, "note_alarm"),
+            ("acts/", acts.acts, "acts"),
+            ("acts/propose/<slug:kind>/", acts.propose, "propose_act"),
+            ("acts/<uuid:act_id>/stop/", acts.stop, "stop_act"),
+            ("fence/", acts.lift_fence, "lift_fence"),
             ("runbook/", runbook.runbook, "runbook"),
             ("runbook/<slug:name>/", runbook.page, "runbook_page"),
             ("approvals/", approvals.inbox, "approvals"),

@@ -10,7 +10,7 @@ from intermediary.config import benches
 from intermediary.config.benches.names import NAMES
 
 SOURCES = Path(benches.__file__).parent
-KERNELS = ("kernels", "options")
+KERNELS = ("kernels", "options", "partial")
 MADE_BY = {
     "bonds": ("bonds_loss", "bonds_sampling", "bonds_price"),
     "kernels": KERNELS,

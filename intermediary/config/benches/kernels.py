@@ -20,7 +20,7 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
-from intermediary.config.benches import Figure, fastest_s, machine, options
+from intermediary.config.benches import Figure, fastest_s, machine, options, partial
 from intermediary.config.demo import world
 from risk.margin.admission import Resources, assess
 from risk.margin.instruments import Instrument
@@ -47,6 +47,7 @@ Floats = NDArray[np.float64]
 class World:
     """What a tick has in hand when it comes to the accounts."""
 
+    snapshot: MarketSnapshot
     matrices: RiskMatrices
     scenarios: ScenarioSet
     positions: Positions
@@ -60,10 +61,13 @@ def run(say: Callable[[str], object]) -> dict[str, Figure]:
     built = _world()
     figures = _dense(built.matrices)
     figures |= _remargin(built, figures["sgemm_gflops"].value)
+    say("one instrument that moved")
+    shocks = built.scenarios.shocks
+    figures |= partial.figures(built.snapshot, shocks, built.matrices, built.positions, built.gross)
     say("single precision, what-if")
     figures |= _precision(built.matrices) | _what_if(built)
     say("options")
-    figures |= options.figures(built.matrices.table, built.scenarios.shocks)
+    figures |= options.figures(built.matrices.table, shocks)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     figures["peak_mb"] = Figure(peak, "MB", "largest resident size of this process, Django and all included")
     return figures
@@ -75,7 +79,7 @@ def _world() -> World:
     scenarios = build_scenarios(rules, snapshot.as_of.date(), None)
     matrices = RiskMatrices.build(snapshot, rules, scenarios, _instruments(snapshot))
     positions = _books(ACCOUNTS, matrices)
-    return World(matrices, scenarios, positions, _gross(positions, matrices))
+    return World(snapshot, matrices, scenarios, positions, _gross(positions, matrices))
 
 
 def _instruments(snapshot: MarketSnapshot) -> tuple[Instrument, ...]:

@@ -9,6 +9,10 @@ KERNELS = (
     "remargin_im_2core_s",
     "remargin_im_cpu_s",
     "remargin_im_of_sgemm",
+    "tick_partial_share",
+    "tick_partial_2core_share",
+    "tick_partial_im_share",
+    "tick_partial_im_2core_share",
     "sgemm_share",
     "sgemm_gflops",
     "f32_rel_error",
@@ -35,7 +39,7 @@ SCALE = (
     "tick_10k_cycle_s",
     "tick_10k_cycle_cpu_s",
     "tick_growth_1k_10k",
-    "tick_partial_share",
+    "tick_partial_end_to_end_share",
 )
 TICK = (
     "tick_s",

@@ -65,7 +65,7 @@ def run(say: Say) -> dict[str, Figure]:
         "tick_growth_1k_10k": Figure(
             statistics.median(large.moving) / statistics.median(small.moving), "x", "1,000 relationships; linear is 10"
         ),
-        "tick_partial_share": Figure(
+        "tick_partial_end_to_end_share": Figure(
             statistics.median(large.partial) / statistics.median(large.moving),
             "share",
             f"a full tick of {LARGE.relationships}, {between}: one coin moved, which {SMALL.rare_share:.0%} hold",

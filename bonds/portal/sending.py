@@ -67,6 +67,7 @@ def transfers(request: HttpRequest) -> HttpResponse:
 @login_required
 def transfer(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """The review of one transfer: refused by name, or what changes, at which price, and the wallet to send it with."""
+    assert isinstance(request.user, User)
     wish = CommandRequest.objects.filter(id=request_id, user=request.user, command="review_transfer").first()
     if wish is None:
         raise access.not_found()

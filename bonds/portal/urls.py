@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.portal import holders, pages, sending
+from bonds.portal import holders, pages, sending, statements
 
 app_name = "investor"
 urlpatterns = [
@@ -14,6 +14,8 @@ urlpatterns = [
     path("eligibility/wallet/", holders.prove_wallet, name="prove_wallet"),
     path("transfers/", sending.transfers, name="transfers"),
     path("transfers/<uuid:request_id>/", sending.transfer, name="transfer"),
+    path("statements/", statements.statement, name="statements"),
+    path("statements.csv", statements.statement_csv, name="statement_csv"),
     path("series/", pages.all_series, name="all_series"),
     path("series/<uuid:series_id>/", pages.series, name="series"),
 ]

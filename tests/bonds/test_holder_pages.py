@@ -1,11 +1,20 @@
 """Pages of those who hold notes, under the web's own database role: transfers, statements, the escrow's account."""
 
+import csv
+from decimal import Decimal
+
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.urls import reverse
 
 from bonds.models import Holding, Series
+from bonds.servicing import transfers, write_downs
 from intermediary.config import requests as config_requests
+from intermediary.models import Cell
+from tests.bonds import world
 from tests.bonds.test_portal import cells, investors, mark, page, series, signed_in, web
+from tests.bonds.test_transfers import moved
+from tests.bonds.world import MILLION
 from tests.conftest import RoleSwitch
 
 __all__ = ["cells", "investors", "series", "web"]
@@ -38,3 +47,38 @@ def test_transfer_is_reviewed_before_the_wallet_is_asked(
     other = signed_in(investors[1], as_role)
     with as_role("web"):
         assert other.get(passed.headers["Location"]).status_code == 404
+
+
+def test_statement_says_what_happened_and_its_csv_is_exact(
+    series: Series, cells: list[Cell], investors: list[User], as_role: RoleSwitch, web: None
+) -> None:
+    with transaction.atomic():
+        case = world.notice(cells[0])
+        write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
+        world.settle()
+        world.settle_challenges()
+        a, b = (Holding.objects.get(party__code=code).wallet.address for code in "ab")
+        transfers.on_note_transferred(moved(series, a, b, MILLION))
+    client, other = signed_in(investors[0], as_role), signed_in(investors[1], as_role)
+    with as_role("web"):
+        shown = page(client, "statements")
+        for words in ("Opening", "Issued", "Written down", "Sent", "Closing", "R1", "3,000,000.00"):
+            assert words in shown, words
+        assert "Received" in page(other, "statements")
+        text = str(client.get(reverse("investor:statement_csv")).content.decode())
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row["event"] for row in rows] == ["OPENING", "ISSUED", "WRITTEN_DOWN", "SENT"]
+    assert Decimal(rows[1]["principal_change"]) == 4_000_000
+    assert rows[2]["note"] == "R1"
+    down = Decimal(rows[2]["principal_change"])
+    assert abs(down + Decimal(2_500_000) / 3) < Decimal("0.000002"), "a third of 2.5 million, rounded down"
+    assert Decimal(rows[3]["units_after"]) == 3_000_000
+    changes = sum(Decimal(row["principal_change"]) for row in rows)
+    assert changes == Decimal(rows[3]["principal_after"])
+
+
+def test_statement_of_nothing(investors: list[User], as_role: RoleSwitch, web: None) -> None:
+    client = signed_in(investors[0], as_role)
+    with as_role("web"):
+        assert "Nothing in this span" in page(client, "statements")
+        assert client.get(reverse("investor:statement_csv")).content.decode().count("\n") == 1

@@ -285,15 +285,19 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> Iter
         _rulesets_met.add(found.ruleset)
         matrices = matrices_for(tick.snapshot_id, found.ruleset, universe.instruments)
         if not matrices.unpriced.size:
-            yield _under_one_ruleset(found, part, matrices)
+            yield _under_one_ruleset(found, part, matrices, tick)
             continue
         for priced in books_without(part.roster, places, part.assets, matrices.unpriced):
             if priced.ruleset == found.ruleset:
-                yield _under_one_ruleset(priced, part, matrices)
+                yield _under_one_ruleset(priced, part, matrices, tick)
 
 
-def _under_one_ruleset(books: RulesetBooks, part: assessment.Part, matrices: RiskMatrices) -> assessment.Requirements:
-    batch = requirements(matrices, books.positions, books.margin)
+def _under_one_ruleset(
+    books: RulesetBooks, part: assessment.Part, matrices: RiskMatrices, tick: Tick
+) -> assessment.Requirements:
+    # Those whom the same coins touch again and again; where all coins move, keeping everybody's tails would gain little.
+    kept = None if tick.coins is None else books.tails
+    batch = requirements(matrices, books.positions, books.margin, kept)
     # An exposure that is not known is refused when its cell is taken alone.
     verdicts = judge(batch, replace(books.layers, exposure=part.exposure[books.members_at]))
     return assessment.Requirements(

@@ -7,7 +7,7 @@ them (`intermediary.roster`) is the same object for as long as nothing of it cha
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from intermediary.terms import Terms
 from risk.book import Universe
 from risk.figures import NOTHING, Rows, flagged, layers_of, resources_of, stacked
 from risk.margin.admission import Resources
+from risk.margin.kept_tails import KeptBooks
 from risk.margin.positions import Positions
 from risk.margin.verdicts import Layers
 from risk.period import rules_of
@@ -61,13 +62,15 @@ class KeptRows(NamedTuple):
 @dataclass(frozen=True)
 class RulesetBooks:
     """Those of a part that are margined under one ruleset: their places in the roster, rising, their positions and
-    margin, and their layers beside no exposure."""
+    margin, and their layers beside no exposure. `tails`: what partial ticks know of the worst scenarios of these
+    books, as long as they are these."""
 
     ruleset: str
     members_at: Integers
     positions: Positions
     margin: Positions
     layers: Layers
+    tails: KeptBooks = field(default_factory=KeptBooks, compare=False)
 
     @classmethod
     def of(cls, ruleset: str, members: Mapping[int, KeptRows]) -> "RulesetBooks":

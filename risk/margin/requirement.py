@@ -20,6 +20,7 @@ from intermediary.money import amount_from_float, requirement_from_float
 from risk.margin.addons import close_out_cost, jump_requirement
 from risk.margin.admission import DOLLAR, ScenarioOutcome
 from risk.margin.gross import delta_to_close, joint_losses, net_delta, position_losses
+from risk.margin.kept_tails import KeptBooks
 from risk.margin.kernels import grouped_losses
 from risk.margin.matrices import RiskMatrices
 from risk.margin.measures import losses_in_double, shortfall, tail_measures
@@ -159,9 +160,15 @@ class RequirementBatch:
         )
 
 
-def requirements(matrices: RiskMatrices, positions: Positions, collateral: Positions | None = None) -> RequirementBatch:
+def requirements(
+    matrices: RiskMatrices,
+    positions: Positions,
+    collateral: Positions | None = None,
+    kept: KeptBooks | None = None,
+) -> RequirementBatch:
     """Requirements of A accounts. `collateral` holds the same accounts' margin assets as positions in instruments of
     the same table; it enters ES 99.5%, stress and the loss model, never the initial margin (haircuts cover it there).
+    `kept`: what is known of the tails of just these accounts from the market before; the figures are the same, sooner.
     Raises ValueError on a position outside the table; refuses `instrument_not_valued` when something that is held has
     no price under every shock."""
     positions.check(len(matrices.table.instruments))
@@ -169,20 +176,24 @@ def requirements(matrices: RiskMatrices, positions: Positions, collateral: Posit
         collateral.check(len(matrices.table.instruments))
     held = positions.with_held(collateral)
     _refuse_unpriced(held, matrices)
-    found = _netted(matrices, positions, collateral, held)
+    found = _netted(matrices, positions, collateral, held, kept)
     gross = positions.gross
     return found if gross is None or not gross.any() else _without_netting(found, gross)
 
 
 def _netted(
-    matrices: RiskMatrices, positions: Positions, collateral: Positions | None, held: Positions
+    matrices: RiskMatrices,
+    positions: Positions,
+    collateral: Positions | None,
+    held: Positions,
+    kept: KeptBooks | None = None,
 ) -> RequirementBatch:
     """Everybody's book as one; `held`: positions and collateral together."""
     gross = _gross(positions, matrices)
-    alone = tail_measures(positions, matrices, gross)
+    alone = tail_measures(positions, matrices, gross, kept.alone if kept else None)
     es_99, evt, es_995 = alone.es_99, alone.evt_var_997, alone.es_995
     if collateral is not None:
-        es_995 = shortfall(held, matrices, gross, matrices.ruleset.admission_quantile)
+        es_995 = shortfall(held, matrices, gross, matrices.ruleset.admission_quantile, kept.held if kept else None)
     base = np.maximum(es_99, evt)
     delta = net_delta(positions, matrices)
     liquidity = matrices.liquidity.charge(delta, matrices.adv_usd, matrices.daily_vol).sum(axis=1)

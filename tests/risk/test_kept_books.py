@@ -17,7 +17,7 @@ from risk.models import Tick, TickShard
 from risk.partial import moved_since
 from tests.conftest import TestDatabase
 from tests.risk.builders import MOMENT, snapshot
-from tests.risk.tick_world import market, mixed_world, one_by_one, tick, undone
+from tests.risk.tick_world import BOOKS, market, mixed_world, one_by_one, tick, undone
 
 pytestmark = pytest.mark.world(build=mixed_world)
 
@@ -89,6 +89,23 @@ def test_a_partial_tick_renews_who_holds_what_moved(clients: dict[str, Cell]) ->
     assert engine.open_tick(both, 1, only_moved=True).coins is None, "everybody holds dollars"
     nobody = replace(snapshot({"BTC": "94100"}), as_of=MOMENT + timedelta(minutes=13))
     assert engine.open_tick(store_snapshot(nobody), 1, only_moved=True).coins is None, "the last one is not done"
+
+
+def test_a_coin_that_moves_alone_again_and_again_gives_the_figures_of_full_ticks(clients: dict[str, Cell]) -> None:
+    """From the second time on the worker knows the tails of those whom it touches."""
+    tick(market(10, "94900"))
+    kept_rows.forget()
+    for minutes, bitcoin in ((11, "94890"), (12, "94870")):
+        opened = engine.open_tick(market(minutes, bitcoin), 2, only_moved=True)
+        assert opened.coins == ["BTC"]
+        touched = undone(partial(engine.run_shard, opened.id, 0))["MarginState"]
+        everybody = undone(partial(one_by_one, opened))["MarginState"]
+        renewed = [row for row in touched if row[1] == opened.valuation_id]
+        assert len(renewed) == len(BOOKS) - len(("FLAT", "IDLE"))
+        assert all(row in everybody for row in renewed), minutes
+        engine.run_shard(opened.id, 0)
+    held = [books.tails for part in kept_rows._parts.values() for books in part.books]
+    assert any(tails.alone.positions is not None for tails in held)
 
 
 def test_between_two_cycles_nobody_pays_but_whom_something_happens_to(clients: dict[str, Cell]) -> None:

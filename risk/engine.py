@@ -295,7 +295,7 @@ def _requirements(tick: Tick, universe: Universe, part: assessment.Part) -> Iter
 def _under_one_ruleset(
     books: RulesetBooks, part: assessment.Part, matrices: RiskMatrices, tick: Tick
 ) -> assessment.Requirements:
-    # Those whom the same coins touch again and again; where all coins move, keeping everybody's tails would gain little.
+    # Those whom the same coins touch again and again. Where all coins move, to keep everybody's tails gains little.
     kept = None if tick.coins is None else books.tails
     batch = requirements(matrices, books.positions, books.margin, kept)
     # An exposure that is not known is refused when its cell is taken alone.

@@ -1,0 +1,302 @@
+"""Everything a noteholder is told beside the price: what other measures say, and what moves it.
+
+All of it is made of one thing, the expected outstanding principal under a variant: another measure, another loss model
+or another price of risk. A variant is a row; the rows of a class are priced together, since a note's own dates, rates
+and discount factors are the same for all of them.
+
+Units: prices per 100 of current principal; par spreads in basis points a year; sensitivities are slopes of the clean
+price, in points for +1 of a parameter: of the default intensity and of the severity relative to themselves (+0.01 is
+one percent of it), of the correlation (loading rho on distress) and of the market price of risk lambda as they stand.
+The crypto beta load prices the note as if distress m were shifted by the stated market price of beta against the
+investor: both the chance of default and the size of the gap follow m, so a class that depends more on it gets dearer by
+more. Pure numpy; `rulesets` says what is disclosed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from math import exp, log1p, sqrt
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from bonds.loss.note_risk import Piece
+from bonds.pricing.cashflows import PAR, Plan, discount_factors
+from bonds.pricing.coupons import DAYS_A_YEAR
+from bonds.pricing.floating import NOTHING_RECORDED, Fixings, floating_rates
+from bonds.pricing.implied import implied_lambda
+from bonds.pricing.measures import FearedWang, SliceCurve, layer_quadrature
+from bonds.pricing.notes import NoteTerms
+from bonds.pricing.rulesets import PricingRuleset
+from risk.margin.layers import LossModel
+from risk.margin.shortfall import DISTRESS_LIMIT, default_probability, gap_scale, shortfall_survival
+from risk.market.curve import DiscountCurve
+
+FloatArray = NDArray[np.float64]
+
+POINTS = 12  # inside a layer: par spreads agree with the mark's 32 to a hundredth of a basis point (tested)
+SLOPE_POINTS = 6  # of the bumped ones, whose errors cancel in a difference: slopes agree to a percent (tested)
+CORRELATION_MAX = 0.999  # a bump may not make default a function of distress alone
+HORIZON_YEARS = 1.0
+BPS = 10_000
+RELATIVE_BUMP, CORRELATION_BUMP, LAMBDA_BUMP = 0.05, 0.02, 0.02  # central differences: the third order is invisible
+GRID_STEP = 0.1
+GRID = tuple(round(GRID_STEP * step, 1) for step in range(21))  # of lambda; a page finds an investor's own price on it
+
+FINER = 10  # steps between two nodes of the grid: an implied lambda is then off by less than 0.0001 (tested)
+
+Bump = Callable[[LossModel], LossModel]
+
+# Of distress, for the bumped models only: differences on one and the same even grid, a kink of the severity and all.
+DISTRESS = np.linspace(-DISTRESS_LIMIT, DISTRESS_LIMIT, 361)
+DENSITY = np.exp(-0.5 * DISTRESS**2) / np.exp(-0.5 * DISTRESS**2).sum()
+
+
+@dataclass(frozen=True)
+class MeasuredPrice:
+    """What one measure says: `price` None before the coupon is known."""
+
+    label: str
+    name: str
+    price: float | None
+    spread_bps: float
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """`measures` in the order of the ruleset, the official one first; `with_beta` the official one with the stated load
+    on top. `sensitivities` by pd, severity, correlation, lambda; `grid` of (lambda, clean price); `implied_lambda` at
+    which the note would be worth par today, as if the market still asked the spread that cleared, None where no lambda
+    within the grid does. The last three are empty before the coupon is known."""
+
+    measures: tuple[MeasuredPrice, ...]
+    with_beta: MeasuredPrice
+    sensitivities: dict[str, float]
+    grid: tuple[tuple[float, float], ...]
+    implied_lambda: float | None
+
+
+@dataclass(frozen=True)
+class Valuer:
+    """The note's own side: its plan, discount factors and floating rates (zero of a fixed note)."""
+
+    terms: NoteTerms
+    plan: Plan
+    factors: FloatArray
+    floating: FloatArray
+
+    @classmethod
+    def of(
+        cls, terms: NoteTerms, as_of: date, discount: DiscountCurve, fixings: Fixings = NOTHING_RECORDED
+    ) -> "Valuer":
+        """At a day of the note's life."""
+        plan = terms.plan(as_of)
+        zero = np.zeros(plan.times.size)
+        floating = floating_rates(plan.periods, as_of, discount, fixings) if terms.floats else zero
+        return cls(terms, plan, discount_factors(plan, discount), floating)
+
+    def clean_prices(self, outstanding: FloatArray) -> FloatArray:
+        """(V,) of variants with this share of principal (V, P) at each payment date."""
+        rates = self.floating + self.terms.coupon_rate_annual
+        paid = (self.plan.days_past + self._days(outstanding)) * rates / DAYS_A_YEAR
+        accrued = rates[0] * self.plan.days_past[0] / DAYS_A_YEAR
+        return np.asarray(PAR * (paid @ self.factors + outstanding[:, -1] * self.factors[-1] - accrued))
+
+    def par_spreads_bps(self, outstanding: FloatArray) -> FloatArray:
+        """(V,) of a note that began today: over a fixed coupon that cannot lose, or over SOFR."""
+        years = self._days(outstanding) / DAYS_A_YEAR
+        annuity = years @ self.factors
+        lost = 1 - outstanding[:, -1] * self.factors[-1]
+        if self.terms.floats:
+            forwards = np.concatenate([[1.0], self.factors[:-1]]) / self.factors - 1
+            floating = (years * forwards / (self.plan.days_left / DAYS_A_YEAR)) @ self.factors
+            return np.asarray(BPS * (lost - floating) / annuity)
+        riskless = (1 - self.factors[-1]) / (self.plan.days_left @ self.factors / DAYS_A_YEAR)
+        return np.asarray(BPS * (lost / annuity - riskless))
+
+    def _days(self, outstanding: FloatArray) -> FloatArray:
+        """(V, P) days accrued from today on, the share falling evenly over each period."""
+        before = np.concatenate([np.ones((outstanding.shape[0], 1)), outstanding[:, :-1]], axis=1)
+        days = self.plan.days_left
+        return np.asarray(days * before + (outstanding - before) * (days - 1) / 2, dtype=np.float64)
+
+
+def outputs_of(
+    pieces: Sequence[Piece], valuer: Valuer, ruleset: PricingRuleset, physical: FloatArray, priced: bool
+) -> Outputs:
+    """Of a class with principal left. `physical` (P,) its exact expected shares, for the physical row; `priced` whether
+    the coupon of the terms is the cleared one."""
+    as_of, times = valuer.plan.as_of, valuer.plan.times
+    official, disclosed = ruleset.official(as_of), ruleset.disclosed(as_of)
+    curves = _curves(pieces)
+    beta_curves = _curves(pieces, lambda model: with_beta(model, ruleset.market_price_of_beta))
+    shares = np.concatenate(
+        [
+            _outstanding(
+                curves,
+                len(disclosed),
+                lambda slice_: np.stack([one.measure.loaded(slice_) for one in disclosed]),
+                times,
+            ),
+            _outstanding(beta_curves, 1, lambda slice_: official.loaded(slice_)[None, :], times),
+        ]
+    )
+    shares[1] = physical
+    spreads = valuer.par_spreads_bps(shares)
+    prices = [float(price) for price in valuer.clean_prices(shares)] if priced else [None] * len(shares)
+    said = [
+        MeasuredPrice(one.label, one.measure.name, price, float(spread))
+        for one, price, spread in zip(disclosed, prices[:-1], spreads[:-1], strict=True)
+    ]
+    beta = MeasuredPrice("with-beta", f"beta-{ruleset.market_price_of_beta:g}", prices[-1], float(spreads[-1]))
+    if not priced:
+        return Outputs(tuple(said), beta, {}, (), None)
+    grid = _grid(curves, official, valuer, GRID)
+    slopes = _slopes(pieces, curves, official, valuer)
+    return Outputs(tuple(said), beta, slopes, grid, _at_par(curves, official, valuer, grid))
+
+
+def with_beta(model: LossModel, market_price_of_beta: float) -> LossModel:
+    """The loss model as if distress m came `market_price_of_beta` lower: the threshold of default rises by sqrt(rho)
+    times it, the gap by exp(v times it)."""
+    if model.hazard_annual == 0.0:
+        return replace(model, s0=model.s0 * exp(model.v * market_price_of_beta))
+    barrier = float(ndtri(-np.expm1(-model.hazard_annual * HORIZON_YEARS))) + sqrt(model.rho) * market_price_of_beta
+    hazard = -log1p(-float(ndtr(barrier))) / HORIZON_YEARS
+    return replace(model, hazard_annual=hazard, s0=model.s0 * exp(model.v * market_price_of_beta))
+
+
+class _Exceedance(Protocol):
+    """Annual exceedance at points of a layer, (K,) or of several variants (V, K), with the weights of the points."""
+
+    @property
+    def annual_exceedance(self) -> FloatArray: ...
+
+    @property
+    def weights(self) -> FloatArray: ...
+
+
+SliceT = TypeVar("SliceT", bound=_Exceedance)
+
+
+@dataclass(frozen=True)
+class _Bumped:
+    """`annual_exceedance` (6, K) under the bumped models."""
+
+    annual_exceedance: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True)
+class _Curve(Generic[SliceT]):
+    """A piece's slice, None of one whose further loss is known."""
+
+    principal: float
+    slice_: SliceT | None
+    known_loss: float
+
+
+def _curves(pieces: Sequence[Piece], bump: Bump | None = None, points: int = POINTS) -> list[_Curve[SliceCurve]]:
+    """Physical annual exceedance inside each piece, under its model or that model bumped."""
+    found: list[_Curve[SliceCurve]] = []
+    for piece in pieces:
+        if piece.model is None:
+            found.append(_Curve(piece.principal, None, piece.known_loss))
+            continue
+        model = bump(piece.model) if bump else piece.model
+        inside, weights = layer_quadrature(piece.attach, piece.detach, points)
+        survival = np.clip(shortfall_survival(model, np.append(inside, piece.attach), HORIZON_YEARS), 0.0, 1.0)
+        curve = SliceCurve(piece.principal, survival[:-1], weights, float(survival[-1]))
+        found.append(_Curve(piece.principal, curve, 0.0))
+    return found
+
+
+def _outstanding(
+    curves: Sequence[_Curve[SliceT]], variants: int, loaded: Callable[[SliceT], FloatArray], times: FloatArray
+) -> FloatArray:
+    """(V, P) expected shares of today's principal at these times; `loaded` gives the (V, K) priced annual probabilities
+    of a slice under each variant."""
+    total = sum(curve.principal for curve in curves)
+    shares: FloatArray = np.zeros((variants, times.size))
+    for curve in curves:
+        if curve.slice_ is None:
+            shares = shares + curve.principal * (1 - curve.known_loss)
+        else:
+            yearly = 1 - loaded(curve.slice_)
+            shares = shares + curve.principal * (yearly[:, None, :] ** times[None, :, None] @ curve.slice_.weights)
+    return shares / total
+
+
+def _at_loads(official: FearedWang, loads: FloatArray) -> Callable[[SliceCurve], FloatArray]:
+    """The official measure at each of these market prices of risk."""
+
+    def loaded(slice_: SliceCurve) -> FloatArray:
+        physical = slice_.annual_exceedance
+        feared = ndtri(replace(official, market_price_of_risk=0.0).distort(physical))
+        return np.asarray(np.maximum(physical, ndtr(feared[None, :] + loads[:, None])), dtype=np.float64)
+
+    return loaded
+
+
+def _grid(
+    curves: Sequence[_Curve[SliceCurve]], official: FearedWang, valuer: Valuer, loads: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    shares = _outstanding(curves, len(loads), _at_loads(official, np.array(loads)), valuer.plan.times)
+    return tuple((load, float(price)) for load, price in zip(loads, valuer.clean_prices(shares), strict=True))
+
+
+def _at_par(
+    curves: Sequence[_Curve[SliceCurve]], official: FearedWang, valuer: Valuer, grid: Sequence[tuple[float, float]]
+) -> float | None:
+    """On the grid, and once more on a tenfold finer one between the two nodes around par."""
+    near = implied_lambda(PAR, grid)
+    if near is None:
+        return None
+    below = max(load for load, price in grid if price >= PAR)
+    finer = [below + step * GRID_STEP / FINER for step in range(FINER + 1)]
+    return implied_lambda(PAR, _grid(curves, official, valuer, finer))
+
+
+def _slopes(
+    pieces: Sequence[Piece], base: Sequence[_Curve[SliceCurve]], official: FearedWang, valuer: Valuer
+) -> dict[str, float]:
+    """Central differences of the clean price."""
+    sizes = {"pd": RELATIVE_BUMP, "severity": RELATIVE_BUMP, "correlation": CORRELATION_BUMP, "lambda": LAMBDA_BUMP}
+    times, load = valuer.plan.times, official.market_price_of_risk
+    bumped = _outstanding(_bumped(pieces), 6, lambda slice_: official.distort(slice_.annual_exceedance), times)
+    loads = np.array([load + LAMBDA_BUMP, load - LAMBDA_BUMP])
+    loaded = _outstanding(base, 2, _at_loads(official, loads), times)
+    prices = valuer.clean_prices(np.concatenate([bumped, loaded]))
+    return {name: float(prices[2 * n] - prices[2 * n + 1]) / (2 * size) for n, (name, size) in enumerate(sizes.items())}
+
+
+def _bumped(pieces: Sequence[Piece]) -> list[_Curve[_Bumped]]:
+    """Each piece with (6, K) exceedance: intensity up and down, severity up and down, correlation up and down."""
+    found: list[_Curve[_Bumped]] = []
+    for piece in pieces:
+        if piece.model is None:
+            found.append(_Curve(piece.principal, None, piece.known_loss))
+            continue
+        model = piece.model
+        points, weights = layer_quadrature(piece.attach, piece.detach, SLOPE_POINTS)
+        default, up, down = (_defaulting(model, factor, 0.0) for factor in (1.0, 1 + RELATIVE_BUMP, 1 - RELATIVE_BUMP))
+        gap, more, less = (_beyond(model, points, factor) for factor in (1.0, 1 + RELATIVE_BUMP, 1 - RELATIVE_BUMP))
+        tied, loose = (_defaulting(model, 1.0, step) for step in (CORRELATION_BUMP, -CORRELATION_BUMP))
+        rows = np.stack([up @ gap, down @ gap, default @ more, default @ less, tied @ gap, loose @ gap])
+        found.append(_Curve(piece.principal, _Bumped(np.clip(rows, 0.0, 1.0), weights), 0.0))
+    return found
+
+
+def _defaulting(model: LossModel, factor: float, more_correlation: float) -> FloatArray:
+    """(M,) weight of distress times the chance of default there."""
+    rho = min(max(model.rho + more_correlation, 0.0), CORRELATION_MAX)
+    bumped = replace(model, hazard_annual=model.hazard_annual * factor, rho=rho)
+    return np.asarray(DENSITY * default_probability(bumped, DISTRESS, HORIZON_YEARS), dtype=np.float64)
+
+
+def _beyond(model: LossModel, points: FloatArray, factor: float) -> FloatArray:
+    """(M, K) chance that the gap goes beyond each point of the layer, its scale times `factor`."""
+    scale = factor * gap_scale(model, DISTRESS)[:, None]
+    return model.severity.survival((points + model.margin - model.cost)[None, :] / scale)

@@ -26,6 +26,7 @@ class Proposal(Row):
         SERIES = "SERIES", "Series of notes"
         SERIES_REDEMPTION = "SERIES_REDEMPTION", "Early redemption of a series"
         OFFERING = "OFFERING", "Act on an offering of notes"
+        PRICING_RULES = "PRICING_RULES", "Pricing ruleset"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

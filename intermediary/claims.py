@@ -28,6 +28,16 @@ def exposure_base_units(cell_id: UUID, valuation_id: UUID) -> int:
     return books.base_units_up(owed or 0, ledger.settlement_asset().decimals)
 
 
+def exposures_base_units(cell_ids: Collection[UUID], valuation_id: UUID) -> dict[UUID, int | None]:
+    """`exposure_base_units` of many, a few queries whatever their number; None where an instrument that is held has no
+    mark."""
+    gross = without_netting(cell_ids)
+    netting = [cell_id for cell_id in cell_ids if cell_id not in gross]
+    owed = books.exposures(netting, valuation_id) | gross_exposures(gross, valuation_id)
+    decimals = ledger.settlement_asset().decimals
+    return {key: None if dues is None else books.base_units_up(dues, decimals) for key, dues in owed.items()}
+
+
 def gross_exposures(cell_ids: Collection[UUID], valuation_id: UUID) -> dict[UUID, int | None]:
     """What each owes with none of its gains, ints of 10**-36 dollars as in `books.exposures`; None where an instrument
     that is held has no mark. One query, none for nobody."""

@@ -7,6 +7,7 @@ Runs in bonds workers (numpy, QuantLib).
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,11 +15,11 @@ from math import ceil, exp
 from uuid import UUID
 
 import numpy as np
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from bonds.loss.note_risk import Piece, note_risk, outstanding_at
 from bonds.loss.tranches import principal_change
-from bonds.marking.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, exposures
+from bonds.marking.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, Standing, exposures, standing
 from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
 from bonds.pricing.curves import OutstandingCurve
 from bonds.pricing.measures import OFFICIAL, PhysicalMeasure, PricingMeasure
@@ -26,7 +27,8 @@ from bonds.pricing.notes import NoteTerms, NoteValue, outstanding_curve, par_cou
 from bonds.servicing import write_downs
 from intermediary import events
 from intermediary.errors import Refusal
-from risk.engine import load_snapshot
+from intermediary.models.bulk import insert_new
+from risk.engine import FAULTS_OF_A_CELL, load_snapshot
 from risk.market.curve import DiscountCurve
 from risk.market.snapshot import MarketSnapshot
 from risk.models import Tick
@@ -34,6 +36,7 @@ from risk.models import Tick
 logger = logging.getLogger(__name__)
 MARKED = (Series.State.MARKETING, Series.State.PRICED, *Series.LIVE)
 BPS = 10_000
+TOGETHER = 500  # series of one transaction: few enough that no reader waits for them, many enough that queries are few
 
 
 @dataclass(frozen=True)
@@ -44,27 +47,75 @@ class Market:
     discount: DiscountCurve
 
 
-def remark(tick_id: UUID) -> int:
-    """Mark every class and slice of published series at this tick; harmless when repeated. Returns classes marked.
+@dataclass(frozen=True)
+class SeriesMarks:
+    """What one valuation says of a series: rows to be written."""
 
-    A series that covers a relationship without figures in this market keeps its marks of before.
+    series_id: UUID
+    slices: tuple[SliceMark, ...]
+    notes: tuple[NoteMark, ...]
+
+
+def remark(tick_id: UUID, number: int = 0, of: int = 1) -> int:
+    """Mark every class and slice of published series at this tick, or of one of so many parts of the series; harmless
+    when repeated. Returns classes marked.
+
+    Relationships are looked at together, each once. A series that covers one without figures in this market, or that
+    cannot be marked for a reason of its own, keeps its marks of before; the others go on.
     """
     tick = Tick.objects.select_related("valuation").get(id=tick_id)
-    marked = 0
-    for series in Series.objects.filter(state__in=MARKED):
+    published = Series.objects.filter(state__in=MARKED).order_by("id").prefetch_related("slices__parts", "tranches")
+    mine = published[:] if of == 1 else [one for index, one in enumerate(published) if index % of == number]
+    slices = [item for series in mine for item in series.slices.all()]
+    losses = write_downs.net_losses_base_units(slices)
+    found, snapshot = standing(tick, [item.cell_id for item in slices]), load_snapshot(tick.snapshot_id)
+    made = []
+    for series in mine:
         try:
-            slices, found = _exposures(series, tick)
-        except Refusal as refusal:
-            logger.warning("series %s is not marked: %s", series.code, refusal)
-            continue
+            made.append(_marks(series, tick, snapshot, found, losses))
+        except FAULTS_OF_A_CELL as fault:
+            logger.warning("series %s is not marked: %s", series.code, fault, exc_info=not isinstance(fault, Refusal))
+    return sum(_write(made[start : start + TOGETHER]) for start in range(0, len(made), TOGETHER))
+
+
+def _write(made: Sequence[SeriesMarks]) -> int:
+    """In one transaction, or one by one where one of them cannot be stored. Returns classes stored."""
+    try:
         with transaction.atomic(durable=True):
-            for item in slices:
-                _mark_slice(item, tick, found[item.cell_id])
-            for tranche in series.tranches.all():
-                _mark_note(series, tranche, tick, found)
-                marked += 1
-            events.notify(events.PAGES_CHANNEL, f"series:{series.id}")
-    return marked
+            insert_new([row for marks in made for row in marks.slices])
+            insert_new([row for marks in made for row in marks.notes])
+            events.notify(events.PAGES_CHANNEL, *(f"series:{marks.series_id}" for marks in made))
+    except DatabaseError:
+        if len(made) == 1:
+            logger.exception("marks of series %s are not stored", made[0].series_id)
+            return 0
+        return sum(_write([marks]) for marks in made)
+    return sum(len(marks.notes) for marks in made)
+
+
+def _marks(
+    series: Series, tick: Tick, snapshot: MarketSnapshot, found: Standing, losses: Mapping[UUID, int]
+) -> SeriesMarks:
+    exposed = {item.id: found.exposure(item.cell_id, losses[item.id]) for item in series.slices.all()}
+    pieces: dict[UUID, dict[UUID, Piece]] = {}
+    for item in series.slices.all():
+        for part in item.parts.all():
+            if part.outstanding_base_units:
+                pieces.setdefault(part.tranche_id, {})[item.id] = _piece(part, exposed[item.id])
+    slices = []
+    for item in series.slices.all():
+        mine = [held[item.id] for held in pieces.values() if item.id in held]
+        slices.append(_slice_mark(item, mine, tick, exposed[item.id]))
+    market = market_of(snapshot, series)
+    outstanding: Counter[UUID] = Counter()
+    for item in series.slices.all():
+        for part in item.parts.all():
+            outstanding[part.tranche_id] += part.outstanding_base_units
+    notes = [
+        _note_mark(series, tranche, tick, market, list(pieces.get(tranche.id, {}).values()), outstanding[tranche.id])
+        for tranche in series.tranches.all()
+    ]
+    return SeriesMarks(series.id, tuple(slices), tuple(notes))
 
 
 def price_guidance(series_id: UUID, planned: Planned = NOTHING_PLANNED) -> dict[UUID, int]:
@@ -143,61 +194,43 @@ def _piece(part: SlicePart, exposure: Exposure) -> Piece:
     )
 
 
-def _mark_slice(item: Slice, tick: Tick, exposure: Exposure) -> None:
-    parts = [part for part in item.parts.select_related("slice") if part.outstanding_base_units]
-    risk = note_risk([_whole(item, parts, exposure)]) if parts else note_risk([])
-    SliceMark.objects.get_or_create(
-        slice=item,
+def _slice_mark(item: Slice, pieces: Sequence[Piece], tick: Tick, exposure: Exposure) -> SliceMark:
+    """All classes of a slice lie end to end: it is hit with its lowest, and gone with its highest."""
+    risks, total = [piece.risk for piece in pieces], sum(piece.principal for piece in pieces)
+    lost = sum(piece.principal * risk.expected_loss for piece, risk in zip(pieces, risks, strict=True))
+    return SliceMark(
+        slice_id=item.id,
         valuation_id=tick.valuation_id,
-        defaults={
-            "expected_loss": risk.expected_loss,
-            "probability_first_loss": risk.pfl,
-            "probability_last_loss": risk.pll,
-            "loss_now_base_units": exposure.loss_now_base_units,
-            "basis": exposure.basis,
-        },
+        expected_loss=lost / total if total else 0.0,
+        probability_first_loss=max((risk.pfl for risk in risks), default=0.0),
+        probability_last_loss=min((risk.pll for risk in risks), default=0.0),
+        loss_now_base_units=exposure.loss_now_base_units,
+        basis=exposure.basis,
     )
 
 
-def _whole(item: Slice, parts: Sequence[SlicePart], exposure: Exposure) -> Piece:
-    """All classes of a slice as one piece."""
-    pieces = [_piece(part, exposure) for part in parts]
-    principal = sum(piece.principal for piece in pieces)
-    return Piece(
-        relationship_id=item.cell_id,
-        principal=principal,
-        attach=min(piece.attach for piece in pieces),
-        detach=max(piece.detach for piece in pieces),
-        model=exposure.model if any(piece.model is not None for piece in pieces) else None,
-        known_loss=sum(piece.principal * piece.known_loss for piece in pieces) / principal,
-    )
-
-
-def _mark_note(series: Series, tranche: Tranche, tick: Tick, found: Mapping[UUID, Exposure]) -> None:
-    pieces = pieces_of(tranche, found)
+def _note_mark(
+    series: Series, tranche: Tranche, tick: Tick, market: Market, pieces: Sequence[Piece], outstanding_base_units: int
+) -> NoteMark:
     risk = note_risk(pieces)
-    value = _value(series, tranche, tick, pieces) if pieces else None
-    outstanding = sum(tranche.parts.values_list("outstanding_base_units", flat=True))
-    NoteMark.objects.get_or_create(
-        tranche=tranche,
+    value = _value(series, tranche, market, pieces) if pieces else None
+    return NoteMark(
+        tranche_id=tranche.id,
         valuation_id=tick.valuation_id,
-        defaults={
-            "outstanding_base_units": outstanding,
-            "clean_price": value.clean_price if value else None,
-            "accrued": value.accrued if value else None,
-            "z_spread": value.z_spread if value else None,
-            "expected_yield": value.expected_yield if value else None,
-            "expected_loss": risk.expected_loss,
-            "probability_first_loss": risk.pfl,
-            "probability_last_loss": risk.pll,
-            "measure": OFFICIAL.name,
-        },
+        outstanding_base_units=outstanding_base_units,
+        clean_price=value.clean_price if value else None,
+        accrued=value.accrued if value else None,
+        z_spread=value.z_spread if value else None,
+        expected_yield=value.expected_yield if value else None,
+        expected_loss=risk.expected_loss,
+        probability_first_loss=risk.pfl,
+        probability_last_loss=risk.pll,
+        measure=OFFICIAL.name,
     )
 
 
-def _value(series: Series, tranche: Tranche, tick: Tick, pieces: Sequence[Piece]) -> NoteValue | None:
+def _value(series: Series, tranche: Tranche, market: Market, pieces: Sequence[Piece]) -> NoteValue | None:
     """Price of a class that has principal left and has not matured; None before it is priced."""
-    market = market_of(load_snapshot(tick.snapshot_id), series)
     if tranche.spread_bps is None or market.as_of >= series.scheduled_maturity:
         return None
     terms = note_terms(series, tranche)

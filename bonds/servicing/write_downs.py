@@ -12,6 +12,7 @@ up when the write-down is final.
 Only the ledger and the outbox are written here; the chain is somebody else's. Loads no numeric library.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -94,6 +95,12 @@ def net_loss_base_units(item: Slice) -> int:
         cell_id=item.cell_id, noticed_at__gte=item.series.risk_from, noticed_at__lte=item.series.risk_until
     )
     return int(cases.aggregate(total=Sum("loss_base_units"))["total"] or 0)
+
+
+def net_losses_base_units(slices: Sequence[Slice]) -> dict[UUID, int]:
+    """`net_loss_base_units` of many by slice id; only those whose relationship ever defaulted are asked one by one."""
+    defaulted = set(DefaultCase.objects.filter(cell_id__in={item.cell_id for item in slices}).values_list("cell_id"))
+    return {item.id: net_loss_base_units(item) if (item.cell_id,) in defaulted else 0 for item in slices}
 
 
 def bring_to_loss(*, slice_id: UUID) -> SliceAct | None:

@@ -2,6 +2,7 @@
 
 from bonds.models.acts import SliceAct
 from bonds.models.book import Allocation, Order
+from bonds.models.collateral import EscrowReading
 from bonds.models.eligibility import EligibilityApplication, EligibleWallet
 from bonds.models.holdings import Holding, NoteTransfer
 from bonds.models.marks import NoteMark, SliceMark
@@ -16,6 +17,7 @@ from bonds.models.payments import (
     RollForward,
     SpreadCharge,
 )
+from bonds.models.rulesets import StoredRuleset
 from bonds.models.series import Series, SeriesEvent, Slice, SlicePart, Tranche
 from bonds.models.structuring import Document, SeriesDocument, SeriesDraft, TermSheet
 
@@ -27,6 +29,7 @@ __all__ = [
     "Document",
     "EligibilityApplication",
     "EligibleWallet",
+    "EscrowReading",
     "HolderClaim",
     "HolderNotice",
     "Holding",
@@ -45,6 +48,7 @@ __all__ = [
     "SliceMark",
     "SlicePart",
     "SpreadCharge",
+    "StoredRuleset",
     "TermSheet",
     "Tranche",
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.portal import holders, pages, sending, statements
+from bonds.portal import collateral, holders, pages, sending, statements
 
 app_name = "investor"
 urlpatterns = [
@@ -18,4 +18,5 @@ urlpatterns = [
     path("statements.csv", statements.statement_csv, name="statement_csv"),
     path("series/", pages.all_series, name="all_series"),
     path("series/<uuid:series_id>/", pages.series, name="series"),
+    path("series/<uuid:series_id>/collateral/", collateral.collateral, name="collateral"),
 ]

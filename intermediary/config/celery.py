@@ -29,6 +29,7 @@ app.conf.update(
             ("default.look_round", 30.0),  # alarms: a person who is woken does not mind half a minute
             ("default.send_notices", 5.0),
             ("settlement.enter_eligible", 2.0),
+            ("settlement.look_at_escrows", 15.0),  # a reader of the page does not mind a quarter of a minute
         )
     },
     # Celery would close the database after each task; `tasks` does, and keeps it where somebody waits for the next.

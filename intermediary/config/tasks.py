@@ -57,6 +57,14 @@ def enter_eligible() -> None:
     note_register.step_if_any()
 
 
+@shared_task(name="settlement.look_at_escrows")
+def look_at_escrows() -> None:
+    """Keep what lies in the escrows of live series, where it changed, and once a day."""
+    from intermediary.config import collateral
+
+    collateral.look_if_any()
+
+
 @task_prerun.connect
 def look_at_the_connection(task: Any, **_: Any) -> None:
     """A connection that was kept may have been lost since."""

@@ -5,10 +5,12 @@ from decimal import Decimal
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.test import Client
 from django.urls import reverse
 
-from bonds.models import Holding, Series
+from bonds.models import EscrowReading, Holding, Series
 from bonds.servicing import transfers, write_downs
+from intermediary import clock
 from intermediary.config import requests as config_requests
 from intermediary.models import Cell
 from tests.bonds import world
@@ -82,3 +84,30 @@ def test_statement_of_nothing(investors: list[User], as_role: RoleSwitch, web: N
     with as_role("web"):
         assert "Nothing in this span" in page(client, "statements")
         assert client.get(reverse("investor:statement_csv")).content.decode().count("\n") == 1
+
+
+def test_collateral_account_shows_balance_against_what_is_owed(series: Series, as_role: RoleSwitch, web: None) -> None:
+    note = series.tranches.get()
+    with as_role("web"):
+        assert "was not looked at yet" in page(Client(), "collateral", series.id)
+    with transaction.atomic():
+        EscrowReading.objects.create(
+            series=series,
+            block_number=77,
+            block_hash="0x" + "7" * 64,
+            block_time=clock.now(),
+            balance_base_units=11 * MILLION,
+            principal_base_units=12 * MILLION,
+            owed_base_units=MILLION // 2,
+            notes={
+                str(note.id): {
+                    "principal": str(12 * MILLION), "supply": str(12 * MILLION), "written_down": "0", "redeemed": "0"
+                }
+            },
+        )  # fmt: skip
+    with as_role("web"):
+        shown = page(Client(), "collateral", series.id)
+    assert "Short by" in shown
+    assert "1,500,000.00" in shown
+    assert "0x70a08231" in shown, "balanceOf(address)"
+    assert "0x4d" in shown, "block 77"

@@ -11,11 +11,12 @@ from django.db import transaction
 from pytest_django import Settings
 
 from bonds.marking import valuation
-from bonds.models import Holding, NoteMark, Series, SliceAct, SliceMark
+from bonds.models import EscrowReading, Holding, NoteMark, Series, SliceAct, SliceMark
 from bonds.offering import eligibility
+from bonds.portal.collateral import call_data
 from bonds.servicing import transfers, write_downs
 from intermediary import clock, events, ledger
-from intermediary.config import note_register
+from intermediary.config import collateral, note_register
 from intermediary.config.issuance import Bid, issue_series
 from intermediary.errors import Refusal
 from intermediary.ids import derive
@@ -278,3 +279,11 @@ def test_notes_sent_by_a_wallet_are_followed_and_by_nobody_else(
         assert read(chain, note.note_address, "TrancheNote", "balanceOf", address) == units
     assert sum(after.values()) == read(chain, note.note_address, "TrancheNote", "totalSupply")
     assert transfers.misplaced() == []
+    assert collateral.look(chain) == 1
+    cycle.settle_all()
+    assert collateral.look(chain) == 0, "nothing has changed"
+    seen = EscrowReading.objects.get()
+    assert (seen.balance_base_units, seen.owed_base_units, seen.over_base_units) == (12 * MILLION, 0, 0)
+    assert seen.notes[str(note.id)]["supply"] == str(12 * MILLION)
+    call = {"to": note.note_address, "data": call_data("balanceOf(address)", south.address)}
+    assert int(chain.call("eth_call", call, hex(seen.block_number)), 16) == after[south.address]

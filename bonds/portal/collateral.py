@@ -1,0 +1,120 @@
+"""The account of a series' collateral: what lies in its escrow against what it owes, and the calls that prove it.
+
+Everything here is public. Beside each number stands the call that asks the chain for it at the same block, so that a
+reader's own wallet, or any node, says whether it holds.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from eth_utils.crypto import keccak
+
+from bonds.models import EscrowReading, Series, Tranche
+from bonds.portal import queries
+from intermediary.portal.deposits import asks_a_wallet
+from intermediary.queries import is_investor
+
+READINGS_SHOWN = 100  # a quarter of daily marks, or a crash's every change
+
+
+@dataclass(frozen=True)
+class ClassInEscrow:
+    """One class as the chain had it at the reading."""
+
+    tranche: Tranche
+    principal: int
+    supply: int
+    written_down: int
+    redeemed: int
+
+
+@dataclass(frozen=True)
+class AskedCall:
+    """One view of one contract, and the number we say it answers; base units."""
+
+    what: str
+    to: str
+    data: str
+    said: int
+
+
+@asks_a_wallet
+@require_safe
+def collateral(request: HttpRequest, series_id: UUID) -> HttpResponse:
+    """Balance, principal, what is owed, what is over; by block, and the check."""
+    series = queries.series_for_reader(series_id)
+    readings = list(EscrowReading.objects.filter(series=series)[:READINGS_SHOWN])
+    newest = readings[0] if readings else None
+    classes = _classes(series, newest) if newest else []
+    calls = _calls(series, newest, classes, _own(request, series)) if newest else []
+    base = settings.DEMO_WALLET_URL
+    context = {
+        "series": series,
+        "readings": readings,
+        "newest": newest,
+        "classes": classes,
+        "calls": calls,
+        "check": _check(series, newest, calls) if newest else None,
+        "demo_wallet": f"{base}/{request.user.get_username()}" if base and request.user.is_authenticated else "",
+        "base": "investors/base.html" if is_investor(request.user) else "frames/public.html",
+    }
+    return render(request, "investors/collateral.html", context)
+
+
+def call_data(signature: str, *words: str) -> str:
+    """Calldata of a view: selector, then addresses as words."""
+    padded = "".join(one.removeprefix("0x").lower().rjust(64, "0") for one in words)
+    return "0x" + keccak(text=signature)[:4].hex() + padded
+
+
+def _classes(series: Series, reading: EscrowReading) -> list[ClassInEscrow]:
+    return [
+        ClassInEscrow(tranche, *(int(reading.notes[str(tranche.id)][name]) for name in
+                                 ("principal", "supply", "written_down", "redeemed")))
+        for tranche in series.tranches.order_by("-seniority") if str(tranche.id) in reading.notes
+    ]  # fmt: skip
+
+
+def _own(request: HttpRequest, series: Series) -> list[tuple[Tranche, str, int]]:
+    """The reader's own units in the series, by wallet."""
+    held = queries.holdings_of(request.user) if request.user.is_authenticated else []
+    mine = [one for one in held if one.of.tranche.series_id == series.id]
+    return [(one.of.tranche, one.holding.wallet.address, one.holding.units) for one in mine]
+
+
+def _calls(
+    series: Series, reading: EscrowReading, classes: list[ClassInEscrow], own: list[tuple[Tranche, str, int]]
+) -> list[AskedCall]:
+    """What is asked of which contract, and what we say to it."""
+    escrow, token = series.escrow_address, series.currency.token_address
+    asked = [
+        ("the escrow holds", token, call_data("balanceOf(address)", escrow), reading.balance_base_units),
+        ("its classes' principal is", escrow, call_data("principal()"), reading.principal_base_units),
+        ("it owes holders", escrow, call_data("owedTotal()"), reading.owed_base_units),
+        ("it must hold at least", escrow, call_data("liabilities()"), reading.liabilities_base_units),
+    ]
+    for one in classes:
+        note, symbol = one.tranche.note_address, one.tranche.symbol
+        asked.append((f"principal of {symbol}", note, call_data("principal()"), one.principal))
+        asked.append((f"units of {symbol}", note, call_data("totalSupply()"), one.supply))
+    for tranche, wallet, units in own:
+        data = call_data("balanceOf(address)", wallet)
+        asked.append((f"your units of {tranche.symbol}", tranche.note_address, data, units))
+    return [AskedCall(*one) for one in asked]
+
+
+def _check(series: Series, reading: EscrowReading, calls: list[AskedCall]) -> dict[str, Any]:
+    """The same for the reader's browser; amounts as decimal strings."""
+    return {
+        "chainId": settings.CHAIN_ID,
+        "block": hex(reading.block_number),
+        "blockHash": reading.block_hash,
+        "decimals": series.currency.decimals,
+        "unit": series.currency_id,
+        "calls": [{"to": one.to, "data": one.data, "said": str(one.said)} for one in calls],
+    }

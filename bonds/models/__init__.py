@@ -17,7 +17,6 @@ from bonds.models.payments import (
     RollForward,
     SpreadCharge,
 )
-from bonds.models.rulesets import StoredRuleset
 from bonds.models.series import Series, SeriesEvent, Slice, SlicePart, Tranche
 from bonds.models.structuring import Document, SeriesDocument, SeriesDraft, TermSheet
 
@@ -48,7 +47,6 @@ __all__ = [
     "SliceMark",
     "SlicePart",
     "SpreadCharge",
-    "StoredRuleset",
     "TermSheet",
     "Tranche",
 ]

@@ -9,8 +9,9 @@ from risk.tasks import measuring
 
 @shared_task(name="bonds.remark", bind=True, max_retries=None)
 def remark(self: Task, tick_id: str) -> None:
-    """Mark every note at this tick."""
-    from bonds.marking import valuation
+    """Mark every note at this tick, then renew term sheets while there is time."""
+    from bonds.marking import sheets, valuation
 
     with measuring(self):
         valuation.remark(UUID(tick_id))
+        sheets.renew(UUID(tick_id))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.portal import collateral, holders, pages, sending, statements
+from bonds.portal import collateral, holders, pages, sending, statements, term_sheets
 
 app_name = "investor"
 urlpatterns = [
@@ -19,4 +19,7 @@ urlpatterns = [
     path("series/", pages.all_series, name="all_series"),
     path("series/<uuid:series_id>/", pages.series, name="series"),
     path("series/<uuid:series_id>/collateral/", collateral.collateral, name="collateral"),
+    path("series/<uuid:series_id>/term-sheet/", term_sheets.term_sheet, name="term_sheet"),
+    path("series/<uuid:series_id>/term-sheet.pdf", term_sheets.pdf, name="term_sheet_pdf"),
+    path("series/<uuid:series_id>/documents/<str:sha256>/", term_sheets.document, name="series_document"),
 ]

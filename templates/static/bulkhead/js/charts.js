@@ -3,7 +3,7 @@
 //     <div class="chart-canvas" data-keep></div><figcaption>...</figcaption></figure>
 // {kind: "lines", unit, series: [{name, tone, points: [[iso time or number, value]], step, area, dash}],
 //    marks: [{at, label}], limits: [{value, label, tone}], top, x: "time" | "value", xName, tight (x from its least value on),
-//    dots: [{name, tone, filled, points}]}
+//    dots: [{name, tone, filled, points}], bands: [{from, to, label, tone}] along x, log (of the values)}
 // {kind: "bars", unit, categories, series: [{name, tone, values}], stacked, lying}
 // {kind: "heat", unit, columns, rows, values, beyond, xName, yName, words}: amounts by row and column; where `beyond` has
 //    one, the cell is red and says so
@@ -52,11 +52,12 @@ function lines(data) {
   return {
     ...option,
     xAxis: { type: data.x ?? "time", scale: Boolean(data.tight), name: data.xName, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("ink-3") }, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: data.x === "value" ? compact : undefined } },
-    yAxis: { type: "value", scale: data.scale ?? true, max: data.top, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
+    yAxis: { type: data.log ? "log" : "value", scale: data.scale ?? true, max: data.top, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
     series: [...data.series.map((one, i) => ({
       type: "line", name: one.name, data: one.points, showSymbol: one.points.length < 3, symbolSize: 5, step: one.step ? "end" : false, silent: Boolean(one.quiet), z: one.quiet ? 1 : 3,
       lineStyle: { width: one.quiet ? 1 : 2, type: one.dash ? "dashed" : "solid", color: tone(one.tone) }, itemStyle: { color: tone(one.tone) }, areaStyle: one.area ? { color: tone(one.tone), opacity: 0.1 } : undefined,
       markLine: i === 0 && marks.length ? { symbol: "none", silent: true, data: marks } : undefined,
+      markArea: i === 0 && data.bands ? { silent: true, data: data.bands.map((band) => [{ xAxis: band.from, name: band.label, itemStyle: { color: tone(band.tone), opacity: 0.18 }, label: { color: css("ink-2"), position: "insideTop", fontSize: 11 } }, { xAxis: band.to }]) } : undefined,
     })), ...(data.dots ?? []).map((one) => ({ type: "scatter", name: one.name, data: one.points, symbolSize: one.filled ? 9 : 7, z: 4, itemStyle: { color: one.filled ? tone(one.tone) : "transparent", borderColor: tone(one.tone), borderWidth: 1.5 } }))],
   };
 }

@@ -1,0 +1,188 @@
+"""A term sheet as a PDF: the same terms and figures as the page, laid out for paper.
+
+Made on request from the stored figures, the same bytes every time (no clock, no random ids): whoever has the series
+and the figures' hash can make it again with this release. Loads ReportLab, so only whoever asks for a PDF imports it.
+"""
+
+from io import BytesIO
+from typing import Any
+from xml.sax.saxutils import escape
+
+from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
+from reportlab.lib.units import mm
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+
+from bonds.portal.term_sheets import SheetView
+from intermediary.money import from_base_units
+
+STYLES = getSampleStyleSheet()
+BODY = ParagraphStyle("body", parent=STYLES["BodyText"], fontSize=9, leading=12)
+SMALL = ParagraphStyle("small", parent=BODY, fontSize=7, leading=9, textColor=colors.HexColor("#555555"))
+CELL = ParagraphStyle("cell", parent=BODY, fontSize=8, leading=10)
+NUMBER = ParagraphStyle("number", parent=CELL, alignment=2)
+HEADING = ParagraphStyle("heading", parent=STYLES["Heading2"], fontSize=11, spaceBefore=8, spaceAfter=3)
+GRID = TableStyle(
+    [
+        ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.HexColor("#cccccc")),
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+    ]
+)
+WIDTH = A4[0] - 36 * mm
+
+
+def sheet_pdf(view: SheetView) -> bytes:
+    """The bytes of the PDF."""
+    target = BytesIO()
+    paper = SimpleDocTemplate(
+        target, pagesize=A4, leftMargin=18 * mm, rightMargin=18 * mm, topMargin=16 * mm, bottomMargin=18 * mm,
+        title=f"Term sheet {view.series.code}", author="Bulkhead", subject=view.series.title, invariant=1,
+    )  # fmt: skip
+    foot = _foot(view)
+    paper.build(_story(view), onFirstPage=foot, onLaterPages=foot)
+    return target.getvalue()
+
+
+def _story(view: SheetView) -> list[Any]:
+    series, terms = view.series, view.terms
+    parts: list[Any] = [
+        Paragraph(f"Term sheet: {escape(series.title)}", STYLES["Title"]),
+        Paragraph(f"{escape(series.code)}. {_dated(view)} All amounts in USDC.", BODY),
+        Paragraph("Classes", HEADING),
+        _classes(view),
+    ]
+    if view.figures:
+        parts += [
+            Paragraph(
+                "EL, PFL, PLL: expected loss and probabilities of a first and of a total loss over the coming year, of "
+                f"principal; CEL: loss given one. Par spread under the measure {escape(view.figures['measure'])}.",
+                SMALL,
+            ),
+            Paragraph("Covered relationships", HEADING),
+            _slices(view),
+            Paragraph("In the published scenarios", HEADING),
+            _scenarios(view),
+        ]
+    parts += [Paragraph("Terms", HEADING), _terms(view), Paragraph("Extension", HEADING), _extension(view)]
+    if terms.document_hashes:
+        rows = [["Document", "SHA-256"], *([title, digest] for title, digest in terms.document_hashes)]
+        parts += [Paragraph("Documents", HEADING), _table(rows, [0.35, 0.65], numbers=False)]
+    return [*parts, Spacer(1, 4 * mm), Paragraph(_hashes(view), SMALL)]
+
+
+def _dated(view: SheetView) -> str:
+    if view.figures is None:
+        return "No official valuation has been made of it yet."
+    return f"Figures at the valuation of {view.figures['as_of'][:16].replace('T', ' ')} UTC."
+
+
+def _classes(view: SheetView) -> Table:
+    if not view.classes:
+        rows = [["Class", "ISIN", "Principal"]]
+        faces = enumerate(view.terms.classes)
+        rows += [[one.name, one.isin, _usdc(view.terms.face_base_units(index))] for index, one in faces]
+        return _table(rows, [0.4, 0.3, 0.3])
+    rows = [["Class", "ISIN", "Principal", "Retained", "EL", "PFL", "PLL", "CEL", "Par spread"]]
+    for one in view.classes:
+        spread = one["par_spread_bps"]
+        rows.append(
+            [
+                one["name"],
+                one["isin"],
+                _usdc(one["face_base_units"]),
+                _usdc(one["retained_base_units"]),
+                *(_percent(one[name]) for name in ("expected_loss", "first_loss", "last_loss", "conditional_loss")),
+                f"{spread:,} bp" if spread is not None else "none",
+            ]
+        )
+    return _table(rows, [0.13, 0.14, 0.13, 0.12, 0.09, 0.09, 0.09, 0.09, 0.12])
+
+
+def _slices(view: SheetView) -> Table:
+    assert view.figures is not None
+    rows = [["Relationship", "Attaches at", "Exhausted at", "Loss at these marks", "Basis"]]
+    for one in view.figures["slices"]:
+        amounts = (one["attach_base_units"], one["detach_base_units"], one["loss_now_base_units"])
+        rows.append([one["relationship"], *(_usdc(amount) for amount in amounts), one["basis"].lower()])
+    return _table(rows, [0.2, 0.2, 0.2, 0.22, 0.18])
+
+
+def _scenarios(view: SheetView) -> Table:
+    names = [f"{one['name']}, lost" for one in view.classes]
+    rows = [["Scenario", *names]]
+    for row in view.scenarios:
+        rows.append(
+            [row["title"], *(f"{_usdc(loss)} ({share:.1%})" if loss else "nothing" for loss, share in row["losses"])]
+        )
+    if len(rows) == 1:
+        rows.append(["Not measured yet", *("" for _ in names)])
+    return _table(rows, [0.4, *(0.6 / len(names) for _ in names)])
+
+
+def _terms(view: SheetView) -> Table:
+    series, terms = view.series, view.terms
+    coupon = "SOFR" if terms.coupon_kind == "SOFR" else f"a yield of {_percent(float(terms.collateral_yield_annual))}"
+    call = f"below {terms.clean_up_call_bps / 100:g}% of the original principal" if terms.clean_up_call_bps else "none"
+    kept = f"{terms.retained_bps / 100:g}% of every class in every slice" if terms.retained_bps else "no vertical slice"
+    until = f"until {terms.long_stop:%d %B %Y}" if terms.long_stop else "whenever they come"
+    rows = [
+        ["Risk period", f"{series.issue_date:%d %B %Y} to {series.scheduled_maturity:%d %B %Y}"],
+        ["Final maturity", f"{series.final_maturity:%d %B %Y}, the hard stop of an extension"],
+        ["Coupon", f"the spread that clears the book plus {coupon}, {terms.day_count}, every "
+                   f"{terms.months_between_coupons} months; record {terms.record_business_days} business days before"],
+        ["Denomination", _usdc(terms.denomination_base_units)],
+        ["Trigger", terms.trigger],
+        ["Loss determined", f"within {terms.loss_determination_days} days of the notice, then "
+                            f"{terms.challenge_seconds // 3_600} hours to challenge it"],
+        ["Retained", kept],
+        ["Clean-up call", call],
+        ["Recoveries", f"reach written-down units {until}"],
+    ]  # fmt: skip
+    return _table(rows, [0.25, 0.75], numbers=False, head=False)
+
+
+def _extension(view: SheetView) -> Table:
+    rows = [["Since the notice", "Kept back of the estimated loss"]]
+    rows += [[words, f"{factor} times"] for words, factor in view.buffers]
+    return _table([*rows, [f"{view.series.final_maturity:%d %B %Y}", "nothing any more"]], [0.5, 0.5], numbers=False)
+
+
+def _hashes(view: SheetView) -> str:
+    figures = f" Hash of the figures: {view.digest}." if view.digest else ""
+    return f"Hash of the terms: {view.series.terms_hash}.{figures} The document pack is law; this sheet sums it up."
+
+
+def _table(rows: list[list[str]], shares: list[float], *, numbers: bool = True, head: bool = True) -> Table:
+    made = []
+    for row_number, row in enumerate(rows):
+        strong = head and row_number == 0
+        made.append(
+            [
+                Paragraph(f"<b>{escape(text)}</b>" if strong or (not head and column == 0) else escape(text),
+                          NUMBER if numbers and column else CELL)
+                for column, text in enumerate(row)
+            ]
+        )  # fmt: skip
+    return Table(made, colWidths=[share * WIDTH for share in shares], repeatRows=int(head), style=GRID)
+
+
+def _foot(view: SheetView) -> Any:
+    def draw(canvas: Canvas, _paper: Any) -> None:
+        canvas.setFont("Helvetica", 7)
+        canvas.setFillColor(colors.HexColor("#555555"))
+        canvas.drawString(18 * mm, 10 * mm, f"{view.series.code} · terms {view.series.terms_hash[:16]}")
+        canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, f"{canvas.getPageNumber()}")
+
+    return draw
+
+
+def _usdc(amount_base_units: int) -> str:
+    return f"{from_base_units(amount_base_units, 6):,.0f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3f}%" if share >= 1e-5 or share == 0 else "below 0.001%"

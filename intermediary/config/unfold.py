@@ -81,7 +81,7 @@ DESK = _group(
     {"title": "Recovery", "icon": "currency_exchange", "link": _at("recovery"), "waiting": "unbooked_receipts"},
     {"title": "Stress", "icon": "thunderstorm", "link": _at("stress")},
     {"title": "Liquidity and capital", "icon": "water_drop", "link": _at("liquidity")},
-    {"title": "Acts on chain", "icon": "gavel", "link": _at("acts"), "waiting": "open_acts"},
+    {"title": "Acts on chain", "icon": "link", "link": _at("acts"), "waiting": "open_acts"},
     {"title": "Stuck", "icon": "error", "link": _at("stuck"), "waiting": "stuck"},
     {"title": "Runbook", "icon": "menu_book", "link": _at("runbook")},
     {"title": "Replay", "icon": "play_circle", "link": _at("replay"), "permission": demo_only},
@@ -134,6 +134,7 @@ MARKET = _group(
 BONDS = _group(
     "Bonds",
     {"title": "Investors", "icon": "verified_user", "link": _at("investors"), "waiting": "open_applications"},
+    {"title": "Structuring", "icon": "architecture", "link": _at("series")},
     _table("bonds", "series", "Series", "stacks"),
     _table("bonds", "tranche", "Classes", "layers"),
     _table("bonds", "slice", "Slices", "data_table"),

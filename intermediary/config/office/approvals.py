@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from intermediary import queries
 from intermediary.config.office.pages import show
+from intermediary.config.office.series_terms import terms_differences
 from intermediary.models import CreditLine, Membership, Proposal
 from intermediary.portal.wishes import ask
 
@@ -92,6 +93,7 @@ def proposal(request: HttpRequest, proposal_id: UUID, form: DecisionForm | None 
         line=line if found.kind == Kind.CREDIT_LINE else None,
         differences=differences(body, line) if found.kind == Kind.CREDIT_LINE else [],
         admission=body.get("admission"),
+        terms_differences=terms_differences(body) if found.kind == Kind.SERIES else [],
         expires_at=_moment(body.get("expires_at")),
         why_not=why_not(request, found),
         form=form or DecisionForm(initial={"seen_hash": found.hash}),

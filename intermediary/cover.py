@@ -68,6 +68,17 @@ def attach_tail(*, cell_id: UUID, slice_id: UUID) -> Layer:
     return layer
 
 
+def end_tail(*, cell_id: UUID, slice_id: UUID) -> None:
+    """The slice's principal goes back to its investors: the layer is cover no more. One that has borne a loss stays as
+    it is, since recoveries still refill it."""
+    assert connection.in_atomic_block, "cover belongs to a transaction"
+    ledger.lock_cells([cell_id])
+    ended = Layer.objects.filter(cell_id=cell_id, slice_id=slice_id, kind=Kind.TAIL, funded=True, loss_base_units=0)
+    if ended.update(funded=False):
+        audit.record(actor="servicing", action="tail_ended", subject=slice_id)
+        events.notify(events.PAGES_CHANNEL, f"cell:{cell_id}")
+
+
 def lock(cell_ids: Iterable[UUID]) -> None:
     """The cells that are to be covered, and the house's too: its float funds the retentions of a line that takes
     force. Whoever covers several locks them all by this, once."""

@@ -15,3 +15,11 @@ def remark(self: Task, tick_id: str) -> None:
     with measuring(self):
         valuation.remark(UUID(tick_id))
         sheets.renew(UUID(tick_id))
+
+
+@shared_task(name="bonds.service")
+def service() -> None:
+    """Coupons, maturities and reviews whose time has come."""
+    from bonds.servicing import due
+
+    due.step()

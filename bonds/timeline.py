@@ -34,6 +34,11 @@ def locked(series_id: UUID, *states: Series.State) -> Series:
     series = Series.objects.select_for_update().filter(id=series_id).first()
     if series is None:
         raise NotAllowed("not_found", "There is no such object, or it is not yours.")
+    refuse_unless(series, *states)
+    return series
+
+
+def refuse_unless(series: Series, *states: Series.State) -> None:
+    """Refuse any state but these."""
     if series.state not in states:
         raise Refusal("wrong_series_state", f"The series is {series.get_state_display().lower()}.", state=series.state)
-    return series

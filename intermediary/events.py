@@ -20,6 +20,8 @@ CALL_LAPSED = "call_lapsed"  # {call_id}
 DEFAULT_NOTICED = "default_noticed"  # {case_id}
 CHAIN_ACT_DONE = "chain_act_done"  # {act_id, act_kind, about: {series, escrow, notes} or {relationship} or {}}
 NOTE_TRANSFERRED = "note_transferred"  # {note_id, sender, receiver, units, transaction_hash, log_index, block_*}
+SERIES_MATURED = "series_matured"  # {escrow_id}: anyone has released all principal on chain
+HOLDER_PAID = "holder_paid"  # {escrow_id, tranche, holder, amount_base_units, transaction_hash, log_index}
 
 CONSUMERS: dict[str, tuple[str, ...]] = {
     INSTRUCTION_FINAL: ("intermediary", "bonds"),
@@ -30,6 +32,8 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     DEFAULT_NOTICED: ("bonds",),
     CHAIN_ACT_DONE: ("bonds",),
     NOTE_TRANSFERRED: ("bonds",),
+    SERIES_MATURED: ("bonds",),
+    HOLDER_PAID: ("bonds",),
 }
 
 PAGES_CHANNEL = "bulkhead_pages"  # payload "cell:<uuid>"; the same of tick, series, request, party

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import Max, Q, Sum
 
-from intermediary import ledger, outbox
+from intermediary import events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -89,12 +89,11 @@ def book_issue(escrow: ChainTarget, phase: int) -> None:
 
 
 def book_payment(escrow: ChainTarget, amount_base_units: int, cause: str) -> None:
-    """A holder was paid what its notes had earned: out of the slices' coupon accounts, in order of the slices."""
-    cells = [cell_id for _, cell_id, _ in _slices(escrow)]
-    ledger.lock_cells(cells)
+    """A holder was paid what its notes had earned: out of what the slices of this escrow owe, in their order."""
+    ledger.lock_cells(cell_id for _, cell_id, _ in _slices(escrow))
     left = amount_base_units
-    for cell_id in dict.fromkeys(cells):
-        part = min(left, ledger.balance(cell_id, AccountKind.COUPONS, escrow.asset_id))
+    for cell_id, owed in owed_by_cell(escrow).items():
+        part = min(left, owed)
         if part > 0:
             _post(escrow, cell_id, AccountKind.COUPONS, AccountKind.OUTSIDE, part, "series_paid", cause)
             left -= part
@@ -102,13 +101,49 @@ def book_payment(escrow: ChainTarget, amount_base_units: int, cause: str) -> Non
         raise Refusal("paid_more_than_owed", f"{left} base units were paid that the ledger does not owe.")
 
 
+def owed_by_cell(escrow: ChainTarget) -> dict[UUID, int]:
+    """What each covered relationship's slice owes the holders of this series, base units, in order of the slices. A
+    relationship's coupon account may hold that of other series as well."""
+    owed = {cell_id: 0 for _, cell_id, _ in _slices(escrow)}
+    shared_out = ChainInstruction.objects.filter(
+        target=escrow, state=ChainInstruction.State.FINAL, kind__in=(Kind.COUPON, Kind.REPAY)
+    )
+    acts = list(shared_out)
+    moved = outbox.moved_by(acts)
+    for act in acts:
+        owed[act.cell_id] += moved[act.id]
+    own = Posting.objects.filter(account__kind=AccountKind.COUPONS, entry__memo=escrow.creation["series"])
+    own = own.filter(entry__kind__in=("series_matured", "series_paid"))
+    for cell_id, total in own.values_list("cell_id").annotate(total=Sum("amount_base_units")):
+        owed[cell_id] += int(total)
+    return owed
+
+
 def book_maturity(escrow: ChainTarget) -> None:
-    """All outstanding principal is now owed to the holders."""
+    """All outstanding principal is now owed to the holders. Servicing is told, whoever matured the escrow."""
     ledger.lock_cells(cell_id for _, cell_id, _ in _slices(escrow))
     outstanding = standing(escrow).principal
     for index, cell_id, _ in _slices(escrow):
         if left := sum(outstanding[index]):
             _post(escrow, cell_id, AccountKind.ESCROW, AccountKind.COUPONS, left, "series_matured", index)
+    if not is_matured(escrow):
+        escrow.creation |= {"matured": True}
+        escrow.save(update_fields=["creation"])
+        events.emit(events.SERIES_MATURED, cell_id=escrow.cell_id, escrow_id=str(escrow.id))
+
+
+def book_late_recovery(escrow: ChainTarget, slice_index: int, amount_base_units: int, cause: str) -> None:
+    """A matured escrow has shared out what was just written up: it is owed to the holders at once."""
+    if not is_matured(escrow):
+        return
+    cell_id = next(cell_id for index, cell_id, _ in _slices(escrow) if index == slice_index)
+    ledger.lock_cells([cell_id])
+    _post(escrow, cell_id, AccountKind.ESCROW, AccountKind.COUPONS, amount_base_units, "series_matured", cause)
+
+
+def is_matured(escrow: ChainTarget) -> bool:
+    """Whether the contract has shared out all principal: whatever comes back later is paid out at once."""
+    return bool(escrow.creation.get("matured"))
 
 
 def is_on_risk(escrow: ChainTarget) -> bool:

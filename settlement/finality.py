@@ -25,7 +25,7 @@ from intermediary.models.bulk import TIMES
 from intermediary.receipts import receipt_entry_id
 from settlement import arrivals, chains, holding, refused, shown
 from settlement.bindings import DecodedEvent, decode_event, error_name
-from settlement.escrows import book_issue, book_maturity, book_payment
+from settlement.escrows import book_issue, book_late_recovery, book_maturity, book_payment
 from settlement.models import (
     Batch,
     BatchMovement,
@@ -41,7 +41,11 @@ Outcome, State = BatchMovement.Outcome, ChainInstruction.State
 OPEN_TRANSACTIONS = (*ChainTransaction.UNFINISHED, ChainTransaction.State.INCLUDED)
 AHEAD_BLOCKS = 10  # the poster's node may be some blocks ahead of the last one read; asking again later costs nothing
 REVERTS_MAX = 3  # each costs gas: a call that passes every trial and reverts every time is for a person
-BOOKED_BY_EVENT = (ChainInstruction.Kind.SEIZE, ChainInstruction.Kind.APPLY_LOSS)  # see `_took`
+BOOKED_BY_EVENT = (
+    ChainInstruction.Kind.SEIZE,
+    ChainInstruction.Kind.APPLY_LOSS,
+    ChainInstruction.Kind.WRITE_UP,
+)  # see `_took`
 Arguments = dict[str, Any]
 
 
@@ -307,6 +311,23 @@ def _phase_changed(row: ChainLog, event: Arguments) -> None:
 def _paid(row: ChainLog, event: Arguments) -> None:
     target = ChainTarget.objects.get(address=row.address)
     book_payment(target, event["amount"], cause=f"{row.transaction_hash} {row.log_index}")
+    events.emit(
+        events.HOLDER_PAID,
+        cell_id=target.cell_id,
+        escrow_id=str(target.id),
+        tranche=event["tranche"],
+        holder=event["holder"],
+        amount_base_units=str(event["amount"]),
+        transaction_hash=row.transaction_hash,
+        log_index=row.log_index,
+    )
+
+
+def _written_up(row: ChainLog, event: Arguments) -> None:
+    """The recovery is principal again, or, of a matured series, owed to its holders at once."""
+    _took(row, event)
+    target = ChainTarget.objects.get(address=row.address)
+    book_late_recovery(target, event["slice"], event["amount"], cause=f"{row.transaction_hash} {row.log_index}")
 
 
 def _matured(row: ChainLog, event: Arguments) -> None:
@@ -325,6 +346,7 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
     "PhaseChanged": _phase_changed,
     "Paid": _paid,
     "Matured": _matured,
+    "WrittenUp": _written_up,
 }
 
 

@@ -25,7 +25,8 @@ from bonds.models import (
     SlicePart,
     Tranche,
 )
-from bonds.pricing.coupons import DatedBalance, accrued_coupon
+from bonds.pricing.coupons import accrued_coupon
+from bonds.servicing.outstanding import balances_of
 from intermediary import clock
 from intermediary.errors import NotAllowed
 from intermediary.models import CommandRequest
@@ -210,19 +211,6 @@ def factor_chart(series: Series) -> dict[str, Any]:
     return {"kind": "lines", "unit": "of original principal", "series": lines, "marks": marks, "scale": False}
 
 
-def balances_of(tranche: Tranche, start: date) -> list[DatedBalance]:
-    """Outstanding principal of a class by day: what it was issued with, then after each day's write-downs and ups."""
-    by_day: dict[date, int] = {start: tranche.original_base_units}
-    outstanding = tranche.original_base_units
-    acts = SliceAct.objects.filter(slice__series_id=tranche.series_id, state=SliceAct.State.DONE)
-    for act in acts.order_by("done_at", "id"):
-        assert act.done_at is not None
-        amount = int(act.by_tranche.get(str(tranche.id), "0"))
-        outstanding += amount if act.kind == SliceAct.Kind.WRITE_UP else -amount
-        by_day[max(start, act.done_at.date())] = outstanding
-    return [DatedBalance(day, by_day[day]) for day in sorted(by_day)]
-
-
 def wishes_of(user: Reader) -> list[CommandRequest]:
     """The reader's last orders and withdrawals as it asked for them, newest first, with their outcome."""
     asked = CommandRequest.objects.filter(user=_known(user), command__in=["place_order", "withdraw_order"])
@@ -260,7 +248,7 @@ def _slice_view(item: Slice, row: RegisterRow | None) -> SliceView:
         layers=row.layers if row else (),
         outstanding_base_units=sum(item.parts.values_list("outstanding_base_units", flat=True)),
         mark=SliceMark.objects.filter(slice=item).order_by("-valuation__as_of").first(),
-        pending=item.acts.exclude(state=SliceAct.State.DONE).first(),
+        pending=item.acts.filter(state__in=SliceAct.UNFINISHED).first(),
         determined_base_units=_determined(row),
     )
 

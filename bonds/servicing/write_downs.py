@@ -21,7 +21,9 @@ from django.db.models import Sum
 
 from bonds import timeline
 from bonds.loss.tranches import PrincipalChange, apply_change, principal_change
-from bonds.models import Series, SeriesEvent, Slice, SliceAct, SlicePart
+from bonds.models import Redemption, Series, SeriesEvent, Slice, SliceAct, SlicePart
+from bonds.offering.terms import terms_from
+from bonds.servicing import maturity, notices, reserves
 from intermediary import audit, clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
@@ -39,7 +41,7 @@ OPEN_CASES = (
 def on_default_noticed(event: Event) -> None:
     """A covered relationship was noticed: its series says so at once."""
     case = DefaultCase.objects.get(id=event.payload["case_id"])
-    for item in _slices_on_risk(case.cell_id):
+    for item in _slices_in(case.cell_id, Series.State.ON_RISK):
         series = Series.objects.select_for_update().get(id=item.series_id)
         if series.state == Series.State.ON_RISK and case.state in OPEN_CASES and _inside_risk_period(series, case):
             timeline.move_to(series, Series.State.EVENT_OPEN)
@@ -91,10 +93,7 @@ def in_flight() -> int:
 
 def net_loss_base_units(item: Slice) -> int:
     """N that the slice answers for: all losses of its relationship from defaults noticed in the risk period (B5)."""
-    cases = DefaultCase.objects.filter(
-        cell_id=item.cell_id, noticed_at__gte=item.series.risk_from, noticed_at__lte=item.series.risk_until
-    )
-    return int(cases.aggregate(total=Sum("loss_base_units"))["total"] or 0)
+    return sum(case.loss_base_units for case in reserves.cases_of(item))
 
 
 def net_losses_base_units(slices: Sequence[Slice]) -> dict[UUID, int]:
@@ -104,18 +103,20 @@ def net_losses_base_units(slices: Sequence[Slice]) -> dict[UUID, int]:
 
 
 def bring_to_loss(*, slice_id: UUID) -> SliceAct | None:
-    """Start the act that brings a slice to its relationship's N; None when it stands there or an act is in flight."""
+    """Start the act that brings a slice to its relationship's N; None when it stands there, or an act or a repayment is
+    in flight, or its rights are over: no loss is noticed after the final maturity, no recovery after the long stop."""
     item = _locked_slice(slice_id)
-    if item.acts.exclude(state=State.DONE).exists():
+    repaid = item.redemptions.filter(state=Redemption.State.MOVING)
+    if item.acts.filter(state__in=SliceAct.UNFINISHED).exists() or repaid.exists():
         return None
     loss = net_loss_base_units(item)
     changes = {part.tranche_id: principal_change(part.state, loss) for part in item.parts.all()}
     down = sum(change.write_down_base_units for change in changes.values())
     up = sum(change.write_up_base_units for change in changes.values())
     assert not (down and up), "the loss of every part rises or falls with N"
-    if down:
+    if down and clock.now() < terms_from(item.series.terms).final_at:
         return _notice(item, changes, down, loss)
-    if up:
+    if up and not maturity.rights_ended(item.series, clock.now()):
         return _write_up(item, changes, up, loss)
     if item.net_loss_base_units != loss:
         Slice.objects.filter(id=item.id).update(net_loss_base_units=loss)
@@ -124,7 +125,7 @@ def bring_to_loss(*, slice_id: UUID) -> SliceAct | None:
 
 def _bring_slices(event: Event) -> None:
     case = DefaultCase.objects.get(id=event.payload["case_id"])
-    for item in _slices_on_risk(case.cell_id):
+    for item in _slices_in(case.cell_id, *Series.LIVE, Series.State.MATURED):
         bring_to_loss(slice_id=item.id)
 
 
@@ -255,6 +256,8 @@ def _finish(act_id: UUID) -> None:
         _record(act, "written_down", SeriesEvent.Kind.WRITTEN_DOWN, "Principal written down")
     else:
         _record(act, "written_up", SeriesEvent.Kind.WRITTEN_UP, "Principal written up from a recovery")
+    if act.slice.series.state == Series.State.MATURED:
+        maturity.repay_recovery(act.slice)
     bring_to_loss(slice_id=act.slice_id)
     _close_event(act.slice.series_id)
 
@@ -267,7 +270,7 @@ def _close_event(series_id: UUID) -> None:
     covered = series.slices.values_list("cell_id", flat=True)
     if DefaultCase.objects.filter(cell_id__in=covered, state__in=OPEN_CASES).exists():
         return
-    if SliceAct.objects.filter(slice__series=series).exclude(state=State.DONE).exists():
+    if SliceAct.objects.filter(slice__series=series, state__in=SliceAct.UNFINISHED).exists():
         return
     if any(item.net_loss_base_units != net_loss_base_units(item) for item in series.slices.select_related("series")):
         return
@@ -275,13 +278,13 @@ def _close_event(series_id: UUID) -> None:
     timeline.tell(series.id, SeriesEvent.Kind.EVENT_CLOSED, "Default settled; the other slices stay on risk")
 
 
-def _slices_on_risk(cell_id: UUID) -> list[Slice]:
-    live = Slice.objects.filter(cell_id=cell_id, series__state__in=Series.LIVE)
+def _slices_in(cell_id: UUID, *states: Series.State) -> list[Slice]:
+    live = Slice.objects.filter(cell_id=cell_id, series__state__in=states)
     return list(live.select_related("series").order_by("id"))
 
 
 def _inside_risk_period(series: Series, case: DefaultCase) -> bool:
-    return series.risk_from <= case.noticed_at <= series.risk_until
+    return series.risk_from <= case.noticed_at <= reserves.risk_end(series)
 
 
 def _locked_slice(slice_id: UUID) -> Slice:
@@ -328,4 +331,5 @@ def _record(act: SliceAct, action: str, kind: SeriesEvent.Kind, text: str) -> No
         outstanding_base_units=str(outstanding["total"] or 0),
         evidence=act.evidence,
     )
+    notices.tell_holders(item.series_id, kind, text, amount_base_units=str(act.amount_base_units))
     events.notify(events.PAGES_CHANNEL, f"cell:{act.cell_id}")

@@ -28,6 +28,7 @@ app.conf.update(
             ("risk.run_requests", 1.0),
             ("default.look_round", 30.0),  # alarms: a person who is woken does not mind half a minute
             ("default.send_notices", 5.0),
+            ("bonds.service", 60.0),  # coupons and maturities come by the day
             ("settlement.enter_eligible", 2.0),
             ("settlement.look_at_escrows", 15.0),  # a reader of the page does not mind a quarter of a minute
         )

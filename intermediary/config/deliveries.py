@@ -26,7 +26,7 @@ ATTEMPTS_MAX = 32  # the waits double from half a minute on: two days, longer th
 
 def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
-    from bonds.servicing import transfers, write_downs
+    from bonds.servicing import arrivals, transfers, write_downs
     from intermediary import credit, variation, withdrawals
     from intermediary.config import series_on_chain
 
@@ -39,7 +39,9 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
             withdrawals.on_instruction_failed,
             variation.on_instruction_failed,
         ),
-        ("bonds", events.INSTRUCTION_FINAL): (write_downs.on_instruction_final,),
+        ("bonds", events.INSTRUCTION_FINAL): (arrivals.on_instruction_final,),
+        ("bonds", events.SERIES_MATURED): (arrivals.on_series_matured,),
+        ("bonds", events.HOLDER_PAID): (arrivals.on_holder_paid,),
         ("bonds", events.LOSS_DETERMINED): (write_downs.on_loss_determined,),
         ("bonds", events.RECOVERY_RECEIVED): (write_downs.on_recovery_received,),
         ("bonds", events.DEFAULT_NOTICED): (write_downs.on_default_noticed,),

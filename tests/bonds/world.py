@@ -15,7 +15,7 @@ from bonds.models import EligibleWallet, Series, Slice, Tranche
 from bonds.offering import eligibility, orders, stages
 from bonds.offering.isin import with_check_digit
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
-from bonds.servicing import write_downs
+from bonds.servicing import arrivals, write_downs
 from intermediary import clock, events
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.ids import uuid7
@@ -236,9 +236,9 @@ def settle() -> int:
         instruction.state = ChainInstruction.State.BATCHED
         instruction.save(update_fields=["state"])
         mark_final(instruction.id, transaction_hash="0x1")
-        event = Event.objects.filter(kind=events.INSTRUCTION_FINAL).order_by("-id").first()
-        assert event is not None
-        write_downs.on_instruction_final(event)
+        told = Event.objects.filter(kind=events.INSTRUCTION_FINAL, payload__instruction_id=str(instruction.id))
+        for event in told:  # none of an everyday payment
+            arrivals.on_instruction_final(event)
     return len(waiting)
 
 

@@ -1,0 +1,108 @@
+"""The figures of one coupon before it moves: what the class earns, and what each covered relationship pays of it.
+
+Everything is exact until it is rounded down once: the class' coupon, and each relationship's share of the spread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from django.db.models import Sum
+
+from bonds.models import CouponPart, CouponRun, Slice, SpreadCharge
+from bonds.pricing.coupons import DAYS_A_YEAR, DatedBalance
+from bonds.servicing import overnight
+from bonds.servicing.outstanding import balance_days, balances_of_part, changes_of
+from bonds.servicing.sharing import share_out
+from intermediary.models import ChainInstruction
+
+BPS = 10_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One slice's side of one coupon: principal times days, and what its relationship pays, base units."""
+
+    slice: Slice
+    days: int
+    from_relationship: int
+    from_house: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A whole coupon; `amount` is what all parts bring."""
+
+    amount: int
+    rate_annual: Fraction
+    parts: tuple[Part, ...]
+
+    @property
+    def from_relationships(self) -> int:
+        return sum(part.from_relationship for part in self.parts)
+
+    @property
+    def from_house(self) -> int:
+        return sum(part.from_house for part in self.parts)
+
+
+def figures_of(run: CouponRun, slices: Sequence[Slice]) -> Figures:
+    """What this run pays on the balances as they are known now (B4). Raises `no_overnight_rate`."""
+    balances = [_balances(run, item) for item in slices]
+    days = [balance_days(run.accrual_start, run.accrual_end, one) for one in balances]
+    accrued = _accrued(run, balances)
+    amount = _floor(accrued)
+    ready = [
+        min(prefunded(item), spread_due(run, item, principal_days))
+        for item, principal_days in zip(slices, days, strict=True)
+    ]
+    spread = _floor(_spread(run) * sum(days) / DAYS_A_YEAR)
+    if sum(ready) > spread:  # a slice that pays less than its principal earns was written down
+        ready = share_out(spread, ready)
+    gap = amount - sum(ready)
+    gaps = share_out(gap, days) if sum(days) else [0] * len(days)
+    rate = accrued * DAYS_A_YEAR / sum(days) if sum(days) else Fraction(0)
+    return Figures(amount, rate, tuple(map(Part, slices, days, ready, gaps)))
+
+
+def spread_due(run: CouponRun, item: Slice, days: int | None = None) -> int:
+    """What the relationship owes of the class' spread for this coupon: its fixed share, as far as its slice is
+    outstanding. Days still to come count at today's principal."""
+    if days is None:
+        days = balance_days(run.accrual_start, run.accrual_end, _balances(run, item))
+    part = item.parts.get(tranche=run.tranche)
+    if part.spread_share is None:
+        return _floor(_spread(run) * days / DAYS_A_YEAR)
+    of_class = _spread(run) * Fraction(part.spread_share) * run.tranche.original_base_units / DAYS_A_YEAR
+    return _floor(of_class * days / part.principal_base_units)
+
+
+def prefunded(item: Slice) -> int:
+    """What the relationship has put up for coupons of this slice and no coupon has used: final on chain, base units."""
+    final = SpreadCharge.objects.filter(slice=item, movement__state=ChainInstruction.State.FINAL)
+    taken = final.aggregate(total=Sum("taken_base_units"))["total"] or 0
+    used = CouponPart.objects.filter(slice=item).aggregate(total=Sum("from_relationship_base_units"))["total"] or 0
+    return int(taken - used)
+
+
+def _accrued(run: CouponRun, balances: Sequence[Sequence[DatedBalance]]) -> Fraction:
+    """Every day's principal at that day's rate, exact."""
+    total = Fraction(0)
+    for step in overnight.steps(run.tranche.series, run.accrual_start, run.accrual_end):
+        days = sum(balance_days(step.start, step.end, one) for one in balances)
+        total += (_spread(run) + step.rate_annual) * days / DAYS_A_YEAR
+    return total
+
+
+def _balances(run: CouponRun, item: Slice) -> list[DatedBalance]:
+    part = item.parts.get(tranche=run.tranche)
+    return balances_of_part(part, changes_of(item.series)[item.id, run.tranche_id], item.series.issue_date)
+
+
+def _spread(run: CouponRun) -> Fraction:
+    assert run.tranche.spread_bps is not None, "a class on risk has cleared"
+    return Fraction(run.tranche.spread_bps, BPS)
+
+
+def _floor(value: Fraction) -> int:
+    return value.numerator // value.denominator

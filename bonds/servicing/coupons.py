@@ -1,0 +1,238 @@
+"""Coupons: the spread taken from the covered relationships ahead of time, the payment to the escrow, the holders' rows.
+
+A coupon is the sum over days of outstanding principal x rate / 360, rounded down once for the class. Who pays it:
+
+    spread      the covered relationships, each its fixed share, out of free margin a month ahead (`charge`)
+    collateral  what the escrow's cash earns: the settlement token lies still here and earns nothing, which is said
+    gap         the house, out of its own float facing the relationship; without the cash the coupon is refused whole
+
+Each relationship's cell sends its part by an instruction of its own. On chain the contract shares a coupon among the
+units held when it is paid: in the first block of the payment date that takes it, just after the record date has ended
+(across a weekend in between, the units of the payment decide). Holders claim; anyone may claim for them. Nothing paid
+is ever taken back. Loads no numeric library.
+"""
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from bonds import timeline
+from bonds.models import CouponPart, CouponPayment, CouponRun, Holding, SeriesEvent, Slice, SpreadCharge, Tranche
+from bonds.servicing import notices
+from bonds.servicing.coupon_parts import Figures, Part, figures_of, prefunded, spread_due
+from bonds.servicing.locks import lock_whole
+from intermediary import audit, charges, clock, ledger, outbox
+from intermediary.errors import Refusal
+from intermediary.ids import derive
+from intermediary.ledger import Line
+from intermediary.models import AccountKind, ChainInstruction, Event
+from intermediary.models.bulk import insert_all
+
+State = CouponRun.State
+CHARGED_AHEAD = timedelta(days=30)  # of the payment: long enough to find another payer, short enough to know the risk
+RATE_PLACES = Decimal(1).scaleb(-9)
+
+
+def charges_due(now: datetime) -> list[tuple[UUID, int]]:
+    """(slice, number of the coupon) whose spread is to be taken by now and was not asked for yet."""
+    runs = CouponRun.objects.filter(state=State.PLANNED, payment_date__lte=now.date() + CHARGED_AHEAD)
+    wanted = set(runs.values_list("tranche__series__slices", "number"))
+    return sorted(wanted - set(SpreadCharge.objects.values_list("slice_id", "number")))
+
+
+def charge(*, slice_id: UUID, number: int) -> SpreadCharge:
+    """Take a relationship's share of a coming coupon's spread out of its free margin, once; what is not free is not
+    taken, and the house will pay it."""
+    item = Slice.objects.select_related("series").get(id=slice_id)
+    ledger.lock_cells([item.cell_id])
+    known = SpreadCharge.objects.filter(slice_id=slice_id, number=number).first()
+    if known is not None:
+        return known
+    runs = CouponRun.objects.filter(tranche__series=item.series, number=number).select_related("tranche__series")
+    due = max(0, sum(spread_due(run, item) for run in runs) - prefunded(item))
+    movement = None
+    if due:
+        movement = charges.take_free_margin(
+            effect_id=derive("spread", slice_id, number),
+            cell_id=item.cell_id,
+            amount_base_units=due,
+            destination=AccountKind.INTEREST,
+            memo=f"spread of {item.series.code}, coupon {number}",
+        )
+    taken = movement.amount_base_units if movement else 0
+    audit.record(
+        actor="servicing",
+        action="spread_charged",
+        subject=item.id,
+        number=number,
+        due_base_units=due,
+        taken_base_units=taken,
+    )
+    return SpreadCharge.objects.create(
+        slice=item, cell_id=item.cell_id, number=number, due_base_units=due, taken_base_units=taken, movement=movement
+    )
+
+
+def payments_due(now: datetime) -> list[UUID]:
+    """Planned runs whose payment date has come, in their order."""
+    due = CouponRun.objects.filter(state=State.PLANNED, payment_date__lte=now.date())
+    return list(due.order_by("payment_date", "tranche__seniority").values_list("id", flat=True))
+
+
+def pay(run_id: UUID) -> CouponRun:
+    """Send a coupon to the escrow, or refuse it whole. Harmless when repeated.
+
+    Raises `coupon_not_due`, `coupon_out_of_order`, `coupon_not_funded` (with the numbers), `no_overnight_rate`.
+    """
+    run = _locked(run_id)
+    if run.state != State.PLANNED:
+        return run
+    _refuse_early(run)
+    slices = list(run.tranche.series.slices.select_related("series").order_by("index"))
+    found = figures_of(run, slices)
+    _refuse_unfunded(run, found)
+    run.rate_annual = (Decimal(found.rate_annual.numerator) / found.rate_annual.denominator).quantize(RATE_PLACES)
+    run.amount_base_units, run.units = found.amount, run.tranche.original_base_units
+    run.from_relationships_base_units, run.from_house_base_units = found.from_relationships, found.from_house
+    run.state = State.MOVING
+    run.save()
+    for part in found.parts:
+        _send(run, part)
+    audit.record(
+        actor="servicing",
+        action="coupon_sent",
+        subject=run.id,
+        amount_base_units=found.amount,
+        from_relationships_base_units=found.from_relationships,
+        from_house_base_units=found.from_house,
+    )
+    return run if found.amount else _finish(run)
+
+
+def on_instruction_final(event: Event) -> None:
+    """A part of a coupon is in the escrow: with the last one the coupon is paid."""
+    part = CouponPart.objects.filter(movement_id=event.payload["instruction_id"]).first()
+    if part is None:
+        return
+    run = _locked(part.run_id)
+    still_moving = run.parts.exclude(movement__state=ChainInstruction.State.FINAL)
+    if run.state == State.MOVING and not still_moving.exists():
+        _finish(run)
+
+
+def _locked(run_id: UUID) -> CouponRun:
+    """The run under its series' lock, so that no two coupons of a series use the same cash."""
+    lock_whole(CouponRun.objects.values_list("tranche__series_id", flat=True).get(id=run_id))
+    return CouponRun.objects.select_related("tranche__series__escrow").get(id=run_id)
+
+
+def _refuse_early(run: CouponRun) -> None:
+    today = clock.now().date()
+    if today < run.payment_date:
+        raise Refusal("coupon_not_due", f"This coupon is paid on {run.payment_date}.", today=today.isoformat())
+    earlier = CouponRun.objects.filter(tranche=run.tranche, number__lt=run.number, state=State.PLANNED)
+    if earlier.exists():
+        raise Refusal("coupon_out_of_order", "An earlier coupon of this class is not paid.", number=run.number)
+
+
+def _refuse_unfunded(run: CouponRun, found: Figures) -> None:
+    currency = run.tranche.series.currency_id
+    held = ledger.total([AccountKind.FLOAT], currency)
+    if found.from_house > held:
+        raise Refusal(
+            "coupon_not_funded",
+            "Neither the covered relationships nor the house have put up the cash of this coupon.",
+            amount_base_units=found.amount,
+            prefunded_base_units=found.from_relationships,
+            missing_base_units=found.from_house - max(0, held),
+            house_base_units=held,
+            asset=currency,
+        )
+
+
+def _send(run: CouponRun, part: Part) -> None:
+    series, item, amount = run.tranche.series, part.slice, part.from_relationship + part.from_house
+    if not amount:
+        return
+    assert series.escrow is not None, "a series on risk has its escrow"
+    if part.from_house:
+        ledger.post(
+            entry_id=derive("coupon_gap", run.id, item.id),
+            cell_id=item.cell_id,
+            kind="coupon_gap",
+            memo=f"the house pays the gap of {series.code}, coupon {run.number}",
+            lines=[
+                Line(AccountKind.FLOAT, series.currency_id, -part.from_house),
+                Line(AccountKind.INTEREST, series.currency_id, part.from_house),
+            ],
+        )
+    movement = outbox.move(
+        effect_id=derive("coupon", run.id, item.id),
+        target=series.escrow,
+        cell_id=item.cell_id,
+        kind=ChainInstruction.Kind.COUPON,
+        source=AccountKind.INTEREST,
+        destination=AccountKind.COUPONS,
+        amount_base_units=amount,
+        memo=f"coupon {run.number} of {run.tranche.symbol}",
+        tranche=run.tranche.seniority,
+    )
+    CouponPart.objects.create(
+        run=run,
+        slice=item,
+        cell_id=item.cell_id,
+        amount_base_units=amount,
+        from_relationship_base_units=part.from_relationship,
+        from_house_base_units=part.from_house,
+        movement=movement,
+    )
+
+
+def _finish(run: CouponRun) -> CouponRun:
+    """The escrow has the cash: say what each holder got."""
+    run.state, run.paid_at = State.PAID, clock.now()
+    run.save(update_fields=["state", "paid_at"])
+    if run.amount_base_units:
+        _pay_holders(run)
+    audit.record(actor="servicing", action="coupon_paid", subject=run.id, amount_base_units=run.amount_base_units)
+    timeline.tell(
+        run.tranche.series_id,
+        SeriesEvent.Kind.COUPON_PAID,
+        f"Coupon {run.number} of {run.tranche.name} paid",
+        tranche=run.tranche.symbol,
+        amount_base_units=str(run.amount_base_units),
+        from_relationships_base_units=str(run.from_relationships_base_units),
+        from_collateral_base_units=str(run.from_collateral_base_units),
+        from_house_base_units=str(run.from_house_base_units),
+    )
+    return run
+
+
+def _pay_holders(run: CouponRun) -> None:
+    """One row a wallet that holds units now, rounded down; what is left over stays in the escrow."""
+    held = Holding.objects.filter(tranche=run.tranche, units__gt=0).order_by("id")
+    payments = [
+        CouponPayment(
+            run=run,
+            party_id=party_id,
+            wallet_id=wallet_id,
+            units=units,
+            amount_base_units=run.amount_base_units * int(units) // run.units,
+        )
+        for party_id, wallet_id, units in held.values_list("party_id", "wallet_id", "units")
+    ]
+    insert_all(payments)
+    by_party: dict[UUID, int] = defaultdict(int)
+    for payment in payments:
+        by_party[payment.party_id] += payment.amount_base_units
+    _tell(run.tranche, run, by_party)
+
+
+def _tell(tranche: Tranche, run: CouponRun, by_party: dict[UUID, int]) -> None:
+    own: dict[UUID, dict[str, Any]] = {
+        party: {"amount_base_units": str(amount), "coupon": run.number} for party, amount in by_party.items()
+    }
+    text = f"Coupon {run.number} of {tranche.symbol} is in the escrow; it can be claimed"
+    notices.tell_holders_of_class(tranche, SeriesEvent.Kind.COUPON_PAID, text, own)

@@ -31,7 +31,8 @@ def test_the_hash_is_that_of_the_body_and_every_figure_changes_it() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("unmodelled", 1.0), ("unmodelled", -0.1), ("fading", -0.1), ("market_price_of_risk", -0.1),
-     ("market_price_of_beta", -1.0), ("market_price_of_risk", float("nan")), ("wang", (0.4, 0.0)), ("levels", {"2025-10": float("inf")})],
+     ("market_price_of_beta", -1.0), ("market_price_of_risk", float("nan")), ("wang", (0.4, 0.0)),
+     ("levels", {"2025-10": float("inf")})],
 )  # fmt: skip
 def test_what_is_no_parameter_is_refused(name: str, value: Any) -> None:
     with pytest.raises(BadInput) as refused:

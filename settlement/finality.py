@@ -50,8 +50,10 @@ Arguments = dict[str, Any]
 
 
 def finalize(blocks: Sequence[ChainBlock]) -> None:
-    """Book everything these final blocks hold, and what of earlier blocks is not booked yet."""
+    """Book everything these final blocks hold, and what of earlier blocks is not booked yet; what the nodes disagree
+    about waits (`settlement.witnessed`)."""
     left = ChainLog.objects.filter(applied=False, block__chain=chains.here()).select_related("block")
+    left = left.exclude(refusal__startswith=ChainLog.DISPUTED)
     left = left.defer(*TIMES, *(f"block__{name}" for name in TIMES))
     waiting = left.filter(block__canonical=True, block__finalized=True)
     _apply_all([*waiting, *left.filter(block__in=blocks)])
@@ -93,7 +95,8 @@ def _may_be_read_yet(found: ChainTransaction) -> bool:
 
 def _close_seen(blocks: Sequence[ChainBlock]) -> None:
     """Our own transactions that the logs of these blocks show: they succeeded, whether the poster has looked or not."""
-    holding_block = dict(ChainLog.objects.filter(block__in=blocks).values_list("transaction_hash", "block_id"))
+    agreed = ChainLog.objects.filter(block__in=blocks).exclude(refusal__startswith=ChainLog.DISPUTED)
+    holding_block = dict(agreed.values_list("transaction_hash", "block_id"))
     by_id = {block.id: block for block in blocks}
     seen = TransactionAttempt.objects.filter(hash__in=holding_block, transaction__state__in=OPEN_TRANSACTIONS)
     for attempt in seen.select_related("transaction__instruction"):

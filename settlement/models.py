@@ -272,6 +272,8 @@ class Lookout(models.Model):
 class ChainLog(Row):
     """One event that concerns us, provisional until its block is final, then applied to the ledger once."""
 
+    DISPUTED = "witness_differs"  # how a refusal begins that the nodes' agreeing ends
+
     block = models.ForeignKey(ChainBlock, models.PROTECT, related_name="logs")
     block_hash = models.CharField(max_length=66)
     log_index = models.PositiveIntegerField()
@@ -288,6 +290,13 @@ class ChainLog(Row):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["block_hash", "log_index"], name="log_once")]
         indexes = [models.Index(fields=["applied", "block"])]
+
+
+class Witnessed(models.Model):
+    """Up to which final block every node showed the same logs (`settlement.witnessed`)."""
+
+    chain = models.CharField(primary_key=True, max_length=20, default=chains.here)
+    block_number = models.PositiveBigIntegerField()
 
 
 class ReadBack(models.Model):

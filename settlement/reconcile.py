@@ -39,9 +39,11 @@ def run(chain: Chain, block: ChainBlock) -> ReconciliationRun:
     return made
 
 
-def compare_witnesses(chain: Chain, witnesses: Sequence[Chain], block: ChainBlock) -> None:
-    """Open a break when another node has another block at this final height; close it when all agree again. So far
-    the chain has the final blocks that we have."""
+def compare_witnesses(
+    chain: Chain, witnesses: Sequence[Chain], block: ChainBlock, logs: Sequence[Comparison] = ()
+) -> None:
+    """Open a break when another node has another block at this final height, or other logs than the first one; close it
+    when all agree again. So far the chain has the final blocks that we have."""
     found = [
         Comparison(
             Kind.WITNESSES, f"block by node {number}, {witness.name}", block.hash, _hash_at(witness, block.number)
@@ -49,7 +51,7 @@ def compare_witnesses(chain: Chain, witnesses: Sequence[Chain], block: ChainBloc
         for number, witness in enumerate(witnesses, start=2)
     ]
     with transaction.atomic():
-        _open_and_close(block.number, found, NOT_OF_A_RUN)
+        _open_and_close(block.number, [*found, *logs], NOT_OF_A_RUN)
 
 
 def final_block_is_gone(chain: Chain, block: ChainBlock) -> None:

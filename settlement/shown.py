@@ -27,6 +27,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 def is_shown(instruction: ChainInstruction, transaction_hash: str) -> bool:
     """Whether this transaction left such an event in a block of the chain."""
     logs = ChainLog.objects.filter(transaction_hash=transaction_hash, block__canonical=True)
+    logs = logs.exclude(refusal__startswith=ChainLog.DISPUTED)
     return any(shows(row, instruction) for row in logs)
 
 

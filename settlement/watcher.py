@@ -18,10 +18,11 @@ from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES, insert_new
-from settlement import chains, finality, lookout, reconcile
+from settlement import chains, finality, lookout, reconcile, witnessed
 from settlement.acts import closing
 from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
 from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
+from settlement.comparisons import Comparison
 from settlement.models import (
     Batch,
     BatchMovement,
@@ -82,6 +83,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     final = _final_by_all(final, witnesses)
     _follow(chain, head)
     newly_final = list(ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number"))
+    logs = _witnessed(chain, witnesses, newly_final)
     parts = _by_what_happened(newly_final)
     for part in parts[:-1]:
         finality.finalize(part)
@@ -92,12 +94,20 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     if newly_final:
         closing.settle(chain)
         last = newly_final[-1]
-        reconcile.compare_witnesses(chain, witnesses, last)
+        reconcile.compare_witnesses(chain, witnesses, last, logs)
         _reconcile(chain, last)
         _complete(chain, last)
         with transaction.atomic():
             events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final, reconcile.agreed_until(witnesses, tip()))
+
+
+def _witnessed(chain: Chain, witnesses: Sequence[Chain], blocks: Sequence[ChainBlock]) -> list[Comparison]:
+    """What the witnesses say of the logs of blocks that are about to be booked."""
+    concerning = watched() if witnesses and blocks else Watched({}, {})
+    return witnessed.compare(
+        witnesses, blocks, lambda within: filters_of(within, concerning), lambda *of: read_again(chain, *of)
+    )
 
 
 def _final_by_all(final: int, witnesses: Sequence[Chain]) -> int:

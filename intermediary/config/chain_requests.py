@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from intermediary.models import CommandRequest
+from intermediary.config.operations import caps
+from intermediary.models import Cell, CommandRequest
 from settlement import chains, lifting
 from settlement.acts import deciding, stopping
 from settlement.acts.rows import ChainAct
@@ -14,6 +15,10 @@ Command = Callable[[CommandRequest], dict[str, Any]]
 
 def _propose_act(request: CommandRequest) -> dict[str, Any]:
     body = request.body
+    if body["kind"] == ChainAct.Kind.RELATIONSHIP:
+        cell = Cell.objects.filter(code=body["asked"].get("relationship", "")).first()
+        if cell is not None:
+            caps.refuse_below(cell.id)
     with chains.on(body.get("chain", "")):
         proposal = deciding.propose(
             maker=request.user, kind=ChainAct.Kind(body["kind"]), asked=body["asked"], reason=body["reason"]

@@ -35,6 +35,12 @@ ILL: list[tuple[str, Figures, str, str]] = [  # rule, figures, subject, part of 
     ("signer_away", but(troubles=(trouble("signer_refuses"),)), "poster on main", "40 s"),
     ("node_refuses", but(troubles=(trouble("node_refuses"),)), "poster on main", "40 s"),
     ("gas_low", but(nodes={"main": DEAR}), "poster on main", "1.0000 of 22.4000 coins"),
+    (
+        "cap_short",
+        but(nodes={"main": Node(cap_short={"house USDC": (5 * 10**12, 8 * 10**12)})}),
+        "house USDC on main",
+        "5,000,000 a day, a stressed day needs 8,000,000 USDC",
+    ),
     ("outflow_cap", but(nodes={"main": Node(outflow_share={"USDC": 0.85})}), "house USDC on main", "85%"),
     ("watcher_stands", but(chains={"main": Chain(looked_seconds=61.0)}), "main", "61 s"),
     ("chain_stands", but(chains={"base": Chain(head=100, still_seconds=181.0)}), "base", "3 min, the last is 100"),

@@ -88,6 +88,7 @@ class Node:
     base_fee_wei: int = 0
     outflow_share: Mapping[str, float] = field(default_factory=dict)  # of the daily cap, used
     gas_wei: Mapping[str, int] = field(default_factory=dict)  # what the key has to pay fees with
+    cap_short: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # cap, and what a stressed day needs
 
 
 @dataclass(frozen=True)

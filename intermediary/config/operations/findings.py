@@ -179,6 +179,14 @@ def outflow_cap(figures: Figures, limits: Limits) -> Iterator[Finding]:
                 yield Finding(f"house {asset} on {name}", f"{share:.0%} of what may leave in a day has left")
 
 
+def cap_short(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+    for name, node in figures.nodes.items():
+        for place, (cap, needed) in node.cap_short.items():
+            yield Finding(
+                f"{place} on {name}", f"{cap / 1e6:,.0f} a day, a stressed day needs {needed / 1e6:,.0f} USDC"
+            )
+
+
 def gas_low(figures: Figures, limits: Limits) -> Iterator[Finding]:
     for name, node in figures.nodes.items():
         wanted = limits.gas_batches * BATCH_GAS * 2 * node.base_fee_wei

@@ -154,6 +154,12 @@ METRICS: tuple[Told, ...] = (
         nodes("outflow_share"),
     ),
     Told(
+        "bulkhead_caps_short",
+        "Caps on chain that are smaller than a stressed day's variation margin.",
+        ("chain",),
+        lambda f: [((name,), float(len(node.cap_short))) for name, node in f.nodes.items()],
+    ),
+    Told(
         "bulkhead_reconciliation_breaks",
         "Open breaks between ledger and chain, by kind.",
         ("kind",),

@@ -1,4 +1,5 @@
-"""What only a chain's node knows: its head, today's fees, what keys can pay with, and how much of a cap is used.
+"""What only a chain's node knows: its head, today's fees, what keys can pay with, and how much of a cap is used;
+and whether the caps are large enough for a stressed day (`caps`).
 
 Asked once a look round, in two requests, and kept in a row: whoever reads the figures asks no node.
 """
@@ -6,9 +7,10 @@ Asked once a look round, in two requests, and kept in a row: whoever reads the f
 from collections.abc import Mapping
 from typing import Any
 
+from intermediary.config.operations import caps
 from intermediary.errors import Refusal
 from intermediary.models import ChainTarget
-from settlement import chains
+from settlement import chains, fence
 from settlement.bindings import contract
 from settlement.chain import Call, Chain
 from settlement.models import ChainSender
@@ -35,7 +37,10 @@ def _asked(name: str) -> dict[str, Any]:
         raise Refusal("no_chain_configured", "no node is configured")
     node = Chain(rules.rpc_urls[0], rules, timeout_seconds=TIMEOUT_SECONDS)
     node.id()
-    keys = dict(ChainSender.objects.filter(chain=name).values_list("role", "address"))
+    senders = ChainSender.objects.filter(
+        chain=name, role__in=fence.ROLES
+    )  # what set-up keys need is seen when they act
+    keys = dict(senders.values_list("role", "address"))
     houses = dict(
         ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE, asset__chain__in=chains.asset_chains()).values_list(
             "asset_id", "address"
@@ -53,6 +58,7 @@ def _asked(name: str) -> dict[str, Any]:
         "base_fee_wei": int(latest.get("baseFeePerGas", "0x0"), 16),
         "gas_wei": dict(zip(keys, numbers, strict=False)),
         "outflow_share": _shares(said),
+        "cap_short": caps.shortfalls({asset: said[asset, "outflowCap"] for asset in houses}),
     }
 
 

@@ -27,7 +27,7 @@ from intermediary import (
     trading,
     withdrawals,
 )
-from intermediary.config import chain_requests, deliveries, series_requests
+from intermediary.config import chain_requests, deliveries, pricing_requests, series_requests
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import Cell, CommandRequest, Proposal, Trade
@@ -295,6 +295,7 @@ COMMANDS: dict[str, Command] = {
     **bond_requests.COMMANDS,
     **chain_requests.COMMANDS,
     **series_requests.COMMANDS,
+    **pricing_requests.COMMANDS,
 }
 
 

@@ -28,6 +28,7 @@ APPROVE = {
     Kind.LIFT_FENCE: "approve_lift_fence",
     Kind.SERIES: "approve_series",
     Kind.ELIGIBILITY: "approve_eligibility",
+    Kind.PRICING_RULES: "approve_pricing_rules",
 }
 REJECT = {Kind.CREDIT_LINE: "reject_line", Kind.ELIGIBILITY: "reject_eligibility", Kind.SERIES: "reject_series"}
 LINE_FIGURES = (

@@ -41,6 +41,7 @@ TITLES = {
     "propose_series": "Propose a series",
     "approve_series": "Structure a series",
     "reject_series": "Turn a series down",
+    "approve_pricing_rules": "Put a pricing ruleset in force",
 }
 
 

@@ -123,7 +123,7 @@ class ScenarioSeverity:
         beyond = excess + np.append(np.cumsum(steps[::-1])[::-1], 0.0)
         return np.stack([self.points, self.levels, beyond])
 
-    @property
+    @cached_property
     def tail(self) -> Floats:
         """Threshold, shape, scale and share."""
         return np.array([self.u, self.xi, self.beta, self.share])
@@ -197,8 +197,8 @@ def _compiled_survival(model: LossModel, severity: ScenarioSeverity, level: Floa
         survival,
         level,
         _panels(model, level),
-        np.stack(gauss_legendre(nodes)),
-        np.stack([severity.points, severity.levels]),
+        _rule(nodes),
+        severity.table[:2],
         severity.tail,
         defaulting(model.hazard_annual, model.rho, years),
         model.v,
@@ -219,10 +219,10 @@ def expected_excess(model: LossModel, x: Floats, years: Floats, nodes: int = NOD
         excess,
         level,
         _panels(model, level),
-        np.stack(gauss_legendre(nodes)),
+        _rule(nodes),
         severity.table,
         severity.tail,
-        np.stack([defaulting(model.hazard_annual, model.rho, float(horizon)) for horizon in years]),
+        _by_horizon(model.hazard_annual, model.rho, tuple(float(horizon) for horizon in years)),
         model.v,
         model.s0,
     )
@@ -252,6 +252,18 @@ def defaulting(hazard_annual: float, rho: float, years: float) -> Floats:
     falling = np.sqrt(rho / (1.0 - rho)) * np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi)
     slope = -(falling + m * ndtr(z)) * density * (m[1] - m[0])
     return np.stack([ndtr(z) * density, slope], axis=1)
+
+
+@lru_cache(maxsize=64)  # and so are the payment dates of the notes that are marked together
+def _by_horizon(hazard_annual: float, rho: float, years: tuple[float, ...]) -> Floats:
+    """(T, rows, 2) `defaulting` by each horizon."""
+    return np.stack([defaulting(hazard_annual, rho, horizon) for horizon in years])
+
+
+@cache
+def _rule(nodes: int) -> Floats:
+    """(2, nodes) points and weights of `gauss_legendre`, as the kernels read them."""
+    return np.stack(gauss_legendre(nodes))
 
 
 def _panels(model: LossModel, level: Floats) -> Floats:

@@ -7,8 +7,14 @@ import pytest
 from scipy import integrate, stats
 
 from bonds.loss.note_risk import Piece, note_risk, outstanding_at
-from bonds.pricing.measures import PhysicalMeasure, WangTransform
-from risk.margin.layers import LossModel, layer_measures, live_loss_model
+from bonds.pricing.measures import (
+    PhysicalMeasure,
+    SliceCurve,
+    WangTransform,
+    expected_outstanding,
+    layer_quadrature,
+)
+from risk.margin.layers import LossModel, layer_measures, live_loss_model, shortfall_survival
 from risk.margin.ruleset import ruleset
 from risk.margin.shortfall import NormalBodySeverity, default_probability, gap_scale
 
@@ -77,3 +83,12 @@ def test_expected_principal_starts_at_one_and_is_lower_under_the_pricing_measure
     assert physical[0] == priced[0] == 1.0
     assert np.all(priced[1:] < physical[1:])
     assert np.all(np.diff(physical) < 0)
+
+
+@pytest.mark.parametrize("layer", [(1e5, 5e5), (5e5, 9e5), (1.5e6, 7.5e6)])
+def test_more_points_inside_a_layer_move_no_price(layer: tuple[float, float]) -> None:
+    points, weights = layer_quadrature(*layer, 256)
+    fine = SliceCurve(1.0, shortfall_survival(OWN_LOSSES, points, 1.0), weights)
+    times = np.array([0.25, 1.0])
+    found = outstanding_at([Piece(UUID(int=1), 1.0, *layer, OWN_LOSSES)], WangTransform(), times)
+    np.testing.assert_allclose(found, expected_outstanding([fine], WangTransform(), times), atol=1e-7)

@@ -39,7 +39,7 @@ def test_a_layer_inside_the_pareto_tail_has_its_closed_form(severity: Severity, 
     model = LossModel(hazard_annual=HAZARD, rho=0.0, v=0.0, s0=1.0, severity=severity, margin=MARGIN)
 
     def beyond(x: float) -> float:
-        return SHARE * BETA / (1 - XI) * (1 + XI * (MARGIN + x - U) / BETA) ** (1 - 1 / XI)
+        return float(SHARE * BETA / (1 - XI) * (1 + XI * (MARGIN + x - U) / BETA) ** (1 - 1 / XI))
 
     expected = (1 - exp(-HAZARD)) * (beyond(attach) - beyond(detach)) / (detach - attach)
     assert layer_measures(model, attach, detach, 1.0).el == pytest.approx(expected, abs=1e-8)

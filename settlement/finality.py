@@ -327,9 +327,12 @@ def _paid(row: ChainLog, event: Arguments) -> None:
 
 
 def _written_up(row: ChainLog, event: Arguments) -> None:
-    """The recovery is principal again, or, of a matured series, owed to its holders at once."""
-    _took(row, event)
+    """The recovery is principal again, or, of a matured series, owed to its holders at once. The note says it under the
+    same name; the cash is the escrow's."""
     target = ChainTarget.objects.get(address=row.address)
+    if target.kind != ChainTarget.Kind.ESCROW:
+        return
+    _took(row, event)
     book_late_recovery(target, event["slice"], event["amount"], cause=f"{row.transaction_hash} {row.log_index}")
 
 

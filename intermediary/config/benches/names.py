@@ -60,7 +60,14 @@ SETTLEMENT = (
     "reconcile_10k_s",
     "process_peak_mb",
 )
-BONDS = ("exact_3_layers_ms", "basket_50_ms", "is_rel_se_max", "is_variance_ratio_min", "price_yield_ms")
+BONDS = (
+    "exact_3_layers_ms",
+    "basket_50_ms",
+    "is_rel_se_max",
+    "is_variance_ratio_min",
+    "price_yield_ms",
+    "remark_1000_s",
+)
 NAMES = {
     "bonds": BONDS,
     "kernels": KERNELS,

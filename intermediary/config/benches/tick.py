@@ -117,9 +117,9 @@ def act_once(snapshot: MarketSnapshot) -> None:
 
 def ticks(snapshots: Sequence[MarketSnapshot], processes: Sequence[int]) -> tuple[list[float], float]:
     """Seconds of each tick, and the processor seconds of these processes for one."""
-    used = -_cpu_s(processes)
+    used = -cpu_s(processes)
     took = [take(snapshot) for snapshot in snapshots]
-    return took, (used + _cpu_s(processes)) / len(took)
+    return took, (used + cpu_s(processes)) / len(took)
 
 
 def take(snapshot: MarketSnapshot, *, only_moved: bool = False) -> float:
@@ -135,10 +135,12 @@ def take(snapshot: MarketSnapshot, *, only_moved: bool = False) -> float:
 
 
 @contextmanager
-def workers(urls: dict[str, str], broker_url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def workers(
+    urls: dict[str, str], broker_url: str, log: Path, queues: str = "risk"
+) -> Iterator[subprocess.Popen[bytes]]:
     """Two worker processes as the supervisor starts them, ready."""
     environment = os.environ | urls | ONE_THREAD | {"DATABASE_ROLE": "worker", "BROKER_URL": broker_url}
-    command = [sys.executable, "-m", "celery", "-A", "intermediary.config.celery", "worker", "-Q", "risk", "-c", "2"]
+    command = [sys.executable, "-m", "celery", "-A", "intermediary.config.celery", "worker", "-Q", queues, "-c", "2"]
     command += ["-l", "INFO", "--without-gossip", "--without-mingle"]
     with log.open("wb") as output:
         worker = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, stdout=output, stderr=output)
@@ -168,7 +170,7 @@ def postmaster(root: Path) -> int:
     return int(next(root.rglob("postmaster.pid")).read_text().split()[0])
 
 
-def _cpu_s(pids: Sequence[int]) -> float:
+def cpu_s(pids: Sequence[int]) -> float:
     """Processor time so far of these processes and of their children that have ended: a task's connection closes with
     it, and its server process too. On a shared machine it says more than the time on the wall."""
     ticks = 0

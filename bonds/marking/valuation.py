@@ -1,8 +1,9 @@
 """Marks of notes at an official valuation: price, expected loss, attachment and exhaustion probability of each class.
 
 One tick gives one mark a class and one a slice, append-only, from the same models that set margin. The price is the
-expectation under the Wang transform, discounted on the snapshot's own risk-free curve; physical figures stand beside
-it. The par spread of a class, its guidance in an offering, is what its coupon must pay over a note that cannot lose.
+expectation under the official measure (`prices`), discounted on the snapshot's own risk-free curve; physical figures
+stand beside it. The par spread of a class, its guidance in an offering, is what it must pay over a note that cannot
+lose.
 Runs in bonds workers (numpy, QuantLib).
 """
 
@@ -11,19 +12,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from math import ceil, exp
+from typing import Any
 from uuid import UUID
 
-import numpy as np
 from django.db import DatabaseError, transaction
 
 from bonds.loss.note_risk import Piece, note_risk, outstanding_at
 from bonds.loss.tranches import principal_change
+from bonds.marking import prices, rulesets
 from bonds.marking.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, Standing, exposures, standing
+from bonds.marking.prices import note_terms as note_terms
 from bonds.models import NoteMark, Series, Slice, SliceMark, SlicePart, Tranche
 from bonds.pricing.curves import OutstandingCurve
-from bonds.pricing.measures import OFFICIAL, PhysicalMeasure, PricingMeasure
-from bonds.pricing.notes import NoteTerms, NoteValue, outstanding_curve, par_coupon, value_note
+from bonds.pricing.notes import outstanding_curve, par_coupon, par_spread
+from bonds.pricing.rulesets import PricingRuleset
 from bonds.servicing import write_downs
 from intermediary import events
 from intermediary.errors import Refusal
@@ -69,10 +73,11 @@ def remark(tick_id: UUID, number: int = 0, of: int = 1) -> int:
     slices = [item for series in mine for item in series.slices.all()]
     losses = write_downs.net_losses_base_units(slices)
     found, snapshot = standing(tick, [item.cell_id for item in slices]), load_snapshot(tick.snapshot_id)
+    rules = rulesets.in_force()
     made = []
     for series in mine:
         try:
-            made.append(_marks(series, tick, snapshot, found, losses))
+            made.append(_marks(series, tick, snapshot, rules, found, losses))
         except FAULTS_OF_A_CELL as fault:
             logger.warning("series %s is not marked: %s", series.code, fault, exc_info=not isinstance(fault, Refusal))
     return sum(_write(made[start : start + TOGETHER]) for start in range(0, len(made), TOGETHER))
@@ -94,7 +99,12 @@ def _write(made: Sequence[SeriesMarks]) -> int:
 
 
 def _marks(
-    series: Series, tick: Tick, snapshot: MarketSnapshot, found: Standing, losses: Mapping[UUID, int]
+    series: Series,
+    tick: Tick,
+    snapshot: MarketSnapshot,
+    rules: PricingRuleset,
+    found: Standing,
+    losses: Mapping[UUID, int],
 ) -> SeriesMarks:
     exposed = {item.id: found.exposure(item.cell_id, losses[item.id]) for item in series.slices.all()}
     pieces: dict[UUID, dict[UUID, Piece]] = {}
@@ -111,10 +121,11 @@ def _marks(
     for item in series.slices.all():
         for part in item.parts.all():
             outstanding[part.tranche_id] += part.outstanding_base_units
-    notes = [
-        _note_mark(series, tranche, tick, market, list(pieces.get(tranche.id, {}).values()), outstanding[tranche.id])
-        for tranche in series.tranches.all()
-    ]
+    notes = []
+    for tranche in series.tranches.all():
+        mine = list(pieces.get(tranche.id, {}).values())
+        priced = prices.columns(series, tranche, market.as_of, market.discount, mine, rules)
+        notes.append(_note_mark(tranche, tick, mine, outstanding[tranche.id], priced))
     return SeriesMarks(series.id, tuple(slices), tuple(notes))
 
 
@@ -133,25 +144,17 @@ def price_guidance(series_id: UUID, planned: Planned = NOTHING_PLANNED) -> dict[
 
 
 def par_spread_bps(series: Series, tranche: Tranche, market: Market, pieces: Sequence[Piece]) -> int:
-    """What the coupon of a class pays at par over that of a note that cannot lose: its guidance, rounded up."""
+    """What a class must pay at par over the coupon of a note that cannot lose, or over SOFR: rounded up."""
     terms = note_terms(series, tranche)
+    measure = rulesets.in_force().official(market.as_of)
+    risky = outstanding_curve(terms, market.as_of, partial(outstanding_at, pieces, measure))
+    if terms.floats:
+        return ceil(par_spread(terms, market.as_of, market.discount, risky) * BPS)
     riskless = OutstandingCurve(market.as_of, (market.as_of, market.discount.dates[-1]), (1.0, 1.0))
-    risky = _curve(terms, market, pieces, OFFICIAL)
     spread = par_coupon(terms, market.as_of, market.discount, risky) - par_coupon(
         terms, market.as_of, market.discount, riskless
     )
     return ceil(spread * BPS)
-
-
-def note_terms(series: Series, tranche: Tranche) -> NoteTerms:
-    """What the class promises; before pricing its coupon is the collateral yield alone."""
-    coupon = tranche.coupon_rate_annual
-    return NoteTerms(
-        issue=series.issue_date,
-        maturity=series.scheduled_maturity,
-        coupon_rate_annual=float(series.collateral_yield_annual if coupon is None else coupon),
-        months_between_coupons=series.months_between_coupons,
-    )
 
 
 def market_of(snapshot: MarketSnapshot, series: Series) -> Market:
@@ -210,36 +213,15 @@ def _slice_mark(item: Slice, pieces: Sequence[Piece], tick: Tick, exposure: Expo
 
 
 def _note_mark(
-    series: Series, tranche: Tranche, tick: Tick, market: Market, pieces: Sequence[Piece], outstanding_base_units: int
+    tranche: Tranche, tick: Tick, pieces: Sequence[Piece], outstanding_base_units: int, priced: Mapping[str, Any]
 ) -> NoteMark:
     risk = note_risk(pieces)
-    value = _value(series, tranche, market, pieces) if pieces else None
     return NoteMark(
         tranche_id=tranche.id,
         valuation_id=tick.valuation_id,
         outstanding_base_units=outstanding_base_units,
-        clean_price=value.clean_price if value else None,
-        accrued=value.accrued if value else None,
-        z_spread=value.z_spread if value else None,
-        expected_yield=value.expected_yield if value else None,
         expected_loss=risk.expected_loss,
         probability_first_loss=risk.pfl,
         probability_last_loss=risk.pll,
-        measure=OFFICIAL.name,
-    )
-
-
-def _value(series: Series, tranche: Tranche, market: Market, pieces: Sequence[Piece]) -> NoteValue | None:
-    """Price of a class that has principal left and has not matured; None before it is priced."""
-    if tranche.spread_bps is None or market.as_of >= series.scheduled_maturity:
-        return None
-    terms = note_terms(series, tranche)
-    risk_neutral = _curve(terms, market, pieces, OFFICIAL)
-    physical = _curve(terms, market, pieces, PhysicalMeasure())
-    return value_note(terms, market.as_of, market.discount, risk_neutral, physical)
-
-
-def _curve(terms: NoteTerms, market: Market, pieces: Sequence[Piece], measure: PricingMeasure) -> OutstandingCurve:
-    return outstanding_curve(
-        terms, market.as_of, lambda times: np.asarray(outstanding_at(pieces, measure, times), dtype=np.float64)
+        **priced,
     )

@@ -31,13 +31,12 @@ from bonds.pricing.measures import FearedWang, SliceCurve, layer_quadrature
 from bonds.pricing.notes import NoteTerms
 from bonds.pricing.rulesets import PricingRuleset
 from risk.margin.layers import LossModel
-from risk.margin.shortfall import DISTRESS_LIMIT, default_probability, gap_scale, shortfall_survival
+from risk.margin.shortfall import DISTRESS_LIMIT, default_probability, gap_scale
 from risk.market.curve import DiscountCurve
 
 FloatArray = NDArray[np.float64]
 
-POINTS = 12  # inside a layer: par spreads agree with the mark's 32 to a hundredth of a basis point (tested)
-SLOPE_POINTS = 6  # of the bumped ones, whose errors cancel in a difference: slopes agree to a percent (tested)
+POINTS = 8  # inside a layer, of a bumped or shifted model: slopes agree with those of the price to a percent (tested)
 CORRELATION_MAX = 0.999  # a bump may not make default a function of distress alone
 HORIZON_YEARS = 1.0
 BPS = 10_000
@@ -47,9 +46,7 @@ GRID = tuple(round(GRID_STEP * step, 1) for step in range(21))  # of lambda; a p
 
 FINER = 10  # steps between two nodes of the grid: an implied lambda is then off by less than 0.0001 (tested)
 
-Bump = Callable[[LossModel], LossModel]
-
-# Of distress, for the bumped models only: differences on one and the same even grid, a kink of the severity and all.
+# Of distress, for such models: an even grid on which every kink of the severity falls alike.
 DISTRESS = np.linspace(-DISTRESS_LIMIT, DISTRESS_LIMIT, 361)
 DENSITY = np.exp(-0.5 * DISTRESS**2) / np.exp(-0.5 * DISTRESS**2).sum()
 
@@ -131,7 +128,7 @@ def outputs_of(
     as_of, times = valuer.plan.as_of, valuer.plan.times
     official, disclosed = ruleset.official(as_of), ruleset.disclosed(as_of)
     curves = _curves(pieces)
-    beta_curves = _curves(pieces, lambda model: with_beta(model, ruleset.market_price_of_beta))
+    shifted = _variants(pieces, lambda model, points: _with_beta(model, points, ruleset.market_price_of_beta))
     shares = np.concatenate(
         [
             _outstanding(
@@ -140,7 +137,7 @@ def outputs_of(
                 lambda slice_: np.stack([one.measure.loaded(slice_) for one in disclosed]),
                 times,
             ),
-            _outstanding(beta_curves, 1, lambda slice_: official.loaded(slice_)[None, :], times),
+            _outstanding(shifted, 1, lambda slice_: official.distort(slice_.annual_exceedance), times),
         ]
     )
     shares[1] = physical
@@ -182,8 +179,8 @@ SliceT = TypeVar("SliceT", bound=_Exceedance)
 
 
 @dataclass(frozen=True)
-class _Bumped:
-    """`annual_exceedance` (6, K) under the bumped models."""
+class _Variants:
+    """`annual_exceedance` (V, K) under other models."""
 
     annual_exceedance: FloatArray
     weights: FloatArray
@@ -198,19 +195,9 @@ class _Curve(Generic[SliceT]):
     known_loss: float
 
 
-def _curves(pieces: Sequence[Piece], bump: Bump | None = None, points: int = POINTS) -> list[_Curve[SliceCurve]]:
-    """Physical annual exceedance inside each piece, under its model or that model bumped."""
-    found: list[_Curve[SliceCurve]] = []
-    for piece in pieces:
-        if piece.model is None:
-            found.append(_Curve(piece.principal, None, piece.known_loss))
-            continue
-        model = bump(piece.model) if bump else piece.model
-        inside, weights = layer_quadrature(piece.attach, piece.detach, points)
-        survival = np.clip(shortfall_survival(model, np.append(inside, piece.attach), HORIZON_YEARS), 0.0, 1.0)
-        curve = SliceCurve(piece.principal, survival[:-1], weights, float(survival[-1]))
-        found.append(_Curve(piece.principal, curve, 0.0))
-    return found
+def _curves(pieces: Sequence[Piece]) -> list[_Curve[SliceCurve]]:
+    """Physical annual exceedance inside each piece, as the mark itself has it."""
+    return [_Curve(piece.principal, None if piece.model is None else piece.curve, piece.known_loss) for piece in pieces]
 
 
 def _outstanding(
@@ -265,28 +252,42 @@ def _slopes(
     """Central differences of the clean price."""
     sizes = {"pd": RELATIVE_BUMP, "severity": RELATIVE_BUMP, "correlation": CORRELATION_BUMP, "lambda": LAMBDA_BUMP}
     times, load = valuer.plan.times, official.market_price_of_risk
-    bumped = _outstanding(_bumped(pieces), 6, lambda slice_: official.distort(slice_.annual_exceedance), times)
+    bumped = _outstanding(
+        _variants(pieces, _bumped), 6, lambda slice_: official.distort(slice_.annual_exceedance), times
+    )
     loads = np.array([load + LAMBDA_BUMP, load - LAMBDA_BUMP])
     loaded = _outstanding(base, 2, _at_loads(official, loads), times)
     prices = valuer.clean_prices(np.concatenate([bumped, loaded]))
     return {name: float(prices[2 * n] - prices[2 * n + 1]) / (2 * size) for n, (name, size) in enumerate(sizes.items())}
 
 
-def _bumped(pieces: Sequence[Piece]) -> list[_Curve[_Bumped]]:
-    """Each piece with (6, K) exceedance: intensity up and down, severity up and down, correlation up and down."""
-    found: list[_Curve[_Bumped]] = []
+def _variants(
+    pieces: Sequence[Piece], rows_of: Callable[[LossModel, FloatArray], FloatArray]
+) -> list[_Curve[_Variants]]:
+    """Each piece with the (V, K) exceedance of its variants inside its layer."""
+    found: list[_Curve[_Variants]] = []
     for piece in pieces:
         if piece.model is None:
             found.append(_Curve(piece.principal, None, piece.known_loss))
             continue
-        model = piece.model
-        points, weights = layer_quadrature(piece.attach, piece.detach, SLOPE_POINTS)
-        default, up, down = (_defaulting(model, factor, 0.0) for factor in (1.0, 1 + RELATIVE_BUMP, 1 - RELATIVE_BUMP))
-        gap, more, less = (_beyond(model, points, factor) for factor in (1.0, 1 + RELATIVE_BUMP, 1 - RELATIVE_BUMP))
-        tied, loose = (_defaulting(model, 1.0, step) for step in (CORRELATION_BUMP, -CORRELATION_BUMP))
-        rows = np.stack([up @ gap, down @ gap, default @ more, default @ less, tied @ gap, loose @ gap])
-        found.append(_Curve(piece.principal, _Bumped(np.clip(rows, 0.0, 1.0), weights), 0.0))
+        points, weights = layer_quadrature(piece.attach, piece.detach, POINTS)
+        rows = np.clip(rows_of(piece.model, points), 0.0, 1.0)
+        found.append(_Curve(piece.principal, _Variants(rows, weights), 0.0))
     return found
+
+
+def _with_beta(model: LossModel, points: FloatArray, market_price_of_beta: float) -> FloatArray:
+    """(1, K)"""
+    shifted = with_beta(model, market_price_of_beta)
+    return (_defaulting(shifted, 1.0, 0.0) @ _beyond(shifted, points, 1.0))[None, :]
+
+
+def _bumped(model: LossModel, points: FloatArray) -> FloatArray:
+    """(6, K) intensity up and down, severity up and down, correlation up and down."""
+    default, up, down = (_defaulting(model, factor, 0.0) for factor in (1.0, 1 + RELATIVE_BUMP, 1 - RELATIVE_BUMP))
+    gap, more, less = (_beyond(model, points, factor) for factor in (1.0, 1 + RELATIVE_BUMP, 1 - RELATIVE_BUMP))
+    tied, loose = (_defaulting(model, 1.0, step) for step in (CORRELATION_BUMP, -CORRELATION_BUMP))
+    return np.stack([up @ gap, down @ gap, default @ more, default @ less, tied @ gap, loose @ gap])
 
 
 def _defaulting(model: LossModel, factor: float, more_correlation: float) -> FloatArray:

@@ -1,0 +1,135 @@
+"""The price of a class at one valuation, and every figure beside it, as the columns of its mark.
+
+A class is priced from the valuation after its spread has cleared until it matures; before that only what each measure
+would ask for it is known. Fixings of a floating coupon are the recorded overnight rates where there is a recording;
+which of the two it was is said beside the price. Runs in bonds workers (numpy, QuantLib).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from bonds.loss.note_risk import Piece, outstanding_at
+from bonds.models import Series, Tranche
+from bonds.pricing.curves import OutstandingCurve
+from bonds.pricing.floating import NOTHING_RECORDED, Fixings
+from bonds.pricing.measures import PhysicalMeasure, PricingMeasure
+from bonds.pricing.notes import NoteTerms, NoteValue, outstanding_curve, value_note
+from bonds.pricing.outputs import MeasuredPrice, Outputs, Valuer, outputs_of
+from bonds.pricing.rulesets import PricingRuleset
+from risk.market.curve import DiscountCurve
+from risk.market.published_rates import overnight_rates
+from risk.market.yield_tables import SOFR_FILE
+
+DIGITS = 9  # significant: a page shows six, and a stored float of seventeen says nothing more
+
+
+def note_terms(series: Series, tranche: Tranche) -> NoteTerms:
+    """What the class promises; before pricing its coupon is the collateral yield alone, or SOFR flat."""
+    if _coupon_kind(series.terms) == "SOFR":
+        rate = (tranche.spread_bps or 0) / 10_000
+        return NoteTerms(
+            series.issue_date, series.scheduled_maturity, rate, series.months_between_coupons, coupon_kind="SOFR"
+        )
+    coupon = tranche.coupon_rate_annual
+    return NoteTerms(
+        issue=series.issue_date,
+        maturity=series.scheduled_maturity,
+        coupon_rate_annual=float(series.collateral_yield_annual if coupon is None else coupon),
+        months_between_coupons=series.months_between_coupons,
+    )
+
+
+def columns(
+    series: Series,
+    tranche: Tranche,
+    as_of: date,
+    discount: DiscountCurve,
+    pieces: Sequence[Piece],
+    ruleset: PricingRuleset,
+) -> dict[str, Any]:
+    """Of a `NoteMark`: the price under the official measure of that day, and `outputs` (docs/pricing.md)."""
+    measure = ruleset.measure_name(as_of)
+    said: dict[str, Any] = {"ruleset": {"label": ruleset.label, "hash": ruleset.hash}}
+    if not pieces or as_of >= series.scheduled_maturity:
+        return {"measure": measure, "outputs": said}
+    terms = note_terms(series, tranche)
+    fixings = recorded_fixings(Path(settings.MARKET_HISTORY_DIR)) if terms.floats else NOTHING_RECORDED
+    physical = _curve(terms, as_of, pieces, PhysicalMeasure())
+    priced = tranche.spread_bps is not None
+    shares = np.array(physical.shares[1:])
+    found = outputs_of(pieces, Valuer.of(terms, as_of, discount, fixings), ruleset, shares, priced)
+    said |= _beside(found)
+    if terms.floats:
+        said["fixings"] = "recorded" if fixings.rates else "implied by the curve"
+    if not priced:
+        return {"measure": measure, "outputs": said}
+    official = _curve(terms, as_of, pieces, ruleset.official(as_of))
+    value = value_note(terms, as_of, discount, official, physical, fixings)
+    return {
+        "clean_price": value.clean_price,
+        "accrued": value.accrued,
+        "z_spread": value.z_spread,
+        "expected_yield": value.expected_yield,
+        "measure": measure,
+        "outputs": said | _of_value(value),
+    }
+
+
+def recorded_fixings(history_dir: Path) -> Fixings:
+    """Recorded SOFR, or nothing where there is no recording."""
+    path = history_dir / SOFR_FILE
+    return _fixings(history_dir, path.stat().st_mtime_ns) if path.is_file() else NOTHING_RECORDED
+
+
+@lru_cache(maxsize=2)  # the recording is one, and is read again when it was renewed
+def _fixings(history_dir: Path, _changed: int) -> Fixings:
+    return Fixings(overnight_rates(history_dir))
+
+
+@lru_cache(maxsize=1024)  # terms never change, and each mark asks
+def _coupon_kind(terms: str) -> str:
+    return str(json.loads(terms).get("coupon_kind", "FIXED"))
+
+
+def _curve(terms: NoteTerms, as_of: date, pieces: Sequence[Piece], measure: PricingMeasure) -> OutstandingCurve:
+    return outstanding_curve(terms, as_of, partial(outstanding_at, pieces, measure))
+
+
+def _of_value(value: NoteValue) -> dict[str, Any]:
+    """What has no column of its own."""
+    names = (
+        "dirty_price",
+        "no_loss_yield",
+        "risk_neutral_yield",
+        "modified_duration",
+        "convexity",
+        "spread_multiple",
+        "discount_margin",
+    )
+    return {name: _short(getattr(value, name)) for name in names}
+
+
+def _beside(found: Outputs) -> dict[str, Any]:
+    return {
+        "measures": [_row(row) for row in found.measures],
+        "with_beta": _row(found.with_beta),
+        "sensitivities": {name: _short(slope) for name, slope in found.sensitivities.items()},
+        "grid": [[load, _short(price)] for load, price in found.grid],
+        "implied_lambda": _short(found.implied_lambda),
+    }
+
+
+def _row(row: MeasuredPrice) -> dict[str, Any]:
+    return asdict(row) | {"price": _short(row.price), "spread_bps": _short(row.spread_bps)}
+
+
+def _short(figure: float | None) -> float | None:
+    return None if figure is None else float(f"{figure:.{DIGITS}g}")

@@ -17,6 +17,7 @@ from bonds.models.payments import (
     RollForward,
     SpreadCharge,
 )
+from bonds.models.rulesets import StoredRuleset
 from bonds.models.series import Series, SeriesEvent, Slice, SlicePart, Tranche
 from bonds.models.structuring import Document, SeriesDocument, SeriesDraft, TermSheet
 
@@ -47,6 +48,7 @@ __all__ = [
     "SliceMark",
     "SlicePart",
     "SpreadCharge",
+    "StoredRuleset",
     "TermSheet",
     "Tranche",
 ]

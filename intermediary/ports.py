@@ -224,3 +224,33 @@ def own_refusal(cell_id: UUID) -> str | None:
     """Why the requirement of a relationship of the person who asks was not renewed in the last market; None where it
     was, and for anybody else's."""
     return _refusals["own"](cell_id)
+
+
+@dataclass(frozen=True)
+class TailCost:
+    """What the notes behind a relationship's tail cost it: `principal_base_units` outstanding in its slice, at the
+    spread that cleared, or at the guidance while no book has. `annual_base_units` is the spread over 365 days, ACT/360,
+    rounded up; rates are basis points a year, the mean over the classes by principal."""
+
+    series_id: UUID
+    series: str
+    state: str
+    issued: bool
+    principal_base_units: int
+    guidance_bps: Decimal | None
+    spread_bps: Decimal | None
+    annual_base_units: int
+
+
+TailCosts = Callable[[UUID], Sequence[TailCost]]
+_tails: dict[str, TailCosts] = {}
+
+
+def bind_tail_costs(read: TailCosts) -> None:
+    """Called once by the composition root."""
+    _tails["costs"] = read
+
+
+def tail_costs(cell_id: UUID) -> Sequence[TailCost]:
+    """The published series that carry a relationship's tail or would, the newest first; open to everybody."""
+    return _tails["costs"](cell_id)

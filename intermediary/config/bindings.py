@@ -4,7 +4,8 @@ from intermediary import ports
 
 
 def bind_reads() -> None:
-    """What pages of the intermediary show of the engine's results; loads no numeric library."""
+    """What pages of the intermediary show of the engine's results and of notes; loads no numeric library."""
+    from bonds.portal.tail_cost import tail_costs
     from risk.queries import mark_doubts, model_haircuts, own_refusal, uncovered_risk
     from risk.stress_queries import stress_report
     from risk.unsure import unsure_marks
@@ -15,6 +16,7 @@ def bind_reads() -> None:
     ports.bind_own_refusal(own_refusal)
     ports.bind_unsure_marks(unsure_marks)
     ports.bind_stress_report(stress_report)
+    ports.bind_tail_costs(tail_costs)
 
 
 def bind_risk() -> None:

@@ -171,6 +171,11 @@ def active_line(cell: Cell) -> CreditLine | None:
     return CreditLine.objects.filter(cell=cell, state=CreditLine.State.ACTIVE).first()
 
 
+def awaiting_line(cell: Cell) -> CreditLine | None:
+    """The line that is approved and takes force when the offering that would cover it is settled."""
+    return CreditLine.objects.filter(cell=cell, state=CreditLine.State.AWAITING).first()
+
+
 def layers(cell: Cell) -> list[Layer]:
     """The layers behind the relationship, in the order in which they pay."""
     return list(Layer.objects.filter(cell=cell).order_by("attach_base_units"))

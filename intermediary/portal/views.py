@@ -171,6 +171,7 @@ def credit(request: HttpRequest, cell: Cell) -> HttpResponse:
     if state:
         used = min(state.threshold_base_units, max(0, state.exposure_base_units + state.independent_amount_base_units))
     context |= {"line": line, "layers": layers, "used": used, "left": sum(x.size_base_units for x in layers)}
+    context |= {"awaiting": reads.awaiting_line(cell), "tails": ports.tail_costs(cell.id)}
     return render(request, "portal/credit.html", context)
 
 

@@ -9,6 +9,7 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 
+from bonds.offering.terms import slice_id_of
 from intermediary import queries
 from intermediary.config.office.approvals import LINE_FIGURES
 from intermediary.config.office.pages import show
@@ -42,10 +43,21 @@ class LineForm(forms.Form):
     first_loss_base_units = AmountField(label="First loss retention", help_text="Our own money, the first to pay.")
     tail_base_units = AmountField(label="Tail bond", help_text="Principal of its slice; 0 without a bond.")
     senior_base_units = AmountField(label="Senior retention", help_text="Our own money above the bond.")
+    series = forms.RegexField(
+        r"^[A-Z0-9-]{3,20}$",
+        label="Series",
+        required=False,
+        help_text="Code of the series whose slice carries the tail, also of one that is still to be structured.",
+    )
     slice_id = forms.UUIDField(
         label="Bond slice",
         required=False,
-        help_text="The slice that carries the tail layer; needed when the tail is not 0.",
+        help_text="The slice that carries the tail layer, where no series is named; needed when the tail is not 0.",
+    )
+    awaits_cover = forms.BooleanField(
+        label="Takes force with the offering",
+        required=False,
+        help_text="Approved now, in force when its slice is issued and paid; lapses if the offering is pulled.",
     )
     expires_at = forms.DateTimeField(
         label="Expires at (UTC)",
@@ -55,10 +67,13 @@ class LineForm(forms.Form):
     reason = forms.CharField(label="Reason", min_length=8, max_length=1000, widget=forms.Textarea(attrs={"rows": 3}))
 
     def clean(self) -> dict[str, Any]:
-        """A tail has its slice."""
+        """A tail has its slice, and only a tail waits for its cover."""
         found = super().clean() or {}
-        if found.get("tail_base_units") and not found.get("slice_id"):
-            self.add_error("slice_id", "Name the bond slice that carries the tail.")
+        tail = found.get("tail_base_units")
+        if tail and not found.get("slice_id") and not found.get("series"):
+            self.add_error("series", "Name the series that carries the tail.")
+        if not tail and found.get("awaits_cover"):
+            self.add_error("awaits_cover", "A line without a tail has no cover to wait for.")
         return found
 
 
@@ -72,8 +87,12 @@ def lines(request: HttpRequest) -> HttpResponse:
     layers: dict[UUID, list[Layer]] = {}
     for layer in Layer.objects.order_by("cell_id", "attach_base_units"):
         layers.setdefault(layer.cell_id, []).append(layer)
+    covered = {line.cell_id: line for line in CreditLine.objects.filter(state=CreditLine.State.AWAITING)}
     cells = Cell.objects.filter(kind=Cell.Kind.CLIENT).select_related("party").order_by("code")
-    rows = [(cell, active.get(cell.id), layers.get(cell.id, []), waiting.get(cell.id)) for cell in cells]
+    rows = [
+        (cell, active.get(cell.id), layers.get(cell.id, []), waiting.get(cell.id), covered.get(cell.id))
+        for cell in cells
+    ]
     return show(request, "lines", "Credit lines", rows=rows)
 
 
@@ -82,7 +101,7 @@ def propose(request: HttpRequest, code: str) -> HttpResponse:
     cell = get_object_or_404(Cell.objects.select_related("party"), code=code, kind=Cell.Kind.CLIENT)
     form = LineForm(request.POST) if request.method == "POST" else LineForm(initial=_present(cell))
     if request.method == "POST" and form.is_valid():
-        return redirect("admin:request", ask(request, "propose_line", cell, _body(form.cleaned_data)).id)
+        return redirect("admin:request", ask(request, "propose_line", cell, _body(cell, form.cleaned_data)).id)
     return show(
         request,
         "propose",
@@ -107,11 +126,12 @@ def _whole(amount_base_units: int) -> str:
     return f"{from_base_units(amount_base_units, DECIMALS):,f}".rstrip("0").rstrip(".")
 
 
-def _body(cleaned: dict[str, Any]) -> dict[str, Any]:
+def _body(cell: Cell, cleaned: dict[str, Any]) -> dict[str, Any]:
     """The request's body: amounts in base units, times in ISO form."""
-    slice_id = cleaned["slice_id"]
+    slice_id = slice_id_of(cleaned["series"], cell.id) if cleaned["series"] else cleaned["slice_id"]
     return {name: cleaned[name] for name, _ in LINE_FIGURES} | {
         "slice_id": str(slice_id) if slice_id else "",
         "expires_at": cleaned["expires_at"].isoformat(),
+        "awaits_cover": cleaned["awaits_cover"],
         "reason": cleaned["reason"],
     }

@@ -56,15 +56,14 @@ class SliceActAdmin(ReadOnlyAdmin):
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    columns = ("tranche", "party", "amount_base_units", "minimum_spread_bps", "state", "at")
-    money_asset = "tranche__series__currency"
+    columns = ("tranche", "party", "state", "commitment", "at", "revealed_at")
     list_filter = ("state",)
     ordering = ("-id",)
 
 
 @admin.register(Allocation)
 class AllocationAdmin(ReadOnlyAdmin):
-    columns = ("tranche", "party", "units", "spread_bps", "settled_at")
+    columns = ("tranche", "party", "payment_round", "units", "paid_units", "spread_bps", "state", "pay_by")
     ordering = ("-id",)
 
 

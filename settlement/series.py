@@ -52,3 +52,17 @@ def close_offering(*, chain: Chain, escrow: str, mine: Mine | None) -> None:
     structurer = Transactor(chain, signer_for("structurer"), mine)
     structurer.call(escrow, "SeriesEscrow", "closeOffering")
     structurer.wait()
+
+
+def pull_offering(*, chain: Chain, escrow: str, mine: Mine | None) -> None:
+    """Give the offering up; its subscribers can be refunded from then on."""
+    structurer = Transactor(chain, signer_for("structurer"), mine)
+    structurer.call(escrow, "SeriesEscrow", "pull")
+    structurer.wait()
+
+
+def refund(*, chain: Chain, escrow: str, tranche: int, holder: str, mine: Mine | None) -> None:
+    """Pay a subscriber of a pulled series back: anyone may send it, the cash goes to the holder."""
+    structurer = Transactor(chain, signer_for("structurer"), mine)
+    structurer.call(escrow, "SeriesEscrow", "refund", tranche, holder)
+    structurer.wait()

@@ -120,12 +120,11 @@ class HoldingBody(serializers.Serializer[Any]):
 
 
 class OrderBody(serializers.ModelSerializer[Order]):
-    """One of your bids."""
+    """One of your bids: a commitment, then its opening as canonical JSON once it is revealed."""
 
     series = serializers.CharField(source="tranche.series.code")
     symbol = serializers.CharField(source="tranche.symbol")
-    amount_base_units = Amount()
 
     class Meta:
         model = Order
-        fields = ("id", "at", "series", "symbol", "amount_base_units", "minimum_spread_bps", "state")
+        fields = ("id", "at", "series", "symbol", "commitment", "state", "opening")

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from bonds.api import bodies
 from bonds.models import NoteMark, Series, SeriesEvent
-from bonds.portal import queries
+from bonds.portal import book_queries, queries
 from intermediary import access
 from intermediary.api.paging import NewestFirst
 from intermediary.api.tokens import READ
@@ -117,7 +117,8 @@ class Orders(APIView):
     @extend_schema(summary="Your bids, newest first", responses=bodies.OrderBody(many=True), tags=[YOURS])
     def get(self, request: Request) -> Response:
         """With what became of them."""
-        return Response(bodies.OrderBody(queries.orders_of(_person(request)), many=True).data)
+        mine = book_queries.orders_of(_person(request))
+        return Response(bodies.OrderBody([one.order for one in mine], many=True).data)
 
 
 def _series(code: Any) -> Series:

@@ -1,7 +1,7 @@
 """The nouns of securitised tail risk. The arithmetic is in `loss`, the acts in `offering` and `servicing`."""
 
 from bonds.models.acts import SliceAct
-from bonds.models.book import Allocation, Order
+from bonds.models.book import Allocation, NotePayment, OfferedClass, Offering, Order
 from bonds.models.collateral import EscrowReading
 from bonds.models.eligibility import EligibilityApplication, EligibleWallet
 from bonds.models.holdings import Holding, NoteTransfer
@@ -34,7 +34,10 @@ __all__ = [
     "HolderNotice",
     "Holding",
     "NoteMark",
+    "NotePayment",
     "NoteTransfer",
+    "OfferedClass",
+    "Offering",
     "Order",
     "Redemption",
     "Reserve",

@@ -1,19 +1,20 @@
 """From a structure to notes in investors' hands.
 
-A series is structured from its terms, deployed (elsewhere: this file makes no chain call), opened for orders at the
-par spread of the loss model, cleared (`orders`), paid for on chain by the investors' own wallets, and issued once the
-ledger shows every slice's principal in the escrow. What investors pay and hold is decided on chain: the escrow closes
-only when every class is sold out, and no wallet can subscribe more than its allotment, so holdings at issue are the
-allocations.
+A series is structured from its terms, sold (`sale`, `orders`, `clearing`), deployed at the size that was sold
+(elsewhere: this file makes no chain call), paid for on chain by the investors' own wallets (`payments`), and issued
+once the ledger shows every slice's principal in the escrow. What investors pay and hold is decided on chain: the escrow
+closes only when every class is sold out, and no wallet can subscribe more than its allotment, so holdings at issue are
+what was paid for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection
 
 from bonds import timeline
-from bonds.models import Allocation, Holding, Series, SeriesEvent, Slice, SlicePart, Tranche
+from bonds.models import Allocation, Holding, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
+from bonds.offering import orders, payments
 from bonds.offering.layers import refuse_off_tail
 from bonds.offering.terms import SeriesTerms, SliceTerms
 from intermediary import audit, clock, cover, ledger
@@ -71,8 +72,10 @@ def structure(*, actor: str, terms: SeriesTerms) -> Series:
 
 
 def register_contracts(*, actor: str, series_id: UUID, escrow: ChainTarget, notes: Sequence[ChainTarget]) -> Series:
-    """Attach the deployed escrow and the note of each class, junior first."""
-    series = timeline.locked(series_id, State.STRUCTURING)
+    """Attach the deployed escrow and the note of each class, junior first. The same ones again are harmless."""
+    series = timeline.locked(series_id, State.PRICED)
+    if series.escrow_id == escrow.id:
+        return series
     tranches = list(series.tranches.all())
     if len(notes) != len(tranches):
         raise BadInput("bonds.notes", "There is one note contract a class.")
@@ -86,27 +89,15 @@ def register_contracts(*, actor: str, series_id: UUID, escrow: ChainTarget, note
     return series
 
 
-def open_book(*, actor: str, series_id: UUID, guidance_bps: Mapping[UUID, int]) -> Series:
-    """Publish the series with its par spreads (`valuation.price_guidance`) and take orders."""
-    series = timeline.locked(series_id, State.STRUCTURING)
-    if series.escrow_id is None:
-        raise Refusal("not_deployed", "A series is offered once its escrow stands on chain.", series=series.code)
-    for tranche in series.tranches.all():
-        tranche.guidance_bps = guidance_bps[tranche.id]
-        tranche.save(update_fields=["guidance_bps"])
-    timeline.move_to(series, State.MARKETING)
-    guidance = {tranche.symbol: guidance_bps[tranche.id] for tranche in series.tranches.all()}
-    audit.record(actor=actor, action="series_opened", subject=series.code, guidance_bps=guidance)
-    timeline.tell(series.id, SeriesEvent.Kind.OPENED, "Book opened for orders", guidance_bps=guidance)
-    return series
-
-
 def issue(*, actor: str, series_id: UUID) -> Series:
     """Begin the risk period, once the ledger shows each slice's principal in escrow (booked at finality of the close).
 
     The tail layers of the covered relationships count as funded from here on.
     """
     series = timeline.locked(series_id, State.PRICED)
+    offering = orders.locked(series_id, Offering.State.ALLOCATED)
+    if not payments.is_paid(series_id):
+        raise Refusal("not_paid_for", "Not every class is paid for in full yet.", series=series.code)
     slices = list(series.slices.order_by("cell_id"))
     cover.lock(item.cell_id for item in slices)
     for item in slices:
@@ -122,14 +113,9 @@ def issue(*, actor: str, series_id: UUID) -> Series:
                 needed_base_units=needed,
             )
     now = clock.now()
-    for allocation in Allocation.objects.filter(tranche__series=series).select_related("order"):
-        Holding.objects.create(
-            tranche_id=allocation.tranche_id,
-            party_id=allocation.party_id,
-            wallet_id=allocation.order.wallet_id,
-            units=allocation.units,
-        )
-    Allocation.objects.filter(tranche__series=series).update(settled_at=now)
+    _give_holdings(series)
+    offering.state = Offering.State.SETTLED
+    offering.save(update_fields=["state"])
     Series.objects.filter(id=series.id).update(issued_at=now)
     timeline.move_to(series, State.ISSUED)
     timeline.move_to(series, State.ON_RISK)
@@ -141,6 +127,17 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     timeline.tell(series.id, SeriesEvent.Kind.ISSUED, text, principal_base_units=str(principal))
     series.refresh_from_db()
     return series
+
+
+def _give_holdings(series: Series) -> None:
+    """What each wallet paid for, over all rounds; also of whoever failed to pay the rest."""
+    units_of: dict[tuple[UUID, UUID, UUID], int] = {}
+    for one in Allocation.objects.filter(tranche__series=series, paid_units__gt=0).select_related("order"):
+        key = (one.tranche_id, one.party_id, one.order.wallet_id)
+        units_of[key] = units_of.get(key, 0) + one.paid_units
+    for (tranche_id, party_id, wallet_id), units in units_of.items():
+        given = {"party_id": party_id, "units": units}
+        Holding.objects.get_or_create(tranche_id=tranche_id, wallet_id=wallet_id, defaults=given)
 
 
 def _refuse_uncoverable(item: SliceTerms, cell: Cell | None) -> None:

@@ -16,7 +16,6 @@ from django.contrib.auth.models import AnonymousUser, User
 from bonds.models import (
     Holding,
     NoteMark,
-    Order,
     Series,
     SeriesEvent,
     Slice,
@@ -29,10 +28,9 @@ from bonds.pricing.coupons import accrued_coupon
 from bonds.servicing.outstanding import balances_of
 from intermediary import clock
 from intermediary.errors import NotAllowed
-from intermediary.models import CommandRequest
 from intermediary.queries import PublicLayer, RegisterRow, register
 
-WISHES_SHOWN = 5  # a page shows what its reader has just done; the rest is in the orders
+SEALED_BIDS = (SeriesEvent.Kind.SEALED, SeriesEvent.Kind.UNSEALED)
 Reader = User | AnonymousUser
 MARKS_IN_A_CHART = 400  # more points than a chart has pixels to tell apart
 
@@ -143,11 +141,6 @@ def published() -> list[Series]:
     return list(Series.objects.exclude(state=Series.State.STRUCTURING))
 
 
-def offered() -> list[Series]:
-    """Series whose book is open."""
-    return list(Series.objects.filter(state=Series.State.MARKETING))
-
-
 def classes_of(series: Series) -> list[ClassView]:
     """The classes of a series, senior first, as an investor reads a structure from the top."""
     today = clock.now().date()
@@ -168,15 +161,10 @@ def holdings_of(user: Reader) -> list[HoldingView]:
     return [HoldingView(one, _class_view(one.tranche.series, one.tranche, today)) for one in held]
 
 
-def orders_of(user: Reader) -> list[Order]:
-    """The reader's orders with what they got, newest first."""
-    mine = Order.objects.filter(party__members__user=_known(user))
-    return list(mine.select_related("tranche__series", "allocation").order_by("-id"))
-
-
 def events_of(series: Series) -> list[SeriesEvent]:
-    """The timeline, newest first."""
-    return list(SeriesEvent.objects.filter(series=series).order_by("-id"))
+    """The timeline, newest first; single sealed bids are counted with their offering, not told one by one."""
+    told = SeriesEvent.objects.filter(series=series).exclude(kind__in=SEALED_BIDS)
+    return list(told.order_by("-id"))
 
 
 def risk_chart(series: Series) -> dict[str, Any]:
@@ -209,12 +197,6 @@ def factor_chart(series: Series) -> dict[str, Any]:
     acts = SliceAct.objects.filter(slice__series=series, state=SliceAct.State.DONE)
     marks = [{"at": act.done_at.isoformat(), "label": act.get_kind_display()} for act in acts if act.done_at]
     return {"kind": "lines", "unit": "of original principal", "series": lines, "marks": marks, "scale": False}
-
-
-def wishes_of(user: Reader) -> list[CommandRequest]:
-    """The reader's last orders and withdrawals as it asked for them, newest first, with their outcome."""
-    asked = CommandRequest.objects.filter(user=_known(user), command__in=["place_order", "withdraw_order"])
-    return list(asked.order_by("-id")[:WISHES_SHOWN])
 
 
 def _known(user: Reader) -> User | None:

@@ -9,14 +9,14 @@ from bonds.portal import holder_requests
 from intermediary.models import CommandRequest
 
 
-def _place_order(request: CommandRequest) -> dict[str, Any]:
-    order = orders.place_order(
+def _seal_bid(request: CommandRequest) -> dict[str, Any]:
+    order = orders.commit(
         user=request.user,
         tranche_id=UUID(request.body["tranche"]),
-        amount_base_units=int(request.body["amount_base_units"]),
-        minimum_spread_bps=int(request.body["minimum_spread_bps"]),
+        commitment=request.body["commitment"],
+        conflicts=request.body.get("conflicts", []),
     )
-    return {"order": str(order.id)}
+    return {"order": str(order.id), "commitment": order.commitment}
 
 
 def _withdraw_order(request: CommandRequest) -> dict[str, Any]:
@@ -24,8 +24,19 @@ def _withdraw_order(request: CommandRequest) -> dict[str, Any]:
     return {"order": str(order.id)}
 
 
+def _reveal_bid(request: CommandRequest) -> dict[str, Any]:
+    order = orders.reveal(
+        user=request.user,
+        order_id=UUID(request.body["order"]),
+        opening=request.body["opening"],
+        nonce=request.body["nonce"],
+    )
+    return {"order": str(order.id)}
+
+
 COMMANDS: Mapping[str, Callable[[CommandRequest], dict[str, Any]]] = {
-    "place_order": _place_order,
+    "seal_bid": _seal_bid,
     "withdraw_order": _withdraw_order,
+    "reveal_bid": _reveal_bid,
     **holder_requests.COMMANDS,
 }

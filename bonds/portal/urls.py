@@ -2,14 +2,15 @@
 
 from django.urls import path
 
-from bonds.portal import collateral, holders, pages, sending, statements, term_sheets
+from bonds.portal import book_pages, collateral, holders, pages, sending, statements, term_sheets
 
 app_name = "investor"
 urlpatterns = [
     path("", pages.holdings, name="holdings"),
-    path("offerings/", pages.offerings, name="offerings"),
-    path("offerings/<uuid:tranche_id>/order/", pages.order, name="order"),
-    path("orders/<uuid:order_id>/withdraw/", pages.withdraw, name="withdraw"),
+    path("offerings/", book_pages.offerings, name="offerings"),
+    path("offerings/<uuid:tranche_id>/bid/", book_pages.bid, name="bid"),
+    path("orders/<uuid:order_id>/withdraw/", book_pages.withdraw, name="withdraw"),
+    path("orders/<uuid:order_id>/reveal/", book_pages.reveal, name="reveal"),
     path("eligibility/", holders.eligibility, name="eligibility"),
     path("eligibility/wallet/", holders.prove_wallet, name="prove_wallet"),
     path("transfers/", sending.transfers, name="transfers"),
@@ -22,4 +23,5 @@ urlpatterns = [
     path("series/<uuid:series_id>/term-sheet/", term_sheets.term_sheet, name="term_sheet"),
     path("series/<uuid:series_id>/term-sheet.pdf", term_sheets.pdf, name="term_sheet_pdf"),
     path("series/<uuid:series_id>/documents/<str:sha256>/", term_sheets.document, name="series_document"),
+    path("series/<uuid:series_id>/allocation.json", book_pages.allocation_report, name="allocation_report"),
 ]

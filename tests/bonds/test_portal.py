@@ -9,11 +9,12 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from bonds.models import Holding, NoteMark, Order, Series, SliceMark
+from bonds.models import Holding, NoteMark, Offering, Order, Series, SliceMark
 from bonds.offering import stages
 from bonds.portal import requests
 from bonds.servicing import write_downs
 from intermediary import trading
+from intermediary.canonical import sha256_hex
 from intermediary.config.tenancy import assume, become_tenant
 from intermediary.models import Cell, CommandRequest
 from tests.bonds import world
@@ -152,7 +153,7 @@ def test_pages_without_rows(investors: list[User], as_role: RoleSwitch, web: Non
     client = signed_in(investors[0], as_role)
     with as_role("web"):
         assert "You hold no notes" in page(client, "holdings")
-        assert "No book is open" in page(client, "offerings")
+        assert "Nothing is on sale" in page(client, "offerings")
         assert "No series yet" in page(client, "all_series")
 
 
@@ -162,34 +163,58 @@ def test_series_page_is_public(series: Series, as_role: RoleSwitch, web: None) -
         assert "BLK-T" in page(Client(), "all_series")
 
 
-def test_order_from_a_page_reaches_the_book(
+def test_bid_from_a_page_reaches_the_book_sealed_and_is_revealed_after_the_close(
     cells: list[Cell], investors: list[User], as_role: RoleSwitch, web: None
 ) -> None:
     with transaction.atomic():
         series = world.deployed(world.series_terms(cells))
+        kept = world.opening_of(investors[0], world.only_tranche(series), (425, 12 * MILLION))
     tranche = world.only_tranche(series)
     client = signed_in(investors[0], as_role)
     with as_role("web"):
-        body = {"amount": "2,000,000", "minimum_spread_bps": "425"}
-        assert client.post(reverse("investor:order", args=[tranche.id]), body).status_code == 302
-        assert "being entered in the book" in page(client, "offerings")
-    with transaction.atomic():
-        wish = CommandRequest.objects.get()
-        requests.COMMANDS[wish.command](wish)
+        assert "data-seal" in page(client, "bid", tranche.id)
+        body = {"commitment": kept.commitment, "conflicts": ["EXPOSURE"]}
+        assert client.post(reverse("investor:bid", args=[tranche.id]), body).status_code == 302
+        assert "Being worked on" in page(client, "offerings")
+    run_wish()
     order = Order.objects.get()
-    assert (order.amount_base_units, order.minimum_spread_bps) == (2 * MILLION, 425)
+    assert (order.commitment, order.conflicts, order.opening) == (kept.commitment, ["EXPOSURE"], "")
+    with as_role("web"):
+        assert "sealed" in page(client, "offerings")
+        assert "Nothing to reveal" in page(client, "reveal", order.id)
+    with transaction.atomic():
+        world.close(series)
+    with as_role("web"):
+        assert "Reveal it now" in page(client, "offerings")
+        assert "data-reveal" in page(client, "reveal", order.id)
+        body = {"opening": kept.opening.text, "nonce": kept.nonce}
+        assert client.post(reverse("investor:reveal", args=[order.id]), body).status_code == 302
+    run_wish()
     with as_role("web"):
         assert "425" in page(client, "offerings")
+        report = reverse("investor:allocation_report", args=[series.id])
+        assert client.get(report).status_code == 404
+    with transaction.atomic():
+        world.priced(series)
+    with as_role("web"):
+        found = Client().get(report)
+    assert sha256_hex(found.content.decode()) == Offering.objects.get().report_hash
 
 
-def test_unreadable_amount_is_refused_with_a_sentence(
+def test_nobody_sees_another_investor_s_bid(
     cells: list[Cell], investors: list[User], as_role: RoleSwitch, web: None
 ) -> None:
     with transaction.atomic():
         series = world.deployed(world.series_terms(cells))
-    client = signed_in(investors[0], as_role)
-    where = reverse("investor:order", args=[world.only_tranche(series).id])
+        kept = world.sealed(investors[0], world.only_tranche(series), (425, 12 * MILLION))
+        world.close(series)
+    client = signed_in(investors[1], as_role)
     with as_role("web"):
-        response = client.post(where, {"amount": "a lot", "minimum_spread_bps": "425"})
-        assert response.status_code == 422
-    assert not CommandRequest.objects.exists()
+        assert client.get(reverse("investor:reveal", args=[kept.order.id])).status_code == 404
+        assert kept.order.commitment not in page(client, "offerings")
+
+
+def run_wish() -> None:
+    with transaction.atomic():
+        wish = CommandRequest.objects.order_by("-id")[0]
+        requests.COMMANDS[wish.command](wish)

@@ -4,16 +4,23 @@ Rows of the intermediary are written as its own commands leave them; what the ch
 in the place of the watcher (`settle`), and the book of the escrow is posted as at the finality of a close.
 """
 
+import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from eth_utils.address import to_checksum_address
 
-from bonds.models import EligibleWallet, Series, Slice, Tranche
-from bonds.offering import eligibility, orders, stages
+from bonds.models import Allocation, EligibleWallet, Offering, Order, Series, Slice, Tranche
+from bonds.offering import clearing, eligibility, orders, payments, sale, sealing, stages
+from bonds.offering import plan as plans
+from bonds.offering.book import Step
 from bonds.offering.isin import with_check_digit
+from bonds.offering.payments import Subscription
+from bonds.offering.plan import OfferingPlan
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms, slice_id_of
 from bonds.servicing import arrivals, write_downs
 from intermediary import clock, events
@@ -42,8 +49,18 @@ DOCUMENTS = {"CLASSIFICATION": "1" * 64, "IDENTITY": "2" * 64, "TAX": "3" * 64}
 _numbers = count(1)
 
 
+@dataclass(frozen=True)
+class Secret:
+    """A sealed bid with what its investor keeps: without it the bid cannot be revealed."""
+
+    user: User
+    order: Order
+    opening: str
+    nonce: str
+
+
 def address() -> str:
-    return f"0x{next(_numbers):040x}"
+    return str(to_checksum_address(f"0x{next(_numbers):040x}"))
 
 
 def newcomer(name: str, wallet: str = "") -> User:
@@ -126,17 +143,100 @@ def series_terms(cells: list[Cell], *, classes: int = 1, tail_base_units: int = 
     )
 
 
-def deployed(terms: SeriesTerms) -> Series:
-    """The series with contract targets, its book open at a guidance of 400 basis points."""
-    usdc, _ = builders.assets()
-    house, _ = Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)
+def announced(terms: SeriesTerms, plan: OfferingPlan | None = None) -> Series:
+    """The series with its sale announced: an hour for bids, an hour to reveal, a day to pay."""
+    builders.assets()
+    Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)
     series = stages.structure(actor="desk", terms=terms)
-    target = {"cell": house, "asset": usdc, "opened": True}
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    sale.announce(actor="desk", series_id=series.id, plan=plan or plans.plain(terms, clock.now(), hour, day))
+    return series
+
+
+def deployed(terms: SeriesTerms, plan: OfferingPlan | None = None) -> Series:
+    """The series with its book open for sealed bids at a guidance of 400 basis points."""
+    series = announced(terms, plan)
+    sale.guide(actor="desk", series_id=series.id, guidance_bps={one.id: 400 for one in series.tranches.all()})
+    sale.advance(clock.now())
+    series.refresh_from_db()
+    return series
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An opening with its nonce, as a browser makes it, before its commitment is sent."""
+
+    opening: sealing.Opening
+    nonce: str
+
+    @property
+    def commitment(self) -> str:
+        return self.opening.commitment
+
+
+def opening_of(user: User, tranche: Tranche, *steps: tuple[int, int], minimum_fill: int = 0) -> Kept:
+    """A ladder of (spread in basis points, base units) steps with its secrets."""
+    nonce = secrets.token_hex(32)
+    opening = sealing.Opening(
+        series=tranche.series.code,
+        note=tranche.symbol,
+        bidder=sealing.bidder_of(party_of(user).id, nonce),
+        steps=tuple(Step(spread, amount) for spread, amount in steps),
+        minimum_fill_base_units=minimum_fill,
+        salt=secrets.token_hex(32),
+    )
+    return Kept(opening, nonce)
+
+
+def sealed(user: User, tranche: Tranche, *steps: tuple[int, int], minimum_fill: int = 0) -> Secret:
+    """A sealed bid of (spread in basis points, base units) steps, with what its investor keeps."""
+    kept = opening_of(user, tranche, *steps, minimum_fill=minimum_fill)
+    order = orders.commit(user=user, tranche_id=tranche.id, commitment=kept.commitment)
+    return Secret(user, order, kept.opening.text, kept.nonce)
+
+
+def close(series: Series) -> None:
+    """The time for bids ends."""
+    sale.advance(Offering.objects.get(series=series).commits_until)
+
+
+def revealed(*kept: Secret) -> None:
+    for one in kept:
+        orders.reveal(user=one.user, order_id=one.order.id, opening=one.opening, nonce=one.nonce)
+
+
+def priced(series: Series, *kept: Secret) -> Offering:
+    """Closed, revealed, cleared by the rules; not allocated yet, or pulled."""
+    close(series)
+    revealed(*kept)
+    sale.advance(Offering.objects.get(series=series).reveals_until)
+    return Offering.objects.get(series=series)
+
+
+def allocated(series: Series, *kept: Secret) -> Offering:
+    """Cleared and allocated, with contracts to pay into."""
+    offering = priced(series, *kept)
+    clearing.allocate(actor="desk", series_id=series.id, report_hash=offering.report_hash)
+    usdc, _ = builders.assets()
+    target = {"cell": Cell.objects.get(code="HOUSE"), "asset": usdc, "opened": True}
     escrow = ChainTarget.objects.create(kind=ChainTarget.Kind.ESCROW, address=address(), **target)
-    notes = [ChainTarget.objects.create(kind=ChainTarget.Kind.NOTE, address=address(), **target) for _ in terms.classes]
+    tranches = series.tranches.all()
+    notes = [ChainTarget.objects.create(kind=ChainTarget.Kind.NOTE, address=address(), **target) for _ in tranches]
     stages.register_contracts(actor="desk", series_id=series.id, escrow=escrow, notes=notes)
-    guidance = {tranche.id: 400 for tranche in series.tranches.all()}
-    return stages.open_book(actor="desk", series_id=series.id, guidance_bps=guidance)
+    return Offering.objects.get(series=series)
+
+
+def pay(allocation: Allocation, units: int | None = None) -> None:
+    """What the escrow would have logged of a wallet's payment; in full where nothing is said."""
+    found = Subscription(
+        allocation.order.wallet.address, units or allocation.units, f"0x{next(_numbers):064x}", 0, clock.now()
+    )
+    payments.paid(tranche_id=allocation.tranche_id, subscription=found)
+
+
+def pay_all(series: Series) -> None:
+    for one in Allocation.objects.filter(tranche__series=series, state=Allocation.State.DUE):
+        pay(one)
 
 
 def book_escrow(series: Series) -> None:
@@ -152,15 +252,13 @@ def book_escrow(series: Series) -> None:
 def on_risk(cells: list[Cell], investors: list[User], *, classes: int = 1) -> Series:
     """A series on risk, held by these investors in equal orders."""
     series = deployed(series_terms(cells, classes=classes))
-    for tranche in series.tranches.all():
-        for number, user in enumerate(investors):
-            orders.place_order(
-                user=user,
-                tranche_id=tranche.id,
-                amount_base_units=tranche.original_base_units // len(investors),
-                minimum_spread_bps=400 + 25 * number,
-            )
-    orders.allocate(actor="desk", series_id=series.id)
+    bids = [
+        sealed(user, tranche, (400 + 25 * number, tranche.original_base_units // len(investors)))
+        for tranche in series.tranches.all()
+        for number, user in enumerate(investors)
+    ]
+    allocated(series, *bids)
+    pay_all(series)
     book_escrow(series)
     return stages.issue(actor="desk", series_id=series.id)
 

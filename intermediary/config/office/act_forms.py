@@ -10,8 +10,7 @@ from typing import Any
 
 from django import forms
 
-from bonds.models import Series
-from bonds.offering.terms import terms_from
+from bonds.models import Offering
 from intermediary import queries
 from intermediary.config import issuance_spec
 from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
@@ -22,7 +21,6 @@ from settlement.acts.rows import ChainAct
 from settlement.models import ChainLog, ChainTransaction
 
 Kind = ChainAct.Kind
-SUBSCRIPTION_DAYS = 7  # a day of delay before the house accepts the escrow, and time for investors' own approvals
 NOTICE_DAYS = 34  # of a rulebook: its thirty days, and those in which two people decide and a block is mined
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
@@ -144,21 +142,15 @@ class SeriesForm(ActForm):
     title = "Set up a series"
     text = "Makes the escrow and a contract a class, adds the slices and opens the offering, by the series' terms."
 
-    series = forms.ChoiceField(label="Series")
-    subscribe_by = forms.DateTimeField(
-        label="Subscribe by (UTC)", widget=MOMENT, help_text="An offering that is not closed by then is pulled."
-    )
+    series = forms.ChoiceField(label="Series", help_text="Allocated, and to be paid for: its size is what was sold.")
 
     def choose(self) -> None:
-        waiting = Series.objects.filter(state=Series.State.STRUCTURING, escrow=None).order_by("code")
-        self.options("series", [(code, code) for code in waiting.values_list("code", flat=True)])
-        ends = queries.platform_clock().now + timedelta(days=SUBSCRIPTION_DAYS)
-        self.fields["subscribe_by"].initial = ends.replace(second=0, microsecond=0)
+        waiting = Offering.objects.filter(state=Offering.State.ALLOCATED, series__escrow=None).order_by("series__code")
+        self.options("series", [(code, code) for code in waiting.values_list("series__code", flat=True)])
 
     def asked(self) -> dict[str, Any]:
-        series = Series.objects.get(code=self.cleaned_data["series"])
-        terms = terms_from(series.terms)
-        return {"spec": issuance_spec.chain_spec(terms, self.cleaned_data["subscribe_by"]).body()}
+        offering = Offering.objects.select_related("series").get(series__code=self.cleaned_data["series"])
+        return {"spec": issuance_spec.chain_spec(offering).body()}
 
 
 class CapForm(ActForm):

@@ -1,0 +1,261 @@
+"""A sale of notes on chain, from its allocation to the end: contracts, allotments, payments, close, or refunds.
+
+`bonds` decides, `settlement` speaks to the chain; here they take turns. `step` does what is next and is safe to repeat
+and to cut off anywhere: what was done is read from the chain and from the watcher's final logs, never remembered.
+
+    deploy     the escrow at the size that was sold; nothing can be subscribed after `ends_at`
+    allot      each wallet what it was allocated, once a round
+    payments   `Subscribed` logs that are final are booked, each once
+    revoke     what is unpaid at the end of a round is taken back; when that is final, the round is closed and handed on
+    close      once everything is paid; the series is issued when the ledger shows the cash
+    pull       an offering that was given up; whoever paid is refunded
+
+Where this process does not hold the structurer's key it only looks: acts of two people (`settlement.acts`) do the rest.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.conf import settings
+from django.db import transaction
+
+from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
+from bonds.offering import payments, stages
+from bonds.offering.payments import Subscription
+from intermediary import clock
+from intermediary.config.issuance_spec import chain_spec
+from intermediary.config.note_register import holds_the_key
+from intermediary.errors import Refusal
+from intermediary.models import ChainTarget
+from settlement import chains
+from settlement import series as on_chain
+from settlement.bindings import decode_event, read
+from settlement.chain import Chain, default_chain
+from settlement.models import ChainBlock, ChainLog
+from settlement.transactor import Mine
+
+log = logging.getLogger(__name__)
+OFFERING = 1  # SeriesEscrow.Phase: subscriptions are taken
+ACTOR = "chain"
+
+
+@dataclass(frozen=True)
+class Sale:
+    """One offering with the chain it is sold on. `mine` makes blocks where nobody else does."""
+
+    offering: Offering
+    chain: Chain
+    mine: Mine | None
+
+    @property
+    def series(self) -> Series:
+        return self.offering.series
+
+    @property
+    def escrow(self) -> str:
+        return self.series.escrow_address
+
+    @cached_property
+    def tranches(self) -> list[Tranche]:
+        """Junior first, as the escrow numbers them."""
+        return list(self.series.tranches.order_by("seniority"))
+
+    @property
+    def phase(self) -> int:
+        """Of the escrow at the latest block."""
+        return int(read(self.chain, self.escrow, "SeriesEscrow", "phase"))
+
+    def allotment(self, index: int, wallet: str, block: int | None = None) -> int:
+        """Units that a wallet may still subscribe, at the latest block where none is named."""
+        at = {} if block is None else {"block": block}
+        return int(read(self.chain, self.escrow, "SeriesEscrow", "allotment", index, wallet, **at))
+
+
+def step_all() -> None:
+    """A step of every sale that has something left to do on chain, on the first chain that is configured."""
+    waiting = open_sales()
+    if not waiting:
+        return
+    with chains.on(""), closing(default_chain()) as chain:
+        for offering in waiting:
+            try:
+                step(chain, offering)
+            except Refusal as refusal:
+                log.info("%s: not yet: %s", offering.series.code, refusal)
+
+
+def open_sales() -> list[Offering]:
+    """Allocated ones, and pulled ones whose escrow may still hold cash of subscribers."""
+    rows = Offering.objects.select_related("series")
+    allocated = list(rows.filter(state=Offering.State.ALLOCATED))
+    pulled = rows.filter(state=Offering.State.PULLED).exclude(series__escrow_address="")
+    return allocated + [one for one in pulled if _unrefunded(one)]
+
+
+def step(chain: Chain, offering: Offering, mine: Mine | None = None) -> None:
+    """Do what is next for one offering. Refuses with what is missing where only others can go on."""
+    offering.refresh_from_db()
+    sale = Sale(offering, chain, mine)
+    if offering.state == Offering.State.PULLED:
+        _refund(sale)
+        return
+    if sale.series.escrow_id is None:
+        _deploy(sale)
+        return
+    book_payments(offering)
+    if payments.is_paid(offering.series_id):
+        _close(sale)
+        return
+    if payments.overdue(offering.series_id, clock.now()):
+        _end_round(sale)
+        return
+    _allot(sale)
+
+
+def book_payments(offering: Offering) -> int:
+    """Book the final subscriptions that are not booked yet, in their order; how many."""
+    booked = set(
+        NotePayment.objects.filter(tranche__series_id=offering.series_id).values_list("transaction_hash", "log_index")
+    )
+    count = 0
+    tranches = list(Tranche.objects.filter(series_id=offering.series_id).order_by("seniority"))
+    for row in _logs(offering.series.escrow_address, "Subscribed"):
+        if (row.transaction_hash, row.log_index) in booked:
+            continue
+        event = decode_event(row.topics, row.data)
+        assert event is not None, "the watcher named it by its topics"
+        found = Subscription(
+            event.arguments["investor"],
+            event.arguments["units"],
+            row.transaction_hash,
+            row.log_index,
+            row.block.block_time,
+        )
+        with transaction.atomic():
+            payments.paid(tranche_id=tranches[event.arguments["tranche"]].id, subscription=found)
+        count += 1
+    return count
+
+
+def _deploy(sale: Sale) -> None:
+    escrow = ChainTarget.objects.filter(kind=ChainTarget.Kind.ESCROW, creation__series=sale.series.code).first()
+    if escrow is None:
+        if settings.MODE == "production":
+            raise Refusal("not_deployed", "Two officers open the series on chain (acts on chain); then it is paid for.")
+        on_chain.deploy_series(chain=sale.chain, spec=chain_spec(sale.offering), mine=sale.mine)
+        escrow = ChainTarget.objects.get(kind=ChainTarget.Kind.ESCROW, creation__series=sale.series.code)
+    rows = ChainTarget.objects.filter(kind=ChainTarget.Kind.NOTE, creation__series=sale.series.code)
+    notes = sorted(rows, key=lambda one: int(one.creation["tranche"]))
+    with transaction.atomic(durable=True):
+        stages.register_contracts(actor=ACTOR, series_id=sale.series.id, escrow=escrow, notes=notes)
+
+
+def _allot(sale: Sale) -> None:
+    """Allotments of this round that were never given. The contract's own number falls to zero when a wallet pays, so
+    what was given is read from the logs of all allotments, the latest block's too."""
+    given = _given(sale)
+    for index, tranche in enumerate(sale.tranches):
+        rows = Allocation.objects.filter(tranche=tranche).select_related("order__wallet").order_by("payment_round")
+        times: dict[str, int] = {}
+        units_of = {}
+        for one in rows:
+            wallet = one.order.wallet.address
+            times[wallet] = times.get(wallet, 0) + 1
+            if one.state == Allocation.State.DUE and given.get((index, wallet.lower()), 0) < times[wallet]:
+                units_of[wallet] = one.units - one.paid_units
+        if units_of:
+            _need_key()
+            on_chain.allot(chain=sale.chain, escrow=sale.escrow, tranche=index, units_of=units_of, mine=sale.mine)
+
+
+def _given(sale: Sale) -> dict[tuple[int, str], int]:
+    """How often each wallet was allotted units of each class, the latest block included."""
+    found: dict[tuple[int, str], int] = {}
+    for topics, data in _allotted_logs(sale):
+        event = decode_event(topics, data)
+        if event is not None and event.name == "Allotted" and event.arguments["units"]:
+            key = (int(event.arguments["tranche"]), str(event.arguments["investor"]).lower())
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+def _allotted_logs(sale: Sale) -> Iterator[tuple[list[str], str]]:
+    """The watcher's logs, then what the node knows beyond them."""
+    newest = ChainBlock.objects.filter(canonical=True).order_by("-number").first()
+    known = newest.number if newest else 0
+    for row in ChainLog.objects.filter(address=sale.escrow, name="Allotted", block__canonical=True):
+        yield row.topics, row.data
+    head, _ = sale.chain.head_and_final()
+    if head > known:
+        query = {"address": sale.escrow, "fromBlock": hex(known + 1), "toBlock": hex(head)}
+        for raw in sale.chain.call("eth_getLogs", query):
+            yield raw["topics"], raw["data"]
+
+
+def _end_round(sale: Sale) -> None:
+    """Take back what is unpaid; close the round once that is final and every payment before it is booked."""
+    due = Allocation.objects.filter(tranche__series_id=sale.series.id, state=Allocation.State.DUE)
+    final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
+    open_now = False
+    for index, tranche in enumerate(sale.tranches):
+        wallets = [one.order.wallet.address for one in due.filter(tranche=tranche).select_related("order__wallet")]
+        left = [wallet for wallet in wallets if sale.allotment(index, wallet)]
+        if left:
+            _need_key()
+            taken_back = dict.fromkeys(left, 0)
+            on_chain.allot(chain=sale.chain, escrow=sale.escrow, tranche=index, units_of=taken_back, mine=sale.mine)
+        open_now |= bool(left) or final is None
+        open_now |= any(sale.allotment(index, wallet, final.number) for wallet in wallets) if final else True
+    if open_now:
+        return
+    with transaction.atomic(durable=True):
+        book_payments(sale.offering)
+        payments.end_round(series_id=sale.series.id, now=clock.now())
+
+
+def _close(sale: Sale) -> None:
+    escrow = sale.series.escrow
+    assert escrow is not None, "notes are paid for in their escrow"
+    if escrow.creation.get("on_risk"):
+        with transaction.atomic(durable=True):
+            stages.issue(actor=ACTOR, series_id=sale.series.id)
+    elif sale.phase == OFFERING:
+        _need_key()
+        on_chain.close_offering(chain=sale.chain, escrow=sale.escrow, mine=sale.mine)
+
+
+def _refund(sale: Sale) -> None:
+    if sale.phase == OFFERING:
+        _need_key()
+        on_chain.pull_offering(chain=sale.chain, escrow=sale.escrow, mine=sale.mine)
+    for index, wallet in _unrefunded(sale.offering):
+        note = sale.tranches[index].note_address
+        if holds_the_key() and int(read(sale.chain, note, "TrancheNote", "balanceOf", wallet)):
+            on_chain.refund(chain=sale.chain, escrow=sale.escrow, tranche=index, holder=wallet, mine=sale.mine)
+
+
+def _unrefunded(offering: Offering) -> list[tuple[int, str]]:
+    """Subscriptions of a pulled series without a final refund: (class, wallet)."""
+    paid = {_who(row) for row in _logs(offering.series.escrow_address, "Subscribed")}
+    back = {_who(row) for row in _logs(offering.series.escrow_address, "Refunded")}
+    return sorted(paid - back)
+
+
+def _who(row: ChainLog) -> tuple[int, str]:
+    event = decode_event(row.topics, row.data)
+    assert event is not None, "the watcher named it by its topics"
+    return int(event.arguments["tranche"]), str(event.arguments["investor"])
+
+
+def _logs(escrow: str, name: str) -> list[ChainLog]:
+    """Final logs of the escrow, in the chain's order."""
+    rows = ChainLog.objects.filter(address=escrow, name=name, block__canonical=True, block__finalized=True)
+    return list(rows.select_related("block").order_by("block__number", "log_index"))
+
+
+def _need_key() -> None:
+    if not holds_the_key():
+        raise Refusal("structurer_elsewhere", "The structurer's key is held elsewhere: acts on chain go on from here.")

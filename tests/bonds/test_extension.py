@@ -1,0 +1,72 @@
+"""Terms of a series as the times of a path, and the figures that a term sheet shows of it."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from math import inf
+from uuid import UUID
+
+import pytest
+
+from bonds.loss.note_risk import Piece, note_risk
+from bonds.marking.extension import ASSUMED, extension, path_terms
+from bonds.offering.isin import with_check_digit
+from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms
+from risk.margin.layers import LossModel
+from risk.margin.shortfall import NormalBodySeverity
+
+ISSUE = date(2025, 10, 6)
+WIDTH = 4 * 10**11
+TERMS = SeriesTerms(
+    code="BLK-P",
+    title="Paths",
+    currency="USDC",
+    issue_date=ISSUE,
+    scheduled_maturity=ISSUE + timedelta(days=365),
+    final_maturity=ISSUE + timedelta(days=730),
+    collateral_yield_annual=Decimal("0.0363"),
+    denomination_base_units=10**9,
+    challenge_seconds=3_600,
+    expert_seconds=3_600,
+    maturity_grace_seconds=30 * 86_400,
+    classes=(ClassTerms("A", "BLKPA", with_check_digit("XS000000001")),),
+    slices=(SliceTerms(UUID(int=1), "R1", 10**11, (WIDTH,), (WIDTH,)),),
+)
+MODEL = LossModel(
+    hazard_annual=0.06, rho=0.35, v=0.45, s0=0.38, severity=NormalBodySeverity(1.5, 0.25, 0.75, 0.10), margin=1.0
+)
+PIECE = Piece(UUID(int=1), 0.35, 0.25, 0.60, MODEL)
+
+
+def test_times_count_in_years_from_the_valuation() -> None:
+    found = path_terms(TERMS, ISSUE + timedelta(days=73))
+    assert found is not None
+    assert (found.scheduled, found.final) == (0.8, 1.8)
+    assert found.determination == pytest.approx(180 / 365)
+    assert found.long_stop == inf
+    assert found.buffers == ((0.25, 1.5), (0.5, 1.25), (inf, 1.0))
+    stopped = path_terms(replace(TERMS, long_stop=ISSUE + timedelta(days=1_095)), ISSUE)
+    assert stopped is not None
+    assert stopped.long_stop == 3.0
+
+
+def test_a_matured_series_has_no_path() -> None:
+    assert path_terms(TERMS, TERMS.scheduled_maturity) is None
+    assert extension(TERMS, TERMS.scheduled_maturity, [PIECE]) is None
+
+
+def test_a_class_whose_relationships_are_all_in_default_has_no_path() -> None:
+    assert extension(TERMS, ISSUE, [Piece(UUID(int=1), 0.35, 0.25, 0.60, None, known_loss=0.4)]) is None
+
+
+def test_figures_come_with_their_errors_and_what_is_assumed() -> None:
+    found = extension(TERMS, ISSUE, [PIECE])
+    assert found is not None
+    risk = note_risk([PIECE])
+    assert found["written_down"]["value"] == pytest.approx(risk.expected_loss, rel=0.05)
+    assert 0 < found["probability_reserved"]["value"] < risk.pfl
+    assert 0 < found["probability_reserved"]["standard_error"] < 0.05 * found["probability_reserved"]["value"]
+    assert 0 < found["extension_years_if_reserved"] < 1
+    assert found["written_up"]["value"] < found["written_down"]["value"]
+    assert found["assumed"]["recovery_share"] == ASSUMED.recovery_share
+    assert found["assumed"]["determination_days_at_most"] == 180

@@ -37,8 +37,6 @@ from tests.settlement import world as chain_world
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)  # no block is later yet
 START = TOMORROW.replace(hour=12, minute=0, second=0, microsecond=0)
-    hour=12, minute=0, second=0, microsecond=0
-)  # no block is later yet
 WALLETS = (40, 41, 42)
 
 

@@ -6,9 +6,9 @@ part stands in PARTS here, its figures in `names.BONDS` and in docs/benchmarks.m
 
 from collections.abc import Callable
 
-from intermediary.config.benches import Figure, bonds_loss, bonds_price, bonds_remark, bonds_sampling
+from intermediary.config.benches import Figure, bonds_book, bonds_loss, bonds_price, bonds_remark, bonds_sampling
 
-PARTS = (bonds_loss, bonds_sampling, bonds_price, bonds_remark)
+PARTS = (bonds_loss, bonds_sampling, bonds_price, bonds_remark, bonds_book)
 
 
 def run(say: Callable[[str], object]) -> dict[str, Figure]:

@@ -106,6 +106,20 @@ _CLOCK_STOP = """
 _DELIVERIES = """
     SELECT state, count(*), min(recorded_at) FROM intermediary_delivery
     WHERE consumer IN ('intermediary', 'bonds') AND state IN ('PENDING', 'FAILED') GROUP BY state"""
+_MISPLACED = """
+    SELECT t.symbol, (t.original_base_units - coalesce(sum(h.units), 0))::float8
+    FROM bonds_tranche t JOIN bonds_series s ON s.id = t.series_id LEFT JOIN bonds_holding h ON h.tranche_id = t.id
+    WHERE s.issued_at IS NOT NULL GROUP BY t.id HAVING t.original_base_units <> coalesce(sum(h.units), 0)"""
+_SHORT_ESCROWS = """
+    SELECT s.code, (r.principal_base_units + r.owed_base_units - r.balance_base_units)::float8
+    FROM bonds_series s CROSS JOIN LATERAL (
+        SELECT * FROM bonds_escrowreading WHERE series_id = s.id ORDER BY block_number DESC LIMIT 1) AS r
+    WHERE r.balance_base_units < r.principal_base_units + r.owed_base_units"""
+_HOLDERS_ENDING = """
+    SELECT count(*) FROM (SELECT DISTINCT wallet_id FROM bonds_holding WHERE units > 0) AS held
+    CROSS JOIN LATERAL (
+        SELECT valid_until FROM bonds_eligiblewallet WHERE wallet_id = held.wallet_id ORDER BY id DESC LIMIT 1) AS last
+    WHERE last.valid_until < platform_now() + interval '30 days'"""
 _REQUESTS = """
     SELECT count(*), min(recorded_at)
     FROM (SELECT * FROM intermediary_commandrequest ORDER BY id DESC LIMIT 1000) AS newest
@@ -165,6 +179,9 @@ def collect() -> Figures:
         calls_overdue=calls[1],
         clock_stopped_seconds=_row(_CLOCK_STOP)[0],
         deliveries=_by_name(_DELIVERIES, now),
+        misplaced={symbol: int(units) for symbol, units in _rows(_MISPLACED)},
+        short_escrows={code: int(missing) for code, missing in _rows(_SHORT_ESCROWS)},
+        holders_ending=_row(_HOLDERS_ENDING)[0],
         requests=_counted(_row(_REQUESTS), now),
         tick=_counted(tick[:2], now),
         tick_seconds=tick[2],

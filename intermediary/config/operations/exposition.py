@@ -37,6 +37,11 @@ def counts(waiting: Callable[[Figures], Mapping[str, Waiting]], names: Iterable[
     ]
 
 
+def named(numbers: Callable[[Figures], Mapping[str, float]]) -> Samples:
+    """A number for each name that has one."""
+    return lambda figures: [((name,), number) for name, number in numbers(figures).items()]
+
+
 def ages(waiting: Callable[[Figures], Mapping[str, Waiting]], names: Iterable[str] = ()) -> Samples:
     """How long the oldest has waited, by name."""
     wanted = tuple(names)

@@ -134,6 +134,9 @@ class Figures:
     calls_overdue: int = 0
     clock_stopped_seconds: float | None = None
     deliveries: Mapping[str, Waiting] = field(default_factory=dict)
+    misplaced: Mapping[str, int] = field(default_factory=dict)  # class of notes -> units in no holding
+    short_escrows: Mapping[str, int] = field(default_factory=dict)  # series -> base units missing
+    holders_ending: int = 0  # that hold notes and whose eligibility ends within a month, or has ended
     requests: Waiting = Waiting()
     tick: Waiting = Waiting()  # ticks that are not done
     tick_seconds: float | None = None  # what the last finished one took

@@ -127,6 +127,21 @@ def delivery_failed(figures: Figures, limits: Limits) -> Iterator[Finding]:
         yield from open_breaks("delivery")(figures, limits)
 
 
+def notes_misplaced(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+    for symbol, units in figures.misplaced.items():
+        yield Finding(symbol, f"{units / 1e6:,.6f} units lie in no holding")
+
+
+def collateral_short(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+    for code, missing in figures.short_escrows.items():
+        yield Finding(code, f"{missing / 1e6:,.6f} less in the escrow than principal and what holders are owed")
+
+
+def holders_ending(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+    if figures.holders_ending:
+        yield Finding("", f"{figures.holders_ending} wallets that hold notes, within a month or already")
+
+
 def watcher_stands(figures: Figures, limits: Limits) -> Iterator[Finding]:
     for name, chain in figures.chains.items():
         looked = chain.looked_seconds

@@ -8,6 +8,7 @@ from intermediary.config.operations.exposition import (
     ages,
     counts,
     flights,
+    named,
     nodes,
     of_chains,
     of_nodes,
@@ -219,6 +220,24 @@ METRICS: tuple[Told, ...] = (
         "Age in seconds of the oldest of them.",
         ("state",),
         ages(lambda f: f.deliveries, DELIVERIES),
+    ),
+    Told(
+        "bulkhead_note_units_misplaced",
+        "Units of a class of notes, in base units, that lie in no holding.",
+        ("note",),
+        named(lambda f: f.misplaced),
+    ),
+    Told(
+        "bulkhead_escrow_short_base_units",
+        "What the escrow of a series lacks against principal and what holders are owed, in base units.",
+        ("series",),
+        named(lambda f: f.short_escrows),
+    ),
+    Told(
+        "bulkhead_holders_ending",
+        "Wallets that hold notes and whose eligibility ends within a month, or has ended.",
+        (),
+        one(lambda f: f.holders_ending),
     ),
     Told(
         "bulkhead_requests_waiting",

@@ -5,45 +5,21 @@ A rule is CRITICAL when money or a client's way out is at stake within the hour,
 WARNING waits for the morning of a working day.
 """
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from django.conf import settings
 
-from intermediary.config.operations import findings
+from intermediary.config.operations import findings, note_rules
 from intermediary.config.operations.figures import Figures
-from intermediary.config.operations.findings import Find, Finding
+from intermediary.config.operations.findings import Finding
 from intermediary.config.operations.limits import Limits
 from intermediary.config.operations.rows import Alarm
+from intermediary.config.operations.rule import Rule as Rule
+from intermediary.config.operations.rule import slug as slug
 
 CRITICAL, WARNING = Alarm.Severity.CRITICAL, Alarm.Severity.WARNING
 RUNBOOK = "docs/operations.md"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One alarm. `expr` says the same in Prometheus's language, over our metrics and with the limits filled in."""
-
-    key: str
-    title: str
-    severity: Alarm.Severity
-    stake: str
-    first: str  # what to do first
-    expr: str
-    find: Find
-    hold_seconds: float = 0.0  # what is gone sooner is no alarm
-
-    @property
-    def anchor(self) -> str:
-        """Of its section in the runbook, whose heading is the title."""
-        return slug(self.title)
-
-
-def slug(heading: str) -> str:
-    """A heading's anchor, as code hosts make them."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _trouble(kinds: str) -> str:
@@ -303,6 +279,7 @@ RULES: tuple[Rule, ...] = (
         'bulkhead_deliveries{{state="FAILED"}} > 0',
         findings.delivery_failed,
     ),
+    *note_rules.RULES,
     Rule(
         "clocks_stand",
         "Clocks of margin calls stand still",

@@ -67,6 +67,7 @@ BONDS = (
     "is_variance_ratio_min",
     "price_yield_ms",
     "remark_1000_s",
+    "remark_1000_cpu_s",
     "clear_10k_s",
 )
 NAMES = {

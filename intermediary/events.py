@@ -18,6 +18,7 @@ LOSS_DETERMINED = "loss_determined"  # {case_id, net_loss_base_units}
 RECOVERY_RECEIVED = "recovery_received"  # {case_id, net_loss_base_units, receipt_id}
 CALL_LAPSED = "call_lapsed"  # {call_id}
 DEFAULT_NOTICED = "default_noticed"  # {case_id}
+LOSS_RULED = "loss_ruled"  # {instruction_id: of the notice, amount_base_units: what is left of it}
 CHAIN_ACT_DONE = "chain_act_done"  # {act_id, act_kind, about: {series, escrow, notes} or {relationship} or {}}
 NOTE_TRANSFERRED = "note_transferred"  # {note_id, sender, receiver, units, transaction_hash, log_index, block_*}
 SERIES_MATURED = "series_matured"  # {escrow_id}: anyone has released all principal on chain
@@ -30,6 +31,7 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     RECOVERY_RECEIVED: ("bonds",),
     CALL_LAPSED: (),
     DEFAULT_NOTICED: ("bonds",),
+    LOSS_RULED: ("bonds",),
     CHAIN_ACT_DONE: ("bonds",),
     NOTE_TRANSFERRED: ("bonds",),
     SERIES_MATURED: ("bonds",),

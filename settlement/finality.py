@@ -23,7 +23,7 @@ from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES
 from intermediary.receipts import receipt_entry_id
-from settlement import arrivals, chains, holding, refused, shown
+from settlement import arrivals, chains, holding, refused, rulings, shown
 from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_late_recovery, book_maturity, book_payment
 from settlement.models import (
@@ -349,6 +349,8 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
     "Cured": _cured,
     "Seized": _took,
     "LossApplied": _took,
+    "NoticeRuled": rulings.ruled,
+    "LossCancelled": rulings.cancelled,
     "PhaseChanged": _phase_changed,
     "Paid": _paid,
     "Matured": _matured,

@@ -46,17 +46,19 @@ class Slice:
 
 @dataclass(frozen=True)
 class SliceState:
-    """What has happened to a slice's principal so far. The totals only grow; `outstanding` is what is left."""
+    """What has happened to a slice's principal so far. The totals only grow; `outstanding` is what is left.
+    `ruled_off` is what an expert found not to be the holders' loss."""
 
     slice: Slice
     outstanding_base_units: int
     written_down_base_units: int = 0
     written_up_base_units: int = 0
     redeemed_base_units: int = 0
+    ruled_off_base_units: int = 0
 
     def __post_init__(self) -> None:
         amounts = (self.outstanding_base_units, self.written_down_base_units, self.redeemed_base_units)
-        if min(*amounts, self.written_up_base_units, self.net_written_down_base_units) < 0:
+        if min(*amounts, self.ruled_off_base_units, self.written_up_base_units, self.net_written_down_base_units) < 0:
             raise ValueError(f"a slice cannot hold a negative amount: {self}")
 
     @classmethod
@@ -91,8 +93,9 @@ def slice_loss_base_units(slice_: Slice, net_loss_base_units: int) -> int:
 
 
 def principal_change(state: SliceState, net_loss_base_units: int) -> PrincipalChange:
-    """The change that brings a slice to the net cumulative loss N of its relationship. Repeating it changes nothing."""
-    loss = slice_loss_base_units(state.slice, net_loss_base_units)
+    """The change that brings a slice to the net cumulative loss N of its relationship, less what an expert ruled off.
+    Repeating it changes nothing."""
+    loss = max(slice_loss_base_units(state.slice, net_loss_base_units) - state.ruled_off_base_units, 0)
     absorbed = min(loss, state.slice.principal_base_units - state.redeemed_base_units)
     change = absorbed - state.net_written_down_base_units
     return PrincipalChange(

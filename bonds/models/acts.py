@@ -1,5 +1,7 @@
 """What is done to a slice over its life, from the ledger to the chain and back."""
 
+from typing import cast
+
 from django.db import models
 from django.db.models import Q
 
@@ -29,6 +31,9 @@ class SliceAct(Row):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     state = models.CharField(max_length=10, choices=State.choices)
     amount_base_units = BaseUnitsField()
+    ruled_base_units = BaseUnitsField(  # type: ignore[misc]  # the plugin wants a generic field
+        null=True, help_text="what an expert's ruling left of it; nothing: no ruling"
+    )
     by_tranche = models.JSONField(help_text="tranche id -> base units as a decimal string")
     net_loss_base_units = BaseUnitsField(help_text="N that the slice is brought to")
     evidence = models.CharField(max_length=64, help_text="hash of the determination")
@@ -45,3 +50,9 @@ class SliceAct(Row):
             ),
             models.CheckConstraint(name="act_moves_something", condition=Q(amount_base_units__gt=0)),
         ]
+
+    @property
+    def moves_base_units(self) -> int:
+        """What it moves: the amount noticed, or what a ruling left of it."""
+        ruled = cast("int | None", self.ruled_base_units)
+        return self.amount_base_units if ruled is None else ruled

@@ -132,6 +132,9 @@ class SlicePart(Row):
     written_down_base_units = BaseUnitsField(default=0)
     written_up_base_units = BaseUnitsField(default=0)
     redeemed_base_units = BaseUnitsField(default=0)
+    ruled_off_base_units = BaseUnitsField(
+        default=0, help_text="of determined losses, what an expert's ruling left to the intermediary"
+    )
     spread_share = models.DecimalField(
         max_digits=12, decimal_places=10, null=True, help_text="of the class' spread that the relationship prefunds"
     )
@@ -169,6 +172,7 @@ class SlicePart(Row):
             written_down_base_units=self.written_down_base_units,
             written_up_base_units=self.written_up_base_units,
             redeemed_base_units=self.redeemed_base_units,
+            ruled_off_base_units=self.ruled_off_base_units,
         )
 
 

@@ -156,7 +156,7 @@ def _notice(item: Slice, changes: dict[UUID, PrincipalChange], amount: int, loss
 
 
 def _start_challenge(act_id: UUID) -> None:
-    act = _locked_act(act_id)
+    act = locked_act(act_id)
     if act.state != State.NOTICED:
         return
     # From finality, which is later than the notice's own block: never early for the contract, which counts from there.
@@ -168,7 +168,7 @@ def _start_challenge(act_id: UUID) -> None:
 
 
 def _write_down(act_id: UUID) -> None:
-    act = _locked_act(act_id)
+    act = locked_act(act_id)
     if act.state != State.CHALLENGE:
         return
     assert act.slice.series.escrow is not None
@@ -179,7 +179,7 @@ def _write_down(act_id: UUID) -> None:
         kind=ChainInstruction.Kind.APPLY_LOSS,
         source=AccountKind.ESCROW,
         destination=AccountKind.FLOAT,
-        amount_base_units=act.amount_base_units,
+        amount_base_units=act.moves_base_units,
         memo=f"write-down of {act.slice.series.code}",
         slice=act.slice.index,
         notice=str(act.notice_id),
@@ -226,16 +226,16 @@ def _write_up(item: Slice, changes: dict[UUID, PrincipalChange], amount: int, lo
 
 
 def _refuse_ruled(act: SliceAct) -> None:
-    """An expert who left less of a loss has decided what N is: two people enter that before the slice goes on."""
+    """What an expert left of a loss is what the act moves, once the ruling itself has been told (`rulings`)."""
     assert act.movement is not None, "an act is found by its movement"
     moved = outbox.moved_base_units(act.movement)
-    if moved != act.amount_base_units:
-        raise Refusal("loss_was_ruled", f"The chain moved {moved} base units, the act says {act.amount_base_units}.")
+    if moved != act.moves_base_units:
+        raise Refusal("loss_was_ruled", f"The chain moved {moved} base units, the act says {act.moves_base_units}.")
 
 
 def _finish(act_id: UUID) -> None:
     """The money is where it belongs: change the principal by exactly what the act said, then look at N again."""
-    act = _locked_act(act_id)
+    act = locked_act(act_id)
     if act.state != State.MOVING:
         return
     moved = 0
@@ -248,7 +248,7 @@ def _finish(act_id: UUID) -> None:
         part.written_up_base_units = after.written_up_base_units
         part.save(update_fields=["outstanding_base_units", "written_down_base_units", "written_up_base_units"])
         moved += amount
-    assert moved == act.amount_base_units, "an act moves what its parts say"
+    assert moved == act.moves_base_units, "an act moves what its parts say"
     act.state, act.done_at = State.DONE, clock.now()
     act.save(update_fields=["state", "done_at"])
     Slice.objects.filter(id=act.slice_id).update(net_loss_base_units=act.net_loss_base_units)
@@ -258,8 +258,13 @@ def _finish(act_id: UUID) -> None:
         _record(act, "written_up", SeriesEvent.Kind.WRITTEN_UP, "Principal written up from a recovery")
     if act.slice.series.state == Series.State.MATURED:
         maturity.repay_recovery(act.slice)
-    bring_to_loss(slice_id=act.slice_id)
-    _close_event(act.slice.series_id)
+    go_on(act.slice_id, act.slice.series_id)
+
+
+def go_on(slice_id: UUID, series_id: UUID) -> None:
+    """An act of a slice is over: N may have moved meanwhile, and the series' event may be."""
+    bring_to_loss(slice_id=slice_id)
+    _close_event(series_id)
 
 
 def _close_event(series_id: UUID) -> None:
@@ -294,7 +299,8 @@ def _locked_slice(slice_id: UUID) -> Slice:
     return Slice.objects.select_for_update(of=("self",)).select_related("series__escrow").get(id=slice_id)
 
 
-def _locked_act(act_id: UUID) -> SliceAct:
+def locked_act(act_id: UUID) -> SliceAct:
+    """The act under its cell's and slice's locks."""
     act = SliceAct.objects.get(id=act_id)
     _locked_slice(act.slice_id)
     acts = SliceAct.objects.select_for_update(of=("self",))
@@ -318,7 +324,7 @@ def _record(act: SliceAct, action: str, kind: SeriesEvent.Kind, text: str) -> No
         actor="servicing",
         action=action,
         subject=item.id,
-        amount_base_units=act.amount_base_units,
+        amount_base_units=act.moves_base_units,
         net_loss_base_units=act.net_loss_base_units,
         evidence=act.evidence,
     )
@@ -327,7 +333,7 @@ def _record(act: SliceAct, action: str, kind: SeriesEvent.Kind, text: str) -> No
         kind,
         text,
         relationship=item.relationship,
-        amount_base_units=str(act.amount_base_units),
+        amount_base_units=str(act.moves_base_units),
         outstanding_base_units=str(outstanding["total"] or 0),
         evidence=act.evidence,
     )

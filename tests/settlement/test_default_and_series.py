@@ -7,10 +7,12 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from intermediary import clock, outbox
+from intermediary import clock, events, outbox
 from intermediary.canonical import canonical_json, sha256_hex
+from intermediary.errors import Refusal
 from intermediary.ids import uuid7
-from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Proposal
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Event, Proposal
+from settlement.acts.rows import ChainAct
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cited import contract_seq_of, makes
@@ -21,6 +23,7 @@ from settlement.series import SeriesSpec, SeriesTargets, allot, close_offering, 
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.people import person
+from tests.settlement.test_acts import decide, go_on
 from tests.settlement.world import MILLION, Client, assert_reconciled, deposit, funded_client, give, held, pass_time
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -206,6 +209,31 @@ def test_a_loss_that_the_expert_ruled_smaller_moves_what_the_expert_left(chain: 
     loss.refresh_from_db()
     assert (loss.state, outbox.moved_base_units(loss)) == ("FINAL", MILLION)
     assert (held(who, AccountKind.ESCROW), held(who, AccountKind.FLOAT)) == (5 * MILLION, MILLION)
+    assert_reconciled()
+    told = Event.objects.get(kind=events.LOSS_RULED)
+    assert told.payload == {"instruction_id": str(notice.id), "amount_base_units": str(MILLION)}
+
+
+def test_a_notice_that_was_challenged_and_ruled_to_nothing_gives_the_escrow_its_money_back(
+    chain: Chain, who: Client
+) -> None:
+    escrow = issued_series(chain, who).escrow
+    notice = instruct(escrow, who, Kind.NOTICE_LOSS, 3 * MILLION, slice=0, evidence=sha256_hex("loss"))
+    settle_all()
+    fund_gas(chain, *(demo_signer(role).address for role in ("trustee", "expert")))
+    decide(ChainAct.Kind.CHALLENGE, notice=str(notice.id))
+    go_on(chain)
+    route = (AccountKind.ESCROW, AccountKind.FLOAT)
+    loss = move(escrow, who, Kind.APPLY_LOSS, route, 3 * MILLION, slice=0, notice=str(notice.id))
+    with pytest.raises(Refusal, match="more_than_noticed"), transaction.atomic():
+        decide(ChainAct.Kind.RULE, notice=str(notice.id), amount_base_units=str(4 * MILLION))
+    act = decide(ChainAct.Kind.RULE, notice=str(notice.id), amount_base_units="0")
+    go_on(chain)
+    loss.refresh_from_db()
+    act.refresh_from_db()
+    assert (act.state, loss.state, loss.failure) == ("DONE", "FAILED", "the notice was dropped")
+    assert held(who, AccountKind.ESCROW) == 6 * MILLION
+    assert Event.objects.get(kind=events.LOSS_RULED).payload["amount_base_units"] == "0"
     assert_reconciled()
 
 

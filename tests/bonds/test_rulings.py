@@ -1,0 +1,102 @@
+"""An expert's ruling on a noticed loss: the notes bear what it left, the intermediary what it took off."""
+
+from datetime import timedelta
+
+import pytest
+
+from bonds.loss.tranches import principal_change
+from bonds.models import Series, Slice, SliceAct, SlicePart
+from bonds.servicing import rulings, write_downs
+from intermediary import clock, events, ledger, outbox
+from intermediary.errors import Refusal
+from intermediary.models import AccountKind, Cell, ChainInstruction, Event
+from tests.bonds import world
+from tests.bonds.test_servicing import on_risk
+from tests.bonds.world import MILLION
+
+State = SliceAct.State
+pytestmark = pytest.mark.world(build=on_risk)
+
+
+@pytest.fixture
+def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
+    return rolled_back_world[0]
+
+
+@pytest.fixture
+def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
+    return rolled_back_world[1]
+
+
+@pytest.fixture
+def act(series: Series, cells: list[Cell]) -> SliceAct:
+    """A loss of which two and a half million fall on the notes, noticed and in its challenge period."""
+    write_downs.on_loss_determined(world.determine(world.notice(cells[0]), 4 * MILLION))
+    world.settle()
+    return SliceAct.objects.get()
+
+
+def rule(act: SliceAct, left: int) -> Event:
+    event = events.emit(
+        events.LOSS_RULED, cell_id=act.cell_id, instruction_id=str(act.notice_id), amount_base_units=str(left)
+    )
+    rulings.on_loss_ruled(event)
+    return event
+
+
+def borne(act: SliceAct) -> int:
+    return ledger.balance(act.cell_id, AccountKind.LOSS, "USDC")
+
+
+def test_the_notes_bear_what_the_ruling_left_and_the_intermediary_the_rest(act: SliceAct, series: Series) -> None:
+    noticed = act.amount_base_units
+    event = rule(act, MILLION)
+    rulings.on_loss_ruled(event)
+    assert borne(act) == noticed - MILLION
+    world.settle_challenges()
+    act.refresh_from_db()
+    assert (act.state, act.amount_base_units, act.ruled_base_units) == (State.DONE, noticed, MILLION)
+    assert world.outstanding(series)["R1"] == 6 * MILLION - MILLION
+    assert ledger.balance(act.cell_id, AccountKind.ESCROW, "USDC") == 5 * MILLION
+    assert not SliceAct.objects.exclude(state=State.DONE).exists(), "what was ruled off is not noticed again"
+
+
+def test_a_ruling_that_drops_the_notice_ends_the_act_without_a_write_down(act: SliceAct, series: Series) -> None:
+    rule(act, 0)
+    act.refresh_from_db()
+    assert (act.state, borne(act)) == (State.DONE, act.amount_base_units)
+    assert world.settle_challenges() == 0
+    assert world.outstanding(series)["R1"] == 6 * MILLION
+    assert write_downs.bring_to_loss(slice_id=act.slice_id) is None
+
+
+def test_a_ruling_after_the_payment_was_instructed_changes_what_it_may_have_moved(
+    act: SliceAct, series: Series
+) -> None:
+    write_downs.due(clock.now() + timedelta(hours=2))
+    act.refresh_from_db()
+    assert act.movement is not None
+    ChainInstruction.objects.filter(id=act.movement.id).update(state="BATCHED")
+    outbox.mark_final(act.movement.id, transaction_hash="0x1", moved_base_units=MILLION)
+    final = Event.objects.filter(kind=events.INSTRUCTION_FINAL).latest("id")
+    with pytest.raises(Refusal, match="loss_was_ruled"):  # the payment is told before the ruling: it comes again
+        write_downs.on_instruction_final(final)
+    rule(act, MILLION)
+    write_downs.on_instruction_final(final)
+    assert world.outstanding(series)["R1"] == 5 * MILLION
+
+
+def test_a_ruling_that_leaves_everything_changes_nothing(act: SliceAct) -> None:
+    rule(act, act.amount_base_units)
+    act.refresh_from_db()
+    assert (act.moves_base_units, borne(act)) == (act.amount_base_units, 0)
+
+
+def test_a_recovery_after_a_ruling_writes_up_no_more_than_was_written_down(act: SliceAct, series: Series) -> None:
+    rule(act, MILLION)
+    world.settle_challenges()
+    parts = SlicePart.objects.filter(slice_id=act.slice_id)
+    assert sum(parts.values_list("ruled_off_base_units", flat=True)) == act.amount_base_units - MILLION
+    assert write_downs.net_loss_base_units(Slice.objects.get(id=act.slice_id)) == 4 * MILLION
+    up = sum(principal_change(part.state, 0).write_up_base_units for part in parts)
+    assert up == MILLION

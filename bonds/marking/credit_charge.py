@@ -16,7 +16,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from bonds.pricing.measures import OFFICIAL, layer_quadrature
+from bonds.marking import rulesets
+from bonds.pricing.measures import Distortion, layer_quadrature
 from intermediary.models import CreditLine, Layer
 from intermediary.money import requirement_from_float
 from risk.live_layers import HORIZON_YEARS, UNIT, model_of
@@ -71,7 +72,7 @@ class PricedLayer:
 
 def what_if(cell_id: UUID, trades: Sequence[Considered]) -> dict[str, Any]:
     """The answer to a client's question: `risk.what_if` with `credit_charge` before and after. Refuses as it does."""
-    found = weigh_up(cell_id, trades, further=[CLASSES])
+    found = weigh_up(cell_id, trades, further=[CLASSES, rulesets.IN_FORCE])
     return found.as_data() | {"credit_charge": charges(found)}
 
 
@@ -84,7 +85,11 @@ def charges(found: WhatIf) -> dict[str, Any]:
     ]
     layers = priced_layers(found.before.relationship.layers, classes)
     bands = [band for one in layers for band in one.bands]
-    costs = {name: costs_of(bands, _model(one)) for name, one in (("before", found.before), ("after", found.after))}
+    rules, day = rulesets.of_rows(found.further[1]), found.after.market.tick.valuation.as_of.date()
+    measure = rules.official(day)
+    costs = {
+        name: costs_of(bands, _model(one), measure) for name, one in (("before", found.before), ("after", found.after))
+    }
     width = sum(one.width_base_units for one in layers)
     rows, start = [], 0
     for one in layers:
@@ -93,7 +98,7 @@ def charges(found: WhatIf) -> dict[str, Any]:
         start = end
     totals = {name: sum(row[name]["charge_base_units"] for row in rows) for name in costs}
     return {
-        "measure": OFFICIAL.name,
+        "measure": rules.measure_name(day),
         "width_base_units": width,
         "layers": rows,
         **{name: {"charge_base_units": total, "rate_bps": _rate(total, width)} for name, total in totals.items()},
@@ -114,7 +119,7 @@ def priced_layers(layers: Sequence[Layer], classes: Sequence["_Class"]) -> list[
     ]
 
 
-def costs_of(bands: Sequence[Band], model: LossModel | None) -> list[BandCost]:
+def costs_of(bands: Sequence[Band], model: LossModel | None, measure: Distortion) -> list[BandCost]:
     """What each band costs a year; nothing where there is no model, which is a book that cannot lose."""
     if model is None or not bands:
         return [BandCost(0.0, 0.0, 0.0, 0.0) for _ in bands]
@@ -122,14 +127,16 @@ def costs_of(bands: Sequence[Band], model: LossModel | None) -> list[BandCost]:
     points = [np.append(points, [band.attach, band.detach]) for band, (points, _) in zip(bands, rules, strict=True)]
     survival = shortfall_survival(model, np.concatenate(points), HORIZON_YEARS)
     of_bands = np.split(survival, np.cumsum([part.size for part in points])[:-1])
-    return [_cost(band, weights, found) for band, (_, weights), found in zip(bands, rules, of_bands, strict=True)]
+    return [
+        _cost(band, weights, found, measure) for band, (_, weights), found in zip(bands, rules, of_bands, strict=True)
+    ]
 
 
-def _cost(band: Band, weights: Floats, survival: Floats) -> BandCost:
+def _cost(band: Band, weights: Floats, survival: Floats, measure: Distortion) -> BandCost:
     """`survival` at the points of the weights, then at the band's ends."""
     return BandCost(
         expected_loss=float(weights @ survival[:-2]) * band.width,
-        charge=float(weights @ OFFICIAL.distort(survival[:-2])) * band.width * band.price_of_risk,
+        charge=float(weights @ measure.distort(survival[:-2])) * band.width * band.price_of_risk,
         first_loss=float(survival[-2]),
         last_loss=float(survival[-1]),
     )

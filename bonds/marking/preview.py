@@ -4,10 +4,10 @@ the proposal that a second one approves. Rates are decimal strings, since a prop
 from typing import Any
 
 from bonds.loss.note_risk import note_risk
+from bonds.marking import rulesets
 from bonds.marking.subject import SubjectClass, last_tick, of_terms
 from bonds.marking.valuation import par_spread_bps
 from bonds.offering.terms import SeriesTerms
-from bonds.pricing.measures import OFFICIAL
 
 
 def figures(terms: SeriesTerms) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def figures(terms: SeriesTerms) -> dict[str, Any]:
     return {
         "as_of": tick.valuation.as_of.isoformat(),
         "valuation": str(tick.valuation_id),
-        "measure": OFFICIAL.name,
+        "measure": rulesets.in_force().measure_name(subject.market.as_of),
         "classes": [
             _line(one) | {"par_spread_bps": par_spread_bps(subject.series, one.tranche, subject.market, one.pieces)}
             for one in subject.classes

@@ -8,7 +8,7 @@ comes from the relationships' own stress reports. Runs in bonds workers (numpy, 
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,11 +18,12 @@ from django.db import transaction
 from django.db.models import Max
 
 from bonds.loss.note_risk import note_risk
+from bonds.marking import rulesets
 from bonds.marking.exposures import BASE_UNITS, Exposure, exposures
 from bonds.marking.subject import Subject, SubjectClass, losses_of, of_series
 from bonds.marking.valuation import MARKED, note_terms, par_spread_bps
 from bonds.models import Series, TermSheet
-from bonds.pricing.measures import OFFICIAL, Distortion
+from bonds.pricing.measures import Distortion, FearedWang
 from bonds.pricing.sheet import Axes, Payments, axes_of, exceedance, grid_of
 from intermediary import events
 from intermediary.errors import Refusal
@@ -73,26 +74,23 @@ def sheet(subject: Subject) -> dict[str, Any]:
     """Everything that a term sheet says at this valuation, a JSON value; amounts in settlement base units, junior
     first."""
     model = _leading(subject)
-    load = market_price_of_risk(OFFICIAL)
+    rules = rulesets.in_force()
+    official = rules.official(subject.market.as_of)
+    load = official.market_price_of_risk
     axes = axes_of(model.rho if model else 0.35, load)
     stress = _stress_rows([item.cell_id for item in subject.terms.slices])
     return {
         "as_of": subject.tick.valuation.as_of.isoformat(),
         "snapshot_id": subject.tick.snapshot_id,
-        "measure": OFFICIAL.name,
+        "measure": rules.measure_name(subject.market.as_of),
         "priced_on": subject.market.as_of.isoformat(),
         "axes": axes.as_data(model.rho if model else 0.35, load),
         "inputs": _inputs(subject),
-        "classes": [_class(subject, one, axes, load) for one in subject.classes],
+        "classes": [_class(subject, one, axes, official) for one in subject.classes],
         "slices": [_slice(subject, cell_id) for cell_id in subject.exposures],
         "curves": [_curve(subject, cell_id) for cell_id in list(subject.exposures)[:RELATIONSHIPS_DRAWN]],
         "scenarios": _scenarios(subject, stress),
     }
-
-
-def market_price_of_risk(measure: object) -> float:
-    """The load of a measure that has one; 0 of one that has none, whose slider then stands still."""
-    return float(getattr(measure, "market_price_of_risk", 0.0))
 
 
 def _leading(subject: Subject) -> LossModel | None:
@@ -100,7 +98,7 @@ def _leading(subject: Subject) -> LossModel | None:
     return next((one.model for one in subject.exposures.values() if one.model is not None), None)
 
 
-def _class(subject: Subject, one: SubjectClass, axes: Axes, load: float) -> dict[str, Any]:
+def _class(subject: Subject, one: SubjectClass, axes: Axes, official: FearedWang) -> dict[str, Any]:
     risk = note_risk(one.pieces)
     conditional = risk.expected_loss / risk.pfl if risk.pfl else 0.0
     live = bool(one.pieces) and subject.market.as_of < subject.series.scheduled_maturity
@@ -117,11 +115,11 @@ def _class(subject: Subject, one: SubjectClass, axes: Axes, load: float) -> dict
         "last_loss": risk.pll,
         "conditional_loss": conditional,
         "par_spread_bps": par_spread_bps(subject.series, one.tranche, subject.market, one.pieces) if live else None,
-        "grid": _grid(subject, one, axes, load) if live else None,
+        "grid": _grid(subject, one, axes, official) if live else None,
     }
 
 
-def _grid(subject: Subject, one: SubjectClass, axes: Axes, load: float) -> dict[str, list[float]]:
+def _grid(subject: Subject, one: SubjectClass, axes: Axes, official: FearedWang) -> dict[str, list[float]]:
     terms, as_of = note_terms(subject.series, one.tranche), subject.market.as_of
     periods = terms.remaining(as_of)
     days = [float((period.accrual_end - max(period.accrual_start, as_of)).days) for period in periods]
@@ -131,15 +129,12 @@ def _grid(subject: Subject, one: SubjectClass, axes: Axes, load: float) -> dict[
         days=np.array(days),
         discounts=np.array([subject.market.discount.factor(period.payment_date) for period in periods]),
     )
-    return grid_of(one.pieces, axes, measures_at(axes), payments).as_data()
+    return grid_of(one.pieces, axes, measures_at(axes, official), payments).as_data()
 
 
-def measures_at(axes: Axes) -> list[Distortion]:
+def measures_at(axes: Axes, official: FearedWang) -> list[Distortion]:
     """The official measure at each price of risk of the slider."""
-    assert isinstance(OFFICIAL, Distortion), "the official measure loads probabilities"
-    if "market_price_of_risk" not in {one.name for one in fields(OFFICIAL)}:
-        return [OFFICIAL for _ in axes.load]
-    return [replace(OFFICIAL, market_price_of_risk=load) for load in axes.load]
+    return [replace(official, market_price_of_risk=load) for load in axes.load]
 
 
 def _slice(subject: Subject, cell_id: UUID) -> dict[str, Any]:

@@ -13,13 +13,14 @@ import numpy as np
 from django.db import transaction
 
 from bonds.loss.note_risk import outstanding_at
+from bonds.marking import rulesets
 from bonds.marking.exposures import exposures
 from bonds.marking.valuation import pieces_of
 from bonds.models import CouponRun, Series, SlicePart, Tranche
 from bonds.offering.terms import terms_from
-from bonds.pricing.measures import OFFICIAL
 from bonds.pricing.schedule import coupon_schedule
 from bonds.servicing import write_downs
+from intermediary import clock
 from intermediary.errors import Refusal
 from risk.models import Tick
 
@@ -90,9 +91,9 @@ def _weights(series: Series, tranche: Tranche) -> dict[UUID, float]:
     except Refusal as refusal:
         logger.warning("the spread of %s is shared by principal: %s", tranche, refusal)
         return principal
-    year = np.array([HORIZON_YEARS])
+    year, official = np.array([HORIZON_YEARS]), rulesets.in_force().official(clock.now().date())
     by_cell = {
-        piece.relationship_id: piece.principal * (1.0 - float(outstanding_at([piece], OFFICIAL, year)[0]))
+        piece.relationship_id: piece.principal * (1.0 - float(outstanding_at([piece], official, year)[0]))
         for piece in pieces
     }
     losses = {part.slice_id: max(0.0, by_cell.get(part.slice.cell_id, 0.0)) for part in parts}

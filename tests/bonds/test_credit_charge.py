@@ -26,7 +26,7 @@ BANDS = [Band(0.05, 0.25), Band(0.25, 0.60), Band(0.60, 1.2)]
 
 
 def test_expected_loss_and_probabilities_are_those_of_the_loss_model() -> None:
-    for band, cost in zip(BANDS, costs_of(BANDS, MODEL), strict=True):
+    for band, cost in zip(BANDS, costs_of(BANDS, MODEL, OFFICIAL), strict=True):
         measures = layer_measures(MODEL, band.attach, band.detach, 1.0)
         assert cost.expected_loss == pytest.approx(measures.el * band.width, rel=1e-12)
         assert (cost.first_loss, cost.last_loss) == pytest.approx((measures.pfl, measures.pll), rel=1e-12)
@@ -36,27 +36,27 @@ def test_the_charge_is_the_expected_loss_under_the_pricing_measure_times_the_pri
     dearer = Band(0.25, 0.60, price_of_risk=1.25)
     points, weights = layer_quadrature(0.25, 0.60)
     by_hand = 0.35 * float(weights @ OFFICIAL.distort(shortfall_survival(MODEL, points, 1.0)))
-    plain, asked = costs_of([BANDS[1], dearer], MODEL)
+    plain, asked = costs_of([BANDS[1], dearer], MODEL, OFFICIAL)
     assert plain.charge == pytest.approx(by_hand, rel=1e-12)
     assert asked.charge == pytest.approx(1.25 * by_hand, rel=1e-12)
     assert asked.expected_loss == plain.expected_loss < plain.charge
 
 
 def test_parts_of_a_layer_cost_what_the_whole_costs() -> None:
-    whole = costs_of([Band(0.05, 1.2)], MODEL)[0]
-    parts = costs_of(BANDS, MODEL)
+    whole = costs_of([Band(0.05, 1.2)], MODEL, OFFICIAL)[0]
+    parts = costs_of(BANDS, MODEL, OFFICIAL)
     assert sum(part.charge for part in parts) == pytest.approx(whole.charge, rel=1e-6)
     assert sum(part.expected_loss for part in parts) == pytest.approx(whole.expected_loss, rel=1e-6)
 
 
 def test_a_higher_layer_costs_less_for_each_dollar() -> None:
-    rates = [cost.charge / band.width for band, cost in zip(BANDS, costs_of(BANDS, MODEL), strict=True)]
+    rates = [cost.charge / band.width for band, cost in zip(BANDS, costs_of(BANDS, MODEL, OFFICIAL), strict=True)]
     assert rates == sorted(rates, reverse=True)
     assert np.all(np.array(rates) > 0)
 
 
 def test_a_book_that_cannot_lose_costs_nothing() -> None:
-    assert [cost.charge for cost in costs_of(BANDS, None)] == [0.0, 0.0, 0.0]
+    assert [cost.charge for cost in costs_of(BANDS, None, OFFICIAL)] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.django_db

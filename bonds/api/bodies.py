@@ -5,7 +5,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from bonds.models import NoteMark, Order, Series, SeriesEvent
+from bonds.models import Allocation, CouponRun, HolderNotice, NoteMark, Order, Series, SeriesEvent
+from bonds.offering.sealing import OPENING_CHARACTERS_MAX
 
 
 class Amount(serializers.CharField):
@@ -119,12 +120,146 @@ class HoldingBody(serializers.Serializer[Any]):
         return None if held.value_base_units is None else str(held.value_base_units)
 
 
+class AllocationBody(serializers.ModelSerializer[Allocation]):
+    """What a bid got in one round, and what was paid of it by its own wallet."""
+
+    units = Amount()
+    paid_units = Amount()
+
+    class Meta:
+        model = Allocation
+        fields = ("payment_round", "units", "paid_units", "spread_bps", "pay_by", "state")
+
+
 class OrderBody(serializers.ModelSerializer[Order]):
     """One of your bids: a commitment, then its opening as canonical JSON once it is revealed."""
 
     series = serializers.CharField(source="tranche.series.code")
     symbol = serializers.CharField(source="tranche.symbol")
+    wallet = serializers.CharField(source="wallet.address", help_text="the one that would hold the notes")
+    allocations = AllocationBody(many=True)
 
     class Meta:
         model = Order
-        fields = ("id", "at", "series", "symbol", "commitment", "state", "opening")
+        fields = ("id", "at", "series", "symbol", "wallet", "commitment", "state", "opening", "allocations")
+
+
+class OfferedBody(serializers.Serializer[Any]):
+    """One class on sale."""
+
+    symbol = serializers.CharField(source="offered.tranche.symbol")
+    class_id = serializers.UUIDField(source="offered.tranche_id", help_text="what a bid names")
+    guidance_bps = serializers.IntegerField(source="offered.tranche.guidance_bps", allow_null=True)
+    target_base_units = Amount(source="offered.target_base_units")
+    limit_base_units = Amount(source="offered.limit_base_units", help_text="most that is sold at the clearing spread")
+    cap_base_units = Amount(source="offered.cap_base_units", help_text="most that one investor gets")
+    sealed = serializers.IntegerField(help_text="sealed bids in the book")
+
+
+class OfferingBody(serializers.Serializer[Any]):
+    """One sale, from its announcement to its settlement."""
+
+    series = serializers.CharField(source="offering.series.code")
+    state = serializers.CharField(source="offering.state")
+    opens_at = serializers.DateTimeField(source="offering.opens_at")
+    commits_until = serializers.DateTimeField(source="offering.commits_until")
+    reveals_until = serializers.DateTimeField(source="offering.reveals_until")
+    pays_until = serializers.DateTimeField(source="offering.pays_until")
+    rules = serializers.CharField(source="offering.rules", help_text="name of the rules of clearing")
+    report_hash = serializers.CharField(source="offering.report_hash", help_text="empty until the book is cleared")
+    classes = OfferedBody(many=True)
+
+
+class CouponBody(serializers.ModelSerializer[CouponRun]):
+    """One coupon of one class, planned or paid, with who paid for it."""
+
+    symbol = serializers.CharField(source="tranche.symbol")
+    amount_base_units = Amount()
+    from_relationships_base_units = Amount()
+    from_collateral_base_units = Amount()
+    from_house_base_units = Amount()
+
+    class Meta:
+        model = CouponRun
+        fields = (
+            "symbol",
+            "number",
+            "accrual_start",
+            "accrual_end",
+            "record_date",
+            "payment_date",
+            "state",
+            "rate_annual",
+            "amount_base_units",
+            "from_relationships_base_units",
+            "from_collateral_base_units",
+            "from_house_base_units",
+            "paid_at",
+        )
+
+
+class NoticeBody(serializers.ModelSerializer[HolderNotice]):
+    """What you were told as a holder."""
+
+    series = serializers.CharField(source="series.code")
+
+    class Meta:
+        model = HolderNotice
+        fields = ("id", "at", "series", "kind", "text", "data")
+
+
+class LineBody(serializers.Serializer[Any]):
+    """One event in your account of a class; changes are signed."""
+
+    at = serializers.DateTimeField()
+    kind = serializers.CharField(source="kind.value")
+    units = Amount()
+    units_after = Amount()
+    principal = Amount()
+    principal_after = Amount()
+    cash = Amount()
+    note = serializers.CharField()
+    reference = serializers.CharField()
+
+
+class AccountBody(serializers.Serializer[Any]):
+    """Your account of one class over the days asked for: opening plus lines is closing, to the base unit."""
+
+    symbol = serializers.CharField(source="tranche.symbol")
+    opening_units = Amount(source="account.opening_units")
+    opening_principal = Amount(source="account.opening_principal")
+    lines = LineBody(source="account.lines", many=True)
+    closing_units = Amount(source="account.closing_units")
+    closing_principal = Amount(source="account.closing_principal")
+
+
+class StandingBody(serializers.Serializer[Any]):
+    """Whether one of your wallets may hold notes."""
+
+    wallet = serializers.CharField(source="wallet.address")
+    state = serializers.CharField(help_text="NONE, WAITING, ELIGIBLE, SOON (to be renewed) or EXPIRED")
+    valid_until = serializers.DateTimeField(source="grant.valid_until", allow_null=True, default=None)
+
+
+class BidAsked(serializers.Serializer[Any]):
+    """A sealed bid: seal it yourself, keep the opening; what is not revealed in time is no bid."""
+
+    class_id = serializers.UUIDField()
+    commitment = serializers.RegexField(r"^[0-9a-f]{64}$", help_text="SHA-256 of the opening, hex")
+    conflicts = serializers.ListField(child=serializers.CharField(max_length=20), default=list, max_length=10)
+
+
+class RevealAsked(serializers.Serializer[Any]):
+    """The opening of a sealed bid: the canonical JSON that was hashed, and the nonce in its bidder."""
+
+    opening = serializers.CharField(max_length=OPENING_CHARACTERS_MAX, trim_whitespace=False)
+    nonce = serializers.CharField(max_length=64)
+
+
+class TransferAsked(serializers.Serializer[Any]):
+    """A transfer to be judged before a wallet sends it."""
+
+    symbol = serializers.CharField(max_length=20)
+    wallet = serializers.RegexField(r"^0x[0-9a-fA-F]{40}$", help_text="yours, that holds the notes")
+    receiver = serializers.RegexField(r"^0x[0-9a-fA-F]{40}$", help_text="of an eligible holder")
+    units = serializers.RegexField(r"^[1-9][0-9]{0,28}$", help_text="base units of original face")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.api import views
+from bonds.api import mine, views
 
 urlpatterns = [
     path("series", views.AllSeries.as_view(), name="api_all_series"),
@@ -11,6 +11,16 @@ urlpatterns = [
     path("series/<str:code>/classes/<str:symbol>/marks", views.Marks.as_view(), name="api_marks"),
     path("series/<str:code>/slices", views.Slices.as_view(), name="api_slices"),
     path("series/<str:code>/events", views.Events.as_view(), name="api_events"),
-    path("holdings", views.Holdings.as_view(), name="api_holdings"),
-    path("orders", views.Orders.as_view(), name="api_orders"),
+    path("series/<str:code>/coupons", views.Coupons.as_view(), name="api_coupons"),
+    path("series/<str:code>/term-sheet", views.Sheet.as_view(), name="api_term_sheet"),
+    path("series/<str:code>/offering", views.Offering.as_view(), name="api_offering"),
+    path("series/<str:code>/allocation", views.Report.as_view(), name="api_allocation"),
+    path("holdings", mine.Holdings.as_view(), name="api_holdings"),
+    path("statement", mine.Statement.as_view(), name="api_statement"),
+    path("notices", mine.Notices.as_view(), name="api_notices"),
+    path("eligibility", mine.Eligibility.as_view(), name="api_eligibility"),
+    path("orders", mine.Orders.as_view(), name="api_orders"),
+    path("orders/<uuid:order_id>/withdraw", mine.Withdrawal.as_view(), name="api_withdraw_order"),
+    path("orders/<uuid:order_id>/reveal", mine.Reveal.as_view(), name="api_reveal_order"),
+    path("transfers/review", mine.Transfer.as_view(), name="api_review_transfer"),
 ]

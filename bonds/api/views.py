@@ -1,9 +1,10 @@
-"""The API of notes. Thin: the same reads as the pages, and wishes where something is asked for."""
+"""What is published of notes, for programs. Thin: the same reads as the pages. No key is needed."""
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -11,14 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bonds.api import bodies
-from bonds.models import NoteMark, Series, SeriesEvent
+from bonds.models import CouponRun, NoteMark, Series, SeriesEvent, TermSheet
 from bonds.portal import book_queries, queries
 from intermediary import access
 from intermediary.api.paging import NewestFirst
-from intermediary.api.tokens import READ
 
 PUBLISHED = "Series and classes"
-YOURS = "Your notes"
 
 
 class AllSeries(ListAPIView[Series]):
@@ -40,7 +39,7 @@ class OneSeries(APIView):
     @extend_schema(summary="One series", responses=bodies.SeriesBody, tags=[PUBLISHED])
     def get(self, request: Request, code: str) -> Response:
         """Its dates, its state, its terms and their hash."""
-        return Response(bodies.SeriesBody(_series(code)).data)
+        return Response(bodies.SeriesBody(series_of(code)).data)
 
 
 class Classes(APIView):
@@ -51,7 +50,7 @@ class Classes(APIView):
     )
     def get(self, request: Request, code: str) -> Response:
         """What is outstanding of each, its spread, and its newest mark."""
-        return Response(bodies.ClassBody(queries.classes_of(_series(code)), many=True).data)
+        return Response(bodies.ClassBody(queries.classes_of(series_of(code)), many=True).data)
 
 
 class Slices(APIView):
@@ -60,7 +59,7 @@ class Slices(APIView):
     @extend_schema(summary="The covered relationships", responses=bodies.SliceBody(many=True), tags=[PUBLISHED])
     def get(self, request: Request, code: str) -> Response:
         """Each under its public code, with its layer of loss and what stands behind it."""
-        return Response(bodies.SliceBody(queries.slices_of(_series(code)), many=True).data)
+        return Response(bodies.SliceBody(queries.slices_of(series_of(code)), many=True).data)
 
 
 class Events(ListAPIView[SeriesEvent]):
@@ -77,7 +76,7 @@ class Events(ListAPIView[SeriesEvent]):
 
     def get_queryset(self) -> QuerySet[SeriesEvent]:
         """Of this series."""
-        return super().get_queryset().filter(series=_series(self.kwargs["code"]))
+        return super().get_queryset().filter(series=series_of(self.kwargs["code"]))
 
 
 class Marks(ListAPIView[NoteMark]):
@@ -94,40 +93,66 @@ class Marks(ListAPIView[NoteMark]):
 
     def get_queryset(self) -> QuerySet[NoteMark]:
         """Of this class."""
-        series = _series(self.kwargs["code"])
+        series = series_of(self.kwargs["code"])
         return super().get_queryset().filter(tranche__series=series, tranche__symbol=self.kwargs["symbol"])
 
 
-class Holdings(APIView):
-    """Your own."""
+class Offering(APIView):
+    """Public: no key is needed."""
 
-    scopes = {"GET": (READ,)}
-
-    @extend_schema(summary="What you hold", responses=bodies.HoldingBody(many=True), tags=[YOURS])
-    def get(self, request: Request) -> Response:
-        """One line a class and wallet."""
-        return Response(bodies.HoldingBody(queries.holdings_of(_person(request)), many=True).data)
-
-
-class Orders(APIView):
-    """Your own."""
-
-    scopes = {"GET": (READ,)}
-
-    @extend_schema(summary="Your bids, newest first", responses=bodies.OrderBody(many=True), tags=[YOURS])
-    def get(self, request: Request) -> Response:
-        """With what became of them."""
-        mine = book_queries.orders_of(_person(request))
-        return Response(bodies.OrderBody([one.order for one in mine], many=True).data)
+    @extend_schema(summary="The sale of a series", responses=bodies.OfferingBody, tags=[PUBLISHED])
+    def get(self, request: Request, code: str) -> Response:
+        """Its times, its classes with their guidance, and how many sealed bids there are."""
+        found = book_queries.offering_of(series_of(code))
+        if found is None:
+            raise access.not_found()
+        return Response(bodies.OfferingBody(found).data)
 
 
-def _series(code: Any) -> Series:
+class Coupons(ListAPIView[CouponRun]):
+    """Public: no key is needed."""
+
+    serializer_class = bodies.CouponBody
+    pagination_class = NewestFirst
+    queryset = CouponRun.objects.select_related("tranche")
+
+    @extend_schema(summary="The coupons of a series, last first", tags=[PUBLISHED])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Planned ones with their dates, paid ones with who paid for them."""
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[CouponRun]:
+        """Of this series."""
+        return super().get_queryset().filter(tranche__series=series_of(self.kwargs["code"]))
+
+
+class Sheet(APIView):
+    """Public: no key is needed."""
+
+    @extend_schema(summary="The newest term sheet's figures", responses=OpenApiTypes.OBJECT, tags=[PUBLISHED])
+    def get(self, request: Request, code: str) -> Response:
+        """The stored figures of the page, as they are, with the moment of their valuation."""
+        found = TermSheet.objects.filter(series=series_of(code)).select_related("valuation").first()
+        if found is None:
+            raise access.not_found()
+        return Response({"valued_at": found.valuation.as_of, "figures": found.body})
+
+
+class Report(APIView):
+    """Public: no key is needed."""
+
+    @extend_schema(summary="The report of the cleared book", responses=OpenApiTypes.OBJECT, tags=[PUBLISHED])
+    def get(self, request: Request, code: str) -> HttpResponse:
+        """The very bytes whose SHA-256 is the offering's `report_hash`; `manage.py verify_allocation` replays them."""
+        found = book_queries.offering_of(series_of(code))
+        if found is None or not found.offering.report:
+            raise access.not_found()
+        return HttpResponse(found.offering.report, content_type="application/json")
+
+
+def series_of(code: Any) -> Series:
+    """A published series by its code."""
     found = Series.objects.filter(code=code).exclude(state=Series.State.STRUCTURING).select_related("currency").first()
     if found is None:
         raise access.not_found()
     return found
-
-
-def _person(request: Request) -> User:
-    assert isinstance(request.user, User), "a view that is somebody's own names its scopes"
-    return request.user

@@ -1,0 +1,148 @@
+"""The API of notes: what is published, what is a holder's own, and bidding by a program from seal to outcome."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client, override_settings
+
+from bonds.models import Order, Series
+from bonds.servicing import coupon_plan
+from intermediary.api import tokens
+from intermediary.config import requests as carried_out
+from tests.bonds import world
+from tests.bonds.world import MILLION
+from tests.conftest import RoleSwitch, TestDatabase
+from tests.intermediary.builders import assets
+
+
+@pytest.fixture
+def investors(committing_db: TestDatabase) -> Iterator[list[User]]:
+    cache.clear()
+    with transaction.atomic():
+        assets()
+        people = [world.investor(name) for name in "ab"]
+    with override_settings(DATABASE_ROLE="web"):
+        yield people
+
+
+@pytest.fixture
+def issued(investors: list[User]) -> Series:
+    with transaction.atomic():
+        return world.on_risk([world.covered_cell("R1"), world.covered_cell("R2")], investors)
+
+
+def program(user: User, as_role: RoleSwitch, *scopes: str) -> Client:
+    """A program with a key of this person."""
+    with as_role("owner"), transaction.atomic():
+        made = tokens.issue(user=user, name="t", scopes=scopes or list(tokens.SCOPES), days=1, networks=[])
+    return Client(headers={"authorization": f"Bearer {made.secret}"})
+
+
+def sent(client: Client, path: str, body: str) -> Any:
+    """A wish under an id of its own."""
+    key = {"idempotency-key": str(uuid.uuid4())}
+    return client.post(f"/api/v1/{path}", body, content_type="application/json", headers=key)
+
+
+def ask(client: Client, as_role: RoleSwitch, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask, let a worker carry it out, and read what became of it."""
+    with as_role("web"):
+        told = sent(client, path, json.dumps(body or {}))
+    assert told.status_code == 202, told.content
+    assert told["Location"] == told.json()["outcome_at"]
+    carried_out.run_pending()
+    with as_role("web"):
+        found: dict[str, Any] = client.get(told["Location"]).json()
+    return found
+
+
+def test_everything_published_of_an_issued_series(issued: Series, as_role: RoleSwitch) -> None:
+    with transaction.atomic():
+        coupon_plan.plan(issued.id)
+    base = f"/api/v1/series/{issued.code}"
+    with as_role("web"):
+        said = {name: Client().get(f"{base}/{name}") for name in ("coupons", "offering", "allocation", "term-sheet")}
+    assert said["offering"].json()["state"] == "SETTLED"
+    assert said["allocation"].status_code == 200
+    assert tokens.digest_of(said["allocation"].content.decode()) == said["offering"].json()["report_hash"]
+    assert {one["state"] for one in said["coupons"].json()["results"]} == {"PLANNED"}
+    assert said["term-sheet"].status_code == 404, "no valuation has marked it yet"
+
+
+def test_a_holders_own(issued: Series, investors: list[User], as_role: RoleSwitch) -> None:
+    client = program(investors[0], as_role, tokens.READ)
+    half = world.only_tranche(issued).original_base_units // 2
+    with as_role("web"):
+        account = client.get("/api/v1/statement").json()[0]
+        standing = client.get("/api/v1/eligibility").json()
+        notices = client.get("/api/v1/notices")
+        order = client.get("/api/v1/orders").json()[0]
+    assert (account["lines"][0]["kind"], account["closing_units"]) == ("ISSUED", str(half))
+    assert [one["state"] for one in standing] == ["ELIGIBLE"]
+    assert notices.status_code == 200
+    assert (order["state"], order["allocations"][0]["paid_units"]) == ("ALLOCATED", str(half))
+
+
+def test_a_program_seals_withdraws_and_reveals(investors: list[User], as_role: RoleSwitch) -> None:
+    with transaction.atomic():
+        series = world.deployed(world.series_terms([world.covered_cell("R1")]))
+    tranche = world.only_tranche(series)
+    client = program(investors[0], as_role)
+    with as_role("web"):
+        on_sale = Client().get(f"/api/v1/series/{series.code}/offering").json()
+    class_id = on_sale["classes"][0]["class_id"]
+    first = ask(client, as_role, "orders", {"class_id": class_id, "commitment": "1" * 64})
+    ask(client, as_role, f"orders/{first['outcome']['order']}/withdraw")
+    kept = world.opening_of(investors[0], tranche, (380, 2 * MILLION), (420, MILLION))
+    sealed = ask(client, as_role, "orders", {"class_id": class_id, "commitment": kept.commitment})
+    with transaction.atomic():
+        world.close(series)
+    order = sealed["outcome"]["order"]
+    wrong = ask(client, as_role, f"orders/{order}/reveal", {"opening": kept.opening.text + " ", "nonce": kept.nonce})
+    right = ask(client, as_role, f"orders/{order}/reveal", {"opening": kept.opening.text, "nonce": kept.nonce})
+    assert (wrong["state"], wrong["outcome"]["code"]) == ("REFUSED", "opening_unreadable")
+    assert right["state"] == "DONE"
+    assert dict(Order.objects.values_list("commitment", "state")) == {
+        "1" * 64: "WITHDRAWN",
+        kept.commitment: "REVEALED",
+    }
+    stranger = program(investors[1], as_role)
+    assert ask(stranger, as_role, f"orders/{order}/withdraw")["outcome"]["code"] == "not_found"
+
+
+def test_a_body_that_cannot_be_read_stores_no_wish(investors: list[User], as_role: RoleSwitch) -> None:
+    client = program(investors[0], as_role)
+    looks_only = program(investors[0], as_role, tokens.READ)
+    good = json.dumps({"class_id": str(uuid.uuid4()), "commitment": "1" * 64})
+    with as_role("web"):
+        bad = sent(client, "orders", json.dumps({"class_id": "x", "commitment": "y"}))
+        no_json = sent(client, "orders", "{")
+        no_key = client.post("/api/v1/orders", good, content_type="application/json")
+        forbidden = sent(looks_only, "orders", "{}")
+    assert (bad.status_code, set(bad.json()["data"]["fields"])) == (422, {"class_id", "commitment"})
+    assert (no_json.status_code, no_json.json()["code"]) == (400, "parse_error")
+    assert (no_key.status_code, no_key.json()["code"]) == (422, "idempotency_key_missing")
+    assert (forbidden.status_code, forbidden.json()["code"]) == (403, "scope_missing")
+    assert carried_out.run_pending() == 0
+
+
+def test_a_transfer_is_judged_before_a_wallet_sends_it(
+    issued: Series, investors: list[User], as_role: RoleSwitch
+) -> None:
+    client = program(investors[0], as_role)
+    tranche = world.only_tranche(issued)
+    mine, other = (world.party_of(user).wallets.get().address for user in investors)
+    asked = {"symbol": tranche.symbol, "wallet": mine.lower(), "receiver": other, "units": str(MILLION)}
+    assert ask(client, as_role, "transfers/review", asked)["state"] == "DONE"
+    stranger = ask(client, as_role, "transfers/review", asked | {"receiver": "0x" + "9" * 40})
+    assert stranger["state"] == "REFUSED"
+    assert stranger["outcome"]["code"] != "internal_error"
+    with as_role("web"):
+        not_held = sent(client, "transfers/review", json.dumps(asked | {"wallet": other}))
+    assert not_held.status_code == 404

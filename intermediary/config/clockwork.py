@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from bonds.offering import drafts
+from bonds.offering import drafts, sale
 from bonds.servicing import write_downs
 from intermediary import approvals, clock, closeout, credit, defaults, early_termination, onboarding
 from intermediary.closeout_schedule import DepthQuote
@@ -51,6 +51,7 @@ def _due_work(cast: world.Cast) -> Iterator[Work]:
     yield partial(approvals.lapse_due, now)
     yield drafts.reopen_lapsed
     yield from _defaults_due()
+    yield from sale.due(now)
     yield partial(write_downs.due, now)
     if Replay.objects.filter(autopilot=True).exists():
         yield from desk.decisions(cast)

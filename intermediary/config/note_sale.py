@@ -15,12 +15,13 @@ Where this process does not hold the structurer's key it only looks: acts of two
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
 from bonds.offering import payments, stages
@@ -81,10 +82,32 @@ def step_all() -> None:
         return
     with chains.on(""), closing(default_chain()) as chain:
         for offering in waiting:
-            try:
-                step(chain, offering)
-            except Refusal as refusal:
-                log.info("%s: not yet: %s", offering.series.code, refusal)
+            with _alone(offering) as alone:
+                if alone:
+                    _step(chain, offering)
+
+
+def _step(chain: Chain, offering: Offering) -> None:
+    try:
+        step(chain, offering)
+    except Refusal as refusal:
+        log.info("%s: not yet: %s", offering.series.code, refusal)
+    except Exception:
+        log.exception("%s: a step of its sale failed and will be tried again", offering.series.code)
+
+
+@contextmanager
+def _alone(offering: Offering) -> Iterator[bool]:
+    """Whether no other process is at this sale: what is sent is read back from the chain only when it stands there."""
+    name = f"sale of {offering.id}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+        mine = bool(cursor.fetchone()[0])
+        try:
+            yield mine
+        finally:
+            if mine:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
 
 
 def open_sales() -> list[Offering]:
@@ -95,8 +118,10 @@ def open_sales() -> list[Offering]:
     return allocated + [one for one in pulled if _unrefunded(one)]
 
 
-def step(chain: Chain, offering: Offering, mine: Mine | None = None) -> None:
-    """Do what is next for one offering. Refuses with what is missing where only others can go on."""
+def step(chain: Chain, offering: Offering, mine: Mine | None = None, now: datetime | None = None) -> None:
+    """Do what is next for one offering at `now`, platform time where nothing is said. Refuses with what is missing
+    where only others can go on."""
+    now = now or clock.now()
     offering.refresh_from_db()
     sale = Sale(offering, chain, mine)
     if offering.state == Offering.State.PULLED:
@@ -109,8 +134,8 @@ def step(chain: Chain, offering: Offering, mine: Mine | None = None) -> None:
     if payments.is_paid(offering.series_id):
         _close(sale)
         return
-    if payments.overdue(offering.series_id, clock.now()):
-        _end_round(sale)
+    if payments.overdue(offering.series_id, now):
+        _end_round(sale, now)
         return
     _allot(sale)
 
@@ -195,7 +220,7 @@ def _allotted_logs(sale: Sale) -> Iterator[tuple[list[str], str]]:
             yield raw["topics"], raw["data"]
 
 
-def _end_round(sale: Sale) -> None:
+def _end_round(sale: Sale, now: datetime) -> None:
     """Take back what is unpaid; close the round once that is final and every payment before it is booked."""
     due = Allocation.objects.filter(tranche__series_id=sale.series.id, state=Allocation.State.DUE)
     final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
@@ -213,7 +238,7 @@ def _end_round(sale: Sale) -> None:
         return
     with transaction.atomic(durable=True):
         book_payments(sale.offering)
-        payments.end_round(series_id=sale.series.id, now=clock.now())
+        payments.end_round(series_id=sale.series.id, now=now)
 
 
 def _close(sale: Sale) -> None:

@@ -27,7 +27,7 @@ from intermediary import (
     trading,
     withdrawals,
 )
-from intermediary.config import chain_requests, deliveries, pricing_requests, series_requests
+from intermediary.config import chain_requests, deliveries, offering_requests, pricing_requests, series_requests
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import Cell, CommandRequest, Proposal, Trade
@@ -296,6 +296,7 @@ COMMANDS: dict[str, Command] = {
     **chain_requests.COMMANDS,
     **series_requests.COMMANDS,
     **pricing_requests.COMMANDS,
+    **offering_requests.COMMANDS,
 }
 
 

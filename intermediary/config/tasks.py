@@ -57,6 +57,14 @@ def enter_eligible() -> None:
     note_register.step_if_any()
 
 
+@shared_task(name="settlement.follow_sales")
+def follow_sales() -> None:
+    """Bring sales of notes on chain to what was allocated, and book what was paid."""
+    from intermediary.config import note_sale
+
+    note_sale.step_all()
+
+
 @shared_task(name="settlement.look_at_escrows")
 def look_at_escrows() -> None:
     """Keep what lies in the escrows of live series, where it changed, and once a day."""

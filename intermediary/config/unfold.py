@@ -135,6 +135,7 @@ BONDS = _group(
     "Bonds",
     {"title": "Investors", "icon": "verified_user", "link": _at("investors"), "waiting": "open_applications"},
     {"title": "Structuring", "icon": "architecture", "link": _at("series")},
+    {"title": "Offerings", "icon": "sell", "link": _at("offerings")},
     _table("bonds", "series", "Series", "stacks"),
     _table("bonds", "tranche", "Classes", "layers"),
     _table("bonds", "slice", "Slices", "data_table"),

@@ -27,6 +27,7 @@ APPROVE = {
     Kind.CHAIN_ACT: "approve_chain_act",
     Kind.LIFT_FENCE: "approve_lift_fence",
     Kind.SERIES: "approve_series",
+    Kind.OFFERING: "approve_offering",
     Kind.ELIGIBILITY: "approve_eligibility",
     Kind.PRICING_RULES: "approve_pricing_rules",
 }

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
+from intermediary.config import offering_requests
 from intermediary.config.office.pages import show
 from intermediary.models import CommandRequest
 
@@ -42,6 +43,7 @@ TITLES = {
     "approve_series": "Structure a series",
     "reject_series": "Turn a series down",
     "approve_pricing_rules": "Put a pricing ruleset in force",
+    **offering_requests.TITLES,
 }
 
 
@@ -67,6 +69,8 @@ def _next_page(wish: CommandRequest, told: dict[str, str]) -> str:
         return reverse("admin:series_draft", args=[told["draft_id"]]) if "draft_id" in told else reverse("admin:series")
     if case:
         return reverse("admin:default_room", args=[case])
+    if wish.command == "approve_offering" and "series_id" in told:
+        return reverse("admin:offering", args=[told["series_id"]])
     if "act_id" in told:
         return reverse("admin:acts")
     if proposal:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from intermediary.errors import Refusal
-from settlement import finality, reconcile, watcher
+from settlement import closed, finality, reconcile, watcher
 from settlement.chain import LOG_BLOCKS, Chain
 from settlement.models import ChainBlock, ChainLog, ReconciliationRun
 
@@ -52,7 +52,7 @@ def backfill(chain: Chain, witnesses: Sequence[Chain], first: int, last: int | N
             made.logs_read += len(entries)
             new_blocks += _keep(chain, entries, made)
     finality.finalize(new_blocks)
-    finality.settle_transactions()
+    closed.settle_transactions()
     made.run = reconcile.run(chain, reconcile.latest_final())
     made.found = list(ChainLog.objects.filter(id__in=[row.id for row in made.found]).select_related("block", "cell"))
     return made

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max, Min
 
 from intermediary import events, ledger, outbox
 from intermediary.errors import Refusal
@@ -23,7 +22,7 @@ from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES
 from intermediary.receipts import receipt_entry_id
-from settlement import arrivals, chains, holding, refused, rulings, shown
+from settlement import arrivals, chains, closed, refused, rulings, shown
 from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_late_recovery, book_maturity, book_payment
 from settlement.models import (
@@ -31,21 +30,12 @@ from settlement.models import (
     BatchMovement,
     ChainBlock,
     ChainLog,
-    ChainTransaction,
     HouseReceipt,
     TransactionAttempt,
 )
 
 log = logging.getLogger(__name__)
 Outcome, State = BatchMovement.Outcome, ChainInstruction.State
-OPEN_TRANSACTIONS = (*ChainTransaction.UNFINISHED, ChainTransaction.State.INCLUDED)
-AHEAD_BLOCKS = 10  # the poster's node may be some blocks ahead of the last one read; asking again later costs nothing
-REVERTS_MAX = 3  # each costs gas: a call that passes every trial and reverts every time is for a person
-BOOKED_BY_EVENT = (
-    ChainInstruction.Kind.SEIZE,
-    ChainInstruction.Kind.APPLY_LOSS,
-    ChainInstruction.Kind.WRITE_UP,
-)  # see `_took`
 Arguments = dict[str, Any]
 
 
@@ -57,53 +47,8 @@ def finalize(blocks: Sequence[ChainBlock]) -> None:
     left = left.defer(*TIMES, *(f"block__{name}" for name in TIMES))
     waiting = left.filter(block__canonical=True, block__finalized=True)
     _apply_all([*waiting, *left.filter(block__in=blocks)])
-    _close_seen(blocks)
+    closed.close_seen(blocks)
     ChainBlock.objects.filter(id__in=[block.id for block in blocks]).update(finalized=True)
-
-
-def settle_transactions() -> None:
-    """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log. Every
-    call of ours that succeeds leaves one, so a receipt of success that no log bears out is asked for again."""
-    included = ChainTransaction.objects.filter(
-        sender__chain=chains.here(), state=ChainTransaction.State.INCLUDED, step=""
-    )  # steps of acts leave logs that nobody watches: `settlement.acts.closing`
-    blocks = {
-        block.number: block
-        for block in ChainBlock.objects.filter(canonical=True, number__in=included.values("block_number"))
-    }
-    for found in included.order_by("recorded_at"):
-        block = blocks.get(found.block_number or -1)
-        if block is None and not _may_be_read_yet(found):
-            back_to_sent(found)
-        if block is None or (block.hash == found.block_hash and not block.finalized):
-            continue
-        is_shown = ChainLog.objects.filter(transaction_hash=found.transaction_hash, block=block).exists()
-        if block.hash != found.block_hash or (found.succeeded and not is_shown):
-            back_to_sent(found)
-            continue
-        found.succeeded = is_shown
-        _close(found)
-
-
-def _may_be_read_yet(found: ChainTransaction) -> bool:
-    """Whether the block of this receipt may still come: what no chain will ever show must not be waited for."""
-    read = ChainBlock.objects.filter(canonical=True).aggregate(first=Min("number"), last=Max("number"))
-    if read["first"] is None or found.block_number is None:
-        return True
-    return bool(read["first"] <= found.block_number <= read["last"] + AHEAD_BLOCKS)
-
-
-def _close_seen(blocks: Sequence[ChainBlock]) -> None:
-    """Our own transactions that the logs of these blocks show: they succeeded, whether the poster has looked or not."""
-    agreed = ChainLog.objects.filter(block__in=blocks).exclude(refusal__startswith=ChainLog.DISPUTED)
-    holding_block = dict(agreed.values_list("transaction_hash", "block_id"))
-    by_id = {block.id: block for block in blocks}
-    seen = TransactionAttempt.objects.filter(hash__in=holding_block, transaction__state__in=OPEN_TRANSACTIONS)
-    for attempt in seen.select_related("transaction__instruction"):
-        found, block = attempt.transaction, by_id[holding_block[attempt.hash]]
-        found.block_number, found.block_hash, found.transaction_hash = block.number, block.hash, attempt.hash
-        found.succeeded = True
-        _close(found)
 
 
 def _apply_all(logs: Iterable[ChainLog]) -> None:
@@ -356,49 +301,3 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
     "Matured": _matured,
     "WrittenUp": _written_up,
 }
-
-
-def back_to_sent(found: ChainTransaction) -> None:
-    """The poster was told of a block that is not part of the chain, or of a success that the block does not show."""
-    with transaction.atomic():
-        if not _is_open(found):
-            return
-        if found.instruction_id is not None:
-            included = ChainInstruction.objects.filter(id=found.instruction_id, state=State.INCLUDED)
-            included.update(state=State.BATCHED)
-        found.state, found.block_number, found.block_hash = ChainTransaction.State.SENT, None, ""
-        found.succeeded = None
-        found.save(update_fields=["state", "block_number", "block_hash", "succeeded"])
-
-
-def _close(found: ChainTransaction) -> None:
-    with transaction.atomic():
-        instruction = found.instruction
-        if instruction is not None:
-            ledger.lock_cells([instruction.cell_id])
-        if not _is_open(found):
-            return
-        if instruction is not None and found.succeeded and not shown.is_shown(instruction, found.transaction_hash):
-            log.error("%s shows nothing of instruction %s, which it was sent for", found.transaction_hash, instruction)
-            return
-        if instruction is not None:
-            if not found.succeeded:
-                _again(instruction)
-            elif instruction.kind not in BOOKED_BY_EVENT:
-                outbox.mark_final(instruction.id, transaction_hash=found.transaction_hash)
-        found.state = ChainTransaction.State.FINAL if found.succeeded else ChainTransaction.State.REVERTED
-        found.save(update_fields=["state", "block_number", "block_hash", "transaction_hash", "succeeded"])
-
-
-def _is_open(found: ChainTransaction) -> bool:
-    """Under its lock: whether no other process has closed it since it was read. Its call may be on its way anew by
-    then, and would go out once more."""
-    open_ones = ChainTransaction.objects.select_for_update().filter(state__in=OPEN_TRANSACTIONS)
-    return open_ones.filter(id=found.id).exists()
-
-
-def _again(instruction: ChainInstruction) -> None:
-    """The call reverted although it passed its trial: something came between. It changed nothing; try it again."""
-    reverted = instruction.transactions.filter(state=ChainTransaction.State.REVERTED).count() + 1
-    ChainInstruction.objects.filter(id=instruction.id, state=State.BATCHED).update(state=State.DRAFT)
-    holding.hold(instruction, "the call reverted", for_a_person=reverted % REVERTS_MAX == 0)

@@ -24,7 +24,7 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.typed_data import digest_of
-from settlement import chains, fence, finality, packing, read_back, reconcile, watcher
+from settlement import chains, closed, fence, finality, packing, read_back, reconcile, watcher
 from settlement.bindings import contract, decode_event
 from settlement.chain import Chain
 from settlement.holders import key_address
@@ -83,7 +83,7 @@ def rebuild(chain: Chain, witnesses: Sequence[Chain] = ()) -> Rebuilt:
     made.calls = read_back.read_calls(chain, final)
     made.unexplained = read_back.unexplained()
     finality.finalize([])
-    finality.settle_transactions()
+    closed.settle_transactions()
     reconcile.run(chain, reconcile.latest_final())
     keys = [key_address(role) for role in fence.ROLES]
     ahead = [str(one) for one in fence.ahead(chain, keys=keys)]

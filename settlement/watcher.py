@@ -18,7 +18,7 @@ from intermediary import events
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainInstruction, ChainTarget
 from intermediary.models.bulk import TIMES, insert_new
-from settlement import chains, finality, lookout, reconcile, witnessed
+from settlement import chains, closed, finality, lookout, reconcile, witnessed
 from settlement.acts import closing
 from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
 from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
@@ -90,9 +90,9 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         _reconcile(chain, part[-1])
     if parts:
         finality.finalize(parts[-1])
-    finality.settle_transactions()
+    closed.settle_transactions()
     if newly_final:
-        closing.settle(chain)
+        closing.settle(chain, witnesses)
         last = newly_final[-1]
         reconcile.compare_witnesses(chain, witnesses, last, logs)
         _reconcile(chain, last)
@@ -152,7 +152,7 @@ def _complete(chain: Chain, block: ChainBlock) -> None:
     first = max(agreed.block_number + 1 if agreed else 0, block.number - LOG_BLOCKS + 1)
     if read_again(chain, first, block.number):
         finality.finalize([])
-        finality.settle_transactions()
+        closed.settle_transactions()
         _reconcile(chain, block)
 
 

@@ -5,6 +5,7 @@ succeeded, and a step counts only where the contract itself shows it at that blo
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -14,17 +15,18 @@ from intermediary.errors import Refusal
 from settlement import chains
 from settlement.acts import driver, plans
 from settlement.chain import Chain, ChainRefused
-from settlement.finality import back_to_sent
+from settlement.closed import back_to_sent
 from settlement.models import ChainAct, ChainBlock, ChainTransaction
 
 log = logging.getLogger(__name__)
 State = ChainTransaction.State
 
 
-def settle(chain: Chain) -> None:
-    """Close what is final. Harmless when repeated; what cannot be told now is asked again at the next final block."""
+def settle(chain: Chain, witnesses: Sequence[Chain] = ()) -> None:
+    """Close what is final, and of which every node gives the same receipt. Harmless when repeated; what cannot be told
+    now is asked again at the next final block."""
     for found in _included():
-        _close(chain, found)
+        _close(chain, witnesses, found)
     for act in driver.open_acts():
         try:
             _finish(chain, act)
@@ -37,7 +39,7 @@ def _included() -> list[ChainTransaction]:
     return list(rows.exclude(step="").order_by("recorded_at"))
 
 
-def _close(chain: Chain, found: ChainTransaction) -> None:
+def _close(chain: Chain, witnesses: Sequence[Chain], found: ChainTransaction) -> None:
     assert found.block_number is not None, "what is included is in a block"
     block = ChainBlock.objects.filter(canonical=True, number=found.block_number).first()
     if block is None or (block.hash == found.block_hash and not block.finalized):
@@ -46,9 +48,25 @@ def _close(chain: Chain, found: ChainTransaction) -> None:
     if block.hash != found.block_hash or receipt is None or receipt["blockHash"] != block.hash:
         back_to_sent(found)
         return
+    if not _bear_out(witnesses, receipt):
+        return
     succeeded = int(receipt["status"], 16) == 1
     state = State.FINAL if succeeded else State.REVERTED
     ChainTransaction.objects.filter(id=found.id, state=State.INCLUDED).update(state=state, succeeded=succeeded)
+
+
+def _bear_out(witnesses: Sequence[Chain], receipt: Mapping[str, Any]) -> bool:
+    """Whether every other node gives the same receipt; one that is silent is waited for."""
+    for witness in witnesses:
+        try:
+            witness.id()
+            (theirs,) = witness.receipts([receipt["transactionHash"]])
+        except Refusal:
+            return False
+        if theirs is None or any(theirs[name] != receipt[name] for name in ("blockHash", "status")):
+            log.warning("%s gives another receipt of %s", witness.name, receipt["transactionHash"])
+            return False
+    return True
 
 
 def _finish(chain: Chain, act: ChainAct) -> None:

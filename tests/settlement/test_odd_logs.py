@@ -6,7 +6,7 @@ from django.db import transaction
 from intermediary import outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction
-from settlement import finality
+from settlement import closed, finality
 from settlement.bindings import topic
 from settlement.chain import Chain
 from settlement.cycle import settle_all
@@ -91,10 +91,10 @@ def test_reverted_call_is_made_ready_again_once_by_two_processes(chain: Chain, w
         succeeded=False,
     )  # fmt: skip
     read_before = ChainTransaction.objects.get(id=found.id)
-    finality._close(found)
+    closed.close(found)
     assert ChainInstruction.objects.get(id=made.id).state == "DRAFT"
     ChainInstruction.objects.filter(id=made.id).update(state="BATCHED")
-    finality._close(read_before)
+    closed.close(read_before)
     assert ChainInstruction.objects.get(id=made.id).state == "BATCHED"
 
 

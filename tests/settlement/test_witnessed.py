@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
-from settlement import poster, reconcile
+from intermediary.models import ChainInstruction
+from settlement import approver, poster, reconcile
 from settlement.chain import Chain
 from settlement.demo_chain import mine
-from settlement.models import ChainLog, ReconciliationBreak, Witnessed
+from settlement.models import ChainLog, ChainTransaction, ReconciliationBreak, Witnessed
+from settlement.signer import demo_signer
 from settlement.watcher import step as watch
-from tests.settlement.test_crashes import signers
+from tests.settlement.test_crashes import CHAIN_ID, signers
+from tests.settlement.test_default_and_series import approved_notice, instruct
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, deposit, funded_client, held
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -114,3 +117,27 @@ def test_what_was_booked_while_a_witness_was_silent_is_compared_when_it_answers(
     finalize(chain, Listening(chain.url))
     assert asked == [hex(before + 1)] * 2  # one batch of two calls, from the last block that was witnessed
     assert Witnessed.objects.get().block_number == chain.head_and_final()[1]
+
+
+def test_that_a_call_left_no_log_is_believed_when_every_node_says_so(chain: Chain, who: Client) -> None:
+    first = Forgetful(chain.url)
+    finalize(first, Chain(chain.url))
+    notice = instruct(who.vault, who, ChainInstruction.Kind.NOTICE, MILLION, evidence=approved_notice(who).hash)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    poster.step(chain, signers())
+    sent = ChainTransaction.objects.get(instruction=notice)
+    first.hidden = sent.attempts.get().hash
+    mine(chain)
+    poster.step(chain, signers())
+    ChainTransaction.objects.filter(id=sent.id).update(
+        succeeded=False
+    )  # as a node says that lies about the receipt too
+    finalize(first, Chain(chain.url))
+    sent.refresh_from_db()
+    notice.refresh_from_db()
+    assert (sent.state, notice.state) == ("INCLUDED", "INCLUDED")  # not made again
+    first.hidden = ""
+    finalize(first, Chain(chain.url))
+    sent.refresh_from_db()
+    assert (sent.state, stopped()) == ("FINAL", [])

@@ -29,7 +29,7 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     INSTRUCTION_FAILED: ("intermediary",),
     LOSS_DETERMINED: ("bonds",),
     RECOVERY_RECEIVED: ("bonds",),
-    CALL_LAPSED: (),
+    CALL_LAPSED: ("bonds",),
     DEFAULT_NOTICED: ("bonds",),
     LOSS_RULED: ("bonds",),
     CHAIN_ACT_DONE: ("bonds",),

@@ -4,7 +4,7 @@ Every handler is harmless when repeated and for what is not its own.
 """
 
 from bonds.models import HolderClaim, Redemption, Tranche
-from bonds.servicing import coupons, maturity, redemptions, write_downs
+from bonds.servicing import coupons, maturity, redemptions, rolls, suspension, write_downs
 from bonds.servicing.locks import lock_whole
 from intermediary.models import Event, Wallet
 
@@ -19,6 +19,12 @@ def on_instruction_final(event: Event) -> None:
 def on_series_matured(event: Event) -> None:
     """Anyone may mature an escrow after its grace."""
     maturity.on_series_matured(event)
+
+
+def on_default_noticed(event: Event) -> None:
+    """A covered relationship was noticed: its series say so, and transfers that rested until then go on."""
+    write_downs.on_default_noticed(event)
+    suspension.on_default_noticed(event)
 
 
 def on_holder_paid(event: Event) -> None:
@@ -49,5 +55,6 @@ def _repaid(event: Event) -> None:
     if redemption.state != Redemption.State.MOVING:
         return
     redemptions.finish(redemption)
+    rolls.apply(redemption)
     write_downs.bring_to_loss(slice_id=redemption.slice_id)
     maturity.on_part_repaid(redemption)

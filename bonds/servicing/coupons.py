@@ -12,15 +12,12 @@ units held when it is paid: in the first block of the payment date that takes it
 is ever taken back. Loads no numeric library.
 """
 
-from collections import defaultdict
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from bonds import timeline
-from bonds.models import CouponPart, CouponPayment, CouponRun, Holding, SeriesEvent, Slice, SpreadCharge, Tranche
-from bonds.servicing import notices
+from bonds.models import CouponPart, CouponPayment, CouponRun, Holding, SeriesEvent, Slice, SpreadCharge
 from bonds.servicing.coupon_parts import Figures, Part, figures_of, prefunded, spread_due
 from bonds.servicing.locks import lock_whole
 from intermediary import audit, charges, clock, ledger, outbox
@@ -211,7 +208,7 @@ def _finish(run: CouponRun) -> CouponRun:
 
 
 def _pay_holders(run: CouponRun) -> None:
-    """One row a wallet that holds units now, rounded down; what is left over stays in the escrow."""
+    """One row a wallet that holds units now, rounded down: its notice too. What is left stays in the escrow."""
     held = Holding.objects.filter(tranche=run.tranche, units__gt=0).order_by("id")
     payments = [
         CouponPayment(
@@ -224,15 +221,3 @@ def _pay_holders(run: CouponRun) -> None:
         for party_id, wallet_id, units in held.values_list("party_id", "wallet_id", "units")
     ]
     insert_all(payments)
-    by_party: dict[UUID, int] = defaultdict(int)
-    for payment in payments:
-        by_party[payment.party_id] += payment.amount_base_units
-    _tell(run.tranche, run, by_party)
-
-
-def _tell(tranche: Tranche, run: CouponRun, by_party: dict[UUID, int]) -> None:
-    own: dict[UUID, dict[str, Any]] = {
-        party: {"amount_base_units": str(amount), "coupon": run.number} for party, amount in by_party.items()
-    }
-    text = f"Coupon {run.number} of {tranche.symbol} is in the escrow; it can be claimed"
-    notices.tell_holders_of_class(tranche, SeriesEvent.Kind.COUPON_PAID, text, own)

@@ -60,7 +60,8 @@ def refuse_transfer(*, party: Party, tranche_id: UUID, address: str, receiver: s
 
 def suspended_until(series: Series, now: datetime) -> datetime | None:
     """Until when transfers of a series rest, as it was last told; None when they do not."""
-    told = SeriesEvent.objects.filter(series=series, kind=SeriesEvent.Kind.SUSPENDED).order_by("-id").first()
+    kinds = (SeriesEvent.Kind.SUSPENDED, SeriesEvent.Kind.RESUMED)
+    told = SeriesEvent.objects.filter(series=series, kind__in=kinds).order_by("-at", "-id").first()
     if told is None or not told.data.get("until"):
         return None
     until = datetime.fromisoformat(str(told.data["until"]))

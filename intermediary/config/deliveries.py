@@ -26,7 +26,7 @@ ATTEMPTS_MAX = 32  # the waits double from half a minute on: two days, longer th
 
 def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
-    from bonds.servicing import arrivals, rulings, transfers, write_downs
+    from bonds.servicing import arrivals, rulings, suspension, transfers, write_downs
     from intermediary import credit, variation, withdrawals
     from intermediary.config import series_on_chain
 
@@ -44,7 +44,8 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
         ("bonds", events.HOLDER_PAID): (arrivals.on_holder_paid,),
         ("bonds", events.LOSS_DETERMINED): (write_downs.on_loss_determined,),
         ("bonds", events.RECOVERY_RECEIVED): (write_downs.on_recovery_received,),
-        ("bonds", events.DEFAULT_NOTICED): (write_downs.on_default_noticed,),
+        ("bonds", events.DEFAULT_NOTICED): (arrivals.on_default_noticed,),
+        ("bonds", events.CALL_LAPSED): (suspension.on_call_lapsed,),
         ("bonds", events.LOSS_RULED): (rulings.on_loss_ruled,),
         ("bonds", events.NOTE_TRANSFERRED): (transfers.on_note_transferred,),
         ("bonds", events.CHAIN_ACT_DONE): (series_on_chain.on_chain_act_done,),

@@ -10,7 +10,6 @@ from bonds.models import (
     CouponPart,
     CouponPayment,
     CouponRun,
-    HolderNotice,
     Holding,
     Series,
     SeriesEvent,
@@ -90,7 +89,7 @@ def test_coupon_is_every_day_s_principal_at_the_rate_and_each_part_has_its_payer
     assert run.amount_base_units == run.from_relationships_base_units + run.from_house_base_units
 
 
-def test_holders_get_their_share_rounded_down_and_are_told(series: Series, cells: list[Cell]) -> None:
+def test_holders_get_their_share_rounded_down(series: Series, cells: list[Cell]) -> None:
     run = paid(first(series))
     payments = list(CouponPayment.objects.filter(run=run))
     assert {payment.wallet_id for payment in payments} == set(Holding.objects.values_list("wallet_id", flat=True))
@@ -98,7 +97,6 @@ def test_holders_get_their_share_rounded_down_and_are_told(series: Series, cells
         assert payment.amount_base_units == run.amount_base_units * payment.units // run.units
     left = run.amount_base_units - sum(payment.amount_base_units for payment in payments)
     assert 0 <= left < len(payments)
-    assert HolderNotice.objects.filter(kind="COUPON_PAID").count() == len(payments)
     assert series.events.filter(kind=SeriesEvent.Kind.COUPON_PAID).count() == 1
 
 

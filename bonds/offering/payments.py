@@ -49,13 +49,15 @@ def paid(*, tranche_id: UUID, subscription: Subscription) -> None:
     if booked.exists():
         return
     rows = Allocation.objects.select_for_update(of=("self",)).select_related("order__wallet")
-    mine = rows.filter(tranche=tranche, order__wallet__address=subscription.wallet_address).order_by("payment_round")
+    wallets = rows.filter(tranche=tranche, order__wallet__address=subscription.wallet_address)
+    mine = list(wallets.order_by("payment_round"))
     if not mine:
         raise Refusal(
             "payment_from_another_wallet", "Nothing was allocated to this wallet.", wallet=subscription.wallet_address
         )
     open_ones = [one for one in mine if one.state == Allocation.State.DUE]
-    if not open_ones and mine.filter(state=Allocation.State.FAILED).exists():
+    failed = [one for one in mine if one.state == Allocation.State.FAILED]
+    if failed and not open_ones:
         raise Refusal("payment_late", ROUND_OVER, offering=offering.state, wallet=subscription.wallet_address)
     due = sum(one.units - one.paid_units for one in open_ones)
     if subscription.units > due:
@@ -136,9 +138,8 @@ def _paid_units(one: OfferedClass) -> int:
 
 
 def _next_round(offering: Offering, now: datetime) -> None:
-    offering.payment_round += 1
-    offering.save(update_fields=["payment_round"])
-    pay_by = round_ends(offering.pays_until, offering.ends_at, offering.payment_round)
+    number = offering.payment_round + 1
+    pay_by = round_ends(offering.pays_until, offering.ends_at, number)
     made = []
     for one in offering.classes.select_related("tranche"):
         assert one.size_base_units is not None, "the book is cleared"
@@ -151,6 +152,8 @@ def _next_round(offering: Offering, now: datetime) -> None:
     if pay_by <= now:
         clearing.give_up(offering, "clock", "There is no time left for another round of payment.")
         return
+    offering.payment_round = number
+    offering.save(update_fields=["payment_round"])
     handed: dict[str, int] = {}
     for one, order_id, units in made:
         handed[one.tranche.symbol] = handed.get(one.tranche.symbol, 0) + units

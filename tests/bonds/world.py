@@ -5,7 +5,7 @@ in the place of the watcher (`settle`), and the book of the escrow is posted as 
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -141,6 +141,19 @@ def series_terms(cells: list[Cell], *, classes: int = 1, tail_base_units: int = 
         ),
         slices=tuple(SliceTerms(cell.id, cell.code, 3 * MILLION // 2, share, share) for cell in cells),
     )
+
+
+def retaining(cells: list[Cell], retained_bps: int) -> SeriesTerms:
+    """One class of which the intermediary keeps this vertical share of every slice."""
+    plain = series_terms(cells)
+    slices = tuple(
+        replace(
+            one,
+            principals_base_units=tuple(width * (10_000 - retained_bps) // 10_000 for width in one.widths_base_units),
+        )
+        for one in plain.slices
+    )
+    return replace(plain, retained_bps=retained_bps, slices=slices)
 
 
 def announced(terms: SeriesTerms, plan: OfferingPlan | None = None) -> Series:

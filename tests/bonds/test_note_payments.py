@@ -1,0 +1,177 @@
+"""Payment of an allocation, in the database: short, late, twice, from another wallet; who gets what is unpaid."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, ProgrammingError, transaction
+
+from bonds.models import Allocation, Holding, NotePayment, Offering, Order, Series
+from bonds.offering import payments, sale, stages
+from bonds.offering import plan as plans
+from bonds.offering.payments import Subscription
+from bonds.offering.plan import OfferingPlan
+from intermediary import clock
+from intermediary.errors import Refusal
+from intermediary.models import Cell
+from tests.bonds import world
+from tests.bonds.world import MILLION
+from tests.intermediary.builders import assets
+
+State = Allocation.State
+
+
+@pytest.fixture
+def cells(db: object) -> list[Cell]:
+    assets()
+    return [world.covered_cell("R1"), world.covered_cell("R2")]
+
+
+@pytest.fixture
+def series(cells: list[Cell]) -> Series:
+    """Six million below the margin, six million shared by three at it."""
+    made = world.deployed(world.series_terms(cells))
+    tranche = world.only_tranche(made)
+    below = world.sealed(world.investor("a"), tranche, (375, 6 * MILLION))
+    at_margin = [world.sealed(world.investor(name), tranche, (400, 6 * MILLION)) for name in "bcd"]
+    world.allocated(made, below, *at_margin)
+    return made
+
+
+def of(name: str, payment_round: int = 1) -> Allocation:
+    return Allocation.objects.get(party__code=name, payment_round=payment_round)
+
+
+def after(series: Series) -> Offering:
+    """The round is over and the chain shows it."""
+    last = max(one.pay_by for one in Allocation.objects.filter(state=State.DUE) if one.pay_by)
+    return payments.end_round(series_id=series.id, now=last)
+
+
+def test_payment_is_booked_once_and_cannot_be_altered(series: Series) -> None:
+    found = Subscription(of("a").order.wallet.address, 6 * MILLION, "0x" + "a" * 64, 3, clock.now())
+    for _ in range(2):
+        payments.paid(tranche_id=of("a").tranche_id, subscription=found)
+    assert (of("a").state, of("a").paid_units) == (State.PAID, 6 * MILLION)
+    assert NotePayment.objects.count() == 1
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+        NotePayment.objects.update(units=1)
+    with pytest.raises(IntegrityError, match="allocation_is_fixed"), transaction.atomic():
+        Allocation.objects.update(units=1)
+
+
+def test_payment_from_another_wallet_or_beyond_what_is_due_is_refused(series: Series) -> None:
+    stranger = world.party_of(world.investor("z")).wallets.get()
+    with pytest.raises(Refusal, match="payment_from_another_wallet"):
+        found = Subscription(stranger.address, MILLION, "0x" + "b" * 64, 0, clock.now())
+        payments.paid(tranche_id=of("a").tranche_id, subscription=found)
+    with pytest.raises(Refusal, match="payment_exceeds_allocation"):
+        world.pay(of("b"), 3 * MILLION)
+    assert not NotePayment.objects.exists()
+
+
+def test_short_payment_leaves_the_rest_due(series: Series) -> None:
+    world.pay(of("b"), MILLION)
+    assert (of("b").state, of("b").paid_units) == (State.DUE, MILLION)
+    assert not payments.is_paid(series.id)
+    world.pay(of("b"), MILLION)
+    assert of("b").state == State.PAID
+
+
+def test_late_payment_is_refused(series: Series) -> None:
+    for name in "acd":
+        world.pay(of(name))
+    after(series)
+    assert of("b").state == State.FAILED
+    with pytest.raises(Refusal, match="payment_late"):
+        world.pay(of("b"))
+
+
+def test_unpaid_notes_are_handed_on_by_rank_to_those_the_margin_cut(series: Series) -> None:
+    for name in "ac":
+        world.pay(of(name))
+    world.pay(of("d"), MILLION)
+    offering = after(series)
+    assert (offering.state, offering.payment_round) == (Offering.State.ALLOCATED, 2)
+    assert (of("b").state, of("d").state) == (State.FAILED, State.FAILED)
+    assert of("c", 2).units == 3 * MILLION, "c asked for six, got two and takes three more; b and d failed"
+    assert not Allocation.objects.filter(payment_round=2).exclude(party__code="c").exists()
+
+
+def test_order_above_the_cleared_spread_is_never_asked(cells: list[Cell]) -> None:
+    made = world.deployed(world.series_terms(cells))
+    tranche = world.only_tranche(made)
+    first = world.sealed(world.investor("a"), tranche, (400, 12 * MILLION))
+    tiny = world.sealed(world.investor("b"), tranche, (400, world.USD * 1000))
+    above = world.sealed(world.investor("c"), tranche, (401, 12 * MILLION))
+    world.allocated(made, first, tiny, above)
+    orders = {order.party.code: order.state for order in Order.objects.all()}
+    assert orders["c"] == Order.State.UNFILLED, "its minimum lies above the cleared spread: it is never asked"
+    world.pay(of("a"), of("a").units - world.USD * 1000)
+    offering = after(made)
+    assert offering.state == Offering.State.PULLED
+    assert "Nobody is left" in offering.pulled_because
+
+
+def test_paid_in_the_second_round_is_on_risk_and_each_holds_what_it_paid(series: Series) -> None:
+    for name in "ac":
+        world.pay(of(name))
+    world.pay(of("d"), MILLION)
+    after(series)
+    world.pay(of("c", 2))
+    assert payments.is_paid(series.id)
+    world.book_escrow(series)
+    stages.issue(actor="desk", series_id=series.id)
+    held = dict(Holding.objects.values_list("party__code", "units"))
+    assert held == {"a": 6 * MILLION, "c": 5 * MILLION, "d": MILLION}
+
+
+def test_last_round_that_is_not_paid_pulls_the_offering(series: Series) -> None:
+    for name in "ac":
+        world.pay(of(name))
+    after(series)
+    offering = after(series)
+    assert (offering.state, offering.payment_round) == (Offering.State.PULLED, 2)
+
+
+def test_offering_that_nobody_pays_for_is_pulled(series: Series) -> None:
+    offering = after(series)
+    assert offering.state == Offering.State.PULLED
+    series.refresh_from_db()
+    assert series.state == Series.State.PULLED
+    with pytest.raises(Refusal, match="wrong_series_state"):
+        stages.issue(actor="desk", series_id=series.id)
+    assert not Holding.objects.exists()
+
+
+def test_upsizing_sells_more_of_the_same_layer_and_leaves_the_intermediary_its_twentieth(cells: list[Cell]) -> None:
+    terms = world.retaining(cells, 2_000)
+    target = terms.face_base_units(0)
+    most = plans.limit_of(terms, 0)
+    assert (target, most) == (9_600_000 * world.USD, 11_400_000 * world.USD)
+    opens, hour = clock.now(), timedelta(hours=1)
+    plan = OfferingPlan(
+        opens,
+        opens + hour,
+        opens + 2 * hour,
+        opens + 3 * hour,
+        opens + 5 * hour,
+        (plans.ClassPlan(terms.classes[0].symbol, most, most),),
+    )
+    made = world.deployed(terms, plan)
+    bid = world.sealed(world.investor("a"), world.only_tranche(made), (400, 11 * MILLION))
+    world.allocated(made, bid)
+    tranche = world.only_tranche(made)
+    assert tranche.original_base_units == sum(one.principal_base_units for one in made.slices.all()) == 11 * MILLION
+    world.pay_all(made)
+    world.book_escrow(made)
+    assert stages.issue(actor="desk", series_id=made.id).state == Series.State.ON_RISK
+    with pytest.raises(IntegrityError, match="layer_of_a_slice_is_fixed"), transaction.atomic():
+        made.slices.update(principal_base_units=11 * MILLION)
+
+
+def test_pulled_by_two_officers_before_the_clearing(cells: list[Cell]) -> None:
+    made = world.deployed(world.series_terms(cells))
+    bid = world.sealed(world.investor("a"), world.only_tranche(made), (400, 12 * MILLION))
+    sale.pull(actor="desk", series_id=made.id, because="The market is closed.")
+    sale.pull(actor="desk", series_id=made.id, because="The market is closed.")
+    assert Order.objects.get(id=bid.order.id).state == Order.State.UNREVEALED

@@ -1,0 +1,130 @@
+"""A sale whose payers fail, on a real chain: taken back, handed on, paid by others; or pulled and refunded."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from bonds.models import Allocation, Holding, NotePayment, Offering, Series
+from bonds.offering import clearing, stages
+from intermediary.config import issuance, note_register, note_sale
+from intermediary.ledger import settlement_asset
+from settlement import cycle
+from settlement import series as on_chain
+from settlement.bindings import read
+from settlement.chain import Chain
+from settlement.demo_chain import fund_gas, mine
+from settlement.deployment import mint_tokens
+from settlement.signer import Signer, demo_wallet
+from tests.bonds import world
+from tests.bonds.test_issue_on_chain import chain as chain  # a fixture
+from tests.bonds.test_issue_on_chain import clients as clients  # a fixture
+from tests.bonds.test_issue_on_chain import tick, world_of_opposite_books
+from tests.bonds.world import MILLION
+from tests.settlement import world as chain_world
+
+pytestmark = pytest.mark.world(build=world_of_opposite_books)
+WALLETS: dict[str, Signer] = {name: demo_wallet(60 + index) for index, name in enumerate("abcd")}
+
+
+def allocated(chain: Chain, clients: list[chain_world.Client]) -> Offering:
+    """Six million to a; two million each to b, c and d, who asked for six at the margin. Contracts stand, allotted."""
+    tick()
+    people = [world.newcomer(name, wallet.address) for name, wallet in WALLETS.items()]
+    for person in people:
+        world.granted(person)
+    note_register.enter_all(chain, mine)
+    terms = world.series_terms([who.cell for who in clients])
+    with transaction.atomic():
+        series = stages.structure(actor="desk", terms=terms)
+    issuance._open_book(terms, series, {})
+    offering = Offering.objects.select_related("series").get()
+    spreads = (0, 25, 25, 25)
+    bids = [
+        issuance.Bid(person, wallet, 0, 6 * MILLION, spread)
+        for person, wallet, spread in zip(people, WALLETS.values(), spreads, strict=True)
+    ]
+    issuance._take_bids(offering, bids)
+    offering.refresh_from_db()
+    with transaction.atomic():
+        clearing.allocate(actor="desk", series_id=series.id, report_hash=offering.report_hash)
+    fund_gas(chain, *(wallet.address for wallet in WALLETS.values()))
+    for _ in range(2):
+        note_sale.step(chain, offering, mine)
+    return offering
+
+
+def pay(chain: Chain, offering: Offering, name: str, units: int) -> None:
+    """What a wallet does by itself."""
+    escrow = Series.objects.get(id=offering.series_id).escrow_address
+    mint_tokens(chain=chain, asset="USDC", to=WALLETS[name].address, amount_base_units=units, mine=mine)
+    on_chain.subscribe(chain=chain, escrow=escrow, investor=WALLETS[name], tranche=0, units=units, mine=mine)
+
+
+def may_subscribe(chain: Chain, offering: Offering, name: str) -> int:
+    escrow = Series.objects.get(id=offering.series_id).escrow_address
+    return int(read(chain, escrow, "SeriesEscrow", "allotment", 0, WALLETS[name].address))
+
+
+def go_on(chain: Chain, offering: Offering, later: timedelta = timedelta()) -> Offering:
+    """Steps until nothing changes; `later` than the end of the first round's payment where it is said."""
+    offering.refresh_from_db()
+    now = offering.pays_until + later if later else None
+    for _ in range(5):
+        cycle.settle_all(mine=mine)
+        if offering.state in (Offering.State.SETTLED, Offering.State.PULLED):
+            break
+        note_sale.step(chain, offering, mine, now)
+        offering.refresh_from_db()
+    return offering
+
+
+def allocations() -> dict[tuple[str, int], tuple[int, int, str]]:
+    rows = Allocation.objects.select_related("party")
+    return {(one.party.code, one.payment_round): (one.units, one.paid_units, one.state) for one in rows}
+
+
+def test_unpaid_notes_are_taken_back_and_handed_on(chain: Chain, clients: list[chain_world.Client]) -> None:
+    offering = allocated(chain, clients)
+    assert [may_subscribe(chain, offering, name) for name in "abcd"] == [
+        6 * MILLION,
+        2 * MILLION,
+        2 * MILLION,
+        2 * MILLION,
+    ]
+    for name, units in (("a", 6), ("b", 2), ("c", 1)):
+        pay(chain, offering, name, units * MILLION)
+    go_on(chain, offering)
+    assert allocations()["c", 1] == (2 * MILLION, MILLION, "DUE")
+    offering = go_on(chain, offering, timedelta(seconds=1))
+    assert (offering.state, offering.payment_round) == (Offering.State.ALLOCATED, 2)
+    assert allocations()["c", 1] == (2 * MILLION, MILLION, "FAILED")
+    assert allocations()["d", 1] == (2 * MILLION, 0, "FAILED")
+    assert allocations()["b", 2] == (3 * MILLION, 0, "DUE")
+    assert [may_subscribe(chain, offering, name) for name in "abcd"] == [0, 3 * MILLION, 0, 0]
+    pay(chain, offering, "b", 3 * MILLION)
+    offering = go_on(chain, offering)
+    assert offering.state == Offering.State.SETTLED
+    note = world.only_tranche(offering.series).note_address
+    held = {one.wallet.address: one.units for one in Holding.objects.select_related("wallet")}
+    assert held == {WALLETS["a"].address: 6 * MILLION, WALLETS["b"].address: 5 * MILLION, WALLETS["c"].address: MILLION}
+    for address, units in held.items():
+        assert int(read(chain, note, "TrancheNote", "balanceOf", address)) == units
+    assert sum(NotePayment.objects.values_list("units", flat=True)) == 12 * MILLION
+    chain_world.assert_reconciled()
+
+
+def test_offering_that_is_not_paid_for_is_pulled_and_refunded(chain: Chain, clients: list[chain_world.Client]) -> None:
+    offering = allocated(chain, clients)
+    pay(chain, offering, "a", 6 * MILLION)
+    offering = go_on(chain, offering, timedelta(seconds=1))
+    assert offering.state == Offering.State.PULLED
+    assert offering.pulled_because
+    assert offering in note_sale.open_sales()
+    for _ in range(2):
+        note_sale.step(chain, offering, mine)
+        cycle.settle_all(mine=mine)
+    token = settlement_asset().token_address
+    assert int(read(chain, token, "DemoUSDC", "balanceOf", WALLETS["a"].address)) == 6 * MILLION
+    assert offering not in note_sale.open_sales()
+    chain_world.assert_reconciled()

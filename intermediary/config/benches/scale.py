@@ -87,13 +87,19 @@ def measured(running: Services, size: book.Size, say: Say) -> Times:
             still, _ = tick.ticks([tick.later(snapshot, 3 + number) for number in range(RUNS)], processes)
             moving, moving_cpu = tick.ticks(markets[:RUNS], processes)
             partial = [tick.take(market, only_moved=True) for market in one_moves(markets[RUNS - 1])]
+        # Said at once: not lost should the dearest part, which is left, fail on a busy machine.
+        say_times(say, moving=moving, still=still, partial=partial)
         with two_workers(running, urls, EVERY_TICK) as processes:
             _warm(markets[RUNS - 1], 5_000)
             cycle, cycle_cpu = tick.ticks([tick.later(market, 1_000 * RUNS) for market in markets[RUNS:]], processes)
-    times = Times(moving, still, partial, cycle, moving_cpu, cycle_cpu)
-    for kind in ("moving", "still", "partial", "cycle"):
-        say(f"{kind}: {', '.join(f'{seconds:.2f}' for seconds in getattr(times, kind))} s")
-    return times
+    say_times(say, cycle=cycle)
+    return Times(moving, still, partial, cycle, moving_cpu, cycle_cpu)
+
+
+def say_times(say: Say, **took: Sequence[float]) -> None:
+    """The seconds of each tick, a line a market."""
+    for market, seconds in took.items():
+        say(f"{market}: {', '.join(f'{one:.2f}' for one in seconds)} s")
 
 
 def _warm(snapshot: MarketSnapshot, number: int) -> None:

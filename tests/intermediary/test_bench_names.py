@@ -12,7 +12,7 @@ from intermediary.config.benches.names import NAMES
 SOURCES = Path(benches.__file__).parent
 KERNELS = ("kernels", "options", "partial")
 MADE_BY = {
-    "bonds": ("bonds_loss", "bonds_sampling", "bonds_price", "bonds_remark", "bonds_book"),
+    "bonds": ("bonds_loss", "bonds_sampling", "bonds_price", "bonds_remark", "bonds_book", "bonds_coupon"),
     "kernels": KERNELS,
     "risk": (*KERNELS, "what_if", "scale"),
     "scale": ("scale",),

@@ -6,9 +6,17 @@ part stands in PARTS here, its figures in `names.BONDS` and in docs/benchmarks.m
 
 from collections.abc import Callable
 
-from intermediary.config.benches import Figure, bonds_book, bonds_loss, bonds_price, bonds_remark, bonds_sampling
+from intermediary.config.benches import (
+    Figure,
+    bonds_book,
+    bonds_coupon,
+    bonds_loss,
+    bonds_price,
+    bonds_remark,
+    bonds_sampling,
+)
 
-PARTS = (bonds_loss, bonds_sampling, bonds_price, bonds_remark, bonds_book)
+PARTS = (bonds_loss, bonds_sampling, bonds_price, bonds_remark, bonds_book, bonds_coupon)
 
 
 def run(say: Callable[[str], object]) -> dict[str, Figure]:

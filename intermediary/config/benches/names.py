@@ -69,6 +69,7 @@ BONDS = (
     "remark_1000_s",
     "remark_1000_cpu_s",
     "clear_10k_s",
+    "coupon_10k_s",
 )
 NAMES = {
     "bonds": BONDS,

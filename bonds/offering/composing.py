@@ -73,9 +73,9 @@ class Composed:
         try:
             return work(*asked)
         except Refusal as refusal:
-            self.problems.append(
-                Problem(FIELD_OF.get(refusal.code, about), refusal.code, refusal.message, dict(refusal.data))
-            )
+            found = Problem(FIELD_OF.get(refusal.code, about), refusal.code, refusal.message, dict(refusal.data))
+            if found not in self.problems:  # what is wrong with the classes is wrong in every slice
+                self.problems.append(found)
             return None
 
 

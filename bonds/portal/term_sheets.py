@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,11 @@ class SheetView:
     terms: SeriesTerms
     figures: dict[str, Any] | None
     digest: str
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Of the valuation that the figures are of."""
+        return datetime.fromisoformat(self.figures["as_of"]) if self.figures else None
 
     @property
     def classes(self) -> list[dict[str, Any]]:

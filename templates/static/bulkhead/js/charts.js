@@ -52,7 +52,7 @@ function lines(data) {
   return {
     ...option,
     xAxis: { type: data.x ?? "time", scale: Boolean(data.tight), name: data.xName, nameLocation: "middle", nameGap: 28, nameTextStyle: { color: css("ink-3") }, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: data.x === "value" ? compact : undefined } },
-    yAxis: { type: data.log ? "log" : "value", scale: data.scale ?? true, max: data.top, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: compact } },
+    yAxis: { type: data.log ? "log" : "value", scale: data.scale ?? true, max: data.top, ...axis, axisLine: { show: false }, axisLabel: { color: css("ink-3"), formatter: data.log ? (value) => String(Number(value.toPrecision(2))) : compact } },
     series: [...data.series.map((one, i) => ({
       type: "line", name: one.name, data: one.points, showSymbol: one.points.length < 3, symbolSize: 5, step: one.step ? "end" : false, silent: Boolean(one.quiet), z: one.quiet ? 1 : 3,
       lineStyle: { width: one.quiet ? 1 : 2, type: one.dash ? "dashed" : "solid", color: tone(one.tone) }, itemStyle: { color: tone(one.tone) }, areaStyle: one.area ? { color: tone(one.tone), opacity: 0.1 } : undefined,

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from intermediary.errors import Refusal
+from settlement.bindings import contract
 from settlement.chain import Chain
 from settlement.checks import chains_are_safe
 from settlement.deployment import address_of
@@ -77,7 +78,7 @@ def test_demonstration_is_not_checked(settings: Settings) -> None:
 @pytest.mark.world(build=house_alone)
 def test_policy_of_each_key_names_its_functions_and_can_be_read(chain: Chain) -> None:
     found = {}
-    for key in ("poster", "operator", "approver"):
+    for key in ("poster", "operator", "approver", "onboarder", "structurer"):
         out = io.StringIO()
         call_command("signer_policy", key, stdout=out)
         found[key] = policy.from_json(json.loads(out.getvalue()))
@@ -87,8 +88,16 @@ def test_policy_of_each_key_names_its_functions_and_can_be_read(chain: Chain) ->
     assert [calls.contracts for calls in poster.sending.calls] == [frozenset({house})]
     assert len(poster.sending.calls[0].selectors) == 2
     assert operator.sending is not None
-    assert operator.sending.calls[-1].contracts is None
+    assert operator.sending.calls[-2].contracts is None
+    scheduling = operator.sending.calls[-1]
+    assert scheduling.contracts == frozenset({address_of("AccessManager")})
+    assert scheduling.selectors == {contract("AccessManager").selector(name) for name in ("schedule", "cancel")}
+    onboarder, structurer = found["onboarder"].sending, found["structurer"].sending
+    assert onboarder is not None
+    assert onboarder.calls[-1].selectors == {contract("VaultFactory").selector("open")}
+    assert structurer is not None
+    assert structurer.calls[-1].selectors == {contract("SeriesEscrow").selector("refund")}
     assert approver.approving is not None
-    assert approver.approving.houses[house].movement == CAP
+    assert (approver.approving.houses[house].movement, approver.approving.houses[house].cap) == (CAP, 2 * CAP)
     with pytest.raises(CommandError, match="holds no role"):
         call_command("signer_policy", "nobody")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
-from settlement.messages import batch_message, claim_message
+from settlement.messages import batch_message, cap_message, claim_message
 from settlement.signing import messages, policy
 from settlement.signing.journal import Journal
 from settlement.signing.policy import Spending
@@ -26,9 +26,14 @@ SENDS = {
         "wei_a_day": "9000",
     },
 }
+LIMITS = {"movement": "10", "claim": "20", "day": "30", "cap": "40"}
 APPROVES = {
     "role": "approver",
-    "typed_data": {"chain_ids": [1], "movements": 2, "houses": {HOUSE: {"movement": "10", "claim": "20", "day": "30"}}},
+    "typed_data": {
+        "chain_ids": [1],
+        "movements": 2,
+        "houses": {HOUSE: {"movement": "10", "claim": "20", "day": "30", "cap": "40"}},
+    },
 }
 
 
@@ -115,6 +120,7 @@ def renamed() -> dict[str, Any]:
         (batch(1, 1, 1), "too_many_movements"),
         (batch(11), "amount_over_limit"),
         (claim_message(HOUSE, 1, VAULT, 7, 21, "0x" + "11" * 32), "claim_over_limit"),
+        (cap_message(HOUSE, 1, 41, 1), "cap_over_limit"),
         (batch(1) | {"primaryType": "Permit"}, "type_not_allowed"),
         (renamed(), "type_not_allowed"),
         (batch(1 << 96), "bad_request"),
@@ -169,3 +175,8 @@ def test_line_that_the_disk_takes_a_part_of_is_not_signed_and_spoils_no_later_on
         with pytest.raises(NotSigned, match="24 hours"):
             kept.sign_off(Spending("gas 1", "1:2", 41, 100), b"\x03" * 32)
     journal.sign_off(Spending("gas 1", "1:2", 40, 100), b"\x03" * 32)
+
+
+def test_a_cap_at_once_counts_by_itself_and_four_of_the_largest_a_day() -> None:
+    found = approving(cap_message(HOUSE, 1, 40, 7))
+    assert (found.key.lower(), found.amount, found.limit) == (f"1:{HOUSE}:cap:7".lower(), 40, 160)

@@ -126,6 +126,9 @@ document.addEventListener("change", async ({ target }) => {
   if (form && target.matches("[data-file]") && target.files[0]) open(form, await target.files[0].text());
 });
 
+// A press before this script runs would do nothing and say nothing.
+document.querySelectorAll("[data-do-seal]").forEach((button) => { button.disabled = false; });
+
 for (const form of document.querySelectorAll("form[data-reveal]")) {
   const found = kept(form.dataset.commitment);
   if (found) open(form, found);

@@ -2,7 +2,21 @@
 
 from django.contrib import admin
 
-from bonds.models import Allocation, Holding, NoteMark, Order, Series, SeriesEvent, Slice, SliceAct, SlicePart, Tranche
+from bonds.models import (
+    Allocation,
+    EligibleWallet,
+    EscrowReading,
+    Holding,
+    NoteMark,
+    NoteTransfer,
+    Order,
+    Series,
+    SeriesEvent,
+    Slice,
+    SliceAct,
+    SlicePart,
+    Tranche,
+)
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
 
 
@@ -77,3 +91,25 @@ class HoldingAdmin(ReadOnlyAdmin):
 class NoteMarkAdmin(ReadOnlyAdmin):
     columns = ("tranche", "valuation", "clean_price", "expected_loss", "probability_first_loss", "measure")
     ordering = ("-id",)
+
+
+@admin.register(NoteTransfer)
+class NoteTransferAdmin(ReadOnlyAdmin):
+    columns = ("moved_at", "tranche", "standing", "sender", "receiver", "units", "transaction_hash")
+    list_filter = ("standing",)
+    search_fields = ("sender", "receiver", "transaction_hash")
+    ordering = ("-block_number", "-log_index")
+
+
+@admin.register(EligibleWallet)
+class EligibleWalletAdmin(ReadOnlyAdmin):
+    columns = ("party", "wallet", "investor_class", "valid_until", "state", "transaction_hash")
+    list_filter = ("state",)
+    ordering = ("-id",)
+
+
+@admin.register(EscrowReading)
+class EscrowReadingAdmin(ReadOnlyAdmin):
+    columns = ("series", "block_number", "block_time", "balance_base_units", "principal_base_units", "owed_base_units")
+    money_asset = "series__currency"
+    ordering = ("-block_number",)

@@ -160,18 +160,18 @@ def _open_the_derivation(page: "Page") -> None:
 
 def _investor() -> list[Screen]:
     series = Series.objects.get()
+    pages = ("holdings", "offerings", "all_series", "eligibility", "transfers", "statements")
     return [
-        Screen("investor-holdings", reverse("investor:holdings"), INVESTOR),
-        Screen("investor-offerings", reverse("investor:offerings"), INVESTOR),
-        Screen("investor-all-series", reverse("investor:all_series"), INVESTOR),
+        *(Screen(f"investor-{name.replace('_', '-')}", reverse(f"investor:{name}"), INVESTOR) for name in pages),
         Screen("investor-series", reverse("investor:series", args=[series.id]), INVESTOR),
+        Screen("investor-collateral", reverse("investor:collateral", args=[series.id]), INVESTOR),
     ]
 
 
 def _officer() -> list[Screen]:
     pages = (
         "index", "alarms", "approvals", "lines", "defaults", "recovery", "stress", "own_stress", "liquidity", "market",
-        "contagion", "backtest", "replay", "start_over", "runbook", "reconciliation",
+        "contagion", "backtest", "replay", "start_over", "runbook", "reconciliation", "investors",
     )  # fmt: skip
     found = [Screen(f"officer-{name.replace('_', '-')}", reverse(f"admin:{name}"), OFFICER) for name in pages]
     found.append(Screen("officer-propose", reverse("admin:propose_line", args=[CLIENT]), OFFICER))

@@ -141,6 +141,9 @@ BONDS = _group(
     _table("bonds", "slice", "Slices", "data_table"),
     _table("bonds", "order", "Orders", "shopping_cart"),
     _table("bonds", "holding", "Holdings", "savings"),
+    _table("bonds", "notetransfer", "Note transfers", "swap_horiz"),
+    _table("bonds", "eligiblewallet", "Eligible wallets", "how_to_reg"),
+    _table("bonds", "escrowreading", "Escrow readings", "visibility"),
     _table("bonds", "sliceact", "Write-downs and write-ups", "trending_down"),
 )
 PEOPLE = _group(

@@ -14,11 +14,12 @@ Where this process does not hold the structurer's key it only looks: acts of two
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -39,6 +40,7 @@ from settlement.models import ChainBlock, ChainLog
 from settlement.transactor import Mine
 
 log = logging.getLogger(__name__)
+ZERO_ADDRESS = "0x" + "0" * 40
 OFFERING = 1  # SeriesEscrow.Phase: subscriptions are taken
 ACTOR = "chain"
 
@@ -150,17 +152,10 @@ def book_payments(offering: Offering) -> int:
     for row in _logs(offering.series.escrow_address, "Subscribed"):
         if (row.transaction_hash, row.log_index) in booked:
             continue
-        event = decode_event(row.topics, row.data)
-        assert event is not None, "the watcher named it by its topics"
-        found = Subscription(
-            event.arguments["investor"],
-            event.arguments["units"],
-            row.transaction_hash,
-            row.log_index,
-            row.block.block_time,
-        )
+        said = _said(row)
+        found = Subscription(said["investor"], said["units"], row.transaction_hash, row.log_index, row.block.block_time)
         with transaction.atomic():
-            payments.paid(tranche_id=tranches[event.arguments["tranche"]].id, subscription=found)
+            payments.paid(tranche_id=tranches[said["tranche"]].id, subscription=found)
         count += 1
     return count
 
@@ -256,23 +251,32 @@ def _refund(sale: Sale) -> None:
     if sale.phase == OFFERING:
         _need_key()
         on_chain.pull_offering(chain=sale.chain, escrow=sale.escrow, mine=sale.mine)
-    for index, wallet in _unrefunded(sale.offering):
-        note = sale.tranches[index].note_address
-        if holds_the_key() and int(read(sale.chain, note, "TrancheNote", "balanceOf", wallet)):
-            on_chain.refund(chain=sale.chain, escrow=sale.escrow, tranche=index, holder=wallet, mine=sale.mine)
+    for index, tranche in enumerate(sale.tranches):
+        for holder in _receivers(tranche.note_address):
+            if holds_the_key() and int(read(sale.chain, tranche.note_address, "TrancheNote", "balanceOf", holder)):
+                on_chain.refund(chain=sale.chain, escrow=sale.escrow, tranche=index, holder=holder, mine=sale.mine)
 
 
-def _unrefunded(offering: Offering) -> list[tuple[int, str]]:
-    """Subscriptions of a pulled series without a final refund: (class, wallet)."""
-    paid = {_who(row) for row in _logs(offering.series.escrow_address, "Subscribed")}
-    back = {_who(row) for row in _logs(offering.series.escrow_address, "Refunded")}
-    return sorted(paid - back)
+def _unrefunded(offering: Offering) -> bool:
+    """Whether a pulled series still owes subscribers, by final logs; notes may have changed hands before the pull."""
+    escrow = offering.series.escrow_address
+    return _units(_logs(escrow, "Subscribed")) != _units(_logs(escrow, "Refunded"))
 
 
-def _who(row: ChainLog) -> tuple[int, str]:
+def _units(rows: Sequence[ChainLog]) -> int:
+    return sum(int(_said(row)["units"]) for row in rows)
+
+
+def _receivers(note: str) -> list[str]:
+    """Every address that a class' units ever went to."""
+    went_to = {str(_said(row)["to"]) for row in _logs(note, "Transfer")}
+    return sorted(went_to - {ZERO_ADDRESS})
+
+
+def _said(row: ChainLog) -> Mapping[str, Any]:
     event = decode_event(row.topics, row.data)
     assert event is not None, "the watcher named it by its topics"
-    return int(event.arguments["tranche"]), str(event.arguments["investor"])
+    return event.arguments
 
 
 def _logs(escrow: str, name: str) -> list[ChainLog]:

@@ -16,6 +16,7 @@ from settlement.chain import Chain
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import mint_tokens
 from settlement.signer import Signer, demo_wallet
+from settlement.transactor import Transactor
 from tests.bonds import world
 from tests.bonds.test_issue_on_chain import chain as chain  # a fixture
 from tests.bonds.test_issue_on_chain import clients as clients  # a fixture
@@ -117,6 +118,10 @@ def test_unpaid_notes_are_taken_back_and_handed_on(chain: Chain, clients: list[c
 def test_offering_that_is_not_paid_for_is_pulled_and_refunded(chain: Chain, clients: list[chain_world.Client]) -> None:
     offering = allocated(chain, clients)
     pay(chain, offering, "a", 6 * MILLION)
+    note = world.only_tranche(offering.series).note_address
+    sender = Transactor(chain, WALLETS["a"], mine)
+    sender.call(note, "TrancheNote", "transfer", WALLETS["b"].address, MILLION)
+    sender.wait()
     offering = go_on(chain, offering, timedelta(seconds=1))
     assert offering.state == Offering.State.PULLED
     assert offering.pulled_because
@@ -125,6 +130,7 @@ def test_offering_that_is_not_paid_for_is_pulled_and_refunded(chain: Chain, clie
         note_sale.step(chain, offering, mine)
         cycle.settle_all(mine=mine)
     token = settlement_asset().token_address
-    assert int(read(chain, token, "DemoUSDC", "balanceOf", WALLETS["a"].address)) == 6 * MILLION
+    cash = [int(read(chain, token, "DemoUSDC", "balanceOf", WALLETS[name].address)) for name in "ab"]
+    assert cash == [5 * MILLION, MILLION], "to whoever holds the notes by then"
     assert offering not in note_sale.open_sales()
     chain_world.assert_reconciled()

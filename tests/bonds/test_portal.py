@@ -197,6 +197,7 @@ def test_bid_from_a_page_reaches_the_book_sealed_and_is_revealed_after_the_close
     with transaction.atomic():
         world.priced(series)
     with as_role("web"):
+        assert report in page(Client(), "series", series.id), "on the public page"
         found = Client().get(report)
     assert sha256_hex(found.content.decode()) == Offering.objects.get().report_hash
 

@@ -53,16 +53,17 @@ class Piece:
         """(K + 2,) P(N > x within a year) at the `LAYER_POINTS` of its quadrature, then at attach and at detach."""
         assert self.model is not None
         points, _ = layer_quadrature(self.attach, self.detach, LAYER_POINTS)
-        return shortfall_survival(self.model, np.append(points, [self.attach, self.detach]), HORIZON_YEARS)
+        survival = shortfall_survival(self.model, np.append(points, [self.attach, self.detach]), HORIZON_YEARS)
+        return np.asarray(np.clip(survival, 0.0, 1.0), dtype=np.float64)
 
     @cached_property
     def risk(self) -> "NoteRisk":
-        """Of the piece alone, by exact quadrature."""
+        """Of the piece alone, by quadrature."""
         if self.model is None:
             return NoteRisk(self.known_loss, float(self.known_loss > 0), float(self.known_loss >= 1))
         pfl, pll = (float(found) for found in self.annual_exceedance[-2:])
-        mean = float(term_structure(self.model, self.attach, self.detach, [HORIZON_YEARS])[0])
-        return NoteRisk(min(max(mean, pll), pfl), pfl, pll)  # two quadratures that differ by a millionth of either
+        mean = self.curve.expected_loss
+        return NoteRisk(min(max(mean, pll), pfl), pfl, pll)  # rounding of a layer that hardly anything reaches
 
     @cached_property
     def curve(self) -> SliceCurve:

@@ -7,7 +7,6 @@ which of the two it was is said beside the price. Runs in bonds workers (numpy, 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date
 from functools import lru_cache, partial
 from pathlib import Path
@@ -128,7 +127,7 @@ def _beside(found: Outputs) -> dict[str, Any]:
 
 
 def _row(row: MeasuredPrice) -> dict[str, Any]:
-    return asdict(row) | {"price": _short(row.price), "spread_bps": _short(row.spread_bps)}
+    return {"label": row.label, "name": row.name, "price": _short(row.price), "spread_bps": _short(row.spread_bps)}
 
 
 def _short(figure: float | None) -> float | None:

@@ -68,8 +68,8 @@ def remark(tick_id: UUID, number: int = 0, of: int = 1) -> int:
     cannot be marked for a reason of its own, keeps its marks of before; the others go on.
     """
     tick = Tick.objects.select_related("valuation").get(id=tick_id)
-    published = Series.objects.filter(state__in=MARKED).order_by("id").prefetch_related("slices__parts", "tranches")
-    mine = published[:] if of == 1 else [one for index, one in enumerate(published) if index % of == number]
+    published = list(Series.objects.filter(state__in=MARKED).order_by("id").values_list("id", flat=True))
+    mine = Series.objects.filter(id__in=published[number::of]).prefetch_related("slices__parts", "tranches")
     slices = [item for series in mine for item in series.slices.all()]
     losses = write_downs.net_losses_base_units(slices)
     found, snapshot = standing(tick, [item.cell_id for item in slices]), load_snapshot(tick.snapshot_id)

@@ -15,6 +15,7 @@ more. Pure numpy; `rulesets` says what is disclosed.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from math import exp, log1p, sqrt
 from typing import Generic, Protocol, TypeVar
 
@@ -31,7 +32,7 @@ from bonds.pricing.measures import FearedWang, SliceCurve, layer_quadrature
 from bonds.pricing.notes import NoteTerms
 from bonds.pricing.rulesets import PricingRuleset
 from risk.margin.layers import LossModel
-from risk.margin.shortfall import DISTRESS_LIMIT, default_probability, gap_scale
+from risk.margin.shortfall import DISTRESS_LIMIT, chance_of_default, gap_scale
 from risk.market.curve import DiscountCurve
 
 FloatArray = NDArray[np.float64]
@@ -47,7 +48,7 @@ GRID = tuple(round(GRID_STEP * step, 1) for step in range(21))  # of lambda; a p
 FINER = 10  # steps between two nodes of the grid: an implied lambda is then off by less than 0.0001 (tested)
 
 # Of distress, for such models: an even grid on which every kink of the severity falls alike.
-DISTRESS = np.linspace(-DISTRESS_LIMIT, DISTRESS_LIMIT, 361)
+DISTRESS = np.linspace(-DISTRESS_LIMIT, DISTRESS_LIMIT, 241)
 DENSITY = np.exp(-0.5 * DISTRESS**2) / np.exp(-0.5 * DISTRESS**2).sum()
 
 
@@ -293,8 +294,12 @@ def _bumped(model: LossModel, points: FloatArray) -> FloatArray:
 def _defaulting(model: LossModel, factor: float, more_correlation: float) -> FloatArray:
     """(M,) weight of distress times the chance of default there."""
     rho = min(max(model.rho + more_correlation, 0.0), CORRELATION_MAX)
-    bumped = replace(model, hazard_annual=model.hazard_annual * factor, rho=rho)
-    return np.asarray(DENSITY * default_probability(bumped, DISTRESS, HORIZON_YEARS), dtype=np.float64)
+    return _weighted_defaults(model.hazard_annual * factor, rho)
+
+
+@lru_cache(maxsize=256)  # intensities are those of credit lines, the loading is the ruleset's: few, asked for by all
+def _weighted_defaults(hazard_annual: float, rho: float) -> FloatArray:
+    return np.asarray(DENSITY * chance_of_default(hazard_annual, rho, DISTRESS, HORIZON_YEARS), dtype=np.float64)
 
 
 def _beyond(model: LossModel, points: FloatArray, factor: float) -> FloatArray:

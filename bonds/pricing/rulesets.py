@@ -9,6 +9,7 @@ own, whatever is in force later. Pure; the choice is argued in docs/adr/0013.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -76,7 +77,7 @@ class PricingRuleset:
         """Name and version."""
         return f"{self.name}-{self.version}"
 
-    @property
+    @cached_property  # every mark names it
     def hash(self) -> str:
         """SHA-256 of the canonical text, 64 hex digits."""
         return sha256_hex(canonical_json(self.body()))

@@ -160,10 +160,15 @@ class LossModel:
 
 def default_probability(model: LossModel, distress: Floats, years: float) -> Floats:
     """p(t; m), the probability of default within `years` given distress m (low m is bad)."""
-    if model.hazard_annual == 0.0 or years <= 0.0:
+    return chance_of_default(model.hazard_annual, model.rho, distress, years)
+
+
+def chance_of_default(hazard_annual: float, rho: float, distress: Floats, years: float) -> Floats:
+    """The same by what it depends on."""
+    if hazard_annual == 0.0 or years <= 0.0:
         return np.zeros_like(distress)
-    barrier = ndtri(-np.expm1(-model.hazard_annual * years))
-    probability: Floats = ndtr((barrier - np.sqrt(model.rho) * distress) / np.sqrt(1.0 - model.rho))
+    barrier = ndtri(-np.expm1(-hazard_annual * years))
+    probability: Floats = ndtr((barrier - np.sqrt(rho) * distress) / np.sqrt(1.0 - rho))
     return probability
 
 

@@ -27,7 +27,14 @@ from intermediary import (
     trading,
     withdrawals,
 )
-from intermediary.config import chain_requests, deliveries, offering_requests, pricing_requests, series_requests
+from intermediary.config import (
+    chain_requests,
+    deliveries,
+    offering_requests,
+    pricing_requests,
+    redemption_requests,
+    series_requests,
+)
 from intermediary.config.refusals import problem
 from intermediary.errors import Refusal
 from intermediary.models import Cell, CommandRequest, Proposal, Trade
@@ -297,6 +304,7 @@ COMMANDS: dict[str, Command] = {
     **series_requests.COMMANDS,
     **pricing_requests.COMMANDS,
     **offering_requests.COMMANDS,
+    **redemption_requests.COMMANDS,
 }
 
 

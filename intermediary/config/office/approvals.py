@@ -28,6 +28,7 @@ APPROVE = {
     Kind.LIFT_FENCE: "approve_lift_fence",
     Kind.SERIES: "approve_series",
     Kind.OFFERING: "approve_offering",
+    Kind.SERIES_REDEMPTION: "approve_redemption",
     Kind.ELIGIBILITY: "approve_eligibility",
     Kind.PRICING_RULES: "approve_pricing_rules",
 }

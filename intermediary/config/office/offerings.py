@@ -21,7 +21,9 @@ from bonds.offering import proposals
 from bonds.offering.book import Clearing
 from bonds.offering.terms import SeriesTerms, terms_from
 from bonds.portal import book_queries
+from bonds.servicing.maturity import BEFORE
 from intermediary import queries
+from intermediary.config import redemption_requests
 from intermediary.config.office.lines import DECIMALS, AmountField
 from intermediary.config.office.pages import show
 from intermediary.money import from_base_units
@@ -144,6 +146,7 @@ COMMANDS = {
     proposals.GUIDE: "propose_guidance",
     proposals.ALLOCATE: "propose_allocation",
     proposals.PULL: "propose_pull",
+    **{act: f"propose_{act}" for act in redemption_requests.ACTS},
 }
 ACTS: dict[str, Callable[[Offering], bool]] = {
     proposals.GUIDE: lambda one: one.state == State.ANNOUNCED,
@@ -159,6 +162,8 @@ WORDS = {
 
 def _acts(series: Series, found: Offering | None) -> list[tuple[str, str, str]]:
     """(act, its words, what it does) that can be proposed now and is not waiting."""
+    if series.state in BEFORE:
+        return [(name, *words) for name, words in redemption_requests.WORDS.items()]
     if found is None:
         return []
     asked = {proposals.act_of(one) for one in proposals.waiting(series.id)}

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from intermediary.config import offering_requests
+from intermediary.config import offering_requests, redemption_requests
 from intermediary.config.office.pages import show
 from intermediary.models import CommandRequest
 
@@ -44,6 +44,7 @@ TITLES = {
     "reject_series": "Turn a series down",
     "approve_pricing_rules": "Put a pricing ruleset in force",
     **offering_requests.TITLES,
+    **redemption_requests.TITLES,
 }
 
 
@@ -69,7 +70,7 @@ def _next_page(wish: CommandRequest, told: dict[str, str]) -> str:
         return reverse("admin:series_draft", args=[told["draft_id"]]) if "draft_id" in told else reverse("admin:series")
     if case:
         return reverse("admin:default_room", args=[case])
-    if wish.command == "approve_offering" and "series_id" in told:
+    if wish.command in ("approve_offering", "approve_redemption") and "series_id" in told:
         return reverse("admin:offering", args=[told["series_id"]])
     if "act_id" in told:
         return reverse("admin:acts")

@@ -164,6 +164,7 @@ def _investor() -> list[Screen]:
     return [
         *(Screen(f"investor-{name.replace('_', '-')}", reverse(f"investor:{name}"), INVESTOR) for name in pages),
         Screen("investor-series", reverse("investor:series", args=[series.id]), INVESTOR),
+        Screen("investor-term-sheet", reverse("investor:term_sheet", args=[series.id]), INVESTOR),
         Screen("investor-collateral", reverse("investor:collateral", args=[series.id]), INVESTOR),
     ]
 
@@ -171,7 +172,8 @@ def _investor() -> list[Screen]:
 def _officer() -> list[Screen]:
     pages = (
         "index", "alarms", "approvals", "lines", "defaults", "recovery", "stress", "own_stress", "liquidity", "market",
-        "contagion", "backtest", "replay", "start_over", "runbook", "reconciliation", "investors",
+        "contagion", "backtest", "replay", "start_over", "runbook", "reconciliation", "investors", "series",
+        "new_series",
     )  # fmt: skip
     found = [Screen(f"officer-{name.replace('_', '-')}", reverse(f"admin:{name}"), OFFICER) for name in pages]
     found.append(Screen("officer-propose", reverse("admin:propose_line", args=[CLIENT]), OFFICER))

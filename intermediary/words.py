@@ -34,6 +34,7 @@ ENTRIES = {
     "series_issued": "Principal of a tail slice placed in escrow",
     "series_paid": "Payment to noteholders",
     "series_matured": "Maturity of a series",
+    "coupon_gap": "Gap of a coupon, paid by the intermediary",
 }
 ACCOUNTS = {
     AccountKind.CLIENT_MARGIN: "Margin in the client's vault",

@@ -15,6 +15,7 @@ from bonds.models import (
     Slice,
     SliceAct,
     SlicePart,
+    StoredRuleset,
     Tranche,
 )
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
@@ -113,3 +114,9 @@ class EscrowReadingAdmin(ReadOnlyAdmin):
     columns = ("series", "block_number", "block_time", "balance_base_units", "principal_base_units", "owed_base_units")
     money_asset = "series__currency"
     ordering = ("-block_number",)
+
+
+@admin.register(StoredRuleset)
+class StoredRulesetAdmin(ReadOnlyAdmin):
+    columns = ("version", "hash", "proposal", "at")
+    ordering = ("-version",)

@@ -1,8 +1,11 @@
 """A pricing ruleset takes force when a second officer approves exactly it; the database refuses every other way."""
 
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
 
 from bonds.marking.rulesets import approve_ruleset, in_force, propose_calibration
@@ -11,6 +14,7 @@ from bonds.pricing.rulesets import STANDARD
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import Refusal
 from intermediary.models import Cell, Proposal
+from tests.bonds.test_calibration import issues_of
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +91,27 @@ def test_one_proposed_against_another_ruleset_is_refused_and_nothing_changes() -
     assert refused.value.code == "ruleset_changed"
     assert Proposal.objects.get(id=second.id).state == Proposal.State.PROPOSED
     assert in_force().version == 3
+
+
+def test_the_command_proposes_what_it_found_in_an_officers_name(tmp_path: Path) -> None:
+    made = issues_of(years=2, noise=0.1)
+    rows = zip(made.month, made.expected_loss, made.spread, strict=True)
+    lines = [f"{month // 12}-{month % 12 + 1:02d}-01,,{expected:.6f},{spread:.6f}" for month, expected, spread in rows]
+    path = tmp_path / "issues.csv"
+    path.write_text("issue_month,Probability of Attachment,Expected Loss,Coupon Rate\n" + "\n".join(lines))
+
+    def store(*more: str) -> None:
+        call_command("calibrate_pricing", str(path), "--resamples", "2", "--store", *more, stdout=StringIO())
+
+    with pytest.raises(CommandError, match="--maker and --reason"):
+        store()
+    with pytest.raises(CommandError, match="no user"):
+        store("--maker", "nobody", "--reason", "newer issues")
+    person("maker", is_staff=True)
+    store("--maker", "maker", "--reason", "newer issues")
+    proposal = Proposal.objects.get()
+    assert (proposal.kind, proposal.state) == (Proposal.Kind.PRICING_RULES, Proposal.State.PROPOSED)
+    assert approved(proposal).version == 3
 
 
 def refused_by_the_database(rule: str, **changed: Any) -> None:

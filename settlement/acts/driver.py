@@ -6,9 +6,11 @@ every step shows in a final block the act is done (`closing`). Whatever stands i
 looked at again; what people must decide anew is stopped and proposed again.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from eth_utils.address import to_checksum_address
@@ -28,8 +30,14 @@ from settlement.signer import Signer
 
 State = ChainTransaction.State
 SUCCESSFUL = (State.INCLUDED, State.FINAL)
+OF_THE_OPERATOR = (ChainAct.Kind.CAP, ChainAct.Kind.CAP_NOW, ChainAct.Kind.CANCEL_LOSS, ChainAct.Kind.CALL)
+SCHEDULED = "scheduled"
+REST_SECONDS = 15.0  # a block of a slow chain: what is taken back meanwhile is seen soon enough
 REVERTS_MAX = 3  # each costs gas: a call that passes its trial and reverts every time is for people
 NOT_YET = "0x" + "00" * 20  # stands for a contract that is not made yet, while the steps behind it are counted
+
+
+_looked: dict[UUID, float] = {}  # when this process last looked at an act that waits for its time
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,10 @@ def is_in_flight(signers: Mapping[str, Signer]) -> bool:
 
 
 def turn(chain: Chain, key: str, account: ChainSender, signer: Signer) -> int:
-    """For a process that has this key for other work too, and nothing in flight with it: send one step that is due."""
+    """For the poster, which has the operator's key for other work too, with nothing in flight: send one step that is
+    due."""
     for act in open_acts():
-        if _advance(chain, act, {key: account}, {key: signer}):
+        if act.kind in OF_THE_OPERATOR and _advance(chain, act, {key: account}, {key: signer}):
             return 1
     return 0
 
@@ -132,6 +141,8 @@ def _advance(
     chain: Chain, act: ChainAct, accounts: Mapping[str, ChainSender], signers: Mapping[str, Signer]
 ) -> str | None:
     """Do what can be done about one act now; the key with which something was sent."""
+    if _rests(act):
+        return None
     try:
         found = look(chain, act)
         if act.state == ChainAct.State.STOPPING:
@@ -156,6 +167,16 @@ def _advance(
     return None
 
 
+def _rests(act: ChainAct) -> bool:
+    """Whether an act that waits for its time was looked at just now: a day of waiting is many looks otherwise."""
+    now = time.monotonic()
+    if act.state == ChainAct.State.OPEN and act.ready_at is not None and act.said == SCHEDULED:
+        if now - _looked.get(act.id, -REST_SECONDS) < REST_SECONDS:
+            return True
+        _looked[act.id] = now
+    return False
+
+
 def _attempt(chain: Chain, act: ChainAct, found: Look, step: Step, account: ChainSender, signer: Signer) -> str | None:
     """Send the step, or schedule it, or say why neither can be done now."""
     reverted = act.transactions.filter(step=step.label, state=State.REVERTED).count()
@@ -170,7 +191,7 @@ def _attempt(chain: Chain, act: ChainAct, found: Look, step: Step, account: Chai
             _say(act, found, f"{account.address}, the {step.key}'s key, has no role that may do it")
             return None
         if stands.may == May.WAIT:
-            _say(act, found, "scheduled", ready_at=stands.ready_at)
+            _say(act, found, SCHEDULED, ready_at=stands.ready_at)
             return None
         if stands.may == May.SCHEDULE:
             if _was_taken_back(act, step, stands):

@@ -2,26 +2,31 @@
 
 import json
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import DatabaseError, transaction
+from django.db.models.functions import Now
 
-from intermediary import clock
+from intermediary import clock, outbox
 from intermediary.canonical import canonical_json
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
-from intermediary.models import Cell, ChainTarget, TermsVersion
+from intermediary.models import AccountKind, Cell, ChainInstruction, ChainTarget, TermsVersion
 from intermediary.typed_data import digest_of
 from settlement import approver, poster
 from settlement.acts import amendments, deciding, driver, scheduling, stopping
 from settlement.acts.rows import ChainAct
 from settlement.acts.steps import Step
 from settlement.bindings import read
+from settlement.calls import call_of
 from settlement.chain import Chain
 from settlement.demo_chain import mine
 from settlement.deployment import address_of
-from settlement.models import Approval, ChainTransaction
+from settlement.models import Approval, ChainTransaction, HeldCall
 from settlement.role_table import roles
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
@@ -30,7 +35,7 @@ from settlement.watcher import step as watch
 from tests.intermediary.builders import client_cell
 from tests.people import person
 from tests.settlement.test_crashes import CHAIN_ID, signers
-from tests.settlement.world import CAP, house_alone, pass_time, terms_of
+from tests.settlement.world import CAP, MILLION, give, house_alone, pass_time, terms_of
 
 Kind, State = ChainAct.Kind, ChainAct.State
 KEYS = ("admin", "onboarder", "structurer", "trustee", "expert")
@@ -38,6 +43,11 @@ DAY = 86_400
 
 
 pytestmark = pytest.mark.world(build=house_alone)
+
+
+@pytest.fixture(autouse=True)
+def days_pass_in_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "REST_SECONDS", 0.0)
 
 
 def officers() -> tuple[Any, Any]:
@@ -302,3 +312,69 @@ def test_a_rulebook_is_published_in_every_house(chain: Chain) -> None:
     house = address_of("House", "USDC")
     assert read(chain, house, "House", "rulebook").hex() == hash_
     assert read(chain, house, "House", "rulebookEffective", bytes.fromhex(hash_)) == effective
+
+
+def disposal(chain: Chain, amount: int) -> ChainInstruction:
+    """Costs that the house is to pay, which it can."""
+    house = ChainTarget.objects.get(kind="HOUSE")
+    give(chain, house.address, 10 * MILLION)
+    mine(chain)
+    with transaction.atomic():
+        return outbox.move(
+            effect_id=uuid7(),
+            target=house,
+            cell_id=client_cell("X").id,
+            kind=ChainInstruction.Kind.DISPOSE,
+            source=AccountKind.FLOAT,
+            destination=AccountKind.COSTS,
+            amount_base_units=amount,
+            memo="test",
+            account="costs",
+        )
+
+
+def test_the_outbox_schedules_a_payment_out_of_a_house_and_makes_it_when_it_is_ready(chain: Chain) -> None:
+    delay(chain, "TREASURER", "operator", 2 * DAY)
+    watch(chain)
+    paid = disposal(chain, MILLION)
+    go_on(chain)
+    paid.refresh_from_db()
+    held = HeldCall.objects.get(instruction=paid)
+    assert (paid.state, held.given_up, held.reason.startswith("scheduled, from ")) == ("DRAFT", False, True)
+    assert held.next_try_at > clock.now() + timedelta(days=1)
+    pass_time(chain, 2 * DAY + 1)
+    HeldCall.objects.update(next_try_at=Now())
+    go_on(chain)
+    paid.refresh_from_db()
+    assert paid.state == "FINAL"
+    assert ChainTransaction.objects.filter(step__startswith="schedule", state="FINAL").count() == 1
+
+
+def test_a_payment_whose_schedule_is_taken_back_waits_for_two_people(chain: Chain) -> None:
+    delay(chain, "TREASURER", "operator", 2 * DAY)
+    watch(chain)
+    paid = disposal(chain, MILLION)
+    go_on(chain)
+    call = call_of(chain, paid, None)
+    admin = Transactor(chain, demo_signer("admin"), mine)
+    admin.send(address_of("AccessManager"), scheduling.cancel(demo_signer("operator").address, call.to, call.data))
+    admin.wait()
+    HeldCall.objects.update(next_try_at=Now())
+    go_on(chain)
+    held = HeldCall.objects.get(instruction=paid)
+    assert (held.given_up, held.reason) == (True, "what was scheduled was taken back")
+
+
+def test_the_command_lists_acts_and_prints_what_a_client_signs(chain: Chain) -> None:
+    _, terms = signed_cell("W")
+    watch(chain)
+    out = StringIO()
+    call_command("chain_acts", messages="W", stdout=out)
+    said = json.loads(out.getvalue())["USDC"]
+    assert said["message"]["termsHash"] == f"0x{terms.hash}"
+    effective = int((clock.now() + timedelta(days=90)).timestamp())
+    act = decide(Kind.RULEBOOK, hash="cd" * 32, uri="/rulebook/3/", effective=str(effective))
+    call_command("chain_acts", stdout=out)
+    assert f"{act.id}  Under way: Publish a rulebook" in out.getvalue()
+    with pytest.raises(CommandError, match="no_such_relationship"):
+        call_command("chain_acts", messages="nobody", stdout=out)

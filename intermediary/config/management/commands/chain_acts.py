@@ -29,6 +29,7 @@ from settlement.signer import Signer, signer_for
 OF_OTHER_PROCESSES = ("poster", "operator", "approver")
 KEYS = tuple(sorted({"admin", *(key for holders in HOLDERS.values() for key in holders)} - {*OF_OTHER_PROCESSES}))
 SHOWN = 50  # finished ones; the table has all
+POLL_SECONDS = 5.0  # half a block of a slow chain: what it waits for is mined, not told
 ROUNDS_MAX, ROUND_SECONDS = 600, 1.0  # ten minutes: fifty blocks of a slow chain, more than any act has steps
 
 
@@ -78,7 +79,8 @@ class Command(ChainCommand):
         self.stdout.write(", ".join(f"{key} {name_of(signer)}" for key, signer in signers.items()))
         chain = all_chains()[0]
         if options["follow"]:
-            loops.run(lambda: driver.step(chain, signers), listen=True, told=reporter("acts"))
+            told = reporter("acts")
+            loops.run(lambda: driver.step(chain, signers), listen=True, poll_seconds=POLL_SECONDS, told=told)
         else:
             _do_what_can_be_done(chain, signers)
 

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from risk.tasks import SHARDS, measuring
+from risk.tasks import MEASURING, SHARDS, measuring
 
 ALONE_UP_TO = 200  # classes whose marks one worker makes in less than the time that two need to share them
 
 
-@shared_task(name="bonds.remark", bind=True, max_retries=None)
+@shared_task(name="bonds.remark", bind=True, max_retries=None, **MEASURING)
 def remark(self: Task, tick_id: str) -> None:
     """Mark every note at this tick, many by all workers; then renew term sheets while there is time."""
     from bonds.marking import sheets, valuation
@@ -24,7 +24,7 @@ def remark(self: Task, tick_id: str) -> None:
         sheets.renew(UUID(tick_id))
 
 
-@shared_task(name="bonds.remark_part")
+@shared_task(name="bonds.remark_part", **MEASURING)
 def remark_part(tick_id: str, number: int, of: int) -> None:
     """One part of the marks of many notes, beside the others."""
     from bonds.marking import valuation

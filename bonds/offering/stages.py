@@ -145,8 +145,9 @@ def _refuse_uncoverable(item: SliceTerms, cell: Cell | None) -> None:
         raise Refusal("not_a_relationship", "A slice covers a client relationship under its public code.")
     if cell.state not in (Cell.State.OPEN, Cell.State.NO_NEW_RISK):
         raise Refusal("relationship_not_open", "A slice covers a performing relationship.", relationship=cell.code)
+    standing = Slice.objects.exclude(series__state__in=[State.MATURED, State.REDEEMED, State.WRITTEN_OFF])
     for layer in Layer.objects.filter(cell_id=cell.id, kind=Layer.Kind.TAIL, funded=False):
-        if layer.slice_id is not None and Slice.objects.filter(id=layer.slice_id).exists():
+        if layer.slice_id is not None and standing.filter(id=layer.slice_id).exists():
             raise Refusal("already_offered", "Another series offers this layer already.", relationship=cell.code)
 
 

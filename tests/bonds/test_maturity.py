@@ -1,6 +1,7 @@
 """The end of a series: repaid, extended for what is open, ended at the final maturity; late recoveries arrive."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,9 @@ from bonds.models import (
     SliceMark,
     SlicePart,
 )
+from bonds.offering import stages
+from bonds.offering.isin import with_check_digit
+from bonds.offering.terms import ClassTerms
 from bonds.servicing import arrivals, early, maturity, reserves, write_downs
 from intermediary import clock, events
 from intermediary.errors import Refusal
@@ -327,3 +331,19 @@ def test_months_and_factors_of_the_terms() -> None:
     assert [Fraction(reserves.factor_at(steps, month)) for month in (0, 2, 3, 5, 6, 40)] == [
         Fraction(3, 2), Fraction(3, 2), Fraction(5, 4), Fraction(5, 4), 1, 1,
     ]  # fmt: skip
+
+
+def test_a_relationship_can_be_covered_anew_once_its_series_is_repaid(series: Series, cells: list[Cell]) -> None:
+    again = replace(
+        world.series_terms([cells[0]]),
+        code="BLK-N",
+        classes=(ClassTerms("Next", "BLKN0", with_check_digit("XS000000099")),),
+    )
+    Layer.objects.filter(cell=cells[0], kind=Layer.Kind.TAIL).update(funded=False)
+    with pytest.raises(Refusal) as refusal:
+        stages.structure(actor="desk", terms=again)
+    assert refusal.value.code == "already_offered"
+    to_maturity(series)
+    with pytest.raises(Refusal) as refusal:
+        stages.structure(actor="desk", terms=again)
+    assert refusal.value.code != "already_offered", "what is missing now is a line that the next slice would cover"

@@ -58,15 +58,7 @@ class ProposalForm(forms.Form):
 @require_safe
 def series(request: HttpRequest) -> HttpResponse:
     """Every series and what is drafted."""
-    return show(
-        request,
-        "series",
-        "Series of notes",
-        drafts=SeriesDraft.objects.exclude(state__in=["STRUCTURED", "DROPPED"]).select_related("saved_by", "proposal"),
-        series=[(one, list(one.tranches.order_by("-seniority"))) for one in Series.objects.order_by("-id")],
-        documents=Document.objects.defer("content").select_related("uploaded_by").order_by("-id")[:30],
-        document_form=DocumentForm(label_suffix=""),
-    )
+    return _overview(request, DocumentForm(label_suffix=""))
 
 
 def new(request: HttpRequest) -> HttpResponse:
@@ -111,9 +103,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     """Store a document under the hash of its bytes; the same bytes again are the same document."""
     form = DocumentForm(request.POST, request.FILES, label_suffix="")
     if not form.is_valid():
-        return show(
-            request, "series", "Series of notes", status=422, drafts=[], series=[], documents=[], document_form=form
-        )
+        return _overview(request, form, status=422)
     assert isinstance(request.user, User), "an officers' page"
     file = form.cleaned_data["file"]
     content = file.read()
@@ -136,6 +126,19 @@ def upload(request: HttpRequest) -> HttpResponse:
         if not Document.objects.filter(sha256=digest).exists():
             raise
     return redirect("admin:series")
+
+
+def _overview(request: HttpRequest, document_form: DocumentForm, status: int = 200) -> HttpResponse:
+    return show(
+        request,
+        "series",
+        "Series of notes",
+        status=status,
+        drafts=SeriesDraft.objects.exclude(state__in=["STRUCTURED", "DROPPED"]).select_related("saved_by", "proposal"),
+        series=[(one, list(one.tranches.order_by("-seniority"))) for one in Series.objects.order_by("-id")],
+        documents=Document.objects.defer("content").select_related("uploaded_by").order_by("-id")[:30],
+        document_form=document_form,
+    )
 
 
 def _compose(request: HttpRequest, found: SeriesDraft | None) -> HttpResponse:

@@ -9,12 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from eth_utils.crypto import keccak
 
-from bonds.models import EscrowReading, Series, Tranche
+from bonds.models import EscrowReading, NoteTransfer, Series, Tranche
 from bonds.portal import queries
 from intermediary.portal.deposits import asks_a_wallet
 from intermediary.queries import is_investor
@@ -51,7 +52,7 @@ def collateral(request: HttpRequest, series_id: UUID) -> HttpResponse:
     readings = list(EscrowReading.objects.filter(series=series)[:READINGS_SHOWN])
     newest = readings[0] if readings else None
     classes = _classes(series, newest) if newest else []
-    calls = _calls(series, newest, classes, _own(request, series)) if newest else []
+    calls = _calls(series, newest, classes, _own(request, series, newest)) if newest else []
     base = settings.DEMO_WALLET_URL
     context = {
         "series": series,
@@ -80,11 +81,18 @@ def _classes(series: Series, reading: EscrowReading) -> list[ClassInEscrow]:
     ]  # fmt: skip
 
 
-def _own(request: HttpRequest, series: Series) -> list[tuple[Tranche, str, int]]:
-    """The reader's own units in the series, by wallet."""
+def _own(request: HttpRequest, series: Series, reading: EscrowReading) -> list[tuple[Tranche, str, int]]:
+    """The reader's own units in the series by wallet, as they were at the reading's block."""
     held = queries.holdings_of(request.user) if request.user.is_authenticated else []
-    mine = [one for one in held if one.of.tranche.series_id == series.id]
-    return [(one.of.tranche, one.holding.wallet.address, one.holding.units) for one in mine]
+    found = []
+    for one in held:
+        tranche, address, units = one.of.tranche, one.holding.wallet.address, one.holding.units
+        later = NoteTransfer.objects.filter(tranche=tranche, block_number__gt=reading.block_number)
+        for row in later.filter(Q(sender=address) | Q(receiver=address)):
+            units += (row.sender == address) * row.units - (row.receiver == address) * row.units
+        if tranche.series_id == series.id:
+            found.append((tranche, address, units))
+    return found
 
 
 def _calls(

@@ -7,12 +7,15 @@ A series' page is public; its numbers are the same for everyone. Offerings and b
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from bonds.models import Series
 from bonds.portal import book_queries, queries
+from bonds.portal import held as own
+from intermediary.access import party_for
 from intermediary.queries import is_investor
 
 
@@ -20,8 +23,15 @@ from intermediary.queries import is_investor
 @login_required
 def holdings(request: HttpRequest) -> HttpResponse:
     """What the reader's party holds, what it is worth by the model, what it has earned."""
+    assert isinstance(request.user, User)
     held = queries.holdings_of(request.user)
+    party = party_for(request.user)
     context = {
+        "next_coupons": own.next_coupons(held),
+        "coupons": own.coupons_of(party),
+        "cash": own.cash_of(party),
+        "kept": own.kept_back(_series_held(held)),
+        "notices": own.notices_of(party),
         "holdings": held,
         "principal_base_units": sum(one.principal_base_units for one in held),
         "original_base_units": sum(one.holding.units for one in held),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bonds.portal import book_pages, collateral, holders, pages, sending, statements, term_sheets
+from bonds.portal import book_pages, collateral, holders, pages, paying, sending, statements, term_sheets
 
 app_name = "investor"
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     path("offerings/<uuid:tranche_id>/bid/", book_pages.bid, name="bid"),
     path("orders/<uuid:order_id>/withdraw/", book_pages.withdraw, name="withdraw"),
     path("orders/<uuid:order_id>/reveal/", book_pages.reveal, name="reveal"),
+    path("orders/<uuid:order_id>/pay/", paying.pay, name="pay"),
     path("eligibility/", holders.eligibility, name="eligibility"),
     path("eligibility/wallet/", holders.prove_wallet, name="prove_wallet"),
     path("transfers/", sending.transfers, name="transfers"),

@@ -1,7 +1,8 @@
 """Looks at what lies in the escrows of live series, at the last final block, for everyone to read and check.
 
-A look is kept where anything has changed since the last one, and once a day of the chain at least: the collateral is
-marked daily. It is the settlement token itself, in which the notes are denominated, so its mark is one.
+A look is kept where anything has changed since the last one, units having changed hands too, and once a day of the
+chain at least: the collateral is marked daily. It is the settlement token itself, in which the notes are denominated,
+so its mark is one.
 """
 
 from contextlib import closing
@@ -11,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from bonds.models import EscrowReading, Series
+from bonds.models import EscrowReading, NoteTransfer, Series
 from intermediary import audit, events
 from settlement import chains
 from settlement.bindings import read
@@ -72,7 +73,7 @@ def _keep(seen: EscrowReading) -> int:
         last = EscrowReading.objects.filter(series=seen.series).first()
         if last is not None and last.block_number >= seen.block_number:
             return 0
-        if last is not None and _same(last, seen) and seen.block_time - last.block_time < AT_LEAST_EVERY:
+        if last is not None and _says_the_same(last, seen):
             return 0
         seen.save()
         if (last is not None and last.over_base_units < 0) != (seen.over_base_units < 0):
@@ -85,9 +86,12 @@ def _keep(seen: EscrowReading) -> int:
     return 1
 
 
-def _same(one: EscrowReading, other: EscrowReading) -> bool:
-    return (one.balance_base_units, one.owed_base_units, one.notes) == (
-        other.balance_base_units,
-        other.owed_base_units,
-        other.notes,
+def _says_the_same(last: EscrowReading, seen: EscrowReading) -> bool:
+    """Nothing changed within the day; where units changed hands since, holders look for theirs."""
+    later = NoteTransfer.objects.filter(tranche__series_id=last.series_id, block_number__gt=last.block_number)
+    same = (last.balance_base_units, last.owed_base_units, last.notes) == (
+        seen.balance_base_units,
+        seen.owed_base_units,
+        seen.notes,
     )
+    return same and seen.block_time - last.block_time < AT_LEAST_EVERY and not later.exists()

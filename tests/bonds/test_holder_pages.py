@@ -8,7 +8,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from bonds.models import EscrowReading, Holding, Series
+from bonds.models import CouponRun, EscrowReading, HolderNotice, Holding, Order, Series
+from bonds.portal.statements import DAY
 from bonds.servicing import transfers, write_downs
 from intermediary import clock
 from intermediary.config import requests as config_requests
@@ -111,3 +112,49 @@ def test_collateral_account_shows_balance_against_what_is_owed(series: Series, a
     assert "1,500,000.00" in shown
     assert "0x70a08231" in shown, "balanceOf(address)"
     assert "0x4d" in shown, "block 77"
+
+
+def test_pay_page_names_the_calls_and_what_is_late_or_not_due(
+    cells: list[Cell], investors: list[User], as_role: RoleSwitch, web: None
+) -> None:
+    with transaction.atomic():
+        made = world.deployed(world.series_terms(cells))
+        note = world.only_tranche(made)
+        kept = [world.sealed(user, note, (400, 4 * MILLION)) for user in investors]
+        world.allocated(made, *kept)
+        made.refresh_from_db()
+        mine = Order.objects.select_related("wallet").get(party__code="a")
+    client, other = signed_in(investors[0], as_role), signed_in(investors[1], as_role)
+    with as_role("web"):
+        shown = page(client, "pay", mine.id)
+        assert "4,000,000.00" in shown
+        assert f"subscribe(0, {4 * MILLION})" in shown
+        assert made.escrow_address in shown
+        assert mine.wallet.address in shown
+        assert other.get(reverse("investor:pay", args=[mine.id])).status_code == 404
+    with transaction.atomic():
+        world.pay_all(made)
+    with as_role("web"):
+        assert "Nothing is to be paid" in page(client, "pay", mine.id)
+
+
+def test_holdings_say_coupons_to_come_and_notices(
+    series: Series, investors: list[User], as_role: RoleSwitch, web: None
+) -> None:
+    party = world.party_of(investors[0])
+    with transaction.atomic():
+        day = series.issue_date
+        dates = {
+            "accrual_start": day,
+            "accrual_end": day + 90 * DAY,
+            "record_date": day,
+            "payment_date": day + 92 * DAY,
+        }
+        CouponRun.objects.create(tranche=series.tranches.get(), number=1, **dates)
+        HolderNotice.objects.create(series=series, party=party, kind="COUPON", text="A coupon was paid")
+    client = signed_in(investors[0], as_role)
+    with as_role("web"):
+        shown = page(client, "holdings")
+    assert "A coupon was paid" in shown
+    assert "accrued so far" in shown
+    assert "In the escrow for you" in shown

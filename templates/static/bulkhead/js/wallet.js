@@ -1,5 +1,5 @@
-// A person's own wallet on our pages: found by EIP-6963 (or as window.ethereum), spoken to by EIP-1193. Three pages use
-// it: to send a deposit, to follow it until it is credited, to prove another address. What it says to the reader stands
+// A person's own wallet on our pages: found by EIP-6963 (or as window.ethereum), spoken to by EIP-1193. Pages use
+// it to send a deposit or notes, to follow a deposit until it is credited, to prove another address, to pay (pay.js). What it says to the reader stands
 // in the page's templates. No key is ever here, and whatever goes wrong, a plain transfer does the same.
 import { TRANSFERRED, balanceData, format, same, topicOf, transferData, uint } from "./evm.js";
 import { wallets } from "./providers.js";
@@ -9,7 +9,7 @@ const LOOK_AGAIN_MS = 1000;
 const UNKNOWN_LOOKS = 15; // so long a node may not have heard of a transaction that was sent through another
 
 // The part of a page that talks to the wallet: which one, which address, what to say.
-class Panel {
+export class Panel {
   constructor(box) {
     this.box = box;
     this.wallet = null;

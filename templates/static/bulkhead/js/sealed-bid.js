@@ -77,7 +77,8 @@ async function seal(form) {
   keep(commitment, file);
   form.elements.commitment.value = commitment;
   form.querySelector("[data-summary]").textContent = summary(JSON.parse(opening), Number(decimals));
-  form.querySelector("[data-commitment]").textContent = commitment;
+  const shown = form.querySelector("[data-commitment]"); // as digests are shown elsewhere; the file has all of it
+  [shown.textContent, shown.title] = [`${commitment.slice(0, 8)}…${commitment.slice(-6)}`, commitment];
   const link = form.querySelector("[data-save]");
   link.href = URL.createObjectURL(new Blob([file], { type: "application/json" }));
   link.download = `${note}-${commitment.slice(0, 8)}-bid.json`;

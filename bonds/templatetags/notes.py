@@ -10,7 +10,6 @@ from django.utils.safestring import SafeString
 from bonds.models import SeriesEvent
 from bonds.portal.queries import SliceView
 from bonds.servicing.account import Kind
-from bonds.servicing.account import Kind
 from intermediary.money import from_base_units
 from intermediary.templatetags.display import money, span
 
@@ -43,12 +42,6 @@ def measure_words(name: str) -> str:
         fear = f"c {found['fear']}, p {found['fading']}"
         return f"Wang transform of a feared probability: load {found['load']}, {fear}{rules}"
     return {"physical": "Physical: the expected loss, without a load"}.get(name, name)
-
-
-@register.filter
-def event_words(kind: Kind) -> str:
-    """What a line of a holder's account is."""
-    return kind.value.replace("_", " ").capitalize()
 
 
 @register.filter

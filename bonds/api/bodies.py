@@ -65,6 +65,7 @@ class MarkBody(serializers.ModelSerializer[NoteMark]):
             "probability_first_loss",
             "probability_last_loss",
             "measure",
+            "outputs",
         )
 
 

@@ -27,6 +27,7 @@ from risk.market.curve import DiscountCurve
 from risk.market.published_rates import overnight_rates
 from risk.market.yield_tables import SOFR_FILE
 
+IN_FULL = "in_full"  # key of `outputs`: whether the figures beside the price are there
 DIGITS = 9  # significant: a page shows six, and a stored float of seventeen says nothing more
 
 
@@ -53,8 +54,11 @@ def columns(
     discount: DiscountCurve,
     pieces: Sequence[Piece],
     ruleset: PricingRuleset,
+    *,
+    in_full: bool = True,
 ) -> dict[str, Any]:
-    """Of a `NoteMark`: the price under the official measure of that day, and `outputs` (docs/pricing.md)."""
+    """Of a `NoteMark`: the price under the official measure of that day, and `outputs` (docs/pricing.md). Not
+    `in_full`: without the other measures, slopes and grid, which are most of the work."""
     measure = ruleset.measure_name(as_of)
     said: dict[str, Any] = {"ruleset": {"label": ruleset.label, "hash": ruleset.hash}}
     if not pieces or as_of >= series.scheduled_maturity:
@@ -64,8 +68,9 @@ def columns(
     physical = _curve(terms, as_of, pieces, PhysicalMeasure())
     priced = tranche.spread_bps is not None
     shares = np.array(physical.shares[1:])
-    found = outputs_of(pieces, Valuer.of(terms, as_of, discount, fixings), ruleset, shares, priced)
-    said |= _beside(found)
+    said[IN_FULL] = in_full
+    if in_full:
+        said |= _beside(outputs_of(pieces, Valuer.of(terms, as_of, discount, fixings), ruleset, shares, priced))
     if terms.floats:
         said["fixings"] = "recorded" if fixings.rates else "implied by the curve"
     if not priced:

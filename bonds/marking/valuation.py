@@ -62,7 +62,8 @@ class SeriesMarks:
 
 def remark(tick_id: UUID, number: int = 0, of: int = 1) -> int:
     """Mark every class and slice of published series at this tick, or of one of so many parts of the series; harmless
-    when repeated. Returns classes marked.
+    when repeated. Returns classes marked. Figures beside the price are renewed as often as margins get a point of
+    their history (every five minutes of a live market), not at each of its ticks.
 
     Relationships are looked at together, each once. A series that covers one without figures in this market, or that
     cannot be marked for a reason of its own, keeps its marks of before; the others go on.
@@ -124,7 +125,7 @@ def _marks(
     notes = []
     for tranche in series.tranches.all():
         mine = list(pieces.get(tranche.id, {}).values())
-        priced = prices.columns(series, tranche, market.as_of, market.discount, mine, rules)
+        priced = prices.columns(series, tranche, market.as_of, market.discount, mine, rules, in_full=tick.keeps_history)
         notes.append(_note_mark(tranche, tick, mine, outstanding[tranche.id], priced))
     return SeriesMarks(series.id, tuple(slices), tuple(notes))
 

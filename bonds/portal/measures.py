@@ -6,6 +6,7 @@ Everything was computed with the mark; here it is only put into words, with unit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -86,6 +87,11 @@ class Panel:
     answer: Answer | None
 
     @property
+    def of_before(self) -> datetime | None:
+        """When the other measures and slopes were figured, where that was before the last mark."""
+        return next((one.in_full.valuation.as_of for one in self.classes if one.in_full), None)
+
+    @property
     def priced(self) -> bool:
         """Whether any class has a price to compare one with."""
         return any(_outputs(one).get("grid") for one in self.classes)
@@ -135,7 +141,7 @@ def answer(classes: Sequence[ClassView], asked: Mapping[str, str]) -> Answer | N
 
 
 def _outputs(one: ClassView) -> dict[str, Any]:
-    return one.mark.outputs if one.mark else {}
+    return one.outputs
 
 
 def _figures(classes: Sequence[ClassView]) -> tuple[Row, ...]:

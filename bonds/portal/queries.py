@@ -44,6 +44,15 @@ class ClassView:
     mark: NoteMark | None
     marked_at: datetime | None
     accrued_base_units: int
+    in_full: NoteMark | None = None
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Every figure of the newest mark; where it was made in haste, those beside the price are of `in_full`, the
+        newest one that has them."""
+        if self.mark is None:
+            return {}
+        return (self.in_full.outputs if self.in_full else {}) | self.mark.outputs
 
     @property
     def clean_price(self) -> float | None:
@@ -206,12 +215,15 @@ def _known(user: Reader) -> User | None:
 def _class_view(series: Series, tranche: Tranche, today: date) -> ClassView:
     mark = NoteMark.objects.filter(tranche=tranche).select_related("valuation").order_by("-valuation__as_of").first()
     parts = SlicePart.objects.filter(tranche=tranche)
+    hasty = mark is not None and mark.outputs.get("in_full") is False
+    full = NoteMark.objects.filter(tranche=tranche, outputs__in_full=True).select_related("valuation")
     return ClassView(
         tranche=tranche,
         outstanding_base_units=sum(parts.values_list("outstanding_base_units", flat=True)),
         mark=mark,
         marked_at=mark.valuation.as_of if mark else None,
         accrued_base_units=_accrued(series, tranche, today),
+        in_full=full.order_by("-valuation__as_of").first() if hasty else None,
     )
 
 

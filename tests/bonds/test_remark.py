@@ -11,6 +11,7 @@ from bonds.loss.note_risk import note_risk
 from bonds.marking import valuation
 from bonds.marking.exposures import exposures
 from bonds.models import NoteMark, Series, SliceMark
+from bonds.portal import measures, queries
 from bonds.servicing import write_downs
 from intermediary.config.benches import bonds_world
 from intermediary.models import Cell, Party
@@ -127,3 +128,23 @@ def test_queries_do_not_grow_with_the_number_of_series(cells: dict[str, Cell], o
             valuation.remark(opened.id)
         counts.append(len(captured))
     assert counts[1] <= counts[0]
+
+
+def test_a_tick_between_two_points_of_history_marks_the_price_alone(cells: dict[str, Cell], opened: Tick) -> None:
+    series = on_risk(cells, ("SHORT",))[0]
+    valuation.remark(opened.id)
+    between = tick(market(11, "94850"))
+    Tick.objects.filter(id=between.id).update(keeps_history=False)
+    valuation.remark(between.id)
+    whole, hasty = NoteMark.objects.filter(tranche__series=series, tranche__seniority=0).order_by("valuation__as_of")
+    assert hasty.clean_price is not None
+    assert hasty.outputs["no_loss_yield"] is not None
+    assert {"measures", "grid", "sensitivities"} <= set(whole.outputs) - set(hasty.outputs)
+    shown = next(one for one in queries.classes_of(series) if one.tranche.seniority == 0)
+    assert shown.mark == hasty
+    assert shown.in_full == whole
+    assert shown.outputs["grid"] == whole.outputs["grid"]
+    assert shown.outputs["no_loss_yield"] == hasty.outputs["no_loss_yield"]
+    drawn = measures.panel(queries.classes_of(series), {})
+    assert drawn is not None
+    assert drawn.of_before == whole.valuation.as_of

@@ -68,6 +68,8 @@ BONDS = (
     "price_yield_ms",
     "remark_1000_s",
     "remark_1000_cpu_s",
+    "remark_1000_in_full_s",
+    "remark_1000_in_full_cpu_s",
     "clear_10k_s",
     "coupon_10k_s",
 )

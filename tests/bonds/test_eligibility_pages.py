@@ -126,6 +126,7 @@ def test_wallet_is_proved_by_its_signature_alone(north: User, as_role: RoleSwitc
     with as_role("web"):
         client.post(where, {"address": demo_wallet(62).address, "signature": signed})
     refused = carry_out()
+    assert refused.outcome is not None
     assert (refused.state, refused.outcome["code"]) == ("REFUSED", "signature_wrong")
     with as_role("web"):
         client.post(where, {"address": key.address, "signature": signed})

@@ -7,8 +7,8 @@ from django.db import DatabaseError, transaction
 
 from bonds.loss.tranches import holder_principal_base_units, principal_break_base_units
 from bonds.models import Holding, Series, SeriesEvent, Slice, SliceAct, SlicePart
-from bonds.portal.queries import balances_of
 from bonds.servicing import write_downs
+from bonds.servicing.outstanding import balances_of
 from intermediary import clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7

@@ -52,7 +52,8 @@ class ClassView:
         newest one that has them."""
         if self.mark is None:
             return {}
-        return (self.in_full.outputs if self.in_full else {}) | self.mark.outputs
+        before: dict[str, Any] = self.in_full.outputs if self.in_full else {}
+        return before | self.mark.outputs
 
     @property
     def clean_price(self) -> float | None:

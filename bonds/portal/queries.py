@@ -53,7 +53,8 @@ class ClassView:
         if self.mark is None:
             return {}
         before: dict[str, Any] = self.in_full.outputs if self.in_full else {}
-        return before | self.mark.outputs
+        newest: dict[str, Any] = self.mark.outputs
+        return before | newest
 
     @property
     def clean_price(self) -> float | None:

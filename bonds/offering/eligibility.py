@@ -98,6 +98,7 @@ def approve(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) ->
     application = EligibilityApplication.objects.select_for_update().get(id=body["application"])
     _refuse_one_of_theirs(checker, application.party_id)
     valid_until = datetime.fromisoformat(body["valid_until"])
+    _refuse_answered(application, ends=valid_until <= clock.now())
     if valid_until > clock.now():
         refuse_client_side(application.party_id)
     grants = EligibleWallet.objects.filter(wallet_id=application.wallet_id, state=EligibleWallet.State.APPROVED)
@@ -232,6 +233,14 @@ def _open_application(application_id: UUID) -> EligibilityApplication:
     if found.state != EligibilityApplication.State.APPLIED:
         raise Refusal("application_decided", "This application is answered already.", state=found.state)
     return found
+
+
+def _refuse_answered(application: EligibilityApplication, *, ends: bool) -> None:
+    """What was proposed before the investor asked anew, or was told no, is not granted; a grant made can be ended."""
+    state = EligibilityApplication.State
+    if application.state == state.APPLIED or (ends and application.state == state.APPROVED):
+        return
+    raise Refusal("application_decided", "This application is answered already.", state=application.state)
 
 
 def _answer(application: EligibilityApplication, state: EligibilityApplication.State, answer: str) -> None:

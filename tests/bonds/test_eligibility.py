@@ -122,6 +122,18 @@ def test_affiliation_that_comes_between_the_two_officers_stops_the_second(
     assert not EligibleWallet.objects.exists()
 
 
+def test_an_application_that_another_replaced_is_not_granted(north: User, officers: tuple[User, User]) -> None:
+    maker, checker = officers
+    application = applied(north)
+    until = clock.now() + timedelta(days=30)
+    asked = eligibility.propose(maker=maker, application_id=application.id, valid_until=until, reason="complete")
+    applied(north, documents=world.DOCUMENTS | {"TAX": "9" * 64})
+    with pytest.raises(Refusal, match="application_decided"), transaction.atomic():
+        eligibility.approve(checker=checker, proposal_id=asked.id, seen_hash=asked.hash, reason="seen")
+    assert not EligibleWallet.objects.exists()
+    eligibility.reject(checker=checker, proposal_id=asked.id, seen_hash=asked.hash, reason="replaced")
+
+
 def test_two_officers_who_are_not_the_investor_s_decide(north: User, officers: tuple[User, User]) -> None:
     maker, checker = officers
     application = applied(north)

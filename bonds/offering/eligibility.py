@@ -175,6 +175,16 @@ def refuse_ineligible(party: Party, wallet: Wallet, at: datetime) -> None:
         )  # fmt: skip
 
 
+def wallet_for(party: Party, at: datetime) -> Wallet | None:
+    """The first proved wallet that may hold notes then; where none may, the first, for `refuse_ineligible` to name."""
+    proved = list(Wallet.objects.filter(party=party).order_by("id"))
+    for wallet in proved:
+        grant = newest(wallet.id)
+        if grant is not None and grant.state == EligibleWallet.State.ENTERED and grant.valid_until >= at:
+            return wallet
+    return proved[0] if proved else None
+
+
 def refuse_client_side(party_id: UUID) -> None:
     """Refuse a client and whoever is under common control with one: the register cannot tell one series' notes from
     another's."""

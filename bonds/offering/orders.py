@@ -16,10 +16,10 @@ from django.db.models import Q
 from bonds import timeline
 from bonds.models import Offering, Order, Series, SeriesEvent, Slice, Tranche
 from bonds.offering import sealing
-from bonds.offering.eligibility import refuse_ineligible
+from bonds.offering.eligibility import refuse_ineligible, wallet_for
 from intermediary import access, audit, clock
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import Affiliation, Wallet
+from intermediary.models import Affiliation
 
 State = Order.State
 
@@ -38,7 +38,7 @@ def commit(*, user: User, tranche_id: UUID, commitment: str, conflicts: Sequence
         raise Refusal("book_is_closed", "The time for bids is over.", commits_until=offering.commits_until.isoformat())
     if not sealing.HEX_64.fullmatch(commitment):
         raise BadInput("commitment_unreadable", "A sealed bid is the SHA-256 of its opening, 64 hex digits.")
-    wallet = Wallet.objects.filter(party=party).order_by("id").first()
+    wallet = wallet_for(party, now)
     if wallet is None:
         raise Refusal("no_proved_wallet", "Notes are held in a wallet whose control you proved.")
     refuse_barred(tranche.series_id, party.id)

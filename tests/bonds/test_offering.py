@@ -15,7 +15,7 @@ from bonds.offering.terms import SeriesTerms
 from intermediary import clock, ledger
 from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.ids import uuid7
-from intermediary.models import AccountKind, Affiliation, Layer, Party
+from intermediary.models import AccountKind, Affiliation, Layer, Party, Wallet
 from tests.bonds import world
 from tests.bonds.world import MILLION, USD
 from tests.intermediary.builders import assets
@@ -76,6 +76,14 @@ def test_affiliate_that_appears_after_its_bid_is_barred_at_reveal_and_at_clearin
     assert Order.objects.get(id=bids[1].order.id).state == Order.State.BARRED
     clearing.allocate(actor="desk", series_id=offered.id, report_hash=offering.report_hash)
     assert [one.party.code for one in Allocation.objects.all()] == ["c"]
+
+
+def test_bid_is_made_in_the_wallet_that_may_hold_notes_not_in_the_first_one(offered: Series) -> None:
+    two = world.newcomer("two")
+    second = Wallet.objects.create(party=world.party_of(two), address=world.address(), proof="0x")
+    grant = world.granted(two, address=second.address)
+    eligibility.entered(grant_id=grant.id, transaction_hash="0x1")
+    assert world.sealed(two, world.only_tranche(offered), (400, MILLION)).order.wallet_id == second.id
 
 
 def test_bid_of_a_wallet_that_may_hold_nothing_is_refused(offered: Series) -> None:

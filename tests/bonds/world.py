@@ -81,13 +81,12 @@ def investor(name: str, wallet: str = "") -> User:
 
 
 @transaction.atomic
-def granted(user: User, until: datetime | None = None) -> EligibleWallet:
-    """Applied for by the investor, approved by two officers, not on chain yet; for a year where nothing is said."""
+def granted(user: User, until: datetime | None = None, address: str = "") -> EligibleWallet:
+    """Applied for by the investor, approved by two officers, not on chain yet; for a year and its one wallet where
+    nothing is said."""
     Cell.objects.get_or_create(code="HOUSE", kind=Cell.Kind.HOUSE)
-    wallet = Wallet.objects.get(party=party_of(user))
-    application = eligibility.apply(
-        user=user, address=wallet.address, investor_class="PROFESSIONAL", documents=DOCUMENTS
-    )
+    address = address or Wallet.objects.get(party=party_of(user)).address
+    application = eligibility.apply(user=user, address=address, investor_class="PROFESSIONAL", documents=DOCUMENTS)
     maker, checker = (_officer(name) for name in ("maker", "checker"))
     valid_until = (until or clock.now() + timedelta(days=365)).replace(microsecond=0)
     asked = eligibility.propose(maker=maker, application_id=application.id, valid_until=valid_until, reason="complete")

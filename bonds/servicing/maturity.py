@@ -94,6 +94,8 @@ def on_series_matured(event: Event) -> None:
     SliceAct.objects.filter(slice__series=series, state__in=noticed).update(state=SliceAct.State.LAPSED)
     for part in SlicePart.objects.filter(slice__series=series).select_related("slice__series", "tranche"):
         redemptions.record_done(part, part.outstanding_base_units, Reason.ON_CHAIN)
+    for item in series.slices.all():
+        cover.end_tail(cell_id=item.cell_id, slice_id=item.id)
     if series.state in REVIEWED:
         _mature(series)
     wind_up(series.id)
@@ -144,8 +146,8 @@ def _release(item: Slice, kept: Kept, *, first: bool) -> None:
     reason = Reason.FINAL if kept.basis == "FINAL" else Reason.MATURITY if first else Reason.RELEASE
     for part in parts:
         redemptions.send(part, part.outstanding_base_units - kept.by_part[part.id], reason)
-    if not reserves.cases_of(item):
-        cover.end_tail(cell_id=item.cell_id, slice_id=item.id)
+    if not kept.total:
+        cover.end_tail(cell_id=item.cell_id, slice_id=item.id)  # no principal is left that a loss could fall on
     if kept.total or not first:
         text = f"{'Kept back' if kept.total else 'Nothing is kept back any more'} for relationship {item.relationship}"
         timeline.tell(

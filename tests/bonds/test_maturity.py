@@ -116,6 +116,16 @@ def test_series_without_event_is_repaid_whole_and_covers_nobody_any_more(series:
     assert_all_accounted_for(series)
 
 
+def test_tail_ends_with_its_principal_though_a_default_was_noticed_and_cured(series: Series, cells: list[Cell]) -> None:
+    case = defaulted(cells[0], timedelta(days=100), series)
+    case.state = DefaultCase.State.CURED
+    case.save()
+    write_downs.due(clock.now())
+    to_maturity(series)
+    assert state(series) == State.REDEEMED
+    assert not Layer.objects.filter(kind=Layer.Kind.TAIL, funded=True).exists()
+
+
 def test_unknown_loss_keeps_its_whole_slice_and_no_other(series: Series, cells: list[Cell]) -> None:
     defaulted(cells[0], timedelta(days=30), series)
     to_maturity(series)
@@ -259,6 +269,7 @@ def test_anyone_may_release_all_and_a_notice_lapses_with_it(series: Series, cell
             arrivals.on_series_matured(event)
     assert state(series) == State.REDEEMED
     assert SliceAct.objects.get().state == SliceAct.State.LAPSED
+    assert not Layer.objects.filter(kind=Layer.Kind.TAIL, funded=True).exists()
     assert write_downs.due(clock.now() + timedelta(days=1)) == 0
     assert set(Redemption.objects.values_list("reason", "state")) == {("ON_CHAIN", "DONE")}
 

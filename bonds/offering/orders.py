@@ -19,7 +19,7 @@ from bonds.offering import sealing
 from bonds.offering.eligibility import refuse_ineligible, wallet_for
 from intermediary import access, audit, clock
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import Affiliation
+from intermediary.models import Affiliation, Party, Wallet
 
 State = Order.State
 
@@ -124,6 +124,13 @@ def refuse_barred(series_id: UUID, party_id: UUID) -> None:
     """Refuse a covered client and whoever is under common control with one."""
     if is_barred(series_id, party_id):
         raise Refusal("barred_from_series", "A covered client and its affiliates may not hold the notes of its series.")
+
+
+def may_hold(series_id: UUID, wallet: Wallet | None) -> bool:
+    """Whether units of the series at this wallet are a holding here: an investor's, and of nobody who is barred."""
+    if wallet is None or wallet.party.kind != Party.Kind.INVESTOR:
+        return False
+    return not is_barred(series_id, wallet.party_id)
 
 
 def _declared(conflicts: Sequence[str]) -> list[str]:

@@ -10,13 +10,14 @@ of the holdings is then less than was issued, and that is what is looked for (`m
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from eth_utils.address import is_address, to_checksum_address
 
-from bonds.models import Holding, NoteTransfer, Series, SeriesEvent, Tranche
+from bonds.models import Allocation, Holding, NoteTransfer, Series, SeriesEvent, Tranche
 from bonds.offering import eligibility, orders
 from intermediary import audit
 from intermediary.errors import BadInput, NotAllowed, Refusal
@@ -91,13 +92,17 @@ def on_note_transferred(event: Event) -> None:
     sender, receiver = _wallet(row.sender), _wallet(row.receiver)
     row.sender_party, row.receiver_party = (one.party if one else None for one in (sender, receiver))
     row.standing = _standing(row, receiver)
-    row.save()
     if row.sender == NOBODY or row.receiver == NOBODY or not row.units:
+        row.save()
         return  # an issue makes its holdings itself; a refund undoes a series that never was on risk
+    for one in (sender, receiver):
+        if one is not None:
+            take_in(tranche, one)
     if sender is not None:
         _send(row, sender)
     if receiver is not None and row.standing == Standing.HELD:
-        _receive(row, receiver)
+        _add(tranche, receiver, row.units)
+    row.save()
     audit.record(
         actor="chain", action="note.transferred", subject=tranche.symbol, sender=row.sender, receiver=row.receiver,
         units=row.units, transaction=row.transaction_hash,
@@ -135,39 +140,55 @@ def _wallet(address: str) -> Wallet | None:
     return Wallet.objects.filter(address=address).select_related("party").first()
 
 
+def take_in(tranche: Tranche, wallet: Wallet) -> None:
+    """What came to the wallet while nobody had proved it, or its party was barred, enters its holding once it may."""
+    units = _outside(tranche, wallet)
+    if units and orders.may_hold(tranche.series_id, wallet):
+        _add(tranche, wallet, units)
+
+
 def _standing(row: NoteTransfer, receiver: Wallet | None) -> Standing:
     if row.sender == NOBODY:
         return Standing.ISSUED
     if receiver is None or receiver.party.kind != Party.Kind.INVESTOR:
         return Standing.UNKNOWN
-    try:
-        orders.refuse_barred(row.tranche.series_id, receiver.party_id)
-    except Refusal:
-        return Standing.BARRED
-    return Standing.HELD
+    return Standing.HELD if orders.may_hold(row.tranche.series_id, receiver) else Standing.BARRED
+
+
+def _outside(tranche: Tranche, wallet: Wallet) -> int:
+    """Units that lie at the wallet in no holding: of those that came as nobody's here, what the wallet still has by
+    the transfers and what it paid for at the issue."""
+    rows = NoteTransfer.objects.filter(tranche=tranche).exclude(sender=NOBODY).exclude(receiver=NOBODY)
+    came = rows.filter(receiver=wallet.address)
+    strange = _units(came.filter(standing__in=[Standing.UNKNOWN, Standing.BARRED]))
+    if not strange:
+        return 0
+    paid = Allocation.objects.filter(tranche=tranche, order__wallet=wallet).aggregate(sum=Sum("paid_units"))["sum"]
+    has = int(paid or 0) + _units(came) - _units(rows.filter(sender=wallet.address))
+    return max(min(strange, has - _units(Holding.objects.filter(tranche=tranche, wallet=wallet))), 0)
+
+
+def _units(rows: QuerySet[Any]) -> int:
+    return int(rows.aggregate(sum=Sum("units"))["sum"] or 0)
 
 
 def _send(row: NoteTransfer, sender: Wallet) -> None:
+    """Out of the holding, and beyond it out of what lies at the wallet in none."""
     held = Holding.objects.filter(tranche=row.tranche, wallet=sender).select_for_update().first()
-    if (
-        held is None
-        and NoteTransfer.objects.filter(
-            tranche=row.tranche, receiver=row.sender, standing__in=[Standing.UNKNOWN, Standing.BARRED]
-        ).exists()
-    ):
-        return  # what was in no holding leaves none
-    if held is None or held.units < row.units:
+    has, outside = (held.units if held else 0), _outside(row.tranche, sender)
+    if has + outside < row.units:
         raise Refusal(
             "transfer_before_its_cause", "The sender holds fewer units here than the chain says it sent.",
-            held_units=held.units if held else 0, sent_units=row.units, transaction=row.transaction_hash,
+            held_units=has + outside, sent_units=row.units, transaction=row.transaction_hash,
         )  # fmt: skip
-    held.units -= row.units
-    held.save(update_fields=["units"])
+    if held is not None:
+        held.units -= min(has, row.units)
+        held.save(update_fields=["units"])
 
 
-def _receive(row: NoteTransfer, receiver: Wallet) -> None:
+def _add(tranche: Tranche, receiver: Wallet, units: int) -> None:
     held, _ = Holding.objects.select_for_update().get_or_create(
-        tranche=row.tranche, wallet=receiver, defaults={"party_id": receiver.party_id, "units": 0}
+        tranche=tranche, wallet=receiver, defaults={"party_id": receiver.party_id, "units": 0}
     )
-    held.units += row.units
+    held.units += units
     held.save(update_fields=["units"])

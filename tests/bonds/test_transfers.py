@@ -164,6 +164,32 @@ def test_units_at_an_address_of_nobody_are_looked_for_and_come_back(series: Seri
     assert transfers.misplaced() == []
 
 
+def test_units_that_came_before_the_wallet_was_proved_are_its_holder_s_to_send(
+    series: Series, people: list[User]
+) -> None:
+    a, late = wallet_of(people[0]).address, world.address()
+    for receiver, units in ((late, MILLION), (late, 3)):
+        transfers.on_note_transferred(moved(series, a, receiver, units))
+    transfers.on_note_transferred(moved(series, late, a, 3))
+    world.investor("late", late)
+    transfers.on_note_transferred(moved(series, a, late, MILLION // 2))
+    assert held() == {"a": MILLION // 2, "b": HELD, "c": HELD, "late": 3 * MILLION // 2}
+    assert transfers.misplaced() == []
+    transfers.on_note_transferred(moved(series, late, a, 3 * MILLION // 2))
+    assert held() == {"a": HELD, "b": HELD, "c": HELD, "late": 0}
+    with pytest.raises(Refusal, match="fewer units"), transaction.atomic():
+        transfers.on_note_transferred(moved(series, late, a, 1))
+
+
+def test_units_of_a_wallet_proved_since_go_in_one_transfer(series: Series, people: list[User]) -> None:
+    a, late = wallet_of(people[0]).address, world.address()
+    transfers.on_note_transferred(moved(series, a, late, MILLION))
+    world.investor("late", late)
+    transfers.on_note_transferred(moved(series, late, a, MILLION // 4))
+    assert held()["late"] == 3 * MILLION // 4
+    assert transfers.misplaced() == []
+
+
 def test_units_with_an_affiliate_are_in_no_holding_and_looked_for(
     series: Series, people: list[User], cell: Cell
 ) -> None:

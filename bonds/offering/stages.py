@@ -14,7 +14,7 @@ from django.db import connection
 
 from bonds import timeline
 from bonds.models import Allocation, Holding, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
-from bonds.offering import orders, payments
+from bonds.offering import defaulted, orders, payments
 from bonds.offering.layers import refuse_off_tail
 from bonds.offering.terms import SeriesTerms, SliceTerms
 from intermediary import audit, clock, cover, ledger
@@ -87,6 +87,11 @@ def register_contracts(*, actor: str, series_id: UUID, escrow: ChainTarget, note
     audit.record(actor=actor, action="series_deployed", subject=series.code, escrow=escrow.address)
     timeline.tell(series.id, SeriesEvent.Kind.DEPLOYED, "Escrow and notes deployed", escrow=escrow.address)
     return series
+
+
+def refuse_close(series_id: UUID) -> None:
+    """Immediately before the escrow is closed on chain, after which nothing goes back."""
+    defaulted.refuse_close(series_id)
 
 
 def issue(*, actor: str, series_id: UUID) -> Series:

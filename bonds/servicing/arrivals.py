@@ -4,6 +4,7 @@ Every handler is harmless when repeated and for what is not its own.
 """
 
 from bonds.models import HolderClaim, Redemption, Tranche
+from bonds.offering import defaulted
 from bonds.servicing import coupons, maturity, redemptions, rolls, suspension, write_downs
 from bonds.servicing.locks import lock_whole
 from intermediary.models import Event, Wallet
@@ -22,7 +23,9 @@ def on_series_matured(event: Event) -> None:
 
 
 def on_default_noticed(event: Event) -> None:
-    """A covered relationship was noticed: its series say so, and transfers that rested until then go on."""
+    """A covered relationship was noticed: what is sold on it is given up, its series say so, and transfers that rested
+    until then go on."""
+    defaulted.on_default_noticed(event)
     write_downs.on_default_noticed(event)
     suspension.on_default_noticed(event)
 

@@ -35,6 +35,12 @@ class Kept:
         return sum(self.by_part.values())
 
 
+def risk_start(series: Series) -> datetime:
+    """The risk period begins on the terms' day, never before the issue: what was noticed while the notes were sold is no
+    loss of theirs."""
+    return max(series.risk_from, series.issued_at or series.risk_from)
+
+
 def risk_end(series: Series) -> datetime:
     """The end of the risk period: as the terms have it, or earlier."""
     return min(series.risk_until, series.risk_ended_at or series.risk_until)
@@ -43,7 +49,7 @@ def risk_end(series: Series) -> datetime:
 def cases_of(item: Slice) -> list[DefaultCase]:
     """Defaults of the slice's relationship that were noticed inside the risk period (B5)."""
     inside = DefaultCase.objects.filter(
-        cell_id=item.cell_id, noticed_at__gte=item.series.risk_from, noticed_at__lte=risk_end(item.series)
+        cell_id=item.cell_id, noticed_at__gte=risk_start(item.series), noticed_at__lte=risk_end(item.series)
     )
     return list(inside.order_by("noticed_at", "id"))
 

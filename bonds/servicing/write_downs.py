@@ -289,7 +289,7 @@ def _slices_in(cell_id: UUID, *states: Series.State) -> list[Slice]:
 
 
 def _inside_risk_period(series: Series, case: DefaultCase) -> bool:
-    return series.risk_from <= case.noticed_at <= reserves.risk_end(series)
+    return reserves.risk_start(series) <= case.noticed_at <= reserves.risk_end(series)
 
 
 def _locked_slice(slice_id: UUID) -> Slice:

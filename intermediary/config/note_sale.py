@@ -244,6 +244,7 @@ def _close(sale: Sale) -> None:
             stages.issue(actor=ACTOR, series_id=sale.series.id)
     elif sale.phase == OFFERING:
         _need_key()
+        stages.refuse_close(sale.series.id)
         on_chain.close_offering(chain=sale.chain, escrow=sale.escrow, mine=sale.mine)
 
 

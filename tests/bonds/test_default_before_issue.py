@@ -1,0 +1,95 @@
+"""A covered relationship defaults while its notes are sold: nobody pays for it, and nothing is written down by it."""
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from bonds.models import Offering, Series, SliceAct
+from bonds.offering import defaulted, stages
+from bonds.servicing import arrivals, write_downs
+from intermediary import events
+from intermediary.errors import Refusal
+from intermediary.models import Cell, DefaultCase, Event
+from tests.bonds import world
+from tests.bonds.world import MILLION
+from tests.intermediary.builders import assets
+
+
+@pytest.fixture
+def cell(db: object) -> Cell:
+    assets()
+    return world.covered_cell("R1")
+
+
+@pytest.fixture
+def series(cell: Cell) -> Series:
+    """Allocated to one investor, who has not paid."""
+    made = world.deployed(world.series_terms([cell]))
+    world.allocated(made, world.sealed(world.investor("a"), world.only_tranche(made), (400, 6 * MILLION)))
+    return made
+
+
+def notice(cell: Cell) -> DefaultCase:
+    case = world.notice(cell)
+    arrivals.on_default_noticed(Event.objects.filter(kind=events.DEFAULT_NOTICED).latest("id"))
+    return case
+
+
+def offering() -> tuple[str, str]:
+    found = Offering.objects.select_related("series").get()
+    return found.state, found.series.state
+
+
+@pytest.mark.parametrize("sold", [False, True])
+def test_a_default_ends_the_sale(cell: Cell, sold: bool) -> None:
+    made = world.deployed(world.series_terms([cell]))
+    bid = world.sealed(world.investor("a"), world.only_tranche(made), (400, 6 * MILLION))
+    if sold:
+        world.allocated(made, bid)
+    notice(cell)
+    assert offering() == ("PULLED", "PULLED")
+    notice_again = Event.objects.filter(kind=events.DEFAULT_NOTICED).latest("id")
+    arrivals.on_default_noticed(notice_again)
+    assert Offering.objects.get().pulled_because == "Default of R1 before the issue."
+
+
+def test_what_is_paid_for_is_given_up_instead_of_closed(series: Series, cell: Cell) -> None:
+    world.pay_all(series)
+    defaulted.refuse_close(series.id)
+    notice(cell)
+    assert offering() == ("ALLOCATED", "PRICED"), "its close may be under way"
+    with pytest.raises(Refusal, match="covered_default"):
+        defaulted.refuse_close(series.id)
+    assert offering() == ("PULLED", "PULLED")
+
+
+def test_a_default_before_the_issue_is_no_event_of_the_notes(series: Series, cell: Cell) -> None:
+    world.pay_all(series)
+    world.book_escrow(series)
+    case = notice(cell)
+    issued = stages.issue(actor="desk", series_id=series.id)
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
+    world.settle()
+    assert not SliceAct.objects.exists()
+    assert world.outstanding(issued) == {"R1": 6 * MILLION}
+
+
+def test_the_database_refuses_a_write_down_by_it(series: Series, cell: Cell) -> None:
+    world.pay_all(series)
+    world.book_escrow(series)
+    case = notice(cell)
+    stages.issue(actor="desk", series_id=series.id)
+    world.determine(case, 4 * MILLION)
+    item = series.slices.get()
+    with pytest.raises(DatabaseError, match="events_of_the_risk_period_only"), transaction.atomic():
+        SliceAct.objects.create(
+            slice=item,
+            cell=cell,
+            kind=SliceAct.Kind.WRITE_DOWN,
+            state=SliceAct.State.NOTICED,
+            amount_base_units=MILLION,
+            by_tranche={str(world.only_tranche(series).id): str(MILLION)},
+            net_loss_base_units=4 * MILLION,
+            evidence="",
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

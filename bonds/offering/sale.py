@@ -21,7 +21,7 @@ from django.db import connection
 
 from bonds import timeline
 from bonds.models import OfferedClass, Offering, Order, Series, SeriesEvent
-from bonds.offering import book, clearing
+from bonds.offering import book, clearing, payments
 from bonds.offering.orders import locked
 from bonds.offering.plan import OfferingPlan
 from bonds.offering.terms import terms_from
@@ -93,11 +93,34 @@ def advance(now: datetime) -> int:
 
 
 def pull(*, actor: str, series_id: UUID, because: str) -> Offering:
-    """Give the offering up before it is settled; what was paid is refunded on chain. Again it is harmless."""
+    """Give the offering up before it is settled; what was paid is refunded on chain. Again it is harmless. Refuses one
+    that is paid for in full, or whose escrow is closed: its cash is on risk, and no refund reaches it."""
     offering = locked(series_id, *Offering.BEFORE_CLEARING, State.PRICED, State.ALLOCATED, State.PULLED)
     if offering.state != State.PULLED:
+        _refuse_paid(offering)
         clearing.give_up(offering, actor, because)
     return offering
+
+
+def pulled_on_chain(*, series_id: UUID) -> Offering:
+    """Follow an escrow that was pulled, final: whatever was paid is refunded there. Again it is harmless."""
+    offering = locked(series_id, State.ALLOCATED, State.PULLED)
+    if offering.state != State.PULLED:
+        clearing.give_up(offering, "chain", "The escrow was pulled on chain.")
+    return offering
+
+
+def _refuse_paid(offering: Offering) -> None:
+    escrow = offering.series.escrow
+    closed = escrow is not None and bool(escrow.creation.get("on_risk"))
+    if closed or (offering.state == State.ALLOCATED and payments.is_paid(offering.series_id)):
+        sizes = offering.classes.values_list("size_base_units", flat=True)
+        raise Refusal(
+            "paid_for_already",
+            "Every class is paid for in full: the series is issued, not pulled.",
+            series=offering.series.code,
+            paid_base_units=sum(size or 0 for size in sizes),
+        )
 
 
 def _due_step(offering: Offering, now: datetime) -> Callable[[UUID], object] | None:

@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
 from bonds.offering import payments, stages
+from bonds.offering import sale as sale_of_notes
 from bonds.offering.payments import Subscription
 from intermediary import clock
 from intermediary.config.issuance_spec import chain_spec
@@ -41,7 +43,7 @@ from settlement.transactor import Mine
 
 log = logging.getLogger(__name__)
 ZERO_ADDRESS = "0x" + "0" * 40
-OFFERING = 1  # SeriesEscrow.Phase: subscriptions are taken
+OFFERING, PULLED = 1, 4  # SeriesEscrow.Phase: subscriptions are taken; given up, to be refunded
 ACTOR = "chain"
 
 
@@ -133,6 +135,10 @@ def step(chain: Chain, offering: Offering, mine: Mine | None = None, now: dateti
         _deploy(sale)
         return
     book_payments(offering)
+    if _is_pulled_on_chain(offering):
+        with transaction.atomic(durable=True):
+            sale_of_notes.pulled_on_chain(series_id=offering.series_id)
+        return
     if payments.is_paid(offering.series_id):
         _close(sale)
         return
@@ -158,6 +164,28 @@ def book_payments(offering: Offering) -> int:
             payments.paid(tranche_id=tranches[said["tranche"]].id, subscription=found)
         count += 1
     return count
+
+
+def refuse_sold_out(series_id: UUID) -> None:
+    """Refuse to pull what is subscribed in full by the newest block known, booked or not: the escrow may be closed by
+    then, and no refund reaches its cash. Harmless for one that is pulled already."""
+    offering = Offering.objects.select_related("series").filter(series_id=series_id).first()
+    if offering is None or offering.state != Offering.State.ALLOCATED or not offering.series.escrow_address:
+        return
+    sold = sum(size or 0 for size in offering.classes.values_list("size_base_units", flat=True))
+    logs = ChainLog.objects.filter(address=offering.series.escrow_address, name="Subscribed", block__canonical=True)
+    if (subscribed := _units(list(logs))) >= sold:
+        raise Refusal(
+            "paid_for_already",
+            "Every class is paid for in full on chain: the series is issued, not pulled.",
+            series=offering.series.code,
+            paid_base_units=subscribed,
+        )
+
+
+def _is_pulled_on_chain(offering: Offering) -> bool:
+    """Final, whoever did it: two officers, or anyone once the time to subscribe was over."""
+    return any(int(_said(row)["phase"]) == PULLED for row in _logs(offering.series.escrow_address, "PhaseChanged"))
 
 
 def _deploy(sale: Sale) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bonds.offering import proposals
 from bonds.offering.plan import from_body
-from intermediary import access
+from intermediary import access, approvals
 from intermediary.models import CommandRequest, Proposal
 
 
@@ -47,6 +47,7 @@ def _propose_pull(request: CommandRequest) -> dict[str, Any]:
 
 def _approve_offering(request: CommandRequest) -> dict[str, Any]:
     body = request.body
+    _refuse_pull_of_sold_out(UUID(body["proposal_id"]))
     offering = proposals.approve(
         checker=request.user,
         proposal_id=UUID(body["proposal_id"]),
@@ -54,6 +55,15 @@ def _approve_offering(request: CommandRequest) -> dict[str, Any]:
         reason=body["reason"],
     )
     return {"series_id": str(offering.series_id), "state": offering.state}
+
+
+def _refuse_pull_of_sold_out(proposal_id: UUID) -> None:
+    """An escrow is closed by acts on chain, which may precede the booking of its payments."""
+    from intermediary.config import note_sale
+
+    proposal = Proposal.objects.filter(id=proposal_id, kind=proposals.KIND).first()
+    if proposal is not None and proposals.act_of(proposal) == proposals.PULL:
+        note_sale.refuse_sold_out(UUID(approvals.body_of(proposal)["series_id"]))
 
 
 def _told(proposal: Proposal) -> dict[str, Any]:

@@ -175,3 +175,11 @@ def test_pulled_by_two_officers_before_the_clearing(cells: list[Cell]) -> None:
     sale.pull(actor="desk", series_id=made.id, because="The market is closed.")
     sale.pull(actor="desk", series_id=made.id, because="The market is closed.")
     assert Order.objects.get(id=bid.order.id).state == Order.State.UNREVEALED
+
+
+def test_offering_that_is_paid_for_is_not_pulled(series: Series) -> None:
+    world.pay_all(series)
+    with pytest.raises(Refusal, match="paid_for_already"):
+        sale.pull(actor="desk", series_id=series.id, because="approved late")
+    world.book_escrow(series)
+    assert stages.issue(actor="desk", series_id=series.id).state == Series.State.ON_RISK

@@ -6,8 +6,9 @@ import pytest
 from django.db import transaction
 
 from bonds.models import Allocation, Holding, NotePayment, Offering, Series
-from bonds.offering import clearing, stages
+from bonds.offering import clearing, payments, stages
 from intermediary.config import issuance, note_register, note_sale
+from intermediary.errors import Refusal
 from intermediary.ledger import settlement_asset
 from settlement import cycle
 from settlement import series as on_chain
@@ -134,3 +135,26 @@ def test_offering_that_is_not_paid_for_is_pulled_and_refunded(chain: Chain, clie
     assert cash == [5 * MILLION, MILLION], "to whoever holds the notes by then"
     assert offering not in note_sale.open_sales()
     chain_world.assert_reconciled()
+
+
+def test_escrow_that_is_sold_out_is_not_pulled_and_one_pulled_on_chain_is_followed(
+    chain: Chain, clients: list[chain_world.Client]
+) -> None:
+    offering = allocated(chain, clients)
+    pay(chain, offering, "a", 6 * MILLION)
+    cycle.settle_all(mine=mine)
+    note_sale.refuse_sold_out(offering.series_id)
+    for name in "bcd":
+        pay(chain, offering, name, 2 * MILLION)
+    cycle.settle_all(mine=mine)
+    assert not payments.is_paid(offering.series_id), "nothing but the chain knows yet"
+    with pytest.raises(Refusal, match="paid_for_already"):
+        note_sale.refuse_sold_out(offering.series_id)
+    escrow = Series.objects.get(id=offering.series_id).escrow_address
+    on_chain.pull_offering(chain=chain, escrow=escrow, mine=mine)
+    offering = go_on(chain, offering)
+    assert (offering.state, offering.pulled_because) == (Offering.State.PULLED, "The escrow was pulled on chain.")
+    for _ in range(2):
+        note_sale.step(chain, offering, mine)
+        cycle.settle_all(mine=mine)
+    assert offering not in note_sale.open_sales(), "all are refunded"

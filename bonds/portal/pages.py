@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from bonds.models import Series
+from bonds.offering.terms import terms_from
 from bonds.portal import book_queries, queries
 from bonds.portal import held as own
 from intermediary.access import party_for
@@ -56,6 +57,7 @@ def series(request: HttpRequest, series_id: UUID) -> HttpResponse:
     found = queries.series_for_reader(series_id)
     context = {
         "series": found,
+        "terms": terms_from(found.terms),
         "classes": queries.classes_of(found),
         "slices": queries.slices_of(found),
         "timeline": queries.events_of(found),

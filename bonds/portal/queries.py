@@ -14,6 +14,7 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser, User
 
 from bonds.models import (
+    CouponRun,
     Holding,
     NoteMark,
     Series,
@@ -230,11 +231,15 @@ def _class_view(series: Series, tranche: Tranche, today: date) -> ClassView:
 
 
 def _accrued(series: Series, tranche: Tranche, today: date) -> int:
+    """What days gone have earned and no coupon has paid yet."""
     rate = tranche.coupon_rate_annual
-    if rate is None or series.issued_at is None or today <= series.issue_date:
+    unpaid = list(tranche.coupon_runs.filter(state__in=CouponRun.UNFINISHED).order_by("number"))
+    if rate is None or series.issued_at is None or not unpaid:
         return 0
-    end = min(today, series.scheduled_maturity)
-    accrued = accrued_coupon(series.issue_date, end, balances_of(tranche, series.issue_date), rate)
+    start, end = unpaid[0].accrual_start, min(today, unpaid[-1].accrual_end)
+    if end <= start:
+        return 0
+    accrued = accrued_coupon(start, end, balances_of(tranche, series.issue_date), rate)
     return accrued.numerator // accrued.denominator
 
 

@@ -29,6 +29,8 @@ class NoteTransfer(Row):
     the truth; the parties are whom they belong to here, empty for an address that nobody proved. Issue comes from the
     zero address. An investor sees what it sent and what it received."""
 
+    NOBODY = "0x" + "0" * 40  # where issued units come from
+
     class Standing(models.TextChoices):
         HELD = "HELD", "In a holder's wallet"
         ISSUED = "ISSUED", "Issued to its holder"

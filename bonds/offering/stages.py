@@ -7,19 +7,20 @@ closes only when every class is sold out, and no wallet can subscribe more than 
 what was paid for.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection
 
 from bonds import timeline
-from bonds.models import Allocation, Holding, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
+from bonds.models import Allocation, Holding, NoteTransfer, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
 from bonds.offering import defaulted, orders, payments
 from bonds.offering.layers import refuse_off_tail
 from bonds.offering.terms import SeriesTerms, SliceTerms
 from intermediary import audit, clock, cover, ledger
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import AccountKind, Cell, ChainTarget, Layer
+from intermediary.models import AccountKind, Cell, ChainTarget, Layer, Wallet
 
 State = Series.State
 
@@ -135,14 +136,33 @@ def issue(*, actor: str, series_id: UUID) -> Series:
 
 
 def _give_holdings(series: Series) -> None:
-    """What each wallet paid for, over all rounds; also of whoever failed to pay the rest."""
-    units_of: dict[tuple[UUID, UUID, UUID], int] = {}
-    for one in Allocation.objects.filter(tranche__series=series, paid_units__gt=0).select_related("order"):
-        key = (one.tranche_id, one.party_id, one.order.wallet_id)
-        units_of[key] = units_of.get(key, 0) + one.paid_units
-    for (tranche_id, party_id, wallet_id), units in units_of.items():
-        given = {"party_id": party_id, "units": units}
-        Holding.objects.get_or_create(tranche_id=tranche_id, wallet_id=wallet_id, defaults=given)
+    """What each wallet paid for, over all rounds, also of whoever failed to pay the rest; less what it sent on since,
+    which is with its receiver. Units that reached nobody's wallet are in no holding."""
+    for tranche in series.tranches.all():
+        paid: Counter[str] = Counter()
+        for one in Allocation.objects.filter(tranche=tranche, paid_units__gt=0).select_related("order__wallet"):
+            paid[one.order.wallet.address] += one.paid_units
+        for address, units in _moved_on(tranche, paid).items():
+            wallet = Wallet.objects.filter(address=address).select_related("party").first()
+            if wallet is not None and (address in paid or orders.may_hold(series.id, wallet)):
+                given = {"party_id": wallet.party_id, "units": units}
+                Holding.objects.get_or_create(tranche=tranche, wallet=wallet, defaults=given)
+
+
+def _moved_on(tranche: Tranche, paid: Counter[str]) -> Counter[str]:
+    """Units by address after the transfers that were final before the issue."""
+    units = Counter(paid)
+    nobody = NoteTransfer.NOBODY
+    for row in NoteTransfer.objects.filter(tranche=tranche).exclude(sender=nobody).exclude(receiver=nobody):
+        units[row.sender] -= row.units
+        units[row.receiver] += row.units
+    for address, left in units.items():
+        if left < 0:
+            raise Refusal(
+                "transfer_before_its_cause", "An address sent more units than are known to have reached it.",
+                address=address, units=left, note=tranche.symbol,
+            )  # fmt: skip
+    return units
 
 
 def _refuse_uncoverable(item: SliceTerms, cell: Cell | None) -> None:

@@ -23,7 +23,7 @@ from intermediary import audit
 from intermediary.errors import BadInput, NotAllowed, Refusal
 from intermediary.models import Event, Party, Wallet
 
-NOBODY = "0x" + "0" * 40  # where issued units come from
+NOBODY = NoteTransfer.NOBODY
 Standing = NoteTransfer.Standing
 
 
@@ -70,12 +70,17 @@ def suspended_until(series: Series, now: datetime) -> datetime | None:
 
 
 def on_note_transferred(event: Event) -> None:
-    """A transfer is final on chain: keep it, and let the holdings follow. Harmless when repeated."""
+    """A transfer is final on chain: keep it, and let the holdings follow. Harmless when repeated.
+
+    The row of the series is locked, first as at the issue: either the issue sees this transfer, or this sees the issue.
+    """
     assert connection.in_atomic_block
     said = event.payload
-    tranche = Tranche.objects.select_for_update().filter(note_id=said["note_id"]).select_related("series").first()
-    if tranche is None:
+    series_id = Tranche.objects.filter(note_id=said["note_id"]).values_list("series_id", flat=True).first()
+    if series_id is None:
         return  # a note of another series than those that are kept here
+    Series.objects.select_for_update().get(id=series_id)
+    tranche = Tranche.objects.select_for_update().select_related("series").get(note_id=said["note_id"])
     seen = NoteTransfer.objects.filter(transaction_hash=said["transaction_hash"], log_index=said["log_index"])
     if seen.exists():
         return
@@ -92,9 +97,9 @@ def on_note_transferred(event: Event) -> None:
     sender, receiver = _wallet(row.sender), _wallet(row.receiver)
     row.sender_party, row.receiver_party = (one.party if one else None for one in (sender, receiver))
     row.standing = _standing(row, receiver)
-    if row.sender == NOBODY or row.receiver == NOBODY or not row.units:
-        row.save()
-        return  # an issue makes its holdings itself; a refund undoes a series that never was on risk
+    if NOBODY in (row.sender, row.receiver) or not row.units or tranche.series.issued_at is None:
+        row.save()  # an issue makes its holdings itself, out of what was paid and of the transfers before it
+        return  # a refund undoes a series that never was on risk
     for one in (sender, receiver):
         if one is not None:
             take_in(tranche, one)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 
 from bonds.models import Holding, NoteTransfer, Series, SeriesEvent
-from bonds.offering import eligibility
+from bonds.offering import eligibility, stages
 from bonds.servicing import transfers
 from intermediary import clock, events
 from intermediary.errors import BadInput, NotAllowed, Refusal
@@ -179,6 +179,23 @@ def test_units_that_came_before_the_wallet_was_proved_are_its_holder_s_to_send(
     assert held() == {"a": HELD, "b": HELD, "c": HELD, "late": 0}
     with pytest.raises(Refusal, match="fewer units"), transaction.atomic():
         transfers.on_note_transferred(moved(series, late, a, 1))
+
+
+def test_units_sent_before_the_issue_are_with_their_receivers_from_it_on(cell: Cell, people: list[User]) -> None:
+    series = world.deployed(world.series_terms([cell]))
+    tranche, (a, b, _), late = world.only_tranche(series), (wallet_of(one).address for one in people), world.address()
+    world.allocated(series, *(world.sealed(one, tranche, (400, 3 * MILLION)) for one in people[:2]))
+    world.pay_all(series)
+    world.book_escrow(series)
+    for sender, receiver, units in ((a, b, 3 * MILLION), (b, late, MILLION), (b, transfers.NOBODY, 1)):
+        transfers.on_note_transferred(moved(series, sender, receiver, units))
+    assert held() == {}
+    stages.issue(actor="desk", series_id=series.id)
+    assert held() == {"a": 0, "b": 5 * MILLION}
+    assert [one.units for one in transfers.misplaced()] == [MILLION]
+    world.investor("late", late)
+    transfers.on_note_transferred(moved(series, b, late, MILLION))
+    assert held() == {"a": 0, "b": 4 * MILLION, "late": 2 * MILLION}
 
 
 def test_units_of_a_wallet_proved_since_go_in_one_transfer(series: Series, people: list[User]) -> None:

@@ -55,6 +55,29 @@ def take_free_margin(
     return moved
 
 
+def give_back(
+    *, effect_id: UUID, cell_id: UUID, amount_base_units: int, source: AccountKind, memo: str
+) -> ChainInstruction | None:
+    """Pay what was taken and not used back into the margin, once per `effect_id`; what the vault locks stays as it is.
+    None where there is no vault to pay it to."""
+    assert connection.in_atomic_block, "a repayment belongs to a transaction"
+    ledger.lock_cells([cell_id])
+    vault = vaults.vaults_of(cell_id).get(ledger.settlement_asset().code)
+    if vault is None:
+        return None
+    return outbox.move(
+        effect_id=effect_id,
+        target=vault,
+        cell_id=cell_id,
+        kind=ChainInstruction.Kind.CREDIT,
+        source=source,
+        destination=AccountKind.CLIENT_MARGIN,
+        amount_base_units=amount_base_units,
+        memo=memo,
+        required_base_units=vaults.required_in_force(vault),
+    )
+
+
 def _free(cell: Cell, vault: ChainTarget | None, asset: str) -> int:
     open_case = DefaultCase.objects.filter(cell=cell).exclude(state__in=CLOSED_CASES).exists()
     if vault is None or open_case or cell.state == Cell.State.DEFAULTED:

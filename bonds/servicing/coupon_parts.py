@@ -6,6 +6,7 @@ Everything is exact until it is rounded down once: the class' coupon, and each r
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from uuid import UUID
 
 from django.db.models import Sum
 
@@ -14,6 +15,7 @@ from bonds.pricing.coupons import DAYS_A_YEAR, DatedBalance
 from bonds.servicing import overnight
 from bonds.servicing.outstanding import balance_days, balances_of_part, changes_of
 from bonds.servicing.sharing import share_out
+from intermediary.ids import derive
 from intermediary.models import ChainInstruction
 
 BPS = 10_000
@@ -78,11 +80,25 @@ def spread_due(run: CouponRun, item: Slice, days: int | None = None) -> int:
 
 
 def prefunded(item: Slice) -> int:
-    """What the relationship has put up for coupons of this slice and no coupon has used: final on chain, base units."""
+    """What the relationship has put up for coupons of this slice, no coupon has used and did not go back: final on
+    chain, base units."""
     final = SpreadCharge.objects.filter(slice=item, movement__state=ChainInstruction.State.FINAL)
     taken = final.aggregate(total=Sum("taken_base_units"))["total"] or 0
     used = CouponPart.objects.filter(slice=item).aggregate(total=Sum("from_relationship_base_units"))["total"] or 0
-    return int(taken - used)
+    back = ChainInstruction.objects.filter(entry_id__in=returns_of(item)).exclude(state=ChainInstruction.State.FAILED)
+    return int(taken - used - (back.aggregate(total=Sum("amount_base_units"))["total"] or 0))
+
+
+def in_transit(series_id: UUID) -> int:
+    """Spread taken for coupons of a series that is not final on chain yet, base units."""
+    charges = SpreadCharge.objects.filter(slice__series_id=series_id)
+    on_its_way = charges.filter(movement__state__in=ChainInstruction.UNFINISHED)
+    return int(on_its_way.aggregate(total=Sum("taken_base_units"))["total"] or 0)
+
+
+def returns_of(item: Slice) -> list[UUID]:
+    """The effects by which spread of this slice may go back, one for each time that some was taken."""
+    return [derive("spread_back", item.id, number) for number in range(1, item.spread_charges.count() + 1)]
 
 
 def _accrued(run: CouponRun, balances: Sequence[Sequence[DatedBalance]]) -> Fraction:

@@ -16,11 +16,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Q
+
 from bonds import timeline
 from bonds.models import CouponPart, CouponPayment, CouponRun, Holding, SeriesEvent, Slice, SpreadCharge
-from bonds.servicing.coupon_parts import Figures, Part, figures_of, prefunded, spread_due
+from bonds.servicing.coupon_parts import Figures, Part, figures_of, in_transit, prefunded, returns_of, spread_due
 from bonds.servicing.locks import lock_whole
-from intermediary import audit, charges, clock, ledger, outbox
+from intermediary import audit, charges, clock, cover, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -72,6 +74,38 @@ def charge(*, slice_id: UUID, number: int) -> SpreadCharge:
     )
 
 
+def returns_due() -> list[UUID]:
+    """Slices whose last coupon is settled and whose relationship has put up more spread than coupons have used."""
+    live = CouponRun.objects.filter(tranche__series=OuterRef("series"), state__in=CouponRun.UNFINISHED)
+    final = Q(spread_charges__movement__state=ChainInstruction.State.FINAL)
+    ended = Slice.objects.filter(final).exclude(Exists(live)).distinct().order_by("id")
+    return [item.id for item in ended if prefunded(item) > 0]
+
+
+def give_back(slice_id: UUID) -> ChainInstruction | None:
+    """Pay the spread that no coupon uses any more back into the relationship's margin. Harmless when repeated."""
+    item = Slice.objects.select_related("series").get(id=slice_id)
+    lock_whole(item.series_id)
+    left, tried = (
+        prefunded(item),
+        set(ChainInstruction.objects.filter(entry_id__in=returns_of(item)).values_list("entry_id", flat=True)),
+    )
+    unfinished = CouponRun.objects.filter(tranche__series=item.series_id, state__in=CouponRun.UNFINISHED)
+    effect = next((one for one in returns_of(item) if one not in tried), None)
+    if left <= 0 or effect is None or unfinished.exists():
+        return None
+    made = charges.give_back(
+        effect_id=effect,
+        cell_id=item.cell_id,
+        amount_base_units=left,
+        source=AccountKind.INTEREST,
+        memo=f"spread of {item.series.code} that no coupon used",
+    )
+    if made is not None:
+        audit.record(actor="servicing", action="spread_returned", subject=item.id, amount_base_units=left)
+    return made
+
+
 def payments_due(now: datetime) -> list[UUID]:
     """Planned runs whose payment date has come, in their order."""
     due = CouponRun.objects.filter(state=State.PLANNED, payment_date__lte=now.date())
@@ -81,12 +115,15 @@ def payments_due(now: datetime) -> list[UUID]:
 def pay(run_id: UUID) -> CouponRun:
     """Send a coupon to the escrow, or refuse it whole. Harmless when repeated.
 
-    Raises `coupon_not_due`, `coupon_out_of_order`, `coupon_not_funded` (with the numbers), `no_overnight_rate`.
+    The house's cell is locked too: the float of all cells may be spent once. Raises `coupon_not_due`,
+    `coupon_out_of_order`, `spread_on_its_way`, `coupon_not_funded` (with the numbers), `no_overnight_rate`.
     """
+    cover.lock(Slice.objects.filter(series__tranches__coupon_runs=run_id).values_list("cell_id", flat=True))
     run = _locked(run_id)
     if run.state != State.PLANNED:
         return run
     _refuse_early(run)
+    _refuse_while_charged(run)
     slices = list(run.tranche.series.slices.select_related("series").order_by("index"))
     found = figures_of(run, slices)
     _refuse_unfunded(run, found)
@@ -132,6 +169,18 @@ def _refuse_early(run: CouponRun) -> None:
     earlier = CouponRun.objects.filter(tranche=run.tranche, number__lt=run.number, state=State.PLANNED)
     if earlier.exists():
         raise Refusal("coupon_out_of_order", "An earlier coupon of this class is not paid.", number=run.number)
+
+
+def _refuse_while_charged(run: CouponRun) -> None:
+    """On its day a coupon waits for the spread that was taken for it; after that day the house pays what is missing,
+    and what arrives late is there for the next coupon, or goes back."""
+    if clock.now().date() > run.payment_date:
+        return
+    on_its_way = in_transit(run.tranche.series_id)
+    if on_its_way:
+        raise Refusal(
+            "spread_on_its_way", "Spread taken for this series is not final yet.", in_transit_base_units=on_its_way
+        )
 
 
 def _refuse_unfunded(run: CouponRun, found: Figures) -> None:

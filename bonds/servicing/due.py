@@ -41,6 +41,8 @@ def _work(now: datetime) -> Iterator[Work]:
         yield partial(coupons.pay, run_id)
     for run_id in early.unpaid_due(now):
         yield partial(early.unpaid, run_id)
+    for slice_id in coupons.returns_due():
+        yield partial(coupons.give_back, slice_id)
     for series_id in maturity.due(now):
         yield partial(maturity.review, series_id)
     for series_id in Series.objects.filter(state=Series.State.MATURED).values_list("id", flat=True):

@@ -4,7 +4,8 @@ from datetime import timedelta
 from fractions import Fraction
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from bonds.models import (
     CouponPart,
@@ -16,7 +17,7 @@ from bonds.models import (
     SlicePart,
     SpreadCharge,
 )
-from bonds.servicing import coupons, write_downs
+from bonds.servicing import coupons, due, early, locks, write_downs
 from intermediary import clock
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, Cell, ChainInstruction
@@ -231,3 +232,64 @@ def test_unpaid_past_its_grace_ends_the_risk_period(series: Series, cells: list[
     assert list(left) == ["PLANNED", "PLANNED", "CANCELLED", "CANCELLED"]
     with pytest.raises(DatabaseError, match="risk_period_ends_once"), transaction.atomic():
         Series.objects.filter(id=series.id).update(risk_ended_at=None)
+
+
+def ended_early(series: Series, days_before_payment: int, number: int = 1) -> None:
+    """The risk period ends so many days before a coupon, and everything is settled."""
+    run = CouponRun.objects.get(tranche__series=series, number=number)
+    life.live_to_day(run.payment_date - timedelta(days=days_before_payment))
+    with transaction.atomic():
+        early.end_risk(locks.lock_whole(series.id), "Clean-up call")
+    for _ in range(3):
+        life.serve()
+
+
+def test_coupon_of_an_early_end_waits_for_its_spread_and_the_client_is_charged_for_what_it_pays(
+    series: Series, cells: list[Cell]
+) -> None:
+    ended_early(series, 60)
+    run = first(series)
+    assert run.state == CouponRun.State.PAID
+    assert run.from_relationships_base_units > 0, "the spread was on its way when the coupon fell due"
+    for cell in cells:
+        part = CouponPart.objects.get(cell=cell)
+        assert life.balance(cell, INTEREST) == 0
+        assert life.balance(cell, AccountKind.CLIENT_MARGIN) == MILLION - part.from_relationship_base_units
+
+
+def test_coupon_waits_for_its_spread_on_its_day_only(series: Series, cells: list[Cell]) -> None:
+    run = first(series)
+    life.live_to_day(run.payment_date)
+    due.serve(clock.now())
+    with transaction.atomic(), pytest.raises(Refusal) as refusal:
+        coupons.pay(run.id)
+    assert refusal.value.code == "spread_on_its_way"
+    assert refusal.value.data["in_transit_base_units"] > 0
+    life.live_to_day(run.payment_date + timedelta(days=1))
+    due.serve(clock.now())
+    run.refresh_from_db()
+    assert run.state == CouponRun.State.MOVING
+    assert run.from_relationships_base_units == 0, "the house pays, and what is late is for the next coupon"
+
+
+def test_spread_that_no_coupon_uses_goes_back_once(series: Series, cells: list[Cell]) -> None:
+    run = first(series)
+    life.live_to_day(run.payment_date - coupons.CHARGED_AHEAD)
+    life.serve()
+    taken = {charge.cell_id: charge.taken_base_units for charge in SpreadCharge.objects.all()}
+    ended_early(series, 20)
+    assert life.serve() == 0, "nothing goes back twice"
+    for cell in cells:
+        used = CouponPart.objects.get(cell=cell).from_relationship_base_units
+        assert 0 < used < taken[cell.id]
+        assert life.balance(cell, INTEREST) == 0
+        assert life.balance(cell, AccountKind.CLIENT_MARGIN) == MILLION - used
+
+
+def test_float_of_all_relationships_is_read_under_the_house_s_lock(series: Series, cells: list[Cell]) -> None:
+    run, house = first(series), Cell.objects.get(kind=Cell.Kind.HOUSE)
+    life.live_to_day(run.payment_date + timedelta(days=1))
+    with CaptureQueriesContext(connection) as queries:
+        coupons.pay(run.id)
+    locked = [one["sql"] for one in queries if "FOR " in one["sql"] and "intermediary_cell" in one["sql"]]
+    assert any(str(house.id) in sql or house.id.hex in sql for sql in locked)

@@ -15,10 +15,12 @@ from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Posting
+from settlement.models import ChainTransaction
 
 ON_RISK = 2  # SeriesEscrow.Phase
 Kind = ChainInstruction.Kind
 ACTS = (Kind.APPLY_LOSS, Kind.WRITE_UP, Kind.REPAY, Kind.COUPON)
+BEFORE_MATURITY = (Kind.NOTICE_LOSS, Kind.APPLY_LOSS, Kind.REPAY)  # a matured escrow takes none of these any more
 
 
 @dataclass
@@ -120,8 +122,12 @@ def owed_by_cell(escrow: ChainTarget) -> dict[UUID, int]:
 
 
 def book_maturity(escrow: ChainTarget) -> None:
-    """All outstanding principal is now owed to the holders. Servicing is told, whoever matured the escrow."""
+    """All outstanding principal is now owed to the holders. Servicing is told, whoever matured the escrow.
+
+    Refuses `act_on_its_way` while an act of before may still be found in a block; it is booked after that one.
+    """
     ledger.lock_cells(cell_id for _, cell_id, _ in _slices(escrow))
+    _fail_what_comes_too_late(escrow)
     outstanding = standing(escrow).principal
     for index, cell_id, _ in _slices(escrow):
         if left := sum(outstanding[index]):
@@ -139,6 +145,21 @@ def book_late_recovery(escrow: ChainTarget, slice_index: int, amount_base_units:
     cell_id = next(cell_id for index, cell_id, _ in _slices(escrow) if index == slice_index)
     ledger.lock_cells([cell_id])
     _post(escrow, cell_id, AccountKind.ESCROW, AccountKind.COUPONS, amount_base_units, "series_matured", cause)
+
+
+def _fail_what_comes_too_late(escrow: ChainTarget) -> None:
+    """Acts that no transaction carries can never be done: their cash goes back to principal."""
+    undone = ChainInstruction.objects.filter(target=escrow, kind__in=BEFORE_MATURITY)
+    undone = undone.exclude(state__in=(ChainInstruction.State.FINAL, ChainInstruction.State.FAILED))
+    late = list(undone.select_for_update().order_by("seq"))
+    ended = (ChainTransaction.State.REVERTED, ChainTransaction.State.DISPLACED)
+    scheduled = Q(state=ChainTransaction.State.FINAL) & ~Q(step="")  # announced with a delay, not made
+    carried = ChainTransaction.objects.filter(instruction__in=late).exclude(Q(state__in=ended) | scheduled)
+    if carried.exists():
+        raise Refusal("act_on_its_way", "An act of this escrow was sent before it matured; what became of it is read.")
+    for instruction in late:
+        ChainInstruction.objects.filter(id=instruction.id).update(state=ChainInstruction.State.BATCHED)
+        outbox.mark_failed(instruction.id, failure="the escrow was matured")
 
 
 def is_matured(escrow: ChainTarget) -> bool:

@@ -130,6 +130,7 @@ class Redemption(Row):
     class State(models.TextChoices):
         MOVING = "MOVING", "On its way"
         DONE = "DONE", "Done"
+        LAPSED = "LAPSED", "Overtaken by the escrow's maturity"
 
     part = models.ForeignKey(SlicePart, models.PROTECT, related_name="redemptions")
     slice = models.ForeignKey(Slice, models.PROTECT, related_name="redemptions")

@@ -19,7 +19,7 @@ from bonds.servicing.locks import lock_whole
 from bonds.servicing.reserves import Kept
 from intermediary import audit, clock, cover
 from intermediary.errors import Refusal
-from intermediary.models import Event
+from intermediary.models import ChainInstruction, Event
 
 State, Kind, Reason = Series.State, SeriesEvent.Kind, Redemption.Reason
 BEFORE = (State.ON_RISK, State.EVENT_OPEN)
@@ -90,8 +90,7 @@ def on_series_matured(event: Event) -> None:
     if found is None:
         return
     series = lock_whole(found.id)
-    noticed = (SliceAct.State.NOTICED, SliceAct.State.CHALLENGE)
-    SliceAct.objects.filter(slice__series=series, state__in=noticed).update(state=SliceAct.State.LAPSED)
+    _lapse_overtaken(series)
     for part in SlicePart.objects.filter(slice__series=series).select_related("slice__series", "tranche"):
         redemptions.record_done(part, part.outstanding_base_units, Reason.ON_CHAIN)
     for item in series.slices.all():
@@ -99,6 +98,21 @@ def on_series_matured(event: Event) -> None:
     if series.state in REVIEWED:
         _mature(series)
     wind_up(series.id)
+
+
+def _lapse_overtaken(series: Series) -> None:
+    """What was under way when the escrow was matured is never done: the chain has shared its principal out as well.
+
+    Raises `act_not_told` while one that the chain did carry out before is not told yet: this is delivered again.
+    """
+    repaid = Redemption.objects.filter(slice__series=series, state=Redemption.State.MOVING)
+    acts = SliceAct.objects.filter(slice__series=series, kind=SliceAct.Kind.WRITE_DOWN, state__in=SliceAct.UNFINISHED)
+    told = ChainInstruction.State.FAILED
+    moving = acts.filter(state=SliceAct.State.MOVING)
+    if repaid.exclude(movement__state=told).exists() or moving.exclude(movement__state=told).exists():
+        raise Refusal("act_not_told", "What became of an act of before the maturity is not told yet.")
+    repaid.update(state=Redemption.State.LAPSED)
+    acts.update(state=SliceAct.State.LAPSED)
 
 
 def wind_up(series_id: UUID) -> Series:

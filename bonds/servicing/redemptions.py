@@ -21,7 +21,8 @@ State = Redemption.State
 
 
 def send(part: SlicePart, amount_base_units: int, reason: Redemption.Reason) -> Redemption | None:
-    """Instruct the repayment of this much of a part; None for nothing, or while another one of it is on its way.
+    """Instruct the repayment of this much of a part; None for nothing, while another one of it is on its way, or once
+    anyone has matured the escrow, which shares out everything by itself.
 
     Raises `exceeds_outstanding`.
     """
@@ -32,6 +33,8 @@ def send(part: SlicePart, amount_base_units: int, reason: Redemption.Reason) -> 
     series = item.series
     if series.escrow is None:
         raise Refusal("not_deployed", "A series is repaid out of its escrow on chain.", series=series.code)
+    if series.escrow.creation.get("matured"):
+        return None
     made = Redemption(
         id=uuid7(), part=part, slice=item, cell_id=item.cell_id, reason=reason, amount_base_units=amount_base_units
     )

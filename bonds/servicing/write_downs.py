@@ -169,9 +169,9 @@ def _start_challenge(act_id: UUID) -> None:
 
 def _write_down(act_id: UUID) -> None:
     act = locked_act(act_id)
-    if act.state != State.CHALLENGE:
-        return
     assert act.slice.series.escrow is not None
+    if act.state != State.CHALLENGE or act.slice.series.escrow.creation.get("matured"):
+        return
     act.movement = outbox.move(
         effect_id=derive("write_down", act.id),
         target=act.slice.series.escrow,

@@ -107,6 +107,28 @@ def end_round(*, series_id: UUID, now: datetime) -> Offering:
     return offering
 
 
+def extend_round(*, series_id: UUID, now: datetime) -> Offering:
+    """A round is over in which the chain shows that not every wallet was allotted its units: nobody failed to pay. It
+    takes the time of the next round too; with no time left the offering is pulled."""
+    offering = locked(series_id, State.ALLOCATED)
+    due = Allocation.objects.filter(tranche__series_id=series_id, state=Allocation.State.DUE, pay_by__lte=now)
+    if not due.exists():
+        return offering
+    times = {one: round_ends(offering.pays_until, offering.ends_at, one) for one in range(2, ROUNDS_MAX + 1)}
+    number = next((one for one, until in times.items() if one > offering.payment_round and until > now), None)
+    if number is None:
+        clearing.give_up(offering, "clock", "The units were not allotted on chain in time: nobody could pay for them.")
+        return offering
+    count = due.update(pay_by=times[number])
+    offering.payment_round = number
+    offering.save(update_fields=["payment_round"])
+    audit.record(
+        actor="clock", action="time_to_pay_extended", subject=offering.series.code, allocations=count,
+        until=times[number].isoformat(),
+    )  # fmt: skip
+    return offering
+
+
 def _book(tranche: Tranche, open_ones: Iterable[Allocation], subscription: Subscription) -> None:
     left = subscription.units
     for one in open_ones:

@@ -202,21 +202,26 @@ def _deploy(sale: Sale) -> None:
 
 
 def _allot(sale: Sale) -> None:
-    """Allotments of this round that were never given. The contract's own number falls to zero when a wallet pays, so
-    what was given is read from the logs of all allotments, the latest block's too."""
+    """Allotments of this round that were never given."""
+    for index, units_of in _ungiven(sale).items():
+        _need_key()
+        on_chain.allot(chain=sale.chain, escrow=sale.escrow, tranche=index, units_of=units_of, mine=sale.mine)
+
+
+def _ungiven(sale: Sale) -> dict[int, dict[str, int]]:
+    """Units by wallet and class that are due and were never allotted. The contract's own number falls to zero when a
+    wallet pays, so what was given is read from the logs of all allotments, the latest block's too."""
     given = _given(sale)
+    found: dict[int, dict[str, int]] = {}
     for index, tranche in enumerate(sale.tranches):
         rows = Allocation.objects.filter(tranche=tranche).select_related("order__wallet").order_by("payment_round")
         times: dict[str, int] = {}
-        units_of = {}
         for one in rows:
             wallet = one.order.wallet.address
             times[wallet] = times.get(wallet, 0) + 1
             if one.state == Allocation.State.DUE and given.get((index, wallet.lower()), 0) < times[wallet]:
-                units_of[wallet] = one.units - one.paid_units
-        if units_of:
-            _need_key()
-            on_chain.allot(chain=sale.chain, escrow=sale.escrow, tranche=index, units_of=units_of, mine=sale.mine)
+                found.setdefault(index, {})[wallet] = one.units - one.paid_units
+    return found
 
 
 def _given(sale: Sale) -> dict[tuple[int, str], int]:
@@ -244,9 +249,15 @@ def _allotted_logs(sale: Sale) -> Iterator[tuple[list[str], str]]:
 
 
 def _end_round(sale: Sale, now: datetime) -> None:
-    """Take back what is unpaid; close the round once that is final and every payment before it is booked."""
+    """Take back what is unpaid; close the round once that is final and every payment before it is booked. Where a
+    wallet was never allotted its units, nobody failed: the round goes on."""
+    if _ungiven(sale):
+        with transaction.atomic(durable=True):
+            payments.extend_round(series_id=sale.series.id, now=now)
+        return
     due = Allocation.objects.filter(tranche__series_id=sale.series.id, state=Allocation.State.DUE)
     final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
+    standing = _logs(sale.escrow, "Allotted")  # final, so the escrow is no younger than the final block
     open_now = False
     for index, tranche in enumerate(sale.tranches):
         wallets = [one.order.wallet.address for one in due.filter(tranche=tranche).select_related("order__wallet")]
@@ -255,8 +266,9 @@ def _end_round(sale: Sale, now: datetime) -> None:
             _need_key()
             taken_back = dict.fromkeys(left, 0)
             on_chain.allot(chain=sale.chain, escrow=sale.escrow, tranche=index, units_of=taken_back, mine=sale.mine)
-        open_now |= bool(left) or final is None
-        open_now |= any(sale.allotment(index, wallet, final.number) for wallet in wallets) if final else True
+        open_now |= bool(left) or final is None or not standing
+        if final is not None and standing:
+            open_now |= any(sale.allotment(index, wallet, final.number) for wallet in wallets)
     if open_now:
         return
     with transaction.atomic(durable=True):

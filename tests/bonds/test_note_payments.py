@@ -183,3 +183,17 @@ def test_offering_that_is_paid_for_is_not_pulled(series: Series) -> None:
         sale.pull(actor="desk", series_id=series.id, because="approved late")
     world.book_escrow(series)
     assert stages.issue(actor="desk", series_id=series.id).state == Series.State.ON_RISK
+
+
+def test_round_whose_units_were_never_allotted_fails_nobody(series: Series) -> None:
+    offering = Offering.objects.get(series=series)
+    late = offering.pays_until + timedelta(seconds=1)
+    offering = payments.extend_round(series_id=series.id, now=late)
+    assert (offering.state, offering.payment_round, of("b").state) == (Offering.State.ALLOCATED, 2, State.DUE)
+    assert of("b").pay_by == plans.round_ends(offering.pays_until, offering.ends_at, 2)
+    assert not payments.overdue(series.id, late)
+    payments.extend_round(series_id=series.id, now=offering.ends_at - timedelta(seconds=1))
+    assert of("b").pay_by == offering.ends_at
+    offering = payments.extend_round(series_id=series.id, now=offering.ends_at)
+    assert offering.state == Offering.State.PULLED
+    assert "nobody could pay" in offering.pulled_because

@@ -29,8 +29,9 @@ pytestmark = pytest.mark.world(build=world_of_opposite_books)
 WALLETS: dict[str, Signer] = {name: demo_wallet(60 + index) for index, name in enumerate("abcd")}
 
 
-def allocated(chain: Chain, clients: list[chain_world.Client]) -> Offering:
-    """Six million to a; two million each to b, c and d, who asked for six at the margin. Contracts stand, allotted."""
+def allocated(chain: Chain, clients: list[chain_world.Client], steps: int = 2) -> Offering:
+    """Six million to a; two million each to b, c and d, who asked for six at the margin. By the first step contracts
+    stand, by the second all is allotted."""
     tick()
     people = [world.newcomer(name, wallet.address) for name, wallet in WALLETS.items()]
     for person in people:
@@ -51,7 +52,7 @@ def allocated(chain: Chain, clients: list[chain_world.Client]) -> Offering:
     with transaction.atomic():
         clearing.allocate(actor="desk", series_id=series.id, report_hash=offering.report_hash)
     fund_gas(chain, *(wallet.address for wallet in WALLETS.values()))
-    for _ in range(2):
+    for _ in range(steps):
         note_sale.step(chain, offering, mine)
     return offering
 
@@ -158,3 +159,15 @@ def test_escrow_that_is_sold_out_is_not_pulled_and_one_pulled_on_chain_is_follow
         note_sale.step(chain, offering, mine)
         cycle.settle_all(mine=mine)
     assert offering not in note_sale.open_sales(), "all are refunded"
+
+
+def test_nobody_fails_for_notes_that_were_never_allotted(chain: Chain, clients: list[chain_world.Client]) -> None:
+    offering = allocated(chain, clients, steps=1)
+    offering.refresh_from_db()
+    late = offering.pays_until + timedelta(seconds=1)
+    note_sale.step(chain, offering, mine, late)
+    note_sale.step(chain, offering, mine, late)
+    offering.refresh_from_db()
+    assert (offering.state, offering.payment_round) == (Offering.State.ALLOCATED, 2)
+    assert {state for _, _, state in allocations().values()} == {"DUE"}
+    assert may_subscribe(chain, offering, "b") == 2 * MILLION, "allotted late, and there is time to pay"

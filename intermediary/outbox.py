@@ -131,17 +131,27 @@ def _departure(instruction: ChainInstruction, memo: str) -> ledger.Draft:
     )
 
 
-def mark_final(instruction_id: UUID, *, transaction_hash: str, moved_base_units: int | None = None) -> None:
-    """The chain is final: the tokens arrive. Harmless when repeated.
+def mark_final(
+    instruction_id: UUID,
+    *,
+    transaction_hash: str,
+    moved_base_units: int | None = None,
+    place: tuple[int, int] | None = None,
+) -> None:
+    """The chain is final: the tokens arrive. Harmless when repeated. `place`: the block and the log that show it.
 
     `moved_base_units` is what the chain really moved where that may differ from what was instructed; the difference
     stays at, or comes from, the source.
     """
     moved = {} if moved_base_units is None else {instruction_id: moved_base_units}
-    mark_all_final({instruction_id: transaction_hash}, moved)
+    mark_all_final({instruction_id: transaction_hash}, moved, {} if place is None else {instruction_id: place})
 
 
-def mark_all_final(hashes: Mapping[UUID, str], moved_base_units: Mapping[UUID, int] | None = None) -> None:
+def mark_all_final(
+    hashes: Mapping[UUID, str],
+    moved_base_units: Mapping[UUID, int] | None = None,
+    places: Mapping[UUID, tuple[int, int]] | None = None,
+) -> None:
     """`mark_final` for many instructions, each with the hash of its transaction: all or, when one is refused, none."""
     unread = (*TIMES, *(f"target__{name}" for name in TIMES), "target__creation")
     asked = ChainInstruction.objects.select_for_update(of=("self",)).select_related("target").defer(*unread)
@@ -160,11 +170,14 @@ def mark_all_final(hashes: Mapping[UUID, str], moved_base_units: Mapping[UUID, i
     events.notify_pages_of(made.cell_id for made in new if made.kind in EVERYDAY)
     for made in new:
         if made.kind not in EVERYDAY:
+            block_number, log_index = (places or {}).get(made.id, (None, None))
             events.emit(
                 events.INSTRUCTION_FINAL,
                 cell_id=made.cell_id,
                 instruction_id=str(made.id),
                 instruction_kind=made.kind,
+                block_number=block_number,
+                log_index=log_index,
             )
 
 

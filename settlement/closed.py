@@ -109,7 +109,8 @@ def close(found: ChainTransaction) -> None:
             if not found.succeeded:
                 _again(instruction)
             elif instruction.kind not in BOOKED_BY_EVENT:
-                outbox.mark_final(instruction.id, transaction_hash=found.transaction_hash)
+                place = shown.place_of(instruction, found.transaction_hash)
+                outbox.mark_final(instruction.id, transaction_hash=found.transaction_hash, place=place)
         found.state = ChainTransaction.State.FINAL if found.succeeded else ChainTransaction.State.REVERTED
         found.save(update_fields=["state", "block_number", "block_hash", "transaction_hash", "succeeded"])
 

@@ -26,9 +26,15 @@ EVENTS: dict[str, tuple[str, ...]] = {
 
 def is_shown(instruction: ChainInstruction, transaction_hash: str) -> bool:
     """Whether this transaction left such an event in a block of the chain."""
+    return place_of(instruction, transaction_hash) is not None
+
+
+def place_of(instruction: ChainInstruction, transaction_hash: str) -> tuple[int, int] | None:
+    """The block and the index of the log by which this transaction shows it."""
     logs = ChainLog.objects.filter(transaction_hash=transaction_hash, block__canonical=True)
     logs = logs.exclude(refusal__startswith=ChainLog.DISPUTED)
-    return any(shows(row, instruction) for row in logs)
+    rows = logs.select_related("block").order_by("block__number", "log_index")
+    return next(((row.block.number, row.log_index) for row in rows if shows(row, instruction)), None)
 
 
 def shows(row: ChainLog, instruction: ChainInstruction) -> bool:

@@ -12,6 +12,7 @@ units held when it is paid: in the first block of the payment date that takes it
 is ever taken back. Loads no numeric library.
 """
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -19,7 +20,9 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from bonds import timeline
-from bonds.models import CouponPart, CouponPayment, CouponRun, Holding, SeriesEvent, Slice, SpreadCharge
+from bonds.models import CouponPart, CouponPayment, CouponRun, SeriesEvent, Slice, SpreadCharge
+from bonds.servicing import chain_order
+from bonds.servicing.chain_order import Holder, Place
 from bonds.servicing.coupon_parts import Figures, Part, figures_of, in_transit, prefunded, returns_of, spread_due
 from bonds.servicing.locks import lock_whole
 from intermediary import audit, charges, clock, cover, ledger, outbox
@@ -238,7 +241,8 @@ def _send(run: CouponRun, part: Part) -> None:
 
 def _finish(run: CouponRun) -> CouponRun:
     """The escrow has the cash: say what each holder got."""
-    run.state, run.paid_at = State.PAID, clock.now()
+    place = _placed(run)[-1][1] if run.amount_base_units else None
+    run.state, run.paid_at = State.PAID, chain_order.moment_of(run.tranche, place)
     run.save(update_fields=["state", "paid_at"])
     if run.amount_base_units:
         _pay_holders(run)
@@ -257,16 +261,30 @@ def _finish(run: CouponRun) -> CouponRun:
 
 
 def _pay_holders(run: CouponRun) -> None:
-    """One row a wallet that holds units now, rounded down: its notice too. What is left stays in the escrow."""
-    held = Holding.objects.filter(tranche=run.tranche, units__gt=0).order_by("id")
+    """One row a wallet that held units where the chain shows a part of the coupon, rounded down: its notice too. What
+    is left stays in the escrow."""
+    shares: dict[Holder, int] = defaultdict(int)  # base units of the coupon x units of the class
+    units: dict[Holder, int] = {}  # those of the last part
+    for amount, place in _placed(run):
+        held = chain_order.units_at(run.tranche, place)
+        units = dict.fromkeys(units, 0) | held
+        for holder, count in held.items():
+            shares[holder] += amount * count
     payments = [
         CouponPayment(
             run=run,
-            party_id=party_id,
-            wallet_id=wallet_id,
-            units=units,
-            amount_base_units=run.amount_base_units * int(units) // run.units,
+            party_id=holder[0],
+            wallet_id=holder[1],
+            units=units[holder],
+            amount_base_units=share // run.units,
         )
-        for party_id, wallet_id, units in held.values_list("party_id", "wallet_id", "units")
+        for holder, share in shares.items()
     ]
     insert_all(payments)
+
+
+def _placed(run: CouponRun) -> list[tuple[int, Place | None]]:
+    """What each part brought and where the chain shows it, in the chain's order."""
+    parts = run.parts.select_related("movement")
+    placed = [(part.amount_base_units, chain_order.place_of(part.movement)) for part in parts]
+    return sorted(placed, key=lambda one: one[1] or (0, 0))

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Sum
-
 from bonds.models import HolderNotice, Holding, SeriesEvent, Tranche
 from intermediary.models.bulk import insert_all
 
@@ -34,12 +32,6 @@ def tell_holders_of_class(
             for party, own in by_party.items()
         ]
     )
-
-
-def units_by_party(tranche: Tranche) -> dict[UUID, int]:
-    """Units of a class that each party holds now."""
-    held = Holding.objects.filter(tranche=tranche, units__gt=0).values_list("party_id")
-    return {party: int(units) for party, units in held.annotate(units=Sum("units")).order_by()}
 
 
 def _write(notices: list[HolderNotice]) -> int:

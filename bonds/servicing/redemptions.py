@@ -11,7 +11,8 @@ from django.db.models import Sum
 from bonds import timeline
 from bonds.loss.tranches import redeem as redeemed
 from bonds.models import Redemption, SeriesEvent, Slice, SlicePart, Tranche
-from bonds.servicing import notices
+from bonds.servicing import chain_order, notices
+from bonds.servicing.chain_order import Place
 from intermediary import audit, clock, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive, uuid7
@@ -57,9 +58,11 @@ def send(part: SlicePart, amount_base_units: int, reason: Redemption.Reason) -> 
 def finish(redemption: Redemption) -> None:
     """The chain has repaid it. The caller holds the slice's lock."""
     _account_for(redemption.part_id, redemption.amount_base_units)
-    redemption.state, redemption.done_at = State.DONE, clock.now()
+    tranche = Tranche.objects.get(parts=redemption.part_id)
+    place = chain_order.place_of(redemption.movement) if redemption.movement else None
+    redemption.state, redemption.done_at = State.DONE, chain_order.moment_of(tranche, place)
     redemption.save(update_fields=["state", "done_at"])
-    _tell(redemption)
+    _tell(redemption, place)
 
 
 def record_done(part: SlicePart, amount_base_units: int, reason: Redemption.Reason) -> None:
@@ -94,7 +97,7 @@ def _account_for(part_id: UUID, amount_base_units: int) -> None:
     part.save(update_fields=["outstanding_base_units", "redeemed_base_units"])
 
 
-def _tell(redemption: Redemption) -> None:
+def _tell(redemption: Redemption, place: Place | None = None) -> None:
     item, amount = redemption.slice, redemption.amount_base_units
     tranche = Tranche.objects.get(parts=redemption.part_id)
     audit.record(
@@ -111,7 +114,7 @@ def _tell(redemption: Redemption) -> None:
     )
     own = {
         party: {"amount_base_units": str(amount * units // tranche.original_base_units)}
-        for party, units in notices.units_by_party(tranche).items()
+        for party, units in chain_order.units_by_party(tranche, place).items()
     }
     text = f"Principal of {tranche.symbol} is repaid; it can be claimed"
     notices.tell_holders_of_class(tranche, SeriesEvent.Kind.REPAID, text, own)

@@ -339,13 +339,13 @@ def recover(case: DefaultCase, amount_base_units: int) -> Event:
     return _event(events.RECOVERY_RECEIVED, case)
 
 
-def settle() -> int:
-    """Every unfinished instruction becomes final, and bonds is told; returns how many."""
+def settle(place: tuple[int, int] | None = None) -> int:
+    """Every unfinished instruction becomes final, at this place of the chain, and bonds is told; returns how many."""
     waiting = list(ChainInstruction.objects.filter(state=ChainInstruction.State.DRAFT).order_by("id"))
     for instruction in waiting:
         instruction.state = ChainInstruction.State.BATCHED
         instruction.save(update_fields=["state"])
-        mark_final(instruction.id, transaction_hash="0x1")
+        mark_final(instruction.id, transaction_hash="0x1", place=place)
         told = Event.objects.filter(kind=events.INSTRUCTION_FINAL, payload__instruction_id=str(instruction.id))
         for event in told:  # none of an everyday payment
             arrivals.on_instruction_final(event)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from pytest_django import Settings
 
-from bonds.models import CouponPayment, CouponRun, Holding, Series
+from bonds.models import CouponPart, CouponPayment, CouponRun, Holding, Series
+from bonds.servicing import chain_order
 from settlement.chain import Chain
 from settlement.signer import demo_wallet
 from tests.bonds import chain_life
@@ -109,5 +110,6 @@ def test_every_cent_of_a_serviced_series_is_explained(
     assert sums["SUBSCRIBED"] == 12 * MILLION
     assert sums["APPLY_LOSS"] == -5 * MILLION // 2
     assert sums["WRITE_UP"] == 5 * MILLION // 2
+    assert all(chain_order.place_of(part.movement) for part in CouponPart.objects.all()), "the chain says where"
     assert sums["COUPON"] == sum(CouponRun.objects.values_list("amount_base_units", flat=True))
     assert sum(sums.values()) == life.cash_of(life.escrow) == life.owed()

@@ -10,7 +10,7 @@ first without any rule saying so. Cash, notes and chain are not here: this file 
 units of the settlement token.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -103,6 +103,27 @@ def principal_change(state: SliceState, net_loss_base_units: int) -> PrincipalCh
         write_up_base_units=max(-change, 0),
         unabsorbed_base_units=loss - absorbed,
     )
+
+
+def changes_of_slice(states: Sequence[SliceState], net_loss_base_units: int) -> list[PrincipalChange]:
+    """The changes of the classes of one slice, junior first in and out. Their total follows N, and the escrow knows
+    only the total: it writes junior notes down first and refills senior notes first. What an expert ruled off may have
+    been another class's, so the total is shared here as the escrow shares it."""
+    alone = [principal_change(state, net_loss_base_units) for state in states]
+    left = sum(change.write_down_base_units - change.write_up_base_units for change in alone)
+    down, up = max(left, 0), max(-left, 0)
+    downs: list[int] = []
+    ups: list[int] = []
+    for state in states:
+        downs.append(min(down, state.outstanding_base_units))
+        down -= downs[-1]
+    for state in reversed(states):
+        ups.insert(0, min(up, state.net_written_down_base_units))
+        up -= ups[0]
+    return [
+        PrincipalChange(fall, rise, change.unabsorbed_base_units)
+        for fall, rise, change in zip(downs, ups, alone, strict=True)
+    ]
 
 
 def apply_change(state: SliceState, change: PrincipalChange) -> SliceState:

@@ -6,13 +6,14 @@ estimate, everything. At the final maturity nothing is kept but what was noticed
 the arithmetic is `bonds.loss.tranches.reserved_base_units`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from bonds.loss.tranches import principal_change, reserved_base_units
+from bonds.loss.tranches import changes_of_slice, reserved_base_units
 from bonds.models import Series, Slice, SliceAct, SliceMark, SlicePart
 from bonds.offering.terms import ExtensionBuffers, terms_from
 from intermediary.models import DefaultCase
@@ -36,8 +37,8 @@ class Kept:
 
 
 def risk_start(series: Series) -> datetime:
-    """The risk period begins on the terms' day, never before the issue: what was noticed while the notes were sold is no
-    loss of theirs."""
+    """The risk period begins on the terms' day, never before the issue: what was noticed while the notes were sold is
+    no loss of theirs."""
     return max(series.risk_from, series.issued_at or series.risk_from)
 
 
@@ -56,7 +57,7 @@ def cases_of(item: Slice) -> list[DefaultCase]:
 
 def kept_of(item: Slice, now: datetime) -> Kept:
     """What must be kept of a slice now."""
-    parts = list(item.parts.select_related("slice"))
+    parts = list(item.parts.select_related("slice").order_by("attach_base_units"))
     noticed = _noticed(item)
     if now >= terms_from(item.series.terms).final_at:
         return Kept("FINAL", Decimal(1), 0, {part.id: noticed.get(part.tranche_id, 0) for part in parts})
@@ -64,7 +65,7 @@ def kept_of(item: Slice, now: datetime) -> Kept:
     determined = sum(case.loss_base_units for case in cases)
     waiting = [case for case in cases if case.determination_id is None and case.state not in ENDED]
     if not waiting:
-        by_part = {part.id: _still_to_fall(part, determined, noticed) for part in parts}
+        by_part = _still_to_fall(parts, determined, noticed)
         return Kept("DETERMINED" if any(by_part.values()) else "NONE", Decimal(1), determined, by_part)
     estimate = _estimate(item, waiting[0])
     if estimate is None:
@@ -100,9 +101,12 @@ def _noticed(item: Slice) -> dict[UUID, int]:
     return {UUID(tranche_id): int(amount) for tranche_id, amount in under_way.by_tranche.items()}
 
 
-def _still_to_fall(part: SlicePart, determined: int, noticed: dict[UUID, int]) -> int:
-    change = principal_change(part.state, determined).write_down_base_units
-    return min(part.outstanding_base_units, max(change, noticed.get(part.tranche_id, 0)))
+def _still_to_fall(parts: Sequence[SlicePart], determined: int, noticed: dict[UUID, int]) -> dict[UUID, int]:
+    changes = changes_of_slice([part.state for part in parts], determined)
+    return {
+        part.id: min(part.outstanding_base_units, max(change.write_down_base_units, noticed.get(part.tranche_id, 0)))
+        for part, change in zip(parts, changes, strict=True)
+    }
 
 
 def _estimate(item: Slice, case: DefaultCase) -> int | None:

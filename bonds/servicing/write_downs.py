@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from bonds import timeline
-from bonds.loss.tranches import PrincipalChange, apply_change, principal_change
+from bonds.loss.tranches import PrincipalChange, apply_change, changes_of_slice
 from bonds.models import Redemption, Series, SeriesEvent, Slice, SliceAct, SlicePart
 from bonds.offering.terms import terms_from
 from bonds.servicing import maturity, notices, reserves
@@ -110,7 +110,9 @@ def bring_to_loss(*, slice_id: UUID) -> SliceAct | None:
     if item.acts.filter(state__in=SliceAct.UNFINISHED).exists() or repaid.exists():
         return None
     loss = net_loss_base_units(item)
-    changes = {part.tranche_id: principal_change(part.state, loss) for part in item.parts.all()}
+    parts = list(item.parts.select_related("slice").order_by("attach_base_units"))
+    found = changes_of_slice([part.state for part in parts], loss)
+    changes = {part.tranche_id: change for part, change in zip(parts, found, strict=True)}
     down = sum(change.write_down_base_units for change in changes.values())
     up = sum(change.write_up_base_units for change in changes.values())
     assert not (down and up), "the loss of every part rises or falls with N"

@@ -6,12 +6,12 @@ import pytest
 
 from bonds.loss.tranches import principal_change
 from bonds.models import Series, Slice, SliceAct, SlicePart
-from bonds.servicing import rulings, write_downs
+from bonds.servicing import reserves, rulings, write_downs
 from intermediary import clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, Cell, ChainInstruction, Event
 from tests.bonds import world
-from tests.bonds.test_servicing import on_risk
+from tests.bonds.test_servicing import before_issue, on_risk
 from tests.bonds.world import MILLION
 
 State = SliceAct.State
@@ -26,6 +26,11 @@ def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
 @pytest.fixture
 def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
     return rolled_back_world[1]
+
+
+@pytest.fixture
+def uncovered_cells(rolled_back_world: list[Cell]) -> list[Cell]:
+    return rolled_back_world
 
 
 @pytest.fixture
@@ -100,3 +105,29 @@ def test_a_recovery_after_a_ruling_writes_up_no_more_than_was_written_down(act: 
     assert write_downs.net_loss_base_units(Slice.objects.get(id=act.slice_id)) == 4 * MILLION
     up = sum(principal_change(part.state, 0).write_up_base_units for part in parts)
     assert up == MILLION
+
+
+@pytest.mark.world(build=before_issue)
+def test_a_later_loss_after_a_ruling_is_shared_as_the_escrow_shares_it(uncovered_cells: list[Cell]) -> None:
+    cell = uncovered_cells[0]
+    series = world.on_risk([cell], [world.investor(name) for name in "abc"], classes=2)
+    case = world.notice(cell)
+    write_downs.on_loss_determined(world.determine(case, 7 * MILLION // 2))
+    world.settle()
+    rule(SliceAct.objects.get(), MILLION)
+    world.settle_challenges()
+    parts = SlicePart.objects.filter(slice__series=series).order_by("attach_base_units")
+    before = list(parts.values_list("outstanding_base_units", flat=True))
+    for state in ("RECOVERY", "CLOSED"):
+        case.refresh_from_db()
+        case.state = state
+        case.save()
+    write_downs.on_loss_determined(world.determine(world.notice(cell), 2 * MILLION))
+    world.settle()
+    world.settle_challenges()
+    fell = SliceAct.objects.latest("id").moves_base_units
+    after = list(parts.values_list("outstanding_base_units", flat=True))
+    assert fell == sum(before) - sum(after) > 0
+    assert after == [before[0] - min(before[0], fell), before[1] - max(fell - before[0], 0)], "junior first"
+    assert write_downs.bring_to_loss(slice_id=parts[0].slice_id) is None
+    assert not any(reserves.kept_of(Slice.objects.get(id=parts[0].slice_id), clock.now()).by_part.values())

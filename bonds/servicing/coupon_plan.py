@@ -29,10 +29,10 @@ HORIZON_YEARS = 1.0
 PLACES = Decimal(1).scaleb(-10)  # of a share
 
 
-def plan_all() -> int:
-    """Plan the coupons of every live series that has none planned; how many series that were."""
+def unplanned() -> list[UUID]:
+    """Every live series that has no coupons planned."""
     waiting = Series.objects.filter(state__in=Series.LIVE).exclude(tranches__coupon_runs__isnull=False)
-    return sum(plan(series_id) for series_id in waiting.values_list("id", flat=True))
+    return list(waiting.values_list("id", flat=True))
 
 
 def plan(series_id: UUID) -> int:

@@ -25,7 +25,8 @@ def step() -> int:
     """Do whatever is due now; how many steps were done. One that fails does not keep the others from their work."""
     from bonds.servicing import coupon_plan
 
-    return coupon_plan.plan_all() + serve(clock.now())
+    planned = sum(_do(partial(coupon_plan.plan, series_id)) for series_id in coupon_plan.unplanned())
+    return planned + serve(clock.now())
 
 
 def serve(now: datetime) -> int:

@@ -12,11 +12,13 @@ up when the write-down is final.
 Only the ledger and the outbox are written here; the chain is somebody else's. Loads no numeric library.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Sum
 
 from bonds import timeline
@@ -29,6 +31,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.models import AccountKind, ChainInstruction, DefaultCase, Event
 
+logger = logging.getLogger(__name__)
 State, Kind = SliceAct.State, SliceAct.Kind
 OPEN_CASES = (
     DefaultCase.State.NOTICE,
@@ -76,14 +79,28 @@ def on_instruction_final(event: Event) -> None:
 
 
 def due(now: datetime) -> int:
-    """Write down every noticed loss whose challenge period is over. Returns how many were started."""
+    """Write down every noticed loss whose challenge period is over, each by itself: one that fails does not keep the
+    others from it. Returns how many were started."""
     waiting = SliceAct.objects.filter(state=State.CHALLENGE, ready_at__lte=now).order_by("cell_id", "id")
     ready = list(waiting.values_list("id", flat=True))
-    for act_id in ready:
-        _write_down(act_id)
-    for series in Series.objects.filter(state=Series.State.EVENT_OPEN):
-        _close_event(series.id)
-    return len(ready)
+    started = sum(_alone(partial(_write_down, act_id)) for act_id in ready)
+    for series in Series.objects.filter(state=Series.State.EVENT_OPEN).order_by("id"):
+        _alone(partial(_close_event, series.id))
+    return started
+
+
+def _alone(work: Callable[[], None]) -> bool:
+    """Whether it could be done; with nothing of it changed where it could not."""
+    try:
+        with transaction.atomic():
+            work()
+    except Refusal as refusal:
+        logger.info("not yet: %s", refusal)
+        return False
+    except Exception:
+        logger.exception("a write-down failed and will be tried again")
+        return False
+    return True
 
 
 def in_flight() -> int:

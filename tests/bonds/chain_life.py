@@ -259,7 +259,8 @@ def begin(chain: Chain, clients: list[chain_world.Client], *, years: int, months
     Position.objects.update(quantity=0, settled_value=0)  # margin is free: it prefunds the spread
     for who in clients:
         _float(chain, who.cell, MILLION)
-    coupon_plan.plan_all()
+    for series_id in coupon_plan.unplanned():
+        coupon_plan.plan(series_id)
     held = {holding.wallet.address: holding.units for holding in Holding.objects.select_related("wallet")}
     life = Life(chain, clients, series, Note(units=held, principal=sum(held.values())), tuple(held.values()))
     life.noted(series.issue_date)

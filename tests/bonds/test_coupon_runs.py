@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from fractions import Fraction
+from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -17,7 +18,7 @@ from bonds.models import (
     SlicePart,
     SpreadCharge,
 )
-from bonds.servicing import coupons, due, early, locks, write_downs
+from bonds.servicing import coupon_plan, coupons, due, early, locks, write_downs
 from intermediary import clock
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, Cell, ChainInstruction
@@ -293,3 +294,16 @@ def test_float_of_all_relationships_is_read_under_the_house_s_lock(series: Serie
         coupons.pay(run.id)
     locked = [one["sql"] for one in queries if "FOR " in one["sql"] and "intermediary_cell" in one["sql"]]
     assert any(str(house.id) in sql or house.id.hex in sql for sql in locked)
+
+
+def test_a_series_that_cannot_be_planned_keeps_no_other_from_its_coupons(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(series_id: UUID) -> int:
+        raise ValueError("no curve")
+
+    monkeypatch.setattr(coupon_plan, "unplanned", lambda: [series.id])
+    monkeypatch.setattr(coupon_plan, "plan", broken)
+    life.live_to_day(first(series).payment_date - coupons.CHARGED_AHEAD)
+    assert due.step() > 0
+    assert SpreadCharge.objects.exists()

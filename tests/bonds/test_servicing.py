@@ -1,6 +1,7 @@
 """The life of a slice: a determined loss writes it down, a recovery writes it up, and no other slice notices."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -317,3 +318,23 @@ def test_timeline_tells_the_whole_story_in_order(series: Series, cells: list[Cel
     kinds = kinds[kinds.index("ISSUED") + 1 :]
     told = ["EVENT_OPENED", "LOSS_NOTICED", "CHALLENGE", "WRITTEN_DOWN", "EVENT_CLOSED", "WRITTEN_UP"]
     assert kinds == told
+
+
+def test_a_write_down_that_fails_keeps_no_other_from_it(
+    series: Series, cells: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cell in cells:
+        write_downs.on_loss_determined(world.determine(world.notice(cell), 4 * MILLION))
+    world.settle()
+    first, second = SliceAct.objects.order_by("cell_id", "id")
+    write_down = write_downs._write_down
+
+    def broken(act_id: UUID) -> None:
+        write_down(act_id)
+        if act_id == first.id:
+            raise Refusal("account_overdrawn", "Not now.")
+
+    monkeypatch.setattr(write_downs, "_write_down", broken)
+    assert write_downs.due(clock.now() + timedelta(hours=2)) == 1
+    assert SliceAct.objects.get(id=first.id).state == State.CHALLENGE
+    assert SliceAct.objects.get(id=second.id).state == State.MOVING

@@ -23,17 +23,17 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
 from bonds.offering import payments, stages
 from bonds.offering import sale as sale_of_notes
 from bonds.offering.payments import Subscription
-from intermediary import clock
+from intermediary import audit, clock
 from intermediary.config.issuance_spec import chain_spec
 from intermediary.config.note_register import holds_the_key
 from intermediary.errors import Refusal
-from intermediary.models import ChainTarget
+from intermediary.models import AuditRecord, ChainTarget
 from settlement import chains
 from settlement import series as on_chain
 from settlement.bindings import decode_event, read
@@ -149,21 +149,38 @@ def step(chain: Chain, offering: Offering, mine: Mine | None = None, now: dateti
 
 
 def book_payments(offering: Offering) -> int:
-    """Book the final subscriptions that are not booked yet, in their order; how many."""
+    """Book the final subscriptions that are not booked yet, in their order; how many could not be. Each by itself: one
+    that is refused (its payer is barred by now) is tried again at the next step and holds up no other."""
     booked = set(
         NotePayment.objects.filter(tranche__series_id=offering.series_id).values_list("transaction_hash", "log_index")
     )
-    count = 0
+    refused = 0
     tranches = list(Tranche.objects.filter(series_id=offering.series_id).order_by("seniority"))
     for row in _logs(offering.series.escrow_address, "Subscribed"):
         if (row.transaction_hash, row.log_index) in booked:
             continue
         said = _said(row)
         found = Subscription(said["investor"], said["units"], row.transaction_hash, row.log_index, row.block.block_time)
-        with transaction.atomic():
-            payments.paid(tranche_id=tranches[said["tranche"]].id, subscription=found)
-        count += 1
-    return count
+        try:
+            with transaction.atomic():
+                payments.paid(tranche_id=tranches[said["tranche"]].id, subscription=found)
+        except (Refusal, DatabaseError) as because:
+            refused += 1
+            _tell_unbooked(offering, found, because)
+    return refused
+
+
+def _tell_unbooked(offering: Offering, found: Subscription, because: Exception) -> None:
+    """Why a final payment is not booked: in the record once, in the log each time."""
+    subject = f"{found.transaction_hash}:{found.log_index}"
+    reason = str(because).splitlines()[0][:200]
+    log.error("%s: payment %s is not booked: %s", offering.series.code, subject, reason)
+    with transaction.atomic():
+        if not AuditRecord.objects.filter(action="payment_not_booked", subject=subject).exists():
+            audit.record(
+                actor=ACTOR, action="payment_not_booked", subject=subject, series=offering.series.code,
+                wallet=found.wallet_address, units=found.units, reason=reason,
+            )  # fmt: skip
 
 
 def refuse_sold_out(series_id: UUID) -> None:
@@ -272,7 +289,8 @@ def _end_round(sale: Sale, now: datetime) -> None:
     if open_now:
         return
     with transaction.atomic(durable=True):
-        book_payments(sale.offering)
+        if refused := book_payments(sale.offering):
+            raise Refusal("payments_not_booked", "Who paid has not failed: its payment is booked first.", count=refused)
         payments.end_round(series_id=sale.series.id, now=now)
 
 

@@ -10,6 +10,7 @@ from bonds.offering import clearing, payments, stages
 from intermediary.config import issuance, note_register, note_sale
 from intermediary.errors import Refusal
 from intermediary.ledger import settlement_asset
+from intermediary.models import Affiliation, AuditRecord
 from settlement import cycle
 from settlement import series as on_chain
 from settlement.bindings import read
@@ -171,3 +172,20 @@ def test_nobody_fails_for_notes_that_were_never_allotted(chain: Chain, clients: 
     assert (offering.state, offering.payment_round) == (Offering.State.ALLOCATED, 2)
     assert {state for _, _, state in allocations().values()} == {"DUE"}
     assert may_subscribe(chain, offering, "b") == 2 * MILLION, "allotted late, and there is time to pay"
+
+
+def test_payment_that_cannot_be_booked_holds_up_no_other(
+    chain: Chain, clients: list[chain_world.Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    offering = allocated(chain, clients)
+    barred, covered = Allocation.objects.get(party__code="b").party, clients[0].cell.party
+    assert covered is not None
+    Affiliation.objects.create(party=barred, affiliate=covered)
+    for name, units in (("b", 2), ("a", 6)):
+        pay(chain, offering, name, units * MILLION)
+    with pytest.raises(Refusal, match="payments_not_booked"):
+        go_on(chain, offering, timedelta(seconds=1))
+    assert allocations()["a", 1] == (6 * MILLION, 6 * MILLION, "PAID")
+    assert {allocations()[name, 1][2] for name in "bcd"} == {"DUE"}, "no round ends while a payment is not booked"
+    assert AuditRecord.objects.filter(action="payment_not_booked").count() == 1
+    assert "covered_parties_are_barred" in caplog.text

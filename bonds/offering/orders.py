@@ -101,9 +101,12 @@ def reveal(*, user: User, order_id: UUID, opening: str, nonce: str) -> Order:
 
 
 def locked(series_id: UUID, *states: Offering.State, code: str = "wrong_offering_state") -> Offering:
-    """The offering of a series under its row lock; refuses any state but these."""
+    """The offering of a series under its row lock, after the series' own: all lock in that order, so nobody waits in a
+    circle. Refuses any state but these."""
     assert connection.in_atomic_block
-    found = Offering.objects.select_for_update().select_related("series").filter(series_id=series_id).first()
+    Series.objects.select_for_update().filter(id=series_id).first()
+    rows = Offering.objects.select_for_update(of=("self",)).select_related("series")
+    found = rows.filter(series_id=series_id).first()
     if found is None:
         raise access.not_found()
     if found.state not in states:

@@ -8,8 +8,8 @@
     allocated   to be paid for, in rounds (`payments`)        two officers, bound to the hash of the report
     settled     paid in full, on risk (`stages.issue`)        when the ledger shows it
 
-An offering is pulled by its own rules (no guidance in time, book not covered, not paid in the last round), or by two
-officers before it is settled. Who decides is `proposals`' business; here it is carried out.
+An offering is pulled by its own rules (no guidance in time, book not covered, not allocated in time, not paid in the
+last round), or by two officers before it is settled. Who decides is `proposals`' business; here it is carried out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -76,7 +76,8 @@ def guide(*, actor: str, series_id: UUID, guidance_bps: Mapping[UUID, int]) -> O
 
 def due(now: datetime) -> Iterator[Callable[[], object]]:
     """What the clock has made due, one step an offering, each for a transaction of its own; harmless when repeated."""
-    for offering in Offering.objects.filter(state__in=Offering.BEFORE_CLEARING).order_by("id"):
+    moved_by_time = (*Offering.BEFORE_CLEARING, State.PRICED)
+    for offering in Offering.objects.filter(state__in=moved_by_time).order_by("id"):
         if step := _due_step(offering, now):
             yield partial(step, offering.series_id)
 
@@ -132,12 +133,19 @@ def _due_step(offering: Offering, now: datetime) -> Callable[[UUID], object] | N
         return _close
     if offering.state == State.CLOSED and offering.reveals_until <= now:
         return clearing.price
+    if offering.state == State.PRICED and offering.pays_until <= now:
+        return _never_allocated
     return None
 
 
 def _never_opened(series_id: UUID) -> None:
     offering = locked(series_id, State.ANNOUNCED, State.GUIDANCE)
     clearing.give_up(offering, "clock", "The book never opened: no guidance was published in time.")
+
+
+def _never_allocated(series_id: UUID) -> None:
+    offering = locked(series_id, State.PRICED)
+    clearing.give_up(offering, "clock", "The cleared book was not allocated before the time to pay was over.")
 
 
 def _open(series_id: UUID) -> None:

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, ProgrammingError, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from bonds.models import Allocation, Holding, NotePayment, Offering, Order, Series
 from bonds.offering import payments, sale, stages
@@ -197,3 +198,16 @@ def test_round_whose_units_were_never_allotted_fails_nobody(series: Series) -> N
     offering = payments.extend_round(series_id=series.id, now=offering.ends_at)
     assert offering.state == Offering.State.PULLED
     assert "nobody could pay" in offering.pulled_because
+
+
+def test_cleared_book_that_nobody_allocates_is_pulled_by_the_clock(cells: list[Cell]) -> None:
+    made = world.deployed(world.series_terms(cells))
+    offering = world.priced(made, world.sealed(world.investor("a"), world.only_tranche(made), (400, 12 * MILLION)))
+    assert not sale.advance(offering.pays_until - timedelta(seconds=1))
+    with CaptureQueriesContext(connection) as queries:
+        assert sale.advance(offering.pays_until) == 1
+    locks = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
+    assert [sql.split('FROM "')[1].split('"')[0] for sql in locks[:2]] == ["bonds_series", "bonds_offering"]
+    assert 'OF "bonds_offering"' in locks[1], "each lock by itself, so the order is always the same"
+    offering.refresh_from_db()
+    assert (offering.state, "not allocated" in offering.pulled_because) == (Offering.State.PULLED, True)

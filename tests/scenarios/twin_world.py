@@ -241,9 +241,9 @@ def _replace_and_determine(case: DefaultCase) -> None:
     last = Valuation.objects.all()[0]
     deep = {held.instrument_id: DepthQuote(Decimal(10**12)) for held in closeout.remaining_positions(case.id)}
     closeout.replace(case_id=case.id, valuation_id=last.id, depth=deep)
-    proposal = determination.propose_determination(maker=officer("third"), case_id=case.id, reason="all replaced")
+    proposal = determination.propose_determination(maker=officer("fifth"), case_id=case.id, reason="all replaced")
     determination.approve_determination(
-        checker=officer("fourth"), proposal_id=proposal.id, seen_hash=proposal.hash, reason="recomputed"
+        checker=officer("sixth"), proposal_id=proposal.id, seen_hash=proposal.hash, reason="recomputed"
     )
 
 

@@ -1,11 +1,14 @@
 """How an officers' page is drawn: whole at first, and only its live part when it renews itself."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+# The frame's own templates leave thousands of empty lines; one stays, so that what a person typed keeps its paragraphs.
+EMPTY_LINES = re.compile(rb"\n(?:[ \t]*\n){2,}")
 WHOLE, PART = "admin/office/page.html", "admin/office/part.html"
 
 
@@ -14,4 +17,6 @@ def show(request: HttpRequest, template: str, title: str, *, status: int = 200, 
     renewing = request.headers.get("HX-Request") == "true"
     frame = {"office_frame": PART} if renewing else {"office_frame": WHOLE, **admin.site.each_context(request)}
     named = {"title": title, "content_title": title}
-    return render(request, f"admin/office/{template}.html", frame | named | context, status=status)
+    answer = render(request, f"admin/office/{template}.html", frame | named | context, status=status)
+    answer.content = EMPTY_LINES.sub(b"\n\n", answer.content)
+    return answer

@@ -95,6 +95,10 @@ def approve_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: st
     made = CreditLine.objects.filter(proposal=proposal).first()
     if made is not None:
         return made
+    if _is_sold(proposal.cell_id):
+        raise Refusal(
+            "cover_is_sold", "Investors are paying for the tail of this relationship: its layers stay until the issue."
+        )
     body = approvals.body_of(proposal)
     expires_at = datetime.fromisoformat(body["expires_at"])
     refuse_malformed(body, expires_at)
@@ -121,6 +125,12 @@ def approve_line(*, checker: User, proposal_id: UUID, seen_hash: str, reason: st
 def waits_for_cover(body: dict[str, Any]) -> bool:
     """Whether the proposed line takes force with the issue of its slice; of before this could be said, at once."""
     return bool(body.get("awaits_cover", False))
+
+
+def _is_sold(cell_id: UUID) -> bool:
+    """Whether notes behind the relationship's tail are allocated and not issued yet: only the issue, or a pull, may
+    change what they were sold on."""
+    return any(one.spread_bps is not None and not one.issued for one in ports.tail_costs(cell_id))
 
 
 def _make_room(cell_id: UUID, *, waits: bool) -> CreditLine.State:
@@ -163,13 +173,13 @@ def on_instruction_final(event: Event) -> None:
 
 def expire_lines(now: datetime) -> list[CreditLine]:
     """Lines past their day: their threshold is 0 from the next valuation on, their layers stay. One that still waits
-    for its cover lapses."""
+    for its cover lapses, unless that is sold already: then with its issue or its pull."""
     assert connection.in_atomic_block, "an expiry belongs to a transaction"
     states = CreditLine.State
     due = CreditLine.objects.filter(state__in=[states.ACTIVE, states.AWAITING], expires_at__lte=now)
     if not ledger.lock_cells(due.values_list("cell_id", flat=True)):
         return []
-    expired = list(due.all())
+    expired = [line for line in due.all() if line.state == states.ACTIVE or not _is_sold(line.cell_id)]
     for line in expired:
         line.state = states.LAPSED if line.state == states.AWAITING else states.EXPIRED
         line.save(update_fields=["state"])

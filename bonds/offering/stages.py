@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from bonds import timeline
 from bonds.models import Allocation, Holding, NoteTransfer, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
@@ -91,8 +91,13 @@ def register_contracts(*, actor: str, series_id: UUID, escrow: ChainTarget, note
 
 
 def refuse_close(series_id: UUID) -> None:
-    """Immediately before the escrow is closed on chain, after which nothing goes back."""
+    """Immediately before the escrow is closed on chain, after which nothing goes back: refuses what `issue` would of
+    the lines, the layers and the float, by trying it and taking it back."""
     defaulted.refuse_close(series_id)
+    with transaction.atomic():
+        for item in _slices_like_their_layers(timeline.locked(series_id, State.PRICED)):
+            cover.attach_tail(cell_id=item.cell_id, slice_id=item.id)
+        transaction.set_rollback(True)
 
 
 def issue(*, actor: str, series_id: UUID) -> Series:
@@ -104,10 +109,8 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     offering = orders.locked(series_id, Offering.State.ALLOCATED)
     if not payments.is_paid(series_id):
         raise Refusal("not_paid_for", "Not every class is paid for in full yet.", series=series.code)
-    slices = list(series.slices.order_by("cell_id"))
-    cover.lock(item.cell_id for item in slices)
+    slices = _slices_like_their_layers(series)
     for item in slices:
-        _refuse_other_layer(item)
         held = ledger.balance(item.cell_id, AccountKind.ESCROW, series.currency_id)
         needed = item.principal_base_units + _other_principal(item)
         if held != needed:
@@ -133,6 +136,15 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     timeline.tell(series.id, SeriesEvent.Kind.ISSUED, text, principal_base_units=str(principal))
     series.refresh_from_db()
     return series
+
+
+def _slices_like_their_layers(series: Series) -> list[Slice]:
+    """The slices with what their cover rests on locked; refuses one that is not like its tail layer."""
+    slices = list(series.slices.order_by("cell_id"))
+    cover.lock(item.cell_id for item in slices)
+    for item in slices:
+        _refuse_other_layer(item)
+    return slices
 
 
 def _give_holdings(series: Series) -> None:

@@ -6,8 +6,10 @@ import pytest
 
 from bonds import timeline
 from bonds.models import Series
+from bonds.offering import stages
 from bonds.offering.terms import slice_id_of
 from intermediary import clock, credit, margining, ports
+from intermediary.errors import Refusal
 from intermediary.models import CreditLine, Layer
 from tests.bonds import world
 from tests.bonds.world import MILLION
@@ -60,3 +62,53 @@ def test_the_line_lapses_when_its_series_is_pulled(waiting: tuple[Client, Credit
     assert CreditLine.objects.get(id=line.id).state == CreditLine.State.LAPSED
     assert not Layer.objects.filter(cell=who.cell).exists()
     assert margining.threshold_of(who.cell.id) == 0
+
+
+def paid(who: Client) -> Series:
+    """Allocated and paid for, its escrow not closed."""
+    series = world.deployed(world.series_terms([who.cell]))
+    world.allocated(series, world.sealed(world.investor("a"), world.only_tranche(series), (400, 6 * MILLION)))
+    world.pay_all(series)
+    return series
+
+
+def test_nothing_ends_the_line_of_a_tail_that_is_sold(waiting: tuple[Client, CreditLine]) -> None:
+    who, line = waiting
+    paid(who)
+    proposal = credit.propose_line(
+        maker=officer("third"),
+        cell_id=who.cell.id,
+        threshold_base_units=0,
+        first_loss_base_units=2 * MILLION,
+        tail_base_units=0,
+        senior_base_units=8 * MILLION,
+        slice_id=None,
+        expires_at=clock.now() + timedelta(days=90),
+        reason="without a tail",
+    )
+    with pytest.raises(Refusal, match="cover_is_sold"):
+        credit.approve_line(checker=officer("fourth"), proposal_id=proposal.id, seen_hash=proposal.hash, reason="seen")
+    assert credit.expire_lines(line.expires_at) == []
+    assert CreditLine.objects.get(id=line.id).state == CreditLine.State.AWAITING
+
+
+def test_what_the_issue_would_refuse_is_refused_before_the_escrow_is_closed(
+    waiting: tuple[Client, CreditLine],
+) -> None:
+    who, line = waiting
+    series = paid(who)
+    stages.refuse_close(series.id)
+    assert not Layer.objects.filter(cell=who.cell).exists(), "tried and taken back"
+    CreditLine.objects.filter(id=line.id).update(state=CreditLine.State.LAPSED)
+    with pytest.raises(Refusal, match="layer_differs"):
+        stages.refuse_close(series.id)
+
+
+def test_an_escrow_is_not_closed_while_the_float_cannot_fund_its_retentions(
+    waiting: tuple[Client, CreditLine],
+) -> None:
+    who, _ = waiting
+    series = paid(who)
+    fund_house(-9 * MILLION)
+    with pytest.raises(Refusal, match="float_insufficient"):
+        stages.refuse_close(series.id)

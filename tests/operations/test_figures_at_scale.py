@@ -19,8 +19,8 @@ GROWN = (
     SELECT {ID}, 'BATCH', to_json(repeat('x', 20000)), '', '' FROM generate_series(1, 3000) n""",
     "INSERT INTO settlement_chainsender (address, role, chain) VALUES ('0xs', 'poster', 'main')",
     f"""INSERT INTO settlement_chaintransaction (id, sender_id, nonce, "to", data, gas_limit, state, block_hash,
-        transaction_hash, succeeded)
-    SELECT {ID}, '0xs', n, '0xh', repeat('y', 20000), 1, 'FINAL', 'h' || n, '', true
+        transaction_hash, succeeded, step)
+    SELECT {ID}, '0xs', n, '0xh', repeat('y', 20000), 1, 'FINAL', 'h' || n, '', true, ''
     FROM generate_series(1, 20000) n""",
     f"INSERT INTO intermediary_event (id, kind, payload) SELECT {ID}, 'x', '{{}}' FROM generate_series(1, 100000) n",
     f"""INSERT INTO intermediary_delivery (id, event_id, consumer, state, attempts, error)

@@ -48,6 +48,8 @@ def shortfalls(house_caps: Mapping[str, int]) -> Shortfalls:
     if _kept is None or _kept[0] != hour:
         _kept = (hour, _of_relationships(), stressed_outflow())
     found = dict(_kept[1])
+    if not house_caps:  # nothing is deployed yet, and no token may be named
+        return found
     asset = settlement_asset().code
     if asset in house_caps and house_caps[asset] < _kept[2]:
         found[f"house {asset}"] = (house_caps[asset], _kept[2])

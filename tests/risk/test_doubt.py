@@ -178,7 +178,9 @@ def test_doubt_leaves_the_requirement_as_it_is_and_other_coins_alone(who: Client
         ("single source", Decimal("0.2"))
     ]
     assert unsure.valuation != sure.valuation
-    assert unsure.required_base_units == sure.required_base_units > 0
+    # The turnover of an ordinary week moves from second to second, and the two markets may lie in two of them.
+    assert unsure.required_base_units == pytest.approx(sure.required_base_units, rel=1e-6)
+    assert sure.required_base_units > 0
     ether = Instrument.objects.create(code="ETH-PERP", kind=Instrument.Kind.PERPETUAL, underlying="ETH")
     official(quality(MarkState.SINGLE_SOURCE, 2_000))
     planned = [PlannedTrade(ether.id, Decimal(1), Decimal(4_016))]

@@ -5,14 +5,32 @@ Keys sorted, no white space, UTF-8, no floats (a float has no one decimal form):
 
 import hashlib
 import json
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+DEEPEST = 100  # several times the deepest document of ours, typed data with arrays
+_BRACKET = re.compile(r"[][{}]")
 
 
 def canonical_json(body: Any) -> str:
     """The one text of a JSON value. Raises TypeError on floats and unknown types."""
     return json.dumps(_plain(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def read_json(text: str) -> Any:
+    """JSON from outside. Raises ValueError for what is none, and for what is nested deeper than anything of ours.
+
+    The parser recurses in C, and a library of the chain's lets Python recurse so far that such a text ends the process.
+    Brackets inside strings count as well.
+    """
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        depth += 1 if found.group() in "[{" else -1
+        if depth > DEEPEST:
+            raise ValueError(f"nested deeper than {DEEPEST}")
+    return json.loads(text)
 
 
 def sha256_hex(text: str) -> str:

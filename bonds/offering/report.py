@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from bonds.offering import book, sealing
-from intermediary.canonical import canonical_json
+from intermediary.canonical import canonical_json, read_json
 from intermediary.errors import Refusal
 
 FORMAT = "bulkhead-allocation-1"
@@ -89,13 +89,13 @@ def ladders(text: str, note: str) -> list[book.Bid]:
 def differences(text: str) -> list[str]:
     """Everything in which a report differs from what its own bids make of it; empty when it holds. Never raises."""
     try:
-        body = json.loads(text)
+        body = read_json(text)
         if canonical_json(body) != text.strip():
             return ["file: it is not in its canonical form, so its hash is not the published one"]
         if body["format"] != FORMAT or body["rules"] != book.RULES:
             return [f"file: format {body['format']} under rules {body['rules']} is not known here"]
         return [f"{entry['note']}: {said}" for entry in body["classes"] for said in _differences_of(entry, body)]
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as problem:
+    except (KeyError, ValueError, TypeError, AttributeError) as problem:
         return [f"file: this is no report of an allocation ({type(problem).__name__}: {problem})"]
 
 

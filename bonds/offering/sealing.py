@@ -10,14 +10,13 @@ The commitment is its SHA-256. The salt keeps a ladder from being guessed; the n
 opening to one party without naming it, so that nobody can copy another's commitment and open it as his own.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from bonds.offering.book import STEPS_MAX, Bid, Step
-from intermediary.canonical import canonical_json, sha256_hex
+from intermediary.canonical import canonical_json, read_json, sha256_hex
 from intermediary.errors import BadInput, Refusal
 
 FORMAT = "bulkhead-bid-1"
@@ -74,8 +73,8 @@ def read(text: str) -> Opening:
     if len(text) > OPENING_CHARACTERS_MAX:
         raise BadInput("opening_unreadable", "This is longer than any opening of a bid.")
     try:
-        opening = _read(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecursionError) as problem:
+        opening = _read(read_json(text))
+    except (ValueError, TypeError, KeyError) as problem:
         raise BadInput("opening_unreadable", "This is no opening of a bid.") from problem
     if opening.text != text:
         raise BadInput("opening_unreadable", "The opening is not in its canonical form.")

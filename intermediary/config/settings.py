@@ -234,7 +234,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["intermediary.config.api.letting_in.MayDo"],
     "DEFAULT_THROTTLE_CLASSES": [f"intermediary.config.api.pace.{name}" for name in ("Anonymous", "Reads", "Writes")],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["intermediary.config.api.reading.BoundedJson"],
     "DEFAULT_SCHEMA_CLASS": "intermediary.config.api.described.Described",
     "EXCEPTION_HANDLER": "intermediary.config.api.problems.told",
 }

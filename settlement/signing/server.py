@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from intermediary.canonical import read_json
 from intermediary.typed_data import digest_of
 from settlement.signing import messages
 from settlement.signing.journal import Journal
@@ -82,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not 0 < length <= LARGEST_REQUEST:
             raise NotSigned("bad_request", "A request has 1 to 1,048,576 bytes.", status=400, length=length)
         try:
-            said = json.loads(self.rfile.read(length))
+            said = read_json(self.rfile.read(length).decode())
         except ValueError as error:
             raise NotSigned("bad_request", "The request is no JSON.", status=400) from error
         key = self.server.key

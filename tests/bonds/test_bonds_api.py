@@ -123,10 +123,13 @@ def test_a_body_that_cannot_be_read_stores_no_wish(investors: list[User], as_rol
     with as_role("web"):
         bad = sent(client, "orders", json.dumps({"class_id": "x", "commitment": "y"}))
         no_json = sent(client, "orders", "{")
+        too_deep = sent(client, "orders", "[" * 200_000)
+        too_long = sent(client, "orders", '"' + "x" * 1_000_000 + '"')
         no_key = client.post("/api/v1/orders", good, content_type="application/json")
         forbidden = sent(looks_only, "orders", "{}")
     assert (bad.status_code, set(bad.json()["data"]["fields"])) == (422, {"class_id", "commitment"})
     assert (no_json.status_code, no_json.json()["code"]) == (400, "parse_error")
+    assert {(one.status_code, one.json()["code"]) for one in (too_deep, too_long)} == {(400, "parse_error")}
     assert (no_key.status_code, no_key.json()["code"]) == (422, "idempotency_key_missing")
     assert (forbidden.status_code, forbidden.json()["code"]) == (403, "scope_missing")
     assert carried_out.run_pending() == 0

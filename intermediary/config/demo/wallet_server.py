@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
+from intermediary.canonical import read_json
 from intermediary.config.demo.wallet_rpc import WalletRpc
 
 logger = logging.getLogger(__name__)
@@ -127,8 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > BODY_BYTES_MAX:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
-            request = json.loads(self.rfile.read(int(length)))
-        except (ValueError, RecursionError):
+            request = read_json(self.rfile.read(int(length)).decode())
+        except ValueError:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
         return HTTPStatus.OK, json.dumps(self.server.rpc.answer(self.path.removeprefix("/"), request)).encode()
 

@@ -4,13 +4,13 @@ Needs no database and no platform: the file, and a node where the chain is to be
 1 when something does not, 3 when what was checked holds and something was not checked.
 """
 
-import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from intermediary.canonical import read_json
 from settlement.chain import Chain
 from settlement.proving import check, is_proved
 
@@ -45,6 +45,6 @@ def _read(path: Path) -> Any:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise CommandError(f"{path} is larger than any statement.")
-        return json.loads(path.read_text())
+        return read_json(path.read_text())
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error

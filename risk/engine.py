@@ -19,11 +19,11 @@ import numpy as np
 from django.db import DatabaseError, IntegrityError, transaction
 
 from intermediary import assessment, calls, claims, events, ledger, margining, onboarding, trading, variation
+from intermediary.alone import alone_on
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Cell, Layer, Position
 from risk import partial
-from risk.alone import alone_on
 from risk.book import Book, Universe, load_book, load_universe
 from risk.figures import SETTLEMENT_DECIMALS as SETTLEMENT_DECIMALS
 from risk.figures import Assessment as Assessment

@@ -73,7 +73,7 @@ def renew_stress(self: Task, tick_id: str) -> None:
 @contextmanager
 def measuring(task: Task) -> Iterator[None]:
     """What measures everybody takes turns, so that a worker is left for ticks; who finds another at it comes again."""
-    from risk.alone import alone_on
+    from intermediary.alone import alone_on
 
     with alone_on("measuring everybody") as alone:
         if not alone:

@@ -15,7 +15,7 @@ Where this process does not hold the structurer's key it only looks: acts of two
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -23,13 +23,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
 from bonds.offering import payments, stages
 from bonds.offering import sale as sale_of_notes
 from bonds.offering.payments import Subscription
 from intermediary import audit, clock
+from intermediary.alone import alone_on
 from intermediary.config.issuance_spec import chain_spec
 from intermediary.config.note_register import holds_the_key
 from intermediary.errors import Refusal
@@ -86,7 +87,8 @@ def step_all() -> None:
         return
     with chains.on(""), closing(default_chain()) as chain:
         for offering in waiting:
-            with _alone(offering) as alone:
+            # What is sent is read back from the chain only when it stands there, so one process at a time.
+            with alone_on(f"sale of {offering.id}") as alone:
                 if alone:
                     _step(chain, offering)
 
@@ -98,20 +100,6 @@ def _step(chain: Chain, offering: Offering) -> None:
         log.info("%s: not yet: %s", offering.series.code, refusal)
     except Exception:
         log.exception("%s: a step of its sale failed and will be tried again", offering.series.code)
-
-
-@contextmanager
-def _alone(offering: Offering) -> Iterator[bool]:
-    """Whether no other process is at this sale: what is sent is read back from the chain only when it stands there."""
-    name = f"sale of {offering.id}"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
-        mine = bool(cursor.fetchone()[0])
-        try:
-            yield mine
-        finally:
-            if mine:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
 
 
 def open_sales() -> list[Offering]:

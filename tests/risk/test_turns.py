@@ -8,9 +8,9 @@ import pytest
 from celery.exceptions import Retry
 from django.db import connections
 
+from intermediary.alone import alone_on
 from intermediary.models import Cell, MarginState
 from risk import engine, tasks
-from risk.alone import alone_on
 from risk.models import StressReport
 from tests.conftest import TestDatabase
 from tests.risk.tick_world import market, mixed_world, tick

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from intermediary.alone import alone_on
 from intermediary.config import sight
 from intermediary.config.chain_command import ChainCommand, reporter
-from settlement import loops, watcher
+from settlement import chains, loops, watcher
 from settlement.chain import all_chains
 
 
@@ -19,7 +20,11 @@ class Command(ChainCommand):
 
         def step() -> bool:
             nonlocal read
-            progress = watcher.step(chain, witnesses)
+            # A second watcher waits its turn: it would compare books that the first has brought halfway.
+            with alone_on(f"watching {chains.here()}") as mine:
+                if not mine:
+                    return False
+                progress = watcher.step(chain, witnesses)
             sight.seen(progress.agreed_until)
             before, read = read, progress.head
             return read != before

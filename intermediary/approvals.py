@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from intermediary import access, audit, clock
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import BadInput, Refusal
-from intermediary.models import Proposal
+from intermediary.models import CommandRequest, Proposal
 
 TIME_TO_DECIDE = timedelta(hours=48)  # an older proposal was made on another day's numbers
 
@@ -102,6 +102,16 @@ def reject(*, checker: User, proposal_id: UUID, kind: Proposal.Kind, seen_hash: 
     return decide(
         checker=checker, proposal_id=proposal_id, kind=kind, seen_hash=seen_hash, approve=False, reason=reason
     )
+
+
+def decision_of(request: CommandRequest) -> dict[str, Any]:
+    """Who decides on which proposal, as seen and why: what the command that carries out this wish asks for."""
+    return {
+        "checker": request.user,
+        "proposal_id": UUID(request.body["proposal_id"]),
+        "seen_hash": request.body["seen_hash"],
+        "reason": request.body["reason"],
+    }
 
 
 def body_of(proposal: Proposal) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from bonds.offering import eligibility
 from bonds.servicing import transfers
-from intermediary import access, clock, onboarding
+from intermediary import access, approvals, clock, onboarding
 from intermediary.models import CommandRequest
 
 
@@ -50,22 +50,13 @@ def _propose_end(request: CommandRequest) -> dict[str, Any]:
     return {"proposal_id": str(proposal.id), "hash": proposal.hash}
 
 
-def _decision(request: CommandRequest) -> dict[str, Any]:
-    return {
-        "checker": request.user,
-        "proposal_id": UUID(request.body["proposal_id"]),
-        "seen_hash": request.body["seen_hash"],
-        "reason": request.body["reason"],
-    }
-
-
 def _approve(request: CommandRequest) -> dict[str, Any]:
-    grant = eligibility.approve(**_decision(request))
+    grant = eligibility.approve(**approvals.decision_of(request))
     return {"wallet": grant.wallet.address, "valid_until": grant.valid_until.isoformat()}
 
 
 def _reject(request: CommandRequest) -> dict[str, Any]:
-    return {"proposal_id": str(eligibility.reject(**_decision(request)).id)}
+    return {"proposal_id": str(eligibility.reject(**approvals.decision_of(request)).id)}
 
 
 def _review_transfer(request: CommandRequest) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from intermediary import approvals
 from intermediary.config.operations import caps
 from intermediary.models import Cell, CommandRequest
 from settlement import chains, lifting
@@ -27,12 +28,7 @@ def _propose_act(request: CommandRequest) -> dict[str, Any]:
 
 
 def _approve_act(request: CommandRequest) -> dict[str, Any]:
-    act = deciding.approve(
-        checker=request.user,
-        proposal_id=UUID(request.body["proposal_id"]),
-        seen_hash=request.body["seen_hash"],
-        reason=request.body["reason"],
-    )
+    act = deciding.approve(**approvals.decision_of(request))
     return {"act_id": str(act.id)}
 
 
@@ -48,12 +44,7 @@ def _propose_lift(request: CommandRequest) -> dict[str, Any]:
 
 
 def _approve_lift(request: CommandRequest) -> dict[str, Any]:
-    fence = lifting.approve(
-        checker=request.user,
-        proposal_id=UUID(request.body["proposal_id"]),
-        seen_hash=request.body["seen_hash"],
-        reason=request.body["reason"],
-    )
+    fence = lifting.approve(**approvals.decision_of(request))
     return {"fence_id": str(fence.id)}
 
 

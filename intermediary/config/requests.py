@@ -171,22 +171,13 @@ def _propose_line(request: CommandRequest) -> dict[str, Any]:
     return {"proposal_id": str(proposal.id), "hash": proposal.hash}
 
 
-def _decision(request: CommandRequest) -> dict[str, Any]:
-    return {
-        "checker": request.user,
-        "proposal_id": UUID(request.body["proposal_id"]),
-        "seen_hash": request.body["seen_hash"],
-        "reason": request.body["reason"],
-    }
-
-
 def _approve_line(request: CommandRequest) -> dict[str, Any]:
-    line = credit.approve_line(**_decision(request))
+    line = credit.approve_line(**approvals.decision_of(request))
     return {"credit_line_id": str(line.id)}
 
 
 def _reject_line(request: CommandRequest) -> dict[str, Any]:
-    credit.reject_line(**_decision(request))
+    credit.reject_line(**approvals.decision_of(request))
     return {}
 
 
@@ -198,7 +189,7 @@ def _propose_notice(request: CommandRequest) -> dict[str, Any]:
 
 
 def _give_notice(request: CommandRequest) -> dict[str, Any]:
-    return {"case_id": str(defaults.give_notice(**_decision(request)).id)}
+    return {"case_id": str(defaults.give_notice(**approvals.decision_of(request)).id)}
 
 
 def _propose_determination(request: CommandRequest) -> dict[str, Any]:
@@ -209,7 +200,7 @@ def _propose_determination(request: CommandRequest) -> dict[str, Any]:
 
 
 def _approve_determination(request: CommandRequest) -> dict[str, Any]:
-    return {"case_id": str(determination.approve_determination(**_decision(request)).id)}
+    return {"case_id": str(determination.approve_determination(**approvals.decision_of(request)).id)}
 
 
 def _propose_write_off(request: CommandRequest) -> dict[str, Any]:
@@ -220,11 +211,11 @@ def _propose_write_off(request: CommandRequest) -> dict[str, Any]:
 
 
 def _approve_write_off(request: CommandRequest) -> dict[str, Any]:
-    return {"case_id": str(recovery.approve_write_off(**_decision(request)).id)}
+    return {"case_id": str(recovery.approve_write_off(**approvals.decision_of(request)).id)}
 
 
 def _reject_proposal(request: CommandRequest) -> dict[str, Any]:
-    decision = _decision(request)
+    decision = approvals.decision_of(request)
     access.require_officer(request.user)
     kind = Proposal.objects.values_list("kind", flat=True).get(id=decision["proposal_id"])
     return {"proposal_id": str(approvals.reject(**decision, kind=Proposal.Kind(kind)).id)}
@@ -270,7 +261,7 @@ def _propose_chain_call(request: CommandRequest) -> dict[str, Any]:
 
 
 def _approve_chain_call(request: CommandRequest) -> dict[str, Any]:
-    return {"instruction_id": str(decisions.approve(**_decision(request)).id)}
+    return {"instruction_id": str(decisions.approve(**approvals.decision_of(request)).id)}
 
 
 COMMANDS: dict[str, Command] = {

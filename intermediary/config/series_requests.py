@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from bonds.offering import drafts
+from intermediary import approvals
 from intermediary.models import CommandRequest
 
 
@@ -31,24 +32,15 @@ def _propose_series(request: CommandRequest) -> dict[str, Any]:
     return {"proposal_id": str(proposal.id), "hash": proposal.hash}
 
 
-def _decision(request: CommandRequest) -> dict[str, Any]:
-    return {
-        "checker": request.user,
-        "proposal_id": UUID(request.body["proposal_id"]),
-        "seen_hash": request.body["seen_hash"],
-        "reason": request.body["reason"],
-    }
-
-
 def _approve_series(request: CommandRequest) -> dict[str, Any]:
     from bonds.offering import structuring
 
-    series = structuring.approve_series(**_decision(request))
+    series = structuring.approve_series(**approvals.decision_of(request))
     return {"series_id": str(series.id), "terms_hash": series.terms_hash}
 
 
 def _reject_series(request: CommandRequest) -> dict[str, Any]:
-    return {"draft_id": str(drafts.reject_series(**_decision(request)).id)}
+    return {"draft_id": str(drafts.reject_series(**approvals.decision_of(request)).id)}
 
 
 COMMANDS: Mapping[str, Callable[[CommandRequest], dict[str, Any]]] = {

@@ -206,8 +206,9 @@ def _refuse_odd_faces(terms: SeriesTerms) -> None:
         raise BadInput("off_denomination", "The face of a class is a multiple of the denomination.", faces=faces)
 
 
-def _write_slice(series: Series, terms: SeriesTerms, tranches: Sequence[Tranche], index: int, item: SliceTerms) -> None:
-    row = Slice.objects.create(
+def slice_of(series: Series, terms: SeriesTerms, index: int, item: SliceTerms) -> Slice:
+    """The row of one slice as its terms have it, not stored."""
+    return Slice(
         id=terms.slice_id(item.cell_id),
         series=series,
         cell_id=item.cell_id,
@@ -217,6 +218,11 @@ def _write_slice(series: Series, terms: SeriesTerms, tranches: Sequence[Tranche]
         detach_base_units=item.detach_base_units,
         principal_base_units=sum(item.principals_base_units),
     )
+
+
+def _write_slice(series: Series, terms: SeriesTerms, tranches: Sequence[Tranche], index: int, item: SliceTerms) -> None:
+    row = slice_of(series, terms, index, item)
+    row.save(force_insert=True)
     bottom = item.attach_base_units
     for tranche, width, principal in zip(tranches, item.widths_base_units, item.principals_base_units, strict=True):
         SlicePart.objects.create(

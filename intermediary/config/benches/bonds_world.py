@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from bonds.models import Series, Slice, SlicePart, Tranche
 from bonds.offering.isin import with_check_digit
+from bonds.offering.stages import slice_of
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms
 from intermediary.models import Asset, Cell
 from intermediary.models.bulk import insert_all
@@ -92,19 +93,7 @@ def _tranches(series: Series, terms: SeriesTerms) -> list[Tranche]:
 
 
 def _slices(series: Series, terms: SeriesTerms) -> list[Slice]:
-    return [
-        Slice(
-            id=terms.slice_id(item.cell_id),
-            series=series,
-            cell_id=item.cell_id,
-            relationship=item.relationship,
-            index=index,
-            attach_base_units=item.attach_base_units,
-            detach_base_units=item.detach_base_units,
-            principal_base_units=sum(item.principals_base_units),
-        )
-        for index, item in enumerate(terms.slices)
-    ]
+    return [slice_of(series, terms, index, item) for index, item in enumerate(terms.slices)]
 
 
 def _parts(slices: Sequence[Slice], tranches: Sequence[Tranche], terms: SeriesTerms) -> list[SlicePart]:

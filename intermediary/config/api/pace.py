@@ -11,24 +11,29 @@ if TYPE_CHECKING:  # the framework imports this module while it makes that class
     from rest_framework.views import APIView
 
 
-class _Pace(SimpleRateThrottle):
-    def get_cache_key(self, request: Request, view: "APIView") -> str | None:
-        """One counter a key, or an address."""
-        who = str(request.auth.id) if isinstance(request.auth, ApiToken) else self.get_ident(request)
-        return f"pace:{self.scope}:{who}" if self.counts(request) else None
+READING = ("GET", "HEAD", "OPTIONS")
 
-    def counts(self, request: Request) -> bool:
-        """Whether this counter is for such a request."""
-        raise NotImplementedError
+
+class _Pace(SimpleRateThrottle):
+    with_key = True
+
+    def get_cache_key(self, request: Request, view: "APIView") -> str | None:
+        """One counter a key, or an address; none for a request that is another counter's."""
+        token = request.auth if isinstance(request.auth, ApiToken) else None
+        if (token is not None) != self.with_key or not self.counts(request.method or ""):
+            return None
+        return f"pace:{self.scope}:{token.id if token else self.get_ident(request)}"
+
+    def counts(self, method: str) -> bool:
+        """Whether this counter is for such a method."""
+        return True
 
 
 class Anonymous(_Pace):
     """Public data, asked for without a key."""
 
     scope, rate = "anonymous", "120/min"
-
-    def counts(self, request: Request) -> bool:
-        return not isinstance(request.auth, ApiToken)
+    with_key = False
 
 
 class Reads(_Pace):
@@ -36,8 +41,9 @@ class Reads(_Pace):
 
     scope, rate = "reads", "600/min"
 
-    def counts(self, request: Request) -> bool:
-        return isinstance(request.auth, ApiToken) and request.method in ("GET", "HEAD", "OPTIONS")
+    def counts(self, method: str) -> bool:
+        """Methods that change nothing."""
+        return method in READING
 
 
 class Writes(_Pace):
@@ -45,5 +51,6 @@ class Writes(_Pace):
 
     scope, rate = "writes", "60/min"
 
-    def counts(self, request: Request) -> bool:
-        return isinstance(request.auth, ApiToken) and request.method not in ("GET", "HEAD", "OPTIONS")
+    def counts(self, method: str) -> bool:
+        """All others."""
+        return method not in READING

@@ -1,38 +1,10 @@
 """What pages ask about the chain."""
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from django.db import connection
 
 from intermediary.calls import DepositsSeen
 from settlement import chains
-from settlement.models import ChainBlock, ReconciliationBreak, ReconciliationRun
-
-
-@dataclass(frozen=True)
-class ChainStatus:
-    """How far the chain was read and whether it agrees with the ledger. None where there is nothing yet."""
-
-    head: int | None
-    finalized: int | None
-    finalized_at: datetime | None
-    last_run: ReconciliationRun | None
-    open_breaks: int
-
-
-def chain_status() -> ChainStatus:
-    """The present state."""
-    blocks = ChainBlock.objects.filter(canonical=True).order_by("-number")
-    head, final = blocks.first(), blocks.filter(finalized=True).first()
-    run = ReconciliationRun.objects.first()
-    return ChainStatus(
-        head=head.number if head else None,
-        finalized=final.number if final else None,
-        finalized_at=final.block_time if final else None,
-        last_run=run,
-        open_breaks=run.breaks if run else 0,
-    )
+from settlement.models import ReconciliationBreak
 
 
 def open_breaks() -> list[ReconciliationBreak]:

@@ -12,6 +12,7 @@ from intermediary.models import Instrument, Mark, Valuation
 from risk.market.feeds.pegs import SETTLEMENT_COIN
 from risk.market.quality import MarkQuality, MarkState
 from risk.models import ScenarioSource, Snapshot
+from settlement import chains
 from settlement.models import ChainBlock, Deployment, ReconciliationRun
 
 RULEBOOK_CACHE_S = 60  # the rulebook on chain changes with a month's notice; a page must not cost a call each time
@@ -19,14 +20,14 @@ RULEBOOK_CACHE_S = 60  # the rulebook on chain changes with a month's notice; a 
 
 @dataclass(frozen=True)
 class ChainFacts:
-    """How far the chain was read, and whether it agrees with the ledger."""
+    """How far one chain was read, and whether it agrees with the ledger."""
 
+    name: str
     head: int | None
     head_at: datetime | None
     finalized: int | None
     finalized_at: datetime | None
     run: ReconciliationRun | None
-    contracts: list["Contract"]
 
 
 TITLES = {
@@ -47,6 +48,7 @@ class Contract:
     name: str
     asset: str | None
     address: str
+    chain: str
 
     @property
     def title(self) -> str:
@@ -54,19 +56,28 @@ class Contract:
         return TITLES.get(self.name, self.name.replace(":", ": "))
 
 
-def chain_facts() -> ChainFacts:
-    """The newest canonical and finalized blocks, the last reconciliation, the contracts."""
-    head = ChainBlock.objects.filter(canonical=True).order_by("-number").first()
-    final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
-    rows = Deployment.objects.order_by("name", "asset_id")
+def chain_facts() -> list[ChainFacts]:
+    """Of each configured chain, in their order: the newest canonical and finalized blocks, the last reconciliation."""
+    return [_facts_of(name) for name in chains.names()]
+
+
+def _facts_of(name: str) -> ChainFacts:
+    blocks = ChainBlock.everywhere.filter(chain=name, canonical=True).order_by("-number")
+    head, final = blocks.first(), blocks.filter(finalized=True).first()
     return ChainFacts(
+        name=name,
         head=head.number if head else None,
         head_at=head.block_time if head else None,
         finalized=final.number if final else None,
         finalized_at=final.block_time if final else None,
-        run=ReconciliationRun.objects.order_by("-block_number", "-id").first(),
-        contracts=[Contract(*row) for row in rows.values_list("name", "asset_id", "address")],
+        run=ReconciliationRun.everywhere.filter(chain=name).order_by("-block_number", "-id").first(),
     )
+
+
+def contracts() -> list[Contract]:
+    """What stands on the configured chains, and the accounts outside that the houses may pay."""
+    rows = Deployment.everywhere.filter(chain__in=chains.names()).order_by("chain", "name", "asset_id")
+    return [Contract(*row) for row in rows.values_list("name", "asset_id", "address", "chain")]
 
 
 @dataclass(frozen=True)
@@ -129,20 +140,21 @@ class PublishedRulebook:
 
 def rulebook_on_chain() -> list[PublishedRulebook]:
     """What each house contract says; empty before anything is deployed."""
-    houses = Deployment.objects.filter(name="House", asset__isnull=False).order_by("asset_id")
+    houses = Deployment.everywhere.filter(name="House", asset__isnull=False, chain__in=chains.names())
     return [
-        _read_rulebook(asset, address, int(time.monotonic() // RULEBOOK_CACHE_S))
-        for asset, address in houses.values_list("asset_id", "address")
+        _read_rulebook(asset, address, chain, int(time.monotonic() // RULEBOOK_CACHE_S))
+        for asset, address, chain in houses.order_by("asset_id").values_list("asset_id", "address", "chain")
     ]
 
 
 @lru_cache(maxsize=64)
-def _read_rulebook(asset: str, house: str, _minute: int) -> PublishedRulebook:
+def _read_rulebook(asset: str, house: str, chain: str, _minute: int) -> PublishedRulebook:
     from settlement.bindings import read
     from settlement.chain import default_chain
 
     try:
-        found = read(default_chain(), house, "House", "rulebook")
+        with chains.on(chain):
+            found = read(default_chain(), house, "House", "rulebook")
     except Refusal as refusal:
         return PublishedRulebook(asset, house, "", refusal.message)
     return PublishedRulebook(asset, house, bytes(found).hex() if isinstance(found, bytes) else str(found))

@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         public.status,
         {
             "chain_facts": status.chain_facts,
+            "contracts": status.contracts,
             "doubtful_marks": status.doubtful_marks,
             "unmarked": status.unmarked,
             "scenario_source": status.scenario_source,

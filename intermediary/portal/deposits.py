@@ -97,7 +97,8 @@ def _review(cell: Cell, context: dict[str, Any], asked: dict[str, Any]) -> dict[
             "code": asset.code,
             "decimals": asset.decimals,
             "proved": _proved(cell),
-            "sentUrl": reverse("portal:deposit_sent", args=[cell.code, ANY_HASH]).replace(ANY_HASH, "HASH"),
+            "sentUrl": reverse("portal:deposit_sent", args=[cell.code, ANY_HASH]).replace(ANY_HASH, "HASH")
+            + f"?token={asset.code}",
         },
     }
 
@@ -106,12 +107,14 @@ def _review(cell: Cell, context: dict[str, Any], asked: dict[str, Any]) -> dict[
 @require_safe
 @of_cell
 def deposit_sent(request: HttpRequest, cell: Cell, transaction_hash: str) -> HttpResponse:
-    """One transaction on its way: in a block, final, credited. The page asks the wallet's node, then us."""
+    """One transaction on its way: in a block, final, credited. The page asks the wallet's node, then us. `?token=` says
+    on whose chain to look; the first one's otherwise."""
     _require_hash(transaction_hash)
     context = context_of(cell)
     vaults = [one for one in collateral.holdings(cell, context["terms"]) if one.vault]
+    sent = next((one.asset for one in vaults if one.asset.code == request.GET.get("token")), None)
     follow = {
-        "chainId": hex(settings.CHAIN_ID),
+        "chainId": hex(_chain_id(sent) if sent else settings.CHAIN_ID),
         "hash": transaction_hash,
         "stateUrl": reverse("portal:deposit_state", args=[cell.code, transaction_hash, 0]).removesuffix("0/"),
         "vaults": [

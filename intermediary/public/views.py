@@ -77,20 +77,22 @@ def rulebook(request: HttpRequest, on_chain: Callable[[], Sequence[Any]]) -> Htt
 @require_safe
 def status(
     request: HttpRequest,
-    chain_facts: Callable[[], Any],
+    chain_facts: Callable[[], Sequence[Any]],
+    contracts: Callable[[], Sequence[Any]],
     doubtful_marks: Callable[[str], Sequence[Any]],
     unmarked: Callable[[Any], Sequence[Any]],
     scenario_source: Callable[[], Any],
     live_market: Callable[[], Any],
 ) -> HttpResponse:
-    """Market feed, platform clock, chain and reconciliation, as they stand."""
+    """Market feed, platform clock, chains and reconciliation, as they stand."""
     valuation = queries.latest_valuation()
     context = {
         "valuation": valuation,
         "doubtful": doubtful_marks(valuation.snapshot_id) if valuation else (),
         "unmarked": unmarked(valuation) if valuation else (),
         "scenarios": scenario_source(),
-        "chain": chain_facts(),
+        "chains": chain_facts(),
+        "contracts": contracts(),
         "live": live_market(),
         "stops": ClockStop.objects.order_by("-id")[:10],
         "stale_after": STALE_AFTER_S,

@@ -80,7 +80,7 @@ def test_a_review_hands_the_wallet_exactly_what_it_shows(world: dict[str, Cell])
     assert asked["vault"] == vault.address
     assert (asked["amount"], asked["decimals"], asked["chainId"]) == ("1250000500000", 6, "0x7a69")
     assert asked["proved"] == ["0x" + "c" * 40]
-    assert asked["sentUrl"] == "/portal/R-101/deposits/HASH/"
+    assert asked["sentUrl"] == "/portal/R-101/deposits/HASH/?token=USDC"
     body = text_of(answer)
     assert "Nothing has been sent yet" in body
     assert 'title="1,250,000.500000 USDC"' in body

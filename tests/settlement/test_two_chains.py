@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.test import Client as Visitor
 from eth_account import Account
 from pytest_django import Settings
 
@@ -19,10 +20,11 @@ from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of, deploy, mint_tokens
-from settlement.models import ChainBlock, ChainSender, ReconciliationBreak, ReconciliationRun
+from settlement.models import ChainBlock, ChainSender, Deployment, ReconciliationBreak, ReconciliationRun
 from settlement.signer import LocalSigner, Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
+from tests.conftest import RoleSwitch
 from tests.settlement.world import CAP, MILLION, RULEBOOK, Client, debit, funded_client, held, move
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -116,6 +118,28 @@ def test_each_chains_processes_settle_its_own_tokens_only(chain: Chain, who: Cli
         set(ChainBlock.everywhere.filter(chain=name).values_list("number", flat=True)) for name in chains.names()
     ]
     assert heights[0] & heights[1], "the same heights of two chains are two blocks"
+
+
+def test_public_pages_show_each_chain_by_its_name_with_its_own_blocks_and_contracts(
+    chain: Chain, who: Client, other: Other, as_role: RoleSwitch, settings: Settings
+) -> None:
+    pay_in(other, BITCOIN)
+    settle_there(other)
+    with chains.on("main"):
+        settle_all(chain=chain)
+    settings.DATABASE_ROLE = "web"
+    with as_role("web"), chains.on("main"):
+        page = Visitor(headers={"accept": "text/html"})
+        shown = page.get("/status/").content.decode()
+        rules = page.get("/rulebook/").content.decode()
+    for name, node in (("main", chain), ("other", other.chain)):
+        figure = shown.split(f"<dt>Head of {name}</dt>")[1].split("</dd>")[0]
+        assert f">{node.head():,}<" in figure
+    rows = shown.split('id="contracts"')[1].split("</table>")[0].split("<tr>")
+    for name, asset in (("main", "USDC"), ("other", "WBTC")):
+        house = Deployment.everywhere.get(chain=name, name="House", asset=asset).address
+        assert sum(house in row and f"<td>{name}</td>" in row for row in rows) == 1
+        assert house in rules
 
 
 def move_kind() -> Any:

@@ -27,7 +27,7 @@ def desk(request: HttpRequest) -> HttpResponse:
         totals=found.totals,
         valuation=queries.latest_valuation(),
         tick=Tick.objects.first(),
-        chain=status.chain_facts(),
+        chains=status.chain_facts(),
         breaks=ReconciliationBreak.objects.filter(resolved_block=None).count(),
         moving=ChainInstruction.objects.exclude(state__in=[State.FINAL, State.FAILED]).count(),
         clock_stop=ClockStop.objects.filter(ended_at=None).order_by("-started_at").first(),

@@ -8,6 +8,7 @@ was paid by them, rounded down once, and the residue stays in the escrow.
 from django.db import models
 from django.db.models import F, Q
 
+from bonds.models.book import Order
 from bonds.models.series import Series, Slice, SlicePart, Tranche
 from intermediary.models import Cell, ChainInstruction, Party, Wallet
 from intermediary.models.base import BaseUnitsField, Row
@@ -176,7 +177,9 @@ class Reserve(Row):
 
 
 class RollForward(Row):
-    """A holder's wish to put the principal that one class repays into the next series. Investors see only their own."""
+    """A holder's wish to put the principal that one class repays into the next series: what is repaid since is noted on
+    it, a sealed bid is made from it, and what was both repaid and paid for has rolled. Investors see only their own.
+    """
 
     class State(models.TextChoices):
         ELECTED = "ELECTED", "Elected"
@@ -190,7 +193,11 @@ class RollForward(Row):
     into = models.ForeignKey(Tranche, models.PROTECT, related_name="+")
     minimum_spread_bps = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.ELECTED)
-    amount_base_units = BaseUnitsField(default=0, help_text="principal that was repaid to it when it was applied")
+    order = models.ForeignKey(
+        Order, models.PROTECT, null=True, related_name="roll_forwards", help_text="the last bid that was made from it"
+    )
+    amount_base_units = BaseUnitsField(default=0, help_text="principal that was repaid to its wallet since")
+    rolled_base_units = BaseUnitsField(default=0, help_text="of it, what was paid for the new notes")
     applied_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -198,6 +205,11 @@ class RollForward(Row):
         constraints = [
             models.UniqueConstraint(
                 fields=["tranche", "wallet"], condition=Q(state="ELECTED"), name="one_election_a_wallet"
+            ),
+            models.CheckConstraint(
+                name="no_more_rolled_than_repaid",
+                condition=Q(rolled_base_units__range=(0, F("amount_base_units")))
+                & (Q(rolled_base_units=0) | Q(state="APPLIED")),
             ),
         ]
 

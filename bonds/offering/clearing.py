@@ -9,7 +9,7 @@ from uuid import UUID
 
 from bonds import timeline
 from bonds.models import Allocation, OfferedClass, Offering, Order, Series, SeriesEvent, SlicePart
-from bonds.offering import report
+from bonds.offering import report, rolling
 from bonds.offering.eligibility import refuse_ineligible
 from bonds.offering.orders import is_barred, locked
 from bonds.offering.plan import most_of_part
@@ -49,6 +49,8 @@ def price(series_id: UUID) -> Offering:
     )  # fmt: skip
     if uncovered:
         give_up(offering, "clock", f"The bids do not cover {', '.join(uncovered)}.")
+    else:
+        rolling.leave_out(series_id)
     return offering
 
 
@@ -85,6 +87,7 @@ def give_up(offering: Offering, actor: str, because: str) -> None:
     offering.state, offering.pulled_because = State.PULLED, because[:200]
     offering.save(update_fields=["state", "pulled_because"])
     timeline.move_to(offering.series, Series.State.PULLED)
+    rolling.lapse(offering.series_id)
     audit.record(actor=actor, action="series_pulled", subject=offering.series.code, because=because)
     timeline.tell(offering.series_id, SeriesEvent.Kind.PULLED, f"Pulled: {because}"[:300])
 

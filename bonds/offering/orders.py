@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from bonds import timeline
 from bonds.models import Offering, Order, Series, SeriesEvent, Slice, Tranche
-from bonds.offering import sealing
+from bonds.offering import rolling, sealing
 from bonds.offering.eligibility import refuse_ineligible, wallet_for
 from intermediary import access, audit, clock
 from intermediary.errors import BadInput, Refusal
@@ -24,11 +24,19 @@ from intermediary.models import Affiliation, Party, Wallet
 State = Order.State
 
 
-def commit(*, user: User, tranche_id: UUID, commitment: str, conflicts: Sequence[str] = ()) -> Order:
+def commit(
+    *,
+    user: User,
+    tranche_id: UUID,
+    commitment: str,
+    conflicts: Sequence[str] = (),
+    roll_forward: UUID | None = None,
+) -> Order:
     """Seal a bid for a class; a later one replaces it while the book is open. The same commitment again is harmless.
 
-    `commitment`: SHA-256 of the opening (`sealing`), 64 hex digits. Refuses a closed book, a covered client and its
-    affiliates, declared ones too, and whoever may not hold notes in its wallet.
+    `commitment`: SHA-256 of the opening (`sealing`), 64 hex digits. `roll_forward`: the election that it is made from;
+    the bid is of its wallet then. Refuses a closed book, a covered client and its affiliates, declared ones too, and
+    whoever may not hold notes in its wallet.
     """
     party = access.party_for(user)
     tranche = _published_class(tranche_id)
@@ -38,14 +46,15 @@ def commit(*, user: User, tranche_id: UUID, commitment: str, conflicts: Sequence
         raise Refusal("book_is_closed", "The time for bids is over.", commits_until=offering.commits_until.isoformat())
     if not sealing.HEX_64.fullmatch(commitment):
         raise BadInput("commitment_unreadable", "A sealed bid is the SHA-256 of its opening, 64 hex digits.")
-    wallet = wallet_for(party, now)
+    election = rolling.standing(party.id, tranche_id, roll_forward) if roll_forward else None
+    wallet = election.wallet if election else wallet_for(party, now)
     if wallet is None:
         raise Refusal("no_proved_wallet", "Notes are held in a wallet whose control you proved.")
     refuse_barred(tranche.series_id, party.id)
     declared = _declared(conflicts)
     refuse_ineligible(party, wallet, now)
     mine = Order.objects.filter(tranche=tranche, party=party, state=State.PLACED).first()
-    if mine is not None and (mine.commitment, mine.conflicts) == (commitment, declared):
+    if mine is not None and _is_same(mine, commitment, declared, wallet, rolls=election is not None):
         return mine
     if mine is not None:
         _withdraw(mine, user)
@@ -55,6 +64,8 @@ def commit(*, user: User, tranche_id: UUID, commitment: str, conflicts: Sequence
         tranche=tranche, party=party, wallet=wallet, commitment=commitment, conflicts=declared, placed_by=user
     )
     order.refresh_from_db(fields=["at"])
+    if election is not None:
+        rolling.join(order)
     _record(user, "order_sealed", order)
     text = f"Sealed bid for {tranche.symbol}"
     timeline.tell(tranche.series_id, SeriesEvent.Kind.SEALED, text, note=tranche.symbol, commitment=commitment)
@@ -159,6 +170,11 @@ def _own(user: User, order_id: UUID) -> Order:
     if order is None:
         raise access.not_found()
     return order
+
+
+def _is_same(order: Order, commitment: str, declared: list[str], wallet: Wallet, *, rolls: bool) -> bool:
+    said = (order.commitment, order.conflicts, order.wallet_id, order.roll_forwards.exists())
+    return said == (commitment, declared, wallet.id, rolls)
 
 
 def _withdraw(order: Order, user: User) -> None:

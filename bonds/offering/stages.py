@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from bonds import timeline
 from bonds.models import Allocation, Holding, NoteTransfer, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
-from bonds.offering import defaulted, orders, payments
+from bonds.offering import defaulted, orders, payments, rolling
 from bonds.offering.layers import refuse_off_tail
 from bonds.offering.terms import SeriesTerms, SliceTerms
 from intermediary import audit, clock, cover, ledger
@@ -134,6 +134,7 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     audit.record(actor=actor, action="series_issued", subject=series.code, principal_base_units=principal)
     text = "Paid for in full; the risk period runs"
     timeline.tell(series.id, SeriesEvent.Kind.ISSUED, text, principal_base_units=str(principal))
+    rolling.settle(series.id)
     series.refresh_from_db()
     return series
 

@@ -1,5 +1,5 @@
-"""Wishes about who may hold notes and about sending them on, of investors and of the officers who decide, carried out
-by a worker."""
+"""Wishes about who may hold notes, about sending them on and about rolling them forward, of investors and of the
+officers who decide, carried out by a worker."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from bonds.offering import eligibility
-from bonds.servicing import transfers
+from bonds.servicing import rolls, transfers
 from intermediary import access, approvals, clock, onboarding
 from intermediary.models import CommandRequest
 
@@ -73,10 +73,28 @@ def _review_transfer(request: CommandRequest) -> dict[str, Any]:
     return {}
 
 
+def _elect_roll(request: CommandRequest) -> dict[str, Any]:
+    body = request.body
+    made = rolls.elect(
+        user=request.user,
+        tranche_id=UUID(body["tranche"]),
+        address=body["wallet"],
+        into_id=UUID(body["into"]),
+        minimum_spread_bps=int(body["minimum_spread_bps"]),
+    )
+    return {"election": str(made.id)}
+
+
+def _withdraw_roll(request: CommandRequest) -> dict[str, Any]:
+    return {"election": str(rolls.withdraw(user=request.user, election_id=UUID(request.body["election"])).id)}
+
+
 COMMANDS: Mapping[str, Callable[[CommandRequest], dict[str, Any]]] = {
     "apply_eligibility": _apply,
     "prove_holder_wallet": _prove_wallet,
     "review_transfer": _review_transfer,
+    "elect_roll": _elect_roll,
+    "withdraw_roll": _withdraw_roll,
     "propose_eligibility": _propose,
     "propose_eligibility_end": _propose_end,
     "approve_eligibility": _approve,

@@ -15,6 +15,7 @@ def _seal_bid(request: CommandRequest) -> dict[str, Any]:
         tranche_id=UUID(request.body["tranche"]),
         commitment=request.body["commitment"],
         conflicts=request.body.get("conflicts", []),
+        roll_forward=UUID(request.body["roll_forward"]) if request.body.get("roll_forward") else None,
     )
     return {"order": str(order.id), "commitment": order.commitment}
 

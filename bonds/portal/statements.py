@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from bonds.models import CouponPayment, HolderClaim, Holding, NoteTransfer, Redemption, SliceAct, Tranche
+from bonds.models import CouponPayment, HolderClaim, Holding, NoteTransfer, Redemption, RollForward, SliceAct, Tranche
 from bonds.servicing.account import Account, Happened, Kind, account
 from intermediary import access, clock
 from intermediary.models import Party
@@ -164,7 +164,7 @@ def _principal(tranche: Tranche) -> list[Happened]:
 
 
 def _cash(party: Party, tranche: Tranche) -> list[Happened]:
-    """Coupons that became the party's, and what the escrow paid out to its wallets."""
+    """Coupons that became the party's, what the escrow paid out to its wallets, and what was rolled of it."""
     found = []
     coupons: dict[UUID, list[CouponPayment]] = defaultdict(list)
     for payment in CouponPayment.objects.filter(run__tranche=tranche, party=party).select_related("run"):
@@ -182,6 +182,13 @@ def _cash(party: Party, tranche: Tranche) -> list[Happened]:
                 reference=reference,
             )
         )  # fmt: skip
+    applied = RollForward.objects.filter(tranche=tranche, party=party, state=RollForward.State.APPLIED)
+    for one in applied.select_related("into"):
+        assert one.applied_at is not None
+        note = f"into {one.into.symbol}, at its issue"
+        found.append(
+            Happened(one.applied_at, Kind.ROLLED, cash=one.rolled_base_units, note=note, reference=str(one.id))
+        )
     return found
 
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What happened. The first three change units, the next three the class' principal, the last ones cash alone."""
+    """What happened. The first three change units, the next three the class' principal, the others neither: cash that
+    became the holder's, that left the escrow, and of it what was paid for the notes of the next series."""
 
     ISSUED = "ISSUED"
     RECEIVED = "RECEIVED"
@@ -22,12 +23,13 @@ class Kind(StrEnum):
     REDEEMED = "REDEEMED"
     COUPON = "COUPON"
     PAID_OUT = "PAID_OUT"
+    ROLLED = "ROLLED_FORWARD"
 
 
 @dataclass(frozen=True)
 class Happened:
     """One event: how the holder's units and the class' outstanding principal changed, and cash that became the
-    holder's (a coupon) or left the escrow to it (paid out)."""
+    holder's (a coupon), left the escrow to it (paid out) or was paid for the next notes (rolled)."""
 
     at: datetime
     kind: Kind

@@ -5,7 +5,7 @@ Every handler is harmless when repeated and for what is not its own.
 
 from bonds.models import HolderClaim, Redemption, Tranche
 from bonds.offering import defaulted
-from bonds.servicing import coupons, maturity, redemptions, rolls, suspension, write_downs
+from bonds.servicing import coupons, maturity, redemptions, suspension, write_downs
 from bonds.servicing.locks import lock_whole
 from intermediary.models import Event, Wallet
 
@@ -58,6 +58,5 @@ def _repaid(event: Event) -> None:
     if redemption.state != Redemption.State.MOVING:
         return
     redemptions.finish(redemption)
-    rolls.apply(redemption)
     write_downs.bring_to_loss(slice_id=redemption.slice_id)
     maturity.on_part_repaid(redemption)

@@ -20,9 +20,7 @@ def tell_holders(series_id: UUID, kind: SeriesEvent.Kind, text: str, **data: Any
     )
 
 
-def tell_holders_of_class(
-    tranche: Tranche, kind: SeriesEvent.Kind, text: str, by_party: Mapping[UUID, Mapping[str, Any]]
-) -> int:
+def tell_holders_of_class(tranche: Tranche, kind: str, text: str, by_party: Mapping[UUID, Mapping[str, Any]]) -> int:
     """A notice to each of these parties about one class, with its own figures."""
     return _write(
         [

@@ -11,7 +11,7 @@ from django.db.models import Sum
 from bonds import timeline
 from bonds.loss.tranches import redeem as redeemed
 from bonds.models import Redemption, SeriesEvent, Slice, SlicePart, Tranche
-from bonds.servicing import chain_order, notices
+from bonds.servicing import chain_order, notices, rolls
 from bonds.servicing.chain_order import Place
 from intermediary import audit, clock, outbox
 from intermediary.errors import Refusal
@@ -118,3 +118,4 @@ def _tell(redemption: Redemption, place: Place | None = None) -> None:
     }
     text = f"Principal of {tranche.symbol} is repaid; it can be claimed"
     notices.tell_holders_of_class(tranche, SeriesEvent.Kind.REPAID, text, own)
+    rolls.note_repayment(tranche, amount, place)

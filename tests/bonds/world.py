@@ -174,6 +174,13 @@ def deployed(terms: SeriesTerms, plan: OfferingPlan | None = None) -> Series:
     return series
 
 
+def next_class(cell: Cell | None = None, series: str = "BLK-N", symbol: str = "BLKN0") -> Tranche:
+    """The only class of another series, six million on a relationship of its own, whose book is open."""
+    cell = cell or covered_cell("R3", series=series)
+    named = (ClassTerms("Next", symbol, with_check_digit(f"XS{sum(map(ord, symbol)):09d}")),)
+    return only_tranche(deployed(replace(series_terms([cell]), code=series, classes=named)))
+
+
 @dataclass(frozen=True)
 class Kept:
     """An opening with its nonce, as a browser makes it, before its commitment is sent."""

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from bonds.models import Offering, Order, Series
 from bonds.offering.sealing import OPENING_CHARACTERS_MAX
-from bonds.portal import book_queries, queries
+from bonds.portal import book_queries, queries, rolled
 from intermediary import events
 from intermediary.access import not_found
 from intermediary.errors import BadInput
@@ -43,16 +43,23 @@ def offerings(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def bid(request: HttpRequest, tranche_id: UUID) -> HttpResponse:
-    """The form that seals a bid in the browser; what is sent is its commitment."""
+    """The form that seals a bid in the browser; what is sent is its commitment, and the election that it is made from.
+    `?roll=` chooses one; otherwise the first that stands."""
     offered = book_queries.offered_class(tranche_id)
+    offers = rolled.offers_for(request.user, offered.tranche)
     if request.method == "POST":
         body: dict[str, object] = {
             "tranche": str(tranche_id),
             "commitment": request.POST.get("commitment", "").strip().lower(),
             "conflicts": request.POST.getlist("conflicts"),
         }
+        if wanted := request.POST.get("roll_forward"):
+            body["roll_forward"] = str(_offer(offers, wanted).id)
         return _ask(request, "seal_bid", body)
+    wanted = request.GET.get("roll")
     context = {
+        "offers": offers,
+        "chosen": _offer(offers, wanted) if wanted else next(iter(offers), None),
         "offered": offered,
         "sealed": book_queries.sealed_bids(offered),
         "party": book_queries.party_of(request.user),
@@ -92,6 +99,13 @@ def allocation_report(request: HttpRequest, series_id: UUID) -> HttpResponse:
     response = HttpResponse(offering.report, content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{offering.series.code}-allocation.json"'
     return response
+
+
+def _offer(offers: list[rolled.Offer], election_id: str) -> rolled.Offer:
+    found = next((one for one in offers if election_id in [str(each.row.id) for each in one.elections]), None)
+    if found is None:
+        raise not_found()
+    return found
 
 
 def _offering_of(series: Series) -> Offering:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
 
-from bonds.models import Allocation, OfferedClass, Offering, Order, Series, SeriesEvent
+from bonds.models import Allocation, OfferedClass, Offering, Order, RollForward, Series, SeriesEvent
 from bonds.offering import book
 from bonds.offering.report import ladders, results
 from bonds.offering.sealing import FORMAT, Opening, read
@@ -91,6 +91,12 @@ class OrderView:
         return self.order.state == Order.State.PLACED and self._sale_state == State.CLOSED
 
     @property
+    def rolls(self) -> list[str]:
+        """Symbols of the notes whose repayment it was made from."""
+        mine = self.order.roll_forwards.all()
+        return [one.tranche.symbol for one in mine if one.state != RollForward.State.WITHDRAWN]
+
+    @property
     def _sale_state(self) -> str:
         offering = getattr(self.order.tranche.series, "offering", None)
         return offering.state if offering else ""
@@ -132,7 +138,8 @@ def offered_class(tranche_id: UUID) -> OfferedClass:
 def orders_of(user: Reader) -> list[OrderView]:
     """The reader's bids with what they got, newest first."""
     mine = Order.objects.filter(party__members__user=_known(user)).select_related("tranche__series__offering", "wallet")
-    return [_order_view(one) for one in mine.prefetch_related("allocations").order_by("-id")]
+    whole = mine.prefetch_related("allocations", "roll_forwards__tranche")
+    return [_order_view(one) for one in whole.order_by("-id")]
 
 
 def own_order(user: Reader, order_id: UUID) -> OrderView:

@@ -7,8 +7,10 @@ from typing import Any
 from django import forms
 from eth_utils.address import to_checksum_address
 
+from bonds.models import Tranche
 from bonds.models.eligibility import DocumentKind, InvestorClass
 from bonds.portal.queries import HoldingView
+from bonds.servicing.rolls import SPREAD_BPS_MAX
 from intermediary.money import from_base_units, to_base_units
 from intermediary.portal.forms import AmountField
 
@@ -88,5 +90,54 @@ class TransferForm(forms.Form):
         }
 
 
+class RollForm(forms.Form):
+    """Which holding's repayments are meant for which class on sale, and from which spread."""
+
+    holding = forms.ChoiceField(label="What is repaid of")
+    into = forms.ChoiceField(label="Goes into")
+    minimum_spread_bps = forms.IntegerField(
+        label="Minimum spread",
+        help_text="Whole basis points a year over the collateral yield, as in a bid; 0 for any. We can read it: your"
+        " sealed bid may ask for more.",
+        min_value=0,
+        max_value=SPREAD_BPS_MAX,
+        initial=0,
+        widget=forms.TextInput({"inputmode": "numeric", "autocomplete": "off"}),
+        error_messages={"invalid": "A spread is a whole number of basis points."},
+    )
+
+    def __init__(self, held: Sequence[HoldingView], classes: Sequence[Tranche], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held = {str(one.holding.id): one for one in held}
+        self.fields["holding"].choices = [  # type: ignore[attr-defined]  # of a ChoiceField
+            (
+                key,
+                f"{one.of.tranche.symbol}, {one.holding.wallet.address[:8]}…: {_money(one, one.principal_base_units)}",
+            )
+            for key, one in self._held.items()
+        ]
+        self.fields["into"].choices = [  # type: ignore[attr-defined]  # of a ChoiceField
+            (str(one.id), f"{one.symbol} of {one.series.code}: {_guidance(one)}") for one in classes
+        ]
+
+    def body(self) -> dict[str, Any]:
+        """What is asked for, as a request keeps it."""
+        one = self._held[self.cleaned_data["holding"]]
+        return {
+            "tranche": str(one.of.tranche.id),
+            "wallet": one.holding.wallet.address,
+            "into": self.cleaned_data["into"],
+            "minimum_spread_bps": self.cleaned_data["minimum_spread_bps"],
+        }
+
+
+def _guidance(tranche: Tranche) -> str:
+    return "no guidance yet" if tranche.guidance_bps is None else f"guidance {tranche.guidance_bps:,} bp"
+
+
+def _money(one: HoldingView, amount: int) -> str:
+    return f"{from_base_units(amount, one.of.tranche.series.currency.decimals):,.2f}"
+
+
 def _units(one: HoldingView) -> str:
-    return f"{from_base_units(one.holding.units, one.of.tranche.series.currency.decimals):,.2f}"
+    return _money(one, one.holding.units)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from bonds.models import Series
 from bonds.offering.terms import terms_from
-from bonds.portal import book_queries, queries
+from bonds.portal import book_queries, queries, rolled
 from bonds.portal import held as own
 from intermediary.access import party_for
 from intermediary.queries import is_investor
@@ -31,6 +31,8 @@ def holdings(request: HttpRequest) -> HttpResponse:
         "next_coupons": own.next_coupons(held),
         "coupons": own.coupons_of(party),
         "cash": own.cash_of(party),
+        "elections": rolled.elections_of(request.user),
+        "live_states": Series.LIVE,
         "kept": own.kept_back(_series_held(held)),
         "notices": own.notices_of(party),
         "holdings": held,

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from bonds.models import Allocation, CouponRun, HolderNotice, NoteMark, Order, Series, SeriesEvent
 from bonds.offering.sealing import OPENING_CHARACTERS_MAX
+from bonds.servicing.rolls import SPREAD_BPS_MAX
 
 
 class Amount(serializers.CharField):
@@ -139,10 +140,44 @@ class OrderBody(serializers.ModelSerializer[Order]):
     symbol = serializers.CharField(source="tranche.symbol")
     wallet = serializers.CharField(source="wallet.address", help_text="the one that would hold the notes")
     allocations = AllocationBody(many=True)
+    roll_forwards = serializers.PrimaryKeyRelatedField(  # type: ignore[var-annotated]  # of UUIDs
+        many=True, read_only=True, help_text="the elections that it was made from"
+    )
 
     class Meta:
         model = Order
-        fields = ("id", "at", "series", "symbol", "wallet", "commitment", "state", "opening", "allocations")
+        fields = (
+            "id",
+            "at",
+            "series",
+            "symbol",
+            "wallet",
+            "commitment",
+            "state",
+            "opening",
+            "allocations",
+            "roll_forwards",
+        )
+
+
+class RollBody(serializers.Serializer[Any]):
+    """One of your elections to roll forward: what was repaid is not yet what rolled."""
+
+    id = serializers.UUIDField(source="row.id")
+    at = serializers.DateTimeField(source="row.at")
+    symbol = serializers.CharField(source="row.tranche.symbol", help_text="the notes that are repaid")
+    wallet = serializers.CharField(source="row.wallet.address")
+    into_series = serializers.CharField(source="row.into.series.code")
+    into_symbol = serializers.CharField(source="row.into.symbol")
+    minimum_spread_bps = serializers.IntegerField(source="row.minimum_spread_bps")
+    state = serializers.CharField(source="row.state", help_text="ELECTED, WITHDRAWN, APPLIED or LAPSED")
+    why = serializers.CharField(help_text="it lapsed; empty otherwise")
+    order = serializers.UUIDField(source="row.order_id", allow_null=True, help_text="the last bid made from it")
+    allocated_units = Amount(help_text="what its bid got")
+    paid_units = Amount(help_text="and what was paid of that")
+    repaid_base_units = Amount(source="row.amount_base_units", help_text="to the wallet since the election")
+    rolled_base_units = Amount(source="row.rolled_base_units", help_text="of it, paid for the new notes by their issue")
+    applied_at = serializers.DateTimeField(source="row.applied_at", allow_null=True)
 
 
 class OfferedBody(serializers.Serializer[Any]):
@@ -248,6 +283,7 @@ class BidAsked(serializers.Serializer[Any]):
     class_id = serializers.UUIDField()
     commitment = serializers.RegexField(r"^[0-9a-f]{64}$", help_text="SHA-256 of the opening, hex")
     conflicts = serializers.ListField(child=serializers.CharField(max_length=20), default=list, max_length=10)
+    roll_forward = serializers.UUIDField(required=False, help_text="your election that the bid is made from")
 
 
 class RevealAsked(serializers.Serializer[Any]):
@@ -255,6 +291,17 @@ class RevealAsked(serializers.Serializer[Any]):
 
     opening = serializers.CharField(max_length=OPENING_CHARACTERS_MAX, trim_whitespace=False)
     nonce = serializers.CharField(max_length=64)
+
+
+class RollAsked(serializers.Serializer[Any]):
+    """What a class repays to one of your wallets is meant for a class on sale."""
+
+    symbol = serializers.CharField(max_length=20, help_text="the notes that you hold")
+    wallet = serializers.RegexField(r"^0x[0-9a-fA-F]{40}$", help_text="yours, that holds them")
+    class_id = serializers.UUIDField(help_text="the class on sale, as a bid names it")
+    minimum_spread_bps = serializers.IntegerField(
+        min_value=0, max_value=SPREAD_BPS_MAX, default=0, help_text="readable by the platform, unlike a sealed bid"
+    )
 
 
 class TransferAsked(serializers.Serializer[Any]):

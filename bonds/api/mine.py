@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from bonds.api import bodies
 from bonds.models import HolderNotice, Order
-from bonds.portal import queries, standing, statements
+from bonds.portal import queries, rolled, standing, statements
 from intermediary import access, clock
 from intermediary.api import wishes
 from intermediary.api.paging import NewestFirst
@@ -103,7 +103,11 @@ class Orders(APIView):
     def get(self, request: Request) -> Response:
         """With what became of them."""
         mine = Order.objects.filter(party__members__user=_person(request))
-        rows = mine.select_related("tranche__series", "wallet").prefetch_related("allocations").order_by("-id")
+        rows = (
+            mine.select_related("tranche__series", "wallet")
+            .prefetch_related("allocations", "roll_forwards")
+            .order_by("-id")
+        )
         return Response(bodies.OrderBody(rows, many=True).data)
 
     @extend_schema(
@@ -114,6 +118,8 @@ class Orders(APIView):
         class replaces it."""
         said = _read(bodies.BidAsked, request)
         body = {"tranche": str(said["class_id"]), "commitment": said["commitment"], "conflicts": said["conflicts"]}
+        if "roll_forward" in said:
+            body["roll_forward"] = str(said["roll_forward"])
         return _ask(request, "seal_bid", body)
 
 
@@ -144,6 +150,52 @@ class Reveal(APIView):
         return _ask(request, "reveal_bid", {"order": str(order_id), "opening": said["opening"], "nonce": said["nonce"]})
 
 
+class Rolls(APIView):
+    """Your own."""
+
+    scopes = {"GET": (READ,), "POST": (BID,)}
+
+    @extend_schema(
+        summary="Your elections to roll forward, newest first", responses=bodies.RollBody(many=True), tags=[YOURS]
+    )
+    def get(self, request: Request) -> Response:
+        """What was repaid since, and what of it was paid for the new notes."""
+        return Response(bodies.RollBody(rolled.elections_of(_person(request)), many=True).data)
+
+    @extend_schema(
+        summary="Elect to roll forward",
+        request=bodies.RollAsked,
+        responses={202: Asked},
+        parameters=[KEY],
+        tags=[YOURS],
+    )
+    def post(self, request: Request) -> Response:
+        """Says that what a class repays to your wallet is meant for a class on sale, and names no amount. Then bid with
+        its id as `roll_forward`; an election without a bid lapses when the book is cleared."""
+        said = _read(bodies.RollAsked, request)
+        one = _held(request, said["symbol"], said["wallet"])
+        body = {
+            "tranche": str(one.of.tranche.id),
+            "wallet": one.holding.wallet.address,
+            "into": str(said["class_id"]),
+            "minimum_spread_bps": said["minimum_spread_bps"],
+        }
+        return _ask(request, "elect_roll", body)
+
+
+class RollWithdrawal(APIView):
+    """Your own."""
+
+    scopes = {"POST": (BID,)}
+
+    @extend_schema(
+        summary="Take an election back", request=None, responses={202: Asked}, parameters=[KEY], tags=[YOURS]
+    )
+    def post(self, request: Request, election_id: UUID) -> Response:
+        """Until the sale has decided it. A bid that was made from it stays in the book."""
+        return _ask(request, "withdraw_roll", {"election": str(election_id)})
+
+
 class Transfer(APIView):
     """Your own."""
 
@@ -160,18 +212,7 @@ class Transfer(APIView):
         """Nothing moves: your own wallet sends the notes, by the note contract's `transfer`. DONE means that nothing
         stands in its way now."""
         said = _read(bodies.TransferAsked, request)
-        held = queries.holdings_of(_person(request))
-        wallet = said["wallet"].lower()
-        one = next(
-            (
-                found
-                for found in held
-                if found.of.tranche.symbol == said["symbol"] and found.holding.wallet.address.lower() == wallet
-            ),
-            None,
-        )
-        if one is None:
-            raise access.not_found()
+        one = _held(request, said["symbol"], said["wallet"])
         body = {
             "holding": str(one.holding.id),
             "tranche": str(one.of.tranche.id),
@@ -180,6 +221,13 @@ class Transfer(APIView):
             "units": int(said["units"]),
         }
         return _ask(request, "review_transfer", body)
+
+
+def _held(request: Request, symbol: str, wallet: str) -> queries.HoldingView:
+    for one in queries.holdings_of(_person(request)):
+        if one.of.tranche.symbol == symbol and one.holding.wallet.address.lower() == wallet.lower():
+            return one
+    raise access.not_found()
 
 
 def _read(asked: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

@@ -22,5 +22,7 @@ urlpatterns = [
     path("orders", mine.Orders.as_view(), name="api_orders"),
     path("orders/<uuid:order_id>/withdraw", mine.Withdrawal.as_view(), name="api_withdraw_order"),
     path("orders/<uuid:order_id>/reveal", mine.Reveal.as_view(), name="api_reveal_order"),
+    path("rolls", mine.Rolls.as_view(), name="api_rolls"),
+    path("rolls/<uuid:election_id>/withdraw", mine.RollWithdrawal.as_view(), name="api_withdraw_roll"),
     path("transfers/review", mine.Transfer.as_view(), name="api_review_transfer"),
 ]

@@ -149,3 +149,39 @@ def test_a_transfer_is_judged_before_a_wallet_sends_it(
     with as_role("web"):
         not_held = sent(client, "transfers/review", json.dumps(asked | {"wallet": other}))
     assert not_held.status_code == 404
+
+
+def test_a_program_elects_bids_from_it_and_takes_it_back(
+    issued: Series, investors: list[User], as_role: RoleSwitch
+) -> None:
+    with transaction.atomic():
+        into = world.next_class()
+    client, stranger = (program(user, as_role) for user in investors)
+    wallet = world.party_of(investors[0]).wallets.get().address
+    asked = {"symbol": "BLKT0", "wallet": wallet.lower(), "class_id": str(into.id), "minimum_spread_bps": 400}
+    made = ask(client, as_role, "rolls", asked)
+    again = ask(client, as_role, "rolls", asked)
+    assert made["outcome"] == again["outcome"], "the same election"
+    other = ask(client, as_role, "rolls", asked | {"minimum_spread_bps": 300})
+    assert (other["state"], other["outcome"]["code"]) == ("REFUSED", "elected_already")
+    assert other["outcome"]["data"]["minimum_spread_bps"] == 400
+    election = made["outcome"]["election"]
+    bid = {"class_id": str(into.id), "commitment": "2" * 64, "roll_forward": election}
+    assert ask(stranger, as_role, "orders", bid)["outcome"]["code"] == "not_found"
+    assert ask(client, as_role, "orders", bid)["state"] == "DONE"
+    with as_role("web"):
+        (row,) = client.get("/api/v1/rolls").json()
+        order = next(one for one in client.get("/api/v1/orders").json() if one["symbol"] == "BLKN0")
+        assert stranger.get("/api/v1/rolls").json() == []
+        not_held = sent(stranger, "rolls", json.dumps(asked))
+        too_much = sent(client, "rolls", json.dumps(asked | {"minimum_spread_bps": 10_001}))
+    assert order["roll_forwards"] == [election]
+    assert (row["id"], row["order"], row["state"]) == (election, order["id"], "ELECTED")
+    assert (row["symbol"], row["into_symbol"], row["wallet"]) == ("BLKT0", "BLKN0", wallet)
+    assert [row[name] for name in ("repaid_base_units", "rolled_base_units", "allocated_units")] == ["0", "0", "0"]
+    assert not_held.status_code == 404
+    assert (too_much.status_code, set(too_much.json()["data"]["fields"])) == (422, {"minimum_spread_bps"})
+    assert ask(stranger, as_role, f"rolls/{election}/withdraw")["outcome"]["code"] == "not_found"
+    assert ask(client, as_role, f"rolls/{election}/withdraw")["state"] == "DONE"
+    with as_role("web"):
+        assert client.get("/api/v1/rolls").json()[0]["state"] == "WITHDRAWN"

@@ -35,18 +35,21 @@ def step(chain: Chain, mine: Mine | None = None) -> int:
         return 0
     register = address_of("Eligibility")
     _, final = chain.head_and_final()
-    left = 0
+    left = []
     for grant in waiting:
         _refuse_other_wallet(grant)
         account, until = grant.wallet.address, int(grant.valid_until.timestamp())
-        if read(chain, register, "Eligibility", "validUntil", account, block=final) == until:
-            with transaction.atomic(durable=True):
-                eligibility.entered(grant_id=grant.id, transaction_hash=_entered_by(chain, register, account, final))
+        if read(chain, register, "Eligibility", "validUntil", account, block=final) != until:
+            left.append(grant)
             continue
-        left += 1
-        if read(chain, register, "Eligibility", "validUntil", account) != until and holds_the_key():
-            on_chain.set_eligible(chain=chain, accounts=[account], until=grant.valid_until, mine=mine)
-    return left
+        with transaction.atomic(durable=True):
+            eligibility.entered(grant_id=grant.id, transaction_hash=_entered_by(chain, register, account, final))
+    if holds_the_key():  # only now: each call may make a block, and nodes forget what a register said at older ones
+        for grant in left:
+            account, until = grant.wallet.address, int(grant.valid_until.timestamp())
+            if read(chain, register, "Eligibility", "validUntil", account) != until:
+                on_chain.set_eligible(chain=chain, accounts=[account], until=grant.valid_until, mine=mine)
+    return len(left)
 
 
 def step_if_any() -> int:

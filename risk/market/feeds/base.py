@@ -274,6 +274,8 @@ def _fault(bar: CoinBar, last: CoinBar | None) -> str:
         return "crossed bar"
     if last is not None and _is_absurd(float(bar.close), float(last.close)):
         return "absurd price"
+    if not bar.low <= float(bar.close) <= bar.high:
+        return "close outside its bar"
     if _is_absurd(bar.high, float(bar.close)) or _is_absurd(bar.low, float(bar.close)):
         return "absurd range"
     return ""

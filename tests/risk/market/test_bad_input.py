@@ -172,6 +172,8 @@ def bar(minutes: int, close: str, low: float | None = None, high: float | None =
         (bar(5, "Infinity"), "no price"),
         (bar(5, "95000", low=0.0), "no price"),
         (bar(5, "95000", low=95_010.0, high=94_990.0), "crossed bar"),
+        (bar(5, "475000", low=94_990.0, high=95_010.0), "close outside its bar"),
+        (bar(5, "94989", low=94_990.0, high=95_010.0), "close outside its bar"),
         (bar(5, "95000000"), "absurd price"),
         (bar(5, "95"), "absurd price"),
         (bar(5, "95000", high=95_000_000.0), "absurd range"),

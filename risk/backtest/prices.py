@@ -25,6 +25,7 @@ PRICES = ("open", "high", "low", "close")
 COLUMNS = ("ts_utc", "symbol", *PRICES, "volume")
 HOUR_NS = 3_600_000_000_000
 HOURS_A_WINDOW = 24
+STALE_CLOSES = 24  # a day without one trade at another price: in eight years of recording the most are four hours
 SYMBOLS_MAX = 40  # pairs grow with the square: 40 symbols make 1,600 series, minutes of work
 
 
@@ -114,7 +115,11 @@ def _numbers(column: pa.ChunkedArray, name: str, symbols: NDArray[np.object_], h
 
 
 def _check_bars(prices: dict[str, Floats], symbols: NDArray[np.object_], hours: Integers) -> None:
-    _refuse_rows(prices["high"] < prices["low"], "crossed", "the high is below the low", symbols, hours)
+    high, low = prices["high"], prices["low"]
+    _refuse_rows(high < low, "crossed", "the high is below the low", symbols, hours)
+    for name in ("open", "close"):
+        outside = (prices[name] < low) | (prices[name] > high)
+        _refuse_rows(outside, "outside_bar", f"the {name} is not between low and high", symbols, hours)
 
 
 def _refuse_rows(wrong: NDArray[np.bool_], code: str, what: str, symbols: NDArray[np.object_], hours: Integers) -> None:
@@ -126,7 +131,7 @@ def _refuse_rows(wrong: NDArray[np.bool_], code: str, what: str, symbols: NDArra
 
 
 def _check_run(symbol: str, hours: Integers, close: Floats) -> None:
-    """One symbol's rows: ascending, once each, none missing, no move that only an error makes."""
+    """One symbol's rows: ascending, once each, none missing, no move that only an error makes, no standstill."""
     steps = np.diff(hours)
     moves = np.abs(np.diff(np.log(close)))
     found: tuple[tuple[str, str, NDArray[np.intp]], ...] = (
@@ -142,6 +147,19 @@ def _check_run(symbol: str, hours: Integers, close: Floats) -> None:
             message = f"{symbol} {what}, {rows.size} times, first before {at}"
             numbers = {"times": int(rows.size), "first": at} | ({"hours": hours_missing} if code == "gap" else {})
             raise BadInput(f"backtest.{code}", message, symbol=symbol, **numbers)
+    _refuse_stale(symbol, hours, close)
+
+
+def _refuse_stale(symbol: str, hours: Integers, close: Floats) -> None:
+    """A price that nobody renewed is calm that no market had: volatility would be too low and every verdict hold."""
+    ends = np.append(np.flatnonzero(np.diff(close)), close.size - 1)
+    lengths = np.diff(ends, prepend=-1)
+    frozen = np.flatnonzero(lengths >= STALE_CLOSES)
+    if frozen.size:
+        at = _hour(int(hours[ends[frozen[0]] - lengths[frozen[0]] + 1])).isoformat()
+        longest = int(lengths.max())
+        message = f"{symbol} has the same close for {longest} hours, {frozen.size} times a day or more, first from {at}"
+        raise BadInput("backtest.stale", message, symbol=symbol, times=int(frozen.size), hours=longest, first=at)
 
 
 def _hour(hours: int) -> datetime:

@@ -47,6 +47,21 @@ def odd_minute(columns: Columns) -> None:
     columns["ts_utc"][7] += np.timedelta64(5, "m")
 
 
+def frozen(first: int, hours: int) -> Callable[[Columns], None]:
+    """The close of bar `first` for so many bars; each still opens where the one before closed."""
+
+    def change(columns: Columns) -> None:
+        price = columns["close"][first]
+        for name in ("open", "high", "low", "close"):
+            columns[name][first + 1 : first + hours] = price
+        after = first + hours
+        columns["open"][after] = price
+        columns["high"][after] = max(price, columns["close"][after])
+        columns["low"][after] = min(price, columns["close"][after])
+
+    return change
+
+
 REFUSALS = [
     ("missing_column", delete("close"), {"column": "close"}),
     ("missing_column", delete("volume"), {"column": "volume"}),
@@ -56,6 +71,11 @@ REFUSALS = [
     ("not_positive", put("close", 30, 0.0), {"rows": 1, "symbol": "AAA"}),
     ("not_positive", put("low", 30, -1.0), {"rows": 1}),
     ("crossed", put("high", 30, 0.5), {"rows": 1}),
+    ("outside_bar", put("close", 30, 500.0), {"rows": 1, "symbol": "AAA", "first": "2020-01-02T06:00:00+00:00"}),
+    ("outside_bar", put("close", 30, 20.0), {"rows": 1, "symbol": "AAA"}),
+    ("outside_bar", put("open", 30, 500.0), {"rows": 1, "symbol": "AAA"}),
+    ("stale", frozen(50, 24), {"symbol": "AAA", "times": 1, "hours": 24, "first": "2020-01-03T02:00:00+00:00"}),
+    ("stale", frozen(0, 200), {"symbol": "AAA", "times": 1, "hours": 200, "first": "2020-01-01T00:00:00+00:00"}),
     ("gap", rows(lambda n: np.delete(np.arange(n), [40, 41])), {"symbol": "AAA", "times": 1, "hours": 2}),
     ("duplicate", rows(lambda n: np.sort(np.append(np.arange(n), 60))), {"symbol": "AAA", "times": 1}),
     ("unsorted", rows(lambda n: np.arange(n)[::-1]), {"symbol": "AAA"}),
@@ -74,6 +94,23 @@ def test_a_bad_file_is_refused(
         read_prices(write(columns, tmp_path))
     assert refused.value.code == f"backtest.{code}"
     assert refused.value.data | numbers == refused.value.data
+
+
+def test_a_symbol_that_stands_still_to_the_end_or_for_all_time_is_refused(tmp_path: Path) -> None:
+    for first in (0, 100):
+        columns = hourly_columns({"AAA": 10})
+        for name in ("open", "high", "low", "close"):
+            columns[name][first:] = columns["open"][first]
+        with pytest.raises(BadInput, match=r"backtest\.stale") as refused:
+            read_prices(write(columns, tmp_path))
+        assert refused.value.data["hours"] >= 240 - first
+
+
+def test_23_equal_closes_are_a_quiet_market(tmp_path: Path) -> None:
+    columns = hourly_columns({"AAA": 10, "BBB": 10})
+    frozen(50, 23)(columns)
+    prices = read_prices(write(columns, tmp_path))
+    assert (np.diff(prices.log_close[51:74, 0]) == 0.0).all()
 
 
 def test_a_file_that_is_no_parquet_or_none_is_refused(tmp_path: Path) -> None:

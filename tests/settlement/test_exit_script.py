@@ -1,6 +1,8 @@
 """A client leaves with a node and its key: when the platform is gone, while it is there, and not before it may."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +14,10 @@ from django.db import transaction
 from eth_account import Account
 
 from intermediary import outbox
+from intermediary.config.supervisor.child import Child
+from intermediary.config.supervisor.processes import LOOPBACK, choose_port
+from intermediary.config.supervisor.state import StateDirectory
+from intermediary.config.supervisor.table import process_table
 from intermediary.models import Asset, ChainInstruction
 from scripts import exit_vault
 from settlement.bindings import read
@@ -22,7 +28,7 @@ from settlement.signer import Signer, demo_signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.conftest import TestDatabase
 from tests.settlement.test_default_and_series import approved_notice
-from tests.settlement.test_processes import start, until
+from tests.settlement.test_processes import until
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held, pass_time
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -61,18 +67,56 @@ def beat(chain: Chain) -> None:
     by_hand.wait()
 
 
+def processes_of(database: TestDatabase, chain: Chain, broker: str, state: StateDirectory) -> dict[str, Child]:
+    """Every process that the supervisor runs in the demo, but for the chain, database and broker of this test."""
+    table = process_table(
+        web_host=LOOPBACK,
+        web_port=choose_port(),
+        wallet_port=choose_port(),
+        mode="demo",
+        beat_file=str(state.root / "beat"),
+    )
+    shared = os.environ | database.urls | {"BROKER_URL": broker, "CHAIN_RPC_URLS": chain.url, "BULKHEAD_MODE": "test"}
+    shared["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    return {row.name: Child(row, state, shared | {"DATABASE_ROLE": row.database_role}) for row in table}
+
+
+def kill_all(running: dict[str, Child]) -> list[str]:
+    """SIGKILL to every process and what it started; who was alive until then."""
+    alive = []
+    for name, child in running.items():
+        if child.process is not None and child.process.poll() is None:
+            alive.append(name)
+            os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+    return alive
+
+
+SETTLEMENT = ("watcher", "poster", "approver", "miner")
+
+
+@pytest.mark.parametrize("which", [SETTLEMENT, pytest.param((), marks=pytest.mark.deep)], ids=["settlement", "whole"])
 def test_a_client_takes_its_whole_margin_out_after_the_platform_was_killed(
-    chain: Chain, who: Client, committing_db: TestDatabase, tmp_path: Path
+    chain: Chain,
+    who: Client,
+    committing_db: TestDatabase,
+    tmp_path: Path,
+    which: tuple[str, ...],
+    request: pytest.FixtureRequest,
+    service_state: StateDirectory,
 ) -> None:
     made = debit(who, MILLION)
-    roles = {"poster": "poster", "approver": "approver", "watcher": "worker", "mine": "worker"}
-    platform = {name: start(name, role, committing_db, chain.url) for name, role in roles.items()}
+    broker = "" if which else request.getfixturevalue("valkey_url")
+    platform = processes_of(committing_db, chain, broker, service_state)
+    running = {name: platform[name] for name in which or platform}
     try:
-        until(lambda: ChainInstruction.objects.get(id=made.id).state == "FINAL", 240)  # four processes start
+        for child in running.values():
+            child.start()
+        until(lambda: ChainInstruction.objects.get(id=made.id).state == "FINAL", 240)  # the processes start
+        until(lambda: all(child.is_ready or child.check() for child in running.values()), 240)
     finally:
-        for process in platform.values():
-            process.kill()
-            process.wait()
+        alive = kill_all(running)
+    assert alive == list(running)
     chain.call("evm_setAutomine", True)
     command = [sys.executable, "-I", str(SCRIPT), *vault_arguments(chain, who), "--stay", "--send"]
     command += keystore_of(who.key, tmp_path)

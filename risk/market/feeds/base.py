@@ -16,7 +16,8 @@ from math import ceil, exp, inf, isfinite, log, sqrt
 from types import MappingProxyType
 from typing import Protocol
 
-from risk.market.marks import STANDARD, Mark, aged
+from risk.market.mark_parameters import STANDARD
+from risk.market.marks import Mark, aged
 from risk.market.parameters import COINS, CoinParameters, load_parameters, load_surfaces
 from risk.market.quality import MarkQuality, MarkState
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying

@@ -27,7 +27,8 @@ from risk.market.feeds.books import Books
 from risk.market.feeds.pegs import SETTLEMENT_COIN, TETHER, is_young, settlement_peg
 from risk.market.feeds.smiles import Smiles
 from risk.market.feeds.turnovers import Turnovers
-from risk.market.marks import STANDARD, Mark, MarkParameters, Quote, aged, mark_of
+from risk.market.mark_parameters import STANDARD, MarkParameters
+from risk.market.marks import Mark, Quote, aged, mark_of
 from risk.market.parameters import COINS
 from risk.market.quality import MarkQuality, MarkState
 from risk.market.recording import LIVE

@@ -12,7 +12,8 @@ from datetime import datetime
 from math import log
 
 from intermediary.errors import Refusal
-from risk.market.marks import Mark, MarkParameters, aged
+from risk.market.mark_parameters import MarkParameters
+from risk.market.marks import Mark, aged
 from risk.market.quality import MarkQuality, MarkState
 
 logger = logging.getLogger(__name__)

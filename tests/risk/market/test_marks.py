@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from intermediary.canonical import sha256_hex
 from intermediary.errors import BadInput, Refusal
-from risk.market.marks import PERPETUAL, STANDARD, Mark, Quote, mark_of, weighted_median
+from risk.market.mark_parameters import STANDARD
+from risk.market.marks import PERPETUAL, Mark, Quote, mark_of, weighted_median
 from risk.market.quality import MarkQuality, MarkState
 
 NOW = datetime(2025, 10, 10, 21, 20, tzinfo=UTC)

@@ -7,7 +7,8 @@ import pytest
 
 from intermediary.errors import Refusal
 from risk.market.feeds.pegs import settlement_peg
-from risk.market.marks import STANDARD, Mark
+from risk.market.mark_parameters import STANDARD
+from risk.market.marks import Mark
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
 
 START = datetime(2025, 10, 10, 20, tzinfo=UTC)

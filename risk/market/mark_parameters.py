@@ -26,15 +26,18 @@ class MarkParameters:
     single_votes_max: float = 0.499_999
     witnesses_min: int = 2  # fresh spot venues besides it, each with `turnover_usd_min`: a thin pair is easily moved
     sources_good: int = 3
-    absurd_factor: float = 10.0  # venues were apart by a factor of 5 on 10 October 2025; 10 is a misplaced digit
+    # Between venues, and from the last mark: venues were apart by 5 on 10 October 2025; 10 is a misplaced digit.
+    absurd_factor: float = 10.0
     outlier_bps: float = 200.0  # apart from the mark by more than this in calm markets is no spread
     outlier_share_max: float = 0.25  # a minority with more of the votes than this is a market, not an error
     divided_bps: float = 100.0  # between the sources
     turnover_usd_min: float = 1_000_000.0  # a day: below it anybody can move all sources
     unconfirmed_move_max: float = 0.25  # of a single source against the last mark: a crash looks like an error
+    level_stands_s: int = 3_600  # a level `absurd_factor` away from the last mark, in look after look
     movement_bps_per_sqrt_minute: float = 10.0  # 4% a day, an ordinary volatility
     floor_bps: tuple[float, ...] = (250.0, 50.0, 5.0)  # with one, two, three or more sources
 
 
 # Since 1: old votes are stale, however far apart. Since 2: no volume carries a mark alone or hides that others differ.
-STANDARD = MarkParameters(version="marks-3")
+# Since 3: a level tenfold away from the last mark is not believed before it has stood.
+STANDARD = MarkParameters(version="marks-4")

@@ -1,9 +1,10 @@
 """One mark from several sources: a robust median, how sure it is, and who was left out for which reason.
 
 What the guards may do is narrow: they leave out a price that cannot be a price, is too old, or stands alone against
-the rest at the same moment. They never compare with an earlier mark while anything confirms the move, and never bend a
-price: a fall that the deep venues show goes through at once, whatever its size. Leaving a source out makes the mark
-less sure, not surer. Pure: the time is an argument. Standard library only, so that a feed may use it.
+the rest at the same moment. They never bend a price, and compare with an earlier mark only where a single source jumps
+or most of them show a factor that no market moves by between two looks (`levels`: believed once it has stood). A fall
+that the deep venues show goes through at once, by nine tenths too. Leaving a source out makes the mark less sure, not
+surer. Pure: the time is an argument. Standard library only, so that a feed may use it.
 
 **The mark** is the weighted median of USD prices with weights w = sqrt(V k) 2^(-age/half-life), V the coins traded in
 24 hours, k the share that counts for the kind of market. The weighted median minimises sum w |p - m|: it is the
@@ -35,6 +36,7 @@ from math import ceil, hypot, isfinite, log, pi, sqrt
 from statistics import median_high, median_low
 
 from intermediary.errors import BadInput, Refusal
+from risk.market.levels import Level
 from risk.market.mark_parameters import STANDARD, MarkParameters
 from risk.market.quality import MarkQuality, MarkState, SourceSeen
 
@@ -68,6 +70,16 @@ class Mark:
     quality: MarkQuality
 
 
+class AbsurdMove(Refusal):
+    """`no_mark`: most sources show `price`, a factor away from the last mark that no market moves by between two looks;
+    `apart_bps` is how far, in logs."""
+
+    def __init__(self, why: Refusal, price: Decimal, apart_bps: float) -> None:
+        super().__init__(why.code, why.message, **why.data)
+        self.price = price
+        self.apart_bps = apart_bps
+
+
 @dataclass
 class _Vote:
     """A quote that is young enough and means something, in USD. `volume` and `weight` (its votes) count the kind and
@@ -90,14 +102,16 @@ def mark_of(
     silent: Mapping[str, str] | None = None,
     pegs: Mapping[str, Mark] | None = None,
     last: Decimal | None = None,
+    level: Level | None = None,
     parameters: MarkParameters = STANDARD,
 ) -> Mark:
     """The mark of `coin` at `now` (UTC) in USD.
 
     `silent` are the sources that should have spoken, with why they did not; `pegs` marks of the stablecoins that quotes
-    are in; `last` the mark before, against which a single source alone is held. Refuses `no_mark` with the reason for
-    each source when none is left, when two contradict each other by a factor, or when a single one jumps. The same
-    arguments in any order of quotes give the same mark.
+    are in; `last` the mark before, against which a jump is held; `level` what the looks since have shown instead of it.
+    Refuses `no_mark` with the reason for each source when none is left, when two contradict each other by a factor, or
+    when a single one jumps; as `AbsurdMove`, when most are a factor away from `last` and `level` has not stood for
+    long enough. The same arguments in any order of quotes give the same mark.
     """
     if len({quote.source for quote in quotes}) != len(quotes):
         raise BadInput("market.source_twice", f"a source of {coin} speaks twice", underlying=coin)
@@ -119,6 +133,9 @@ def mark_of(
     if len(votes) == 1 and last is not None and abs(log(float(price / last))) > parameters.unconfirmed_move_max:
         left_out[votes[0].quote.source] = "unconfirmed move"
         raise _no_mark(coin, f"a single source says {price} after {last}, and nothing confirms it", quotes, left_out)
+    believed = level is not None and level.stands(price, now, parameters)
+    if last is not None and is_absurd(price, last, parameters) and not believed:
+        raise _absurd_move(coin, price, last, quotes, judged, left_out | dict(silent), parameters)
     spread_bps = _spread_bps(price, votes)
     quality = MarkQuality(
         state=_state(used, spread_bps, parameters),
@@ -129,15 +146,27 @@ def mark_of(
     return Mark(price, max(vote.quote.at for vote in used), quality)
 
 
-def aged(mark: Mark, now: datetime, left_out: Mapping[str, str], parameters: MarkParameters = STANDARD) -> MarkQuality:
-    """The quality at `now` of a mark that could not be renewed, for the reasons in `left_out`: it ages openly."""
+def is_absurd(price: Decimal, beside: Decimal, parameters: MarkParameters = STANDARD) -> bool:
+    """Whether a price is further from another than any market moves between two looks: a unit or a digit is wrong."""
+    return abs(log(float(price / beside))) > log(parameters.absurd_factor)
+
+
+def aged(
+    mark: Mark,
+    now: datetime,
+    left_out: Mapping[str, str],
+    parameters: MarkParameters = STANDARD,
+    apart_bps: float = 0.0,
+) -> MarkQuality:
+    """The quality at `now` of a mark that could not be renewed, for the reasons in `left_out`: it ages openly.
+    `apart_bps`: how far off it is what most sources show and nobody believes yet."""
     minutes = max((now - mark.observed_at).total_seconds(), 0.0) / 60.0
     moved_bps = parameters.movement_bps_per_sqrt_minute * sqrt(minutes)
     before = mark.quality
-    kept = before.state in (MarkState.SINGLE_SOURCE, MarkState.DIVIDED)
+    kept = before.state in (MarkState.SINGLE_SOURCE, MarkState.DIVIDED) and not apart_bps
     return MarkQuality(
         state=before.state if kept else MarkState.STALE,
-        uncertainty_bps=ceil(sqrt(before.uncertainty_bps**2 + moved_bps**2)),
+        uncertainty_bps=ceil(hypot(before.uncertainty_bps, moved_bps, apart_bps)),
         parameters=parameters.version,
         sources=tuple(SourceSeen(source, None, None, 0, reason) for source, reason in sorted(left_out.items())),
     )
@@ -329,6 +358,27 @@ def _seen(
             )
         )
     return tuple(sorted(rows, key=lambda row: row.source))
+
+
+def _absurd_move(
+    coin: str,
+    price: Decimal,
+    last: Decimal,
+    quotes: Sequence[Quote],
+    judged: Mapping[str, _Vote | str],
+    left_out: Mapping[str, str],
+    parameters: MarkParameters,
+) -> AbsurdMove:
+    """Everybody who spoke is left out: the many with what they show, and who stands by the last mark as the few."""
+    said = {
+        source: f"absurd move, {vote.price:f} after {last:f}"
+        if is_absurd(vote.price, last, parameters)
+        else "near the last mark, against most"
+        for source, vote in judged.items()
+        if isinstance(vote, _Vote)
+    }
+    why = _no_mark(coin, f"most sources say {price:f} after {last:f}", quotes, {**left_out, **said})
+    return AbsurdMove(why, price, abs(log(float(price / last))) * BPS)
 
 
 def _no_mark(coin: str, why: str, quotes: Sequence[Quote], left_out: Mapping[str, str]) -> Refusal:

@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from intermediary.errors import Refusal
-from risk.market.marks import PERPETUAL, SPOT, Mark, Quote, mark_of
+from risk.market.levels import Level, level_after
+from risk.market.mark_parameters import STANDARD
+from risk.market.marks import PERPETUAL, SPOT, AbsurdMove, Mark, Quote, mark_of
 from risk.market.quality import MarkQuality, MarkState
 
 MULTIVENUE_FILE = "px_1m_multivenue_20251010.parquet"
@@ -58,6 +60,7 @@ def marked_minutes(path: Path, coin: str) -> Iterator[MarkedMinute]:
     latest: dict[str, Quote] = {}
     traded: dict[str, float] = defaultdict(float)
     before: Decimal | None = None
+    level: Level | None = None
     while moment <= last_bar:
         now = moment + MINUTE
         for source, (currency, close, volume) in bars.get(moment, {}).items():
@@ -66,19 +69,28 @@ def marked_minutes(path: Path, coin: str) -> Iterator[MarkedMinute]:
         scale = DAY_S / (now - began).total_seconds()
         quotes = [_with_volume(quote, traded[quote.source] * scale) for quote in latest.values()]
         silent = dict.fromkeys(sources - latest.keys(), "has not traded yet")
-        found = _marked(coin, quotes, now, silent, before)
+        found, level = _marked(coin, quotes, now, silent, before, level)
         before = found.mark.price if found.mark else before
         yield found
         moment = now
 
 
 def _marked(
-    coin: str, quotes: list[Quote], now: datetime, silent: Mapping[str, str], before: Decimal | None
-) -> MarkedMinute:
+    coin: str,
+    quotes: list[Quote],
+    now: datetime,
+    silent: Mapping[str, str],
+    before: Decimal | None,
+    level: Level | None,
+) -> tuple[MarkedMinute, Level | None]:
+    """The minute, and the level that is not believed yet."""
     try:
-        return MarkedMinute(now, mark_of(coin, quotes, now, silent=silent, pegs=_pegs(now), last=before))
+        mark = mark_of(coin, quotes, now, silent=silent, pegs=_pegs(now), last=before, level=level)
+    except AbsurdMove as refusal:
+        return MarkedMinute(now, None, refusal.message), level_after(level, refusal.price, now, STANDARD)
     except Refusal as refusal:
-        return MarkedMinute(now, None, refusal.message)
+        return MarkedMinute(now, None, refusal.message), level
+    return MarkedMinute(now, mark), None
 
 
 def _bars(table: pa.Table, coin: str) -> dict[datetime, dict[str, tuple[str, float, float]]]:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from risk.market.mark_parameters import STANDARD
-from risk.market.marks import Mark, aged
+from risk.market.marks import Mark, aged, is_absurd
 from risk.market.parameters import COINS, CoinParameters, load_parameters, load_surfaces
 from risk.market.quality import MarkQuality, MarkState
 from risk.market.snapshot import DEFAULT_AGE_LIMITS_S, MarketSnapshot, Underlying
@@ -134,6 +134,12 @@ class _CoinState:
             self.fast, self.slow = self.variances()
             self.since, self.high, self.low = bar, 0.0, inf
 
+    def begin_again(self, bar: CoinBar) -> None:
+        """Go on from a new level, as volatile as before: the step to it is in no variance."""
+        self.fast, self.slow = self.variances()
+        self.bar = self.since = bar
+        self.high, self.low = 0.0, inf
+
     def variances(self) -> tuple[float, float]:
         """Short memory and long with what has happened since: the larger of the close-to-close and the range estimate;
         a stretch that is not over counts as five minutes."""
@@ -219,12 +225,15 @@ class SnapshotMaker:
 
     def advance(self, bar: Bar) -> None:
         """Fold in the next bar, later than the last. A price that was not made from several sources is taken as it
-        comes, but for one that cannot be a price: then the coin keeps its last mark, in doubt by name."""
+        comes, but for one that cannot be a price: then the coin keeps its last mark, in doubt by name. A level tenfold
+        away that several sources have shown for long enough is where a coin goes on from, and no move."""
         self._faults = {}
         for coin, coin_bar in bar.coins.items():
             state = self._states[coin]
             fault = "" if coin in bar.qualities else _fault(coin_bar, state.bar)
-            if not fault:
+            if not fault and state.bar is not None and is_absurd(coin_bar.close, state.bar.close):
+                state.begin_again(coin_bar)
+            elif not fault:
                 state.advance(coin_bar)
             elif state.bar is not None:
                 kept = Mark(state.bar.close, state.bar.closed_at, UNJUDGED)
@@ -273,18 +282,13 @@ def _fault(bar: CoinBar, last: CoinBar | None) -> str:
         return "no price"
     if not bar.low <= bar.high:
         return "crossed bar"
-    if last is not None and _is_absurd(float(bar.close), float(last.close)):
+    if last is not None and is_absurd(bar.close, last.close):
         return "absurd price"
     if not bar.low <= float(bar.close) <= bar.high:
         return "close outside its bar"
-    if _is_absurd(bar.high, float(bar.close)) or _is_absurd(bar.low, float(bar.close)):
+    if is_absurd(Decimal(bar.high), bar.close) or is_absurd(Decimal(bar.low), bar.close):
         return "absurd range"
     return ""
-
-
-def _is_absurd(price: float, beside: float) -> bool:
-    """Whether a price is further from another than any market moves between two bars: a unit or a digit is wrong."""
-    return abs(log(price / beside)) > log(STANDARD.absurd_factor)
 
 
 def _underlying(

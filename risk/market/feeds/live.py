@@ -27,8 +27,9 @@ from risk.market.feeds.books import Books
 from risk.market.feeds.pegs import SETTLEMENT_COIN, TETHER, is_young, settlement_peg
 from risk.market.feeds.smiles import Smiles
 from risk.market.feeds.turnovers import Turnovers
+from risk.market.levels import Level, level_after
 from risk.market.mark_parameters import STANDARD, MarkParameters
-from risk.market.marks import Mark, Quote, aged, mark_of
+from risk.market.marks import AbsurdMove, Mark, Quote, aged, mark_of
 from risk.market.parameters import COINS
 from risk.market.quality import MarkQuality, MarkState
 from risk.market.recording import LIVE
@@ -97,6 +98,7 @@ class LiveFeed:
         self._turnovers = turnovers
         self._smiled: set[str] = set()  # coins that had a surface: one without is not as it should be
         self._marks: dict[str, Mark] = {}
+        self._levels: dict[str, Level] = {}  # of coins whose sources show what is not believed yet
         self._snapshots: list[MarketSnapshot] = []
 
     @property
@@ -209,8 +211,9 @@ class LiveFeed:
             except Refusal as refusal:
                 logger.warning("%s: %s", refusal.code, refusal.message)
                 if last is not None:
-                    qualities[coin] = aged(last, now, refusal.data.get("left_out", {}), self._parameters)
+                    qualities[coin] = self._kept(coin, last, refusal, now)
                 continue
+            self._levels.pop(coin, None)
             ends = (float(mark.price), float(last.price if last else mark.price))
             coins[coin] = CoinBar(mark.price, max(ends), min(ends), mark.observed_at)
             qualities[coin] = mark.quality
@@ -224,6 +227,14 @@ class LiveFeed:
             peg_quality=peg.quality,
             peg_observed_at=peg.observed_at,
         )
+
+    def _kept(self, coin: str, last: Mark, refusal: Refusal, now: datetime) -> MarkQuality:
+        """How sure the last mark of a coin still is; a level that it is not believed to have moved to is noted."""
+        left_out = refusal.data.get("left_out", {})
+        if not isinstance(refusal, AbsurdMove):
+            return aged(last, now, left_out, self._parameters)
+        self._levels[coin] = level_after(self._levels.get(coin), refusal.price, now, self._parameters)
+        return aged(last, now, left_out, self._parameters, refusal.apart_bps)
 
     def _mark(self, coin: str, now: datetime, pegs: Mapping[str, Mark]) -> Mark:
         """The mark of one coin from what was heard; an exchange that is silent counts as missing if it lists the coin,
@@ -239,6 +250,7 @@ class LiveFeed:
             silent=missing,
             pegs=pegs,
             last=None if last is None else last.price,
+            level=self._levels.get(coin),
             parameters=self._parameters,
         )
 

@@ -17,7 +17,7 @@ LATER, TOO_LATE = START + timedelta(minutes=59), START + timedelta(minutes=61)
 
 def mark(price: str, state: MarkState, at: datetime = START) -> Mark:
     return Mark(
-        Decimal(price), at, MarkQuality(state, 40, "marks-3", (SourceSeen("kraken", Decimal(price), 2, 10_000),))
+        Decimal(price), at, MarkQuality(state, 40, STANDARD.version, (SourceSeen("kraken", Decimal(price), 2, 10_000),))
     )
 
 

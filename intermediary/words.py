@@ -87,8 +87,9 @@ MARGIN_LINES = {
     ),
     "jump_excess": MarginLine(
         "Jump excess",
-        "What a gap of up to 60%, a coin at zero or a broken peg would cost beyond the two lines above. No history"
-        " holds such a night, so it is a stated shock.",
+        "What the worst of three gaps would cost beyond the two lines above: 35% of what you lose in bitcoin and ether"
+        " together at moves of up to 60%; the two other coins you lose most in, down to zero; or a broken peg. No"
+        " history holds such a night, so it is a stated shock.",
         "Less of any one coin, above all of those beside bitcoin and ether; bought options against the gap.",
     ),
     "anti_procyclicality_buffer": MarginLine(

@@ -10,6 +10,7 @@ from intermediary.words import MARGIN_LINES
 from risk.figures import Assessment
 from risk.margin.kernels import sparse_losses
 from risk.margin.requirement import Positions, requirements
+from risk.margin.ruleset import ruleset
 from risk.margin.tails import expected_shortfall
 from tests.risk.builders import INDEX, INSTRUMENTS, book, matrices, required
 
@@ -117,6 +118,12 @@ def test_a_non_major_can_go_to_zero_and_a_major_cannot() -> None:
     assert batch.jump[1] == pytest.approx(0.35 * 0.60 * 10.0 * 95_000)
 
 
+def test_of_the_gaps_the_worst_counts_and_they_are_not_added() -> None:
+    both = {"BTC-PERP": 10.0, "AVAX-PERP": 1_000.0}
+    batch = required(both, {"AVAX-PERP": 1_000.0, "LINK-PERP": 1_000.0, "ADA-PERP": 1.0}, both | {"USDC": 2e6})
+    assert batch.jump == pytest.approx([199_500.0, 47_120.0, 200_000.0]), "majors, the two worst others, the peg"
+
+
 def test_the_forecast_is_the_loss_of_a_further_fall() -> None:
     batch = required({"BTC-PERP": 10.0}, {"BTC-PERP": -10.0})
     assert batch.forecast_loss[0] == pytest.approx([47_500.0, 95_000.0, 190_000.0])
@@ -155,3 +162,6 @@ def test_scenario_losses_are_those_of_positions_and_collateral() -> None:
 def test_every_line_is_explained_to_clients() -> None:
     assert [name for name, _ in required({}).parts] == list(MARGIN_LINES)
     assert all(line.why and line.smaller for line in MARGIN_LINES.values())
+    rules, jump = ruleset("standard"), MARGIN_LINES["jump_excess"].why
+    assert f"{rules.jump_majors_share:.0%} of what you lose in bitcoin and ether" in jump
+    assert f"moves of up to {max(map(abs, rules.jump_moves)):.0%}" in jump

@@ -83,7 +83,7 @@ class ClassBody(serializers.Serializer[Any]):
     factor = serializers.CharField(source="factor_decimal", help_text="outstanding over original, rounded down")
     guidance_bps = serializers.IntegerField(source="tranche.guidance_bps", allow_null=True)
     spread_bps = serializers.IntegerField(source="tranche.spread_bps", allow_null=True)
-    accrued_base_units = Amount()
+    accrued_base_units = Amount(allow_null=True, help_text="null while a day of a floating coupon has no rate")
     mark = MarkBody(allow_null=True)
 
 
@@ -115,7 +115,7 @@ class HoldingBody(serializers.Serializer[Any]):
     units = Amount(source="holding.units", help_text="base units of original face")
     principal_base_units = Amount()
     value_base_units = serializers.SerializerMethodField(help_text="at the model's clean price; null without one")
-    accrued_base_units = Amount()
+    accrued_base_units = Amount(allow_null=True, help_text="null while a day of a floating coupon has no rate")
 
     def get_value_base_units(self, held: Any) -> str | None:
         """The digits, or nothing."""

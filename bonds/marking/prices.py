@@ -1,31 +1,30 @@
 """The price of a class at one valuation, and every figure beside it, as the columns of its mark.
 
 A class is priced from the valuation after its spread has cleared until it matures; before that only what each measure
-would ask for it is known. Fixings of a floating coupon are the recorded overnight rates where there is a recording;
-which of the two it was is said beside the price. Runs in bonds workers (numpy, QuantLib).
+would ask for it is known. Of days gone a floating coupon has the rates that it will be paid at, those of the official
+valuations; where none was made yet, the curve's, which is said beside the price. Runs in bonds workers (numpy,
+QuantLib).
 """
 
 import json
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 
 from bonds.loss.note_risk import Piece, outstanding_at
 from bonds.models import Series, Tranche
+from bonds.pricing.cashflows import plan_of
 from bonds.pricing.curves import OutstandingCurve
 from bonds.pricing.floating import NOTHING_RECORDED, Fixings
 from bonds.pricing.measures import PhysicalMeasure, PricingMeasure
 from bonds.pricing.notes import NoteTerms, NoteValue, outstanding_curve, value_note
 from bonds.pricing.outputs import MeasuredPrice, Outputs, Valuer, outputs_of
 from bonds.pricing.rulesets import PricingRuleset
+from bonds.servicing import overnight
 from risk.market.curve import DiscountCurve
-from risk.market.published_rates import overnight_rates
-from risk.market.yield_tables import SOFR_FILE
 
 IN_FULL = "in_full"  # key of `outputs`: whether the figures beside the price are there
 DIGITS = 9  # significant: a page shows six, and a stored float of seventeen says nothing more
@@ -56,15 +55,15 @@ def columns(
     ruleset: PricingRuleset,
     *,
     in_full: bool = True,
+    fixings: Fixings = NOTHING_RECORDED,
 ) -> dict[str, Any]:
     """Of a `NoteMark`: the price under the official measure of that day, and `outputs` (docs/pricing.md). Not
-    `in_full`: without the other measures, slopes and grid, which are most of the work."""
+    `in_full`: without the other measures, slopes and grid, which are most of the work. `fixings`: see `fixings_of`."""
     measure = ruleset.measure_name(as_of)
     said: dict[str, Any] = {"ruleset": {"label": ruleset.label, "hash": ruleset.hash}}
     if not pieces or as_of >= series.scheduled_maturity:
         return {"measure": measure, "outputs": said}
     terms = note_terms(series, tranche)
-    fixings = recorded_fixings(Path(settings.MARKET_HISTORY_DIR)) if terms.floats else NOTHING_RECORDED
     physical = _curve(terms, as_of, pieces, PhysicalMeasure())
     priced = tranche.spread_bps is not None
     shares = np.array(physical.shares[1:])
@@ -72,7 +71,7 @@ def columns(
     if in_full:
         said |= _beside(outputs_of(pieces, Valuer.of(terms, as_of, discount, fixings), ruleset, shares, priced))
     if terms.floats:
-        said["fixings"] = "recorded" if fixings.rates else "implied by the curve"
+        said["fixings"] = "of the official valuations" if fixings.rates else "implied by the curve"
     if not priced:
         return {"measure": measure, "outputs": said}
     official = _curve(terms, as_of, pieces, ruleset.official(as_of))
@@ -87,15 +86,13 @@ def columns(
     }
 
 
-def recorded_fixings(history_dir: Path) -> Fixings:
-    """Recorded SOFR, or nothing where there is no recording."""
-    path = history_dir / SOFR_FILE
-    return _fixings(history_dir, path.stat().st_mtime_ns) if path.is_file() else NOTHING_RECORDED
-
-
-@lru_cache(maxsize=2)  # the recording is one, and is read again when it was renewed
-def _fixings(history_dir: Path, _changed: int) -> Fixings:
-    return Fixings(overnight_rates(history_dir))
+def fixings_of(series: Series, as_of: date) -> Fixings:
+    """The rates that days gone of the coupon that runs will be paid at; nothing of a fixed coupon."""
+    if _coupon_kind(series.terms) != "SOFR" or not series.issue_date < as_of < series.scheduled_maturity:
+        return NOTHING_RECORDED
+    plan = plan_of(series.issue_date, series.scheduled_maturity, series.months_between_coupons, as_of)
+    known = overnight.rates_of_days(plan.periods[0].accrual_start, as_of)
+    return Fixings({day: float(rate) for day, rate in known.items()}) if known else NOTHING_RECORDED
 
 
 @lru_cache(maxsize=1024)  # terms never change, and each mark asks

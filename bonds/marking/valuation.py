@@ -122,10 +122,13 @@ def _marks(
     for item in series.slices.all():
         for part in item.parts.all():
             outstanding[part.tranche_id] += part.outstanding_base_units
+    fixings = prices.fixings_of(series, market.as_of)
     notes = []
     for tranche in series.tranches.all():
         mine = list(pieces.get(tranche.id, {}).values())
-        priced = prices.columns(series, tranche, market.as_of, market.discount, mine, rules, in_full=tick.keeps_history)
+        priced = prices.columns(
+            series, tranche, market.as_of, market.discount, mine, rules, in_full=tick.keeps_history, fixings=fixings
+        )
         notes.append(_note_mark(tranche, tick, mine, outstanding[tranche.id], priced))
     return SeriesMarks(series.id, tuple(slices), tuple(notes))
 

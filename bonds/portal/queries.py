@@ -25,10 +25,10 @@ from bonds.models import (
     SlicePart,
     Tranche,
 )
-from bonds.pricing.coupons import accrued_coupon
+from bonds.servicing.coupon_parts import accrued_of
 from bonds.servicing.outstanding import balances_of
 from intermediary import clock
-from intermediary.errors import NotAllowed
+from intermediary.errors import NotAllowed, Refusal
 from intermediary.queries import PublicLayer, RegisterRow, register
 
 SEALED_BIDS = (SeriesEvent.Kind.SEALED, SeriesEvent.Kind.UNSEALED)
@@ -44,7 +44,7 @@ class ClassView:
     outstanding_base_units: int
     mark: NoteMark | None
     marked_at: datetime | None
-    accrued_base_units: int
+    accrued_base_units: int | None
     in_full: NoteMark | None = None
 
     @property
@@ -109,8 +109,10 @@ class HoldingView:
         return int(self.principal_base_units * Decimal(str(mark.clean_price)) / 100)
 
     @property
-    def accrued_base_units(self) -> int:
-        """The holder's part of the coupon accrued so far, rounded down."""
+    def accrued_base_units(self) -> int | None:
+        """The holder's part of the coupon accrued so far, rounded down; None where that is not known."""
+        if self.of.accrued_base_units is None:
+            return None
         return self.of.accrued_base_units * self.holding.units // self.of.tranche.original_base_units
 
 
@@ -230,16 +232,19 @@ def _class_view(series: Series, tranche: Tranche, today: date) -> ClassView:
     )
 
 
-def _accrued(series: Series, tranche: Tranche, today: date) -> int:
-    """What days gone have earned and no coupon has paid yet."""
-    rate = tranche.coupon_rate_annual
+def _accrued(series: Series, tranche: Tranche, today: date) -> int | None:
+    """What days gone have earned and no coupon has paid yet, each at the rate that it will be paid at; None where a day
+    of a floating coupon has no rate yet."""
     unpaid = list(tranche.coupon_runs.filter(state__in=CouponRun.UNFINISHED).order_by("number"))
-    if rate is None or series.issued_at is None or not unpaid:
+    if tranche.spread_bps is None or series.issued_at is None or not unpaid:
         return 0
     start, end = unpaid[0].accrual_start, min(today, unpaid[-1].accrual_end)
     if end <= start:
         return 0
-    accrued = accrued_coupon(start, end, balances_of(tranche, series.issue_date), rate)
+    try:
+        accrued = accrued_of(tranche, start, end, [balances_of(tranche, series.issue_date)])
+    except Refusal:
+        return None
     return accrued.numerator // accrued.denominator
 
 

@@ -100,7 +100,7 @@ def _review(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
         raise access.not_found()
     units, tranche = int(body["units"]), one.of.tranche
     principal = units * one.of.outstanding_base_units // tranche.original_base_units
-    price = one.of.clean_price
+    price, accrued = one.of.clean_price, one.of.accrued_base_units
     return {
         "one": one,
         "units": units,
@@ -108,7 +108,7 @@ def _review(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
         "receiver": body["receiver"],
         "principal": principal,
         "value": None if price is None else int(principal * Decimal(str(price)) / 100),
-        "accrued": one.of.accrued_base_units * units // tranche.original_base_units,
+        "accrued": None if accrued is None else accrued * units // tranche.original_base_units,
         "asked": {
             "chainId": hex(settings.CHAIN_ID),
             "token": tranche.note_address,

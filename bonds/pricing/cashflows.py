@@ -47,6 +47,15 @@ class Plan:
         return self.periods[-1].payment_date
 
 
+@dataclass(frozen=True, eq=False)
+class OvernightRates:
+    """What the days of a plan earn beside a spread (`floating`; zero of a fixed note), annual rates: `gone` (P,) summed
+    over the days of each period before `as_of`, `to_come` (D,) of each day from then on."""
+
+    gone: FloatArray
+    to_come: FloatArray
+
+
 @lru_cache(maxsize=4096)  # a live price asks for the same few schedules at every tick
 def plan_of(issue: date, maturity: date, months_between_coupons: int, as_of: date) -> Plan:
     """What is left on `as_of`, when a coupon due is paid already. Raises ValueError before issue and from maturity."""
@@ -74,8 +83,13 @@ def plan_of(issue: date, maturity: date, months_between_coupons: int, as_of: dat
 def discount_factors(plan: Plan, discount: DiscountCurve) -> FloatArray:
     """(P,) from each payment to `as_of`. Raises ValueError where the curve does not reach."""
     check_covered(plan.final, discount.as_of, discount.dates[-1])
+    return factors_on(plan.payment, discount)
+
+
+def factors_on(days: FloatArray, discount: DiscountCurve) -> FloatArray:
+    """From days, given by their ordinals, to `as_of`; flat in the factor beyond the curve's last node."""
     nodes, logs = _nodes(discount)
-    return np.exp(np.interp(plan.payment, nodes, logs))
+    return np.exp(np.interp(days, nodes, logs))
 
 
 @lru_cache(maxsize=64)  # every note of a snapshot asks for the same curve
@@ -86,9 +100,15 @@ def _nodes(discount: DiscountCurve) -> tuple[FloatArray, FloatArray]:
 def accrual_days(plan: Plan, outstanding: OutstandingCurve, accrual: Accrual, *, fresh: bool = False) -> FloatArray:
     """(P,) expected days of accrual on today's principal. Days before `as_of` count at 1, or not at all if `fresh`."""
     past = np.zeros_like(plan.days_past) if fresh else plan.days_past
-    if accrual == "daily":
-        return past + np.add.reduceat(_shares(outstanding, plan.days, plan.final), plan.starts)
-    return (past + plan.days_left) * _shares(outstanding, plan.payment, plan.final)
+    return _on_principal(plan, outstanding, accrual, past, np.ones_like(plan.days))
+
+
+def overnight_days(
+    plan: Plan, rates: OvernightRates, outstanding: OutstandingCurve, accrual: Accrual, *, fresh: bool = False
+) -> FloatArray:
+    """(P,) the same with each day counted at its overnight rate, a fraction a year."""
+    past = np.zeros_like(rates.gone) if fresh else rates.gone
+    return _on_principal(plan, outstanding, accrual, past, rates.to_come)
 
 
 def final_share(plan: Plan, outstanding: OutstandingCurve) -> float:
@@ -96,11 +116,21 @@ def final_share(plan: Plan, outstanding: OutstandingCurve) -> float:
     return float(_shares(outstanding, plan.payment[-1:], plan.final)[0])
 
 
-def amounts(plan: Plan, rates: FloatArray, days: FloatArray, redeemed: float) -> FloatArray:
-    """(P,) paid on each payment date per 100 of today's principal, with the redemption of this share on the last."""
-    paid = PAR * rates * days / DAYS_A_YEAR
+def amounts(rate_days: FloatArray, redeemed: float) -> FloatArray:
+    """(P,) paid on each payment date per 100 of today's principal, with the redemption of this share on the last.
+    `rate_days`: the annual rate of each day times that day's principal, summed over each period."""
+    paid = PAR * rate_days / DAYS_A_YEAR
     paid[-1] += PAR * redeemed
     return paid
+
+
+def _on_principal(
+    plan: Plan, outstanding: OutstandingCurve, accrual: Accrual, past: FloatArray, to_come: FloatArray
+) -> FloatArray:
+    """(P,) what days gone and (D,) days to come weigh, on the principal that they accrue on."""
+    if accrual == "daily":
+        return past + np.add.reduceat(to_come * _shares(outstanding, plan.days, plan.final), plan.starts)
+    return (past + np.add.reduceat(to_come, plan.starts)) * _shares(outstanding, plan.payment, plan.final)
 
 
 def _shares(outstanding: OutstandingCurve, days: FloatArray, last: date) -> FloatArray:

@@ -24,7 +24,9 @@ class DatedBalance:
     outstanding_base_units: int
 
 
-def accrued_coupon(start: date, end: date, balances: Sequence[DatedBalance], rate_annual: Decimal) -> Fraction:
+def accrued_coupon(
+    start: date, end: date, balances: Sequence[DatedBalance], rate_annual: Decimal | Fraction
+) -> Fraction:
     """Coupon accrued over the days start <= d < end, in base units, exact.
 
     `balances` are in strictly rising date order and the first is effective on `start` or before. `rate_annual` is a

@@ -5,12 +5,12 @@ loss is the only way a note pays less; what is written down is gone (recovery 0)
 loss. Two conventions for the coupon of a period in which a loss falls (`cashflows`):
 - "daily", our terms, from the expected cash flows themselves;
 - "at_payment", the market's simplification, by QuantLib's bonds and its `RiskyBondEngine` (`quantlib_notes`).
-A note pays a fixed coupon, or SOFR compounded in arrears and a spread (`floating`). All rates and yields are fractions
-of one; yields are effective annual, ACT/365. Loads QuantLib.
+A note pays a fixed coupon, or each day's overnight rate (SOFR) and a spread, simple (`floating`). All rates and yields
+are fractions of one; yields are effective annual, ACT/365. Loads QuantLib.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from math import log
 from typing import Literal
@@ -20,10 +20,21 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from bonds.pricing import quantlib_notes
-from bonds.pricing.cashflows import PAR, Accrual, Plan, accrual_days, amounts, discount_factors, final_share, plan_of
+from bonds.pricing.cashflows import (
+    PAR,
+    Accrual,
+    OvernightRates,
+    Plan,
+    accrual_days,
+    amounts,
+    discount_factors,
+    final_share,
+    overnight_days,
+    plan_of,
+)
 from bonds.pricing.coupons import DAYS_A_YEAR
 from bonds.pricing.curves import OutstandingCurve
-from bonds.pricing.floating import NOTHING_RECORDED, Fixings, floating_rates
+from bonds.pricing.floating import NOTHING_RECORDED, Fixings, no_rates, overnight_rates
 from bonds.pricing.schedule import CouponPeriod, coupon_schedule
 from bonds.pricing.yields import discount_margin, duration_and_convexity, yield_of, z_spread
 from intermediary.errors import Refusal
@@ -53,6 +64,10 @@ class NoteTerms:
         """What is left to be paid. Raises ValueError unless a note is valued between issue and maturity."""
         return plan_of(self.issue, self.maturity, self.months_between_coupons, as_of)
 
+    def overnight(self, plan: Plan, discount: DiscountCurve, fixings: Fixings = NOTHING_RECORDED) -> OvernightRates:
+        """What its days earn beside `coupon_rate_annual`: nothing of a fixed note."""
+        return overnight_rates(plan, discount, fixings) if self.floats else no_rates(plan)
+
     def remaining(self, as_of: date) -> tuple[CouponPeriod, ...]:
         """Periods still to be paid after `as_of`; a coupon due on `as_of` counts as paid."""
         return self.plan(as_of).periods
@@ -65,7 +80,8 @@ class NoteValue:
     `no_loss_yield`, `modified_duration`, `convexity`, `z_spread` and `discount_margin` are of the promised cash flows
     (of a floating note at the curve's forwards, so that its duration is to its spread); `expected_yield` of what is
     expected physically, `risk_neutral_yield` of what the pricing measure expects. `spread_multiple` is z-spread over
-    annual expected loss; `discount_margin` is of a floating note only. A figure is None where it does not exist: no
+    annual expected loss; `discount_margin`, of a floating note only, is over the mean forward overnight rate of each
+    period, which is what its coupon is over. A figure is None where it does not exist: no
     yield within `yields.YIELD_BOUNDS` explains the price, or nothing is expected to be lost.
     """
 
@@ -109,16 +125,17 @@ def value_note(
     """Price under the risk-neutral curve, and its yield if nothing is lost, or what either measure expects."""
     _check_dates(as_of, discount, risk_neutral, physical)
     plan, factors = terms.plan(as_of), discount_factors(terms.plan(as_of), discount)
-    floating = floating_rates(plan.periods, as_of, discount, fixings) if terms.floats else np.zeros(plan.times.size)
-    rates = floating + terms.coupon_rate_annual
-    promised = amounts(plan, rates, plan.days_past + plan.days_left, 1.0)
+    rates = terms.overnight(plan, discount, fixings)
+    to_come = np.add.reduceat(rates.to_come, plan.starts)
+    days = plan.days_past + plan.days_left
+    promised = amounts(terms.coupon_rate_annual * days + rates.gone + to_come, 1.0)
     expected = _expected(terms, plan, rates, risk_neutral)
     dirty = (
         float(expected @ factors)
         if terms.coupon_accrual == "daily"
         else _by_quantlib(terms, discount, risk_neutral, fixings)
     )
-    accrued = PAR * float(rates[0] * plan.days_past[0]) / DAYS_A_YEAR
+    accrued = _accrued(terms, plan, rates)
     no_loss = yield_of(promised, plan.times, dirty)
     duration, convexity = (None, None) if no_loss is None else duration_and_convexity(promised, plan.times, no_loss)
     spread = z_spread(promised, plan.times, factors, dirty)
@@ -133,7 +150,7 @@ def value_note(
         convexity=convexity,
         z_spread=spread,
         spread_multiple=_spread_multiple(spread, as_of, physical),
-        discount_margin=_margin(plan, promised, factors, dirty) if terms.floats else None,
+        discount_margin=_margin(plan, promised, to_come, dirty) if terms.floats else None,
     )
 
 
@@ -147,11 +164,9 @@ def clean_price(
     """The price alone, for whoever asks for many of them: what `value_note` says under our "daily" terms."""
     _check_dates(as_of, discount, outstanding)
     plan = terms.plan(as_of)
-    floating = floating_rates(plan.periods, as_of, discount, fixings) if terms.floats else np.zeros(plan.times.size)
-    rates = floating + terms.coupon_rate_annual
-    expected = amounts(plan, rates, accrual_days(plan, outstanding, "daily"), final_share(plan, outstanding))
-    accrued = PAR * float(rates[0] * plan.days_past[0]) / DAYS_A_YEAR
-    return float(expected @ discount_factors(plan, discount)) - accrued
+    rates = terms.overnight(plan, discount, fixings)
+    expected = _expected(replace(terms, coupon_accrual="daily"), plan, rates, outstanding)
+    return float(expected @ discount_factors(plan, discount)) - _accrued(terms, plan, rates)
 
 
 def par_coupon(terms: NoteTerms, as_of: date, discount: DiscountCurve, outstanding: OutstandingCurve) -> float:
@@ -165,13 +180,13 @@ def par_coupon(terms: NoteTerms, as_of: date, discount: DiscountCurve, outstandi
 
 
 def par_spread(terms: NoteTerms, as_of: date, discount: DiscountCurve, outstanding: OutstandingCurve) -> float:
-    """Spread over the risk-free forward rates at which a floating note issued on `as_of` is worth 100.
-
-    The floating coupon of a period is D_(i-1)/D_i - 1 on the share that accrues in it; without losses it is zero.
+    """Spread over the overnight forward rates at which a floating note issued on `as_of` is worth 100. Without losses
+    it is what is lost by not compounding: two basis points at 4% and quarterly coupons.
     """
     _check_dates(as_of, discount, outstanding)
     plan, factors, annuity = _fresh(terms, as_of, discount, outstanding)
-    floating = float(annuity @ _forwards(plan, factors))
+    earned = overnight_days(plan, overnight_rates(plan, discount), outstanding, terms.coupon_accrual, fresh=True)
+    floating = float(earned @ factors) / DAYS_A_YEAR
     return (1 - final_share(plan, outstanding) * float(factors[-1]) - floating) / float(annuity.sum())
 
 
@@ -200,10 +215,17 @@ def sensitivities(
     return slopes
 
 
-def _expected(terms: NoteTerms, plan: Plan, rates: FloatArray, outstanding: OutstandingCurve) -> FloatArray:
+def _expected(terms: NoteTerms, plan: Plan, rates: OvernightRates, outstanding: OutstandingCurve) -> FloatArray:
     """(P,) expected coupons and redemption."""
-    days = accrual_days(plan, outstanding, terms.coupon_accrual)
-    return amounts(plan, rates, days, final_share(plan, outstanding))
+    rate_days = terms.coupon_rate_annual * accrual_days(plan, outstanding, terms.coupon_accrual)
+    if terms.floats:
+        rate_days = rate_days + overnight_days(plan, rates, outstanding, terms.coupon_accrual)
+    return amounts(rate_days, final_share(plan, outstanding))
+
+
+def _accrued(terms: NoteTerms, plan: Plan, rates: OvernightRates) -> float:
+    """What the days gone of the period that runs have earned, each at its own rate."""
+    return PAR * float(terms.coupon_rate_annual * plan.days_past[0] + rates.gone[0]) / DAYS_A_YEAR
 
 
 def _by_quantlib(terms: NoteTerms, discount: DiscountCurve, outstanding: OutstandingCurve, fixings: Fixings) -> float:
@@ -222,13 +244,8 @@ def _fresh(
     return plan, factors, factors * accrual_days(plan, outstanding, terms.coupon_accrual, fresh=True) / DAYS_A_YEAR
 
 
-def _forwards(plan: Plan, factors: FloatArray) -> FloatArray:
-    """(P,) risk-free forward rates, simple ACT/360, of what is left of each period."""
-    return (np.concatenate([[1.0], factors[:-1]]) / factors - 1) / (plan.days_left / DAYS_A_YEAR)
-
-
-def _margin(plan: Plan, promised: FloatArray, factors: FloatArray, dirty: float) -> float | None:
-    return discount_margin(promised, _forwards(plan, factors), plan.days_left / DAYS_A_YEAR, dirty)
+def _margin(plan: Plan, promised: FloatArray, to_come: FloatArray, dirty: float) -> float | None:
+    return discount_margin(promised, to_come / plan.days_left, plan.days_left / DAYS_A_YEAR, dirty)
 
 
 def _spread_multiple(z_spread: float | None, as_of: date, physical: OutstandingCurve) -> float | None:

@@ -26,7 +26,7 @@ from scipy.special import ndtr, ndtri
 from bonds.loss.note_risk import Piece
 from bonds.pricing.cashflows import PAR, Plan, discount_factors
 from bonds.pricing.coupons import DAYS_A_YEAR
-from bonds.pricing.floating import NOTHING_RECORDED, Fixings, floating_rates
+from bonds.pricing.floating import NOTHING_RECORDED, Fixings
 from bonds.pricing.implied import implied_lambda
 from bonds.pricing.measures import FearedWang, SliceCurve, layer_quadrature
 from bonds.pricing.notes import NoteTerms
@@ -78,12 +78,16 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Valuer:
-    """The note's own side: its plan, discount factors and floating rates (zero of a fixed note)."""
+    """The note's own side: its plan, discount factors, and (P,) overnight rates summed over each period (zero of a
+    fixed note): `gone` before today, `to_come` from today on, `late` those again, each day by the share of what is left
+    of its period that lies before it."""
 
     terms: NoteTerms
     plan: Plan
     factors: FloatArray
-    floating: FloatArray
+    gone: FloatArray
+    to_come: FloatArray
+    late: FloatArray
 
     @classmethod
     def of(
@@ -91,34 +95,44 @@ class Valuer:
     ) -> "Valuer":
         """At a day of the note's life."""
         plan = terms.plan(as_of)
-        zero = np.zeros(plan.times.size)
-        floating = floating_rates(plan.periods, as_of, discount, fixings) if terms.floats else zero
-        return cls(terms, plan, discount_factors(plan, discount), floating)
+        rates = terms.overnight(plan, discount, fixings)
+        left = plan.days_left.astype(np.int64)
+        before = (np.arange(plan.days.size) - np.repeat(plan.starts, left)) / np.repeat(plan.days_left, left)
+        to_come, late = (np.add.reduceat(rates.to_come * weight, plan.starts) for weight in (1.0, before))
+        return cls(terms, plan, discount_factors(plan, discount), rates.gone, to_come, late)
 
     def clean_prices(self, outstanding: FloatArray) -> FloatArray:
         """(V,) of variants with this share of principal (V, P) at each payment date."""
-        rates = self.floating + self.terms.coupon_rate_annual
-        paid = (self.plan.days_past + self._days(outstanding)) * rates / DAYS_A_YEAR
-        accrued = rates[0] * self.plan.days_past[0] / DAYS_A_YEAR
-        return np.asarray(PAR * (paid @ self.factors + outstanding[:, -1] * self.factors[-1] - accrued))
+        rate, past = self.terms.coupon_rate_annual, self.plan.days_past
+        rate_days = (past + self._days(outstanding)) * rate + self.gone + self._overnight(outstanding)
+        accrued = (rate * past[0] + self.gone[0]) / DAYS_A_YEAR
+        paid = rate_days @ self.factors / DAYS_A_YEAR
+        return np.asarray(PAR * (paid + outstanding[:, -1] * self.factors[-1] - accrued))
 
     def par_spreads_bps(self, outstanding: FloatArray) -> FloatArray:
         """(V,) of a note that began today: over a fixed coupon that cannot lose, or over SOFR."""
-        years = self._days(outstanding) / DAYS_A_YEAR
-        annuity = years @ self.factors
+        annuity = self._days(outstanding) @ self.factors / DAYS_A_YEAR
         lost = 1 - outstanding[:, -1] * self.factors[-1]
         if self.terms.floats:
-            forwards = np.concatenate([[1.0], self.factors[:-1]]) / self.factors - 1
-            floating = (years * forwards / (self.plan.days_left / DAYS_A_YEAR)) @ self.factors
+            floating = self._overnight(outstanding) @ self.factors / DAYS_A_YEAR
             return np.asarray(BPS * (lost - floating) / annuity)
         riskless = (1 - self.factors[-1]) / (self.plan.days_left @ self.factors / DAYS_A_YEAR)
         return np.asarray(BPS * (lost / annuity - riskless))
 
     def _days(self, outstanding: FloatArray) -> FloatArray:
         """(V, P) days accrued from today on, the share falling evenly over each period."""
-        before = np.concatenate([np.ones((outstanding.shape[0], 1)), outstanding[:, :-1]], axis=1)
-        days = self.plan.days_left
+        before, days = _before(outstanding), self.plan.days_left
         return np.asarray(days * before + (outstanding - before) * (days - 1) / 2, dtype=np.float64)
+
+    def _overnight(self, outstanding: FloatArray) -> FloatArray:
+        """(V, P) the same with each day at its overnight rate."""
+        before = _before(outstanding)
+        return np.asarray(self.to_come * before + (outstanding - before) * self.late, dtype=np.float64)
+
+
+def _before(outstanding: FloatArray) -> FloatArray:
+    """(V, P) the share at the beginning of each period."""
+    return np.concatenate([np.ones((outstanding.shape[0], 1)), outstanding[:, :-1]], axis=1)
 
 
 def outputs_of(

@@ -7,14 +7,16 @@ kept away from here: `ql.Bond` adds the redemption to a leg by itself, so a leg 
 would move its settlement from a weekend, so it has none.
 """
 
+from datetime import timedelta
+
 import QuantLib as ql
 
 from bonds.pricing.cashflows import PAR
 from bonds.pricing.curves import OutstandingCurve
-from bonds.pricing.floating import Fixings, fixing_days, past_rate
+from bonds.pricing.floating import Fixings, past_rate
 from bonds.pricing.schedule import CouponPeriod
 from risk.market.curve import DiscountCurve
-from risk.market.quantlib import business_calendar, evaluation_date, is_business_day, to_ql
+from risk.market.quantlib import evaluation_date, to_ql
 
 INDEX = "BLK-SOFR"  # a name of its own: QuantLib keeps fixings by name, and nobody else's may be among them
 
@@ -28,8 +30,7 @@ def dirty_price(
     floating: bool,
     fixings: Fixings,
 ) -> float:
-    """Per 100 of today's principal, of the note with this whole `schedule`, fixed or floating over SOFR. A floating one
-    must begin on a business day: QuantLib has no fixing for another."""
+    """Per 100 of today's principal, of the note with this whole `schedule`, fixed or floating over SOFR."""
     with evaluation_date(discount.as_of):
         curve = discount.handle()
         bond = (
@@ -63,13 +64,11 @@ def _floater(
     spread: float,
     fixings: Fixings,
 ) -> ql.Bond:
-    issue = schedule[0].accrual_start
-    if not is_business_day(issue):
-        raise ValueError(f"QuantLib prices a floating note that begins on a business day, not on {issue}")
     index = _index(curve)
     for period in schedule:
         if period.accrual_start < discount.as_of < period.payment_date:
-            for day in fixing_days(period.accrual_start, discount.as_of):
+            for count in range((discount.as_of - period.accrual_start).days):
+                day = period.accrual_start + timedelta(days=count)
                 index.addFixing(to_ql(day), past_rate(day, discount, fixings), True)
     leg = ql.OvernightLeg(
         nominals=[PAR],
@@ -78,9 +77,11 @@ def _floater(
         paymentDayCounter=ql.Actual360(),
         paymentConvention=ql.Unadjusted,
         spreads=[spread],
+        averagingMethod=ql.RateAveraging.Simple,
     )
-    return ql.Bond(0, ql.NullCalendar(), to_ql(issue), leg)
+    return ql.Bond(0, ql.NullCalendar(), to_ql(schedule[0].accrual_start), leg)
 
 
 def _index(curve: ql.YieldTermStructureHandle) -> ql.OvernightIndex:
-    return ql.OvernightIndex(INDEX, 0, ql.USDCurrency(), business_calendar(), ql.Actual360(), curve)
+    """Of every day: a weekend earns a rate a day, as it is paid, and not one over three days."""
+    return ql.OvernightIndex(INDEX, 0, ql.USDCurrency(), ql.NullCalendar(), ql.Actual360(), curve)

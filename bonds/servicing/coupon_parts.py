@@ -5,13 +5,14 @@ Everything is exact until it is rounded down once: the class' coupon, and each r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from uuid import UUID
 
 from django.db.models import Sum
 
-from bonds.models import CouponPart, CouponRun, Slice, SpreadCharge
-from bonds.pricing.coupons import DAYS_A_YEAR, DatedBalance
+from bonds.models import CouponPart, CouponRun, Slice, SpreadCharge, Tranche
+from bonds.pricing.coupons import DAYS_A_YEAR, DatedBalance, accrued_coupon
 from bonds.servicing import overnight
 from bonds.servicing.outstanding import balance_days, balances_of_part, changes_of
 from bonds.servicing.sharing import share_out
@@ -52,19 +53,33 @@ def figures_of(run: CouponRun, slices: Sequence[Slice]) -> Figures:
     """What this run pays on the balances as they are known now (B4). Raises `no_overnight_rate`."""
     balances = [_balances(run, item) for item in slices]
     days = [balance_days(run.accrual_start, run.accrual_end, one) for one in balances]
-    accrued = _accrued(run, balances)
+    accrued = accrued_of(run.tranche, run.accrual_start, run.accrual_end, balances)
     amount = _floor(accrued)
     ready = [
         min(prefunded(item), spread_due(run, item, principal_days))
         for item, principal_days in zip(slices, days, strict=True)
     ]
-    spread = _floor(_spread(run) * sum(days) / DAYS_A_YEAR)
+    spread = _floor(_spread(run.tranche) * sum(days) / DAYS_A_YEAR)
     if sum(ready) > spread:  # a slice that pays less than its principal earns was written down
         ready = share_out(spread, ready)
     gap = amount - sum(ready)
     gaps = share_out(gap, days) if sum(days) else [0] * len(days)
     rate = accrued * DAYS_A_YEAR / sum(days) if sum(days) else Fraction(0)
     return Figures(amount, rate, tuple(map(Part, slices, days, ready, gaps)))
+
+
+def accrued_of(tranche: Tranche, start: date, end: date, balances: Sequence[Sequence[DatedBalance]]) -> Fraction:
+    """What a class earns over the days start <= d < end: every day's principal at that day's rate, base units, exact.
+    `balances` of the class, or of its parts. Raises `no_overnight_rate`."""
+    spread = _spread(tranche)
+    return sum(
+        (
+            accrued_coupon(step.start, step.end, one, spread + step.rate_annual)
+            for step in overnight.steps(tranche.series, start, end)
+            for one in balances
+        ),
+        Fraction(0),
+    )
 
 
 def spread_due(run: CouponRun, item: Slice, days: int | None = None) -> int:
@@ -74,8 +89,8 @@ def spread_due(run: CouponRun, item: Slice, days: int | None = None) -> int:
         days = balance_days(run.accrual_start, run.accrual_end, _balances(run, item))
     part = item.parts.get(tranche=run.tranche)
     if part.spread_share is None:
-        return _floor(_spread(run) * days / DAYS_A_YEAR)
-    of_class = _spread(run) * Fraction(part.spread_share) * run.tranche.original_base_units / DAYS_A_YEAR
+        return _floor(_spread(run.tranche) * days / DAYS_A_YEAR)
+    of_class = _spread(run.tranche) * Fraction(part.spread_share) * run.tranche.original_base_units / DAYS_A_YEAR
     return _floor(of_class * days / part.principal_base_units)
 
 
@@ -101,23 +116,14 @@ def returns_of(item: Slice) -> list[UUID]:
     return [derive("spread_back", item.id, number) for number in range(1, item.spread_charges.count() + 1)]
 
 
-def _accrued(run: CouponRun, balances: Sequence[Sequence[DatedBalance]]) -> Fraction:
-    """Every day's principal at that day's rate, exact."""
-    total = Fraction(0)
-    for step in overnight.steps(run.tranche.series, run.accrual_start, run.accrual_end):
-        days = sum(balance_days(step.start, step.end, one) for one in balances)
-        total += (_spread(run) + step.rate_annual) * days / DAYS_A_YEAR
-    return total
-
-
 def _balances(run: CouponRun, item: Slice) -> list[DatedBalance]:
     part = item.parts.get(tranche=run.tranche)
     return balances_of_part(part, changes_of(item.series)[item.id, run.tranche_id], item.series.issue_date)
 
 
-def _spread(run: CouponRun) -> Fraction:
-    assert run.tranche.spread_bps is not None, "a class on risk has cleared"
-    return Fraction(run.tranche.spread_bps, BPS)
+def _spread(tranche: Tranche) -> Fraction:
+    assert tranche.spread_bps is not None, "a class on risk has cleared"
+    return Fraction(tranche.spread_bps, BPS)
 
 
 def _floor(value: Fraction) -> int:

@@ -7,11 +7,13 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from bonds.models import SeriesEvent
+from bonds.models import SeriesEvent, Tranche
+from bonds.portal import coupon_words
 from bonds.portal.queries import SliceView
+from bonds.servicing import overnight
 from bonds.servicing.account import Kind
 from intermediary.money import from_base_units
-from intermediary.templatetags.display import money, span
+from intermediary.templatetags.display import money, number, percent, span
 
 register = template.Library()
 
@@ -42,6 +44,18 @@ def measure_words(name: str) -> str:
         fear = f"c {found['fear']}, p {found['fading']}"
         return f"Wang transform of a feared probability: load {found['load']}, {fear}{rules}"
     return {"physical": "Physical: the expected loss, without a load"}.get(name, name)
+
+
+@register.simple_tag
+def coupon_rate(tranche: Tranche) -> SafeString:
+    """What a class pays a year: a fixed coupon whole, of a floating one its spread over SOFR; a dash before pricing."""
+    if overnight.floats(tranche.series):
+        return number(tranche.spread_bps, 0, "bp over SOFR")
+    return percent(tranche.coupon_rate_annual, 1, 2)
+
+
+register.filter("coupon_words", coupon_words.coupon)
+register.filter("payer_words", coupon_words.payer)
 
 
 @register.filter

@@ -64,12 +64,6 @@ def rates_of(history_dir: Path, as_of: date) -> PublishedRates:
     raise _stale(as_of, None, holes)
 
 
-def overnight_rates(history_dir: Path) -> dict[date, float]:
-    """Every recorded overnight rate by the business day that it holds for; each was published on the next one."""
-    (table,) = yield_tables(history_dir / SOFR_FILE, "DATE", {"SOFR": 0})
-    return {day: rates[0] for day, rates in table.items()}
-
-
 def _stale(as_of: date, last: date | None, holes: list[date] | None = None) -> Refusal:
     return Refusal(
         "rates.stale",

@@ -90,16 +90,25 @@ def plan(series: Series, shares: dict[str, str] | None = None) -> None:
             part.save(update_fields=["spread_share"])
 
 
-@transaction.atomic
 def serviced() -> tuple[list[Cell], Series]:
     """Two relationships with a million of free margin each, a float of two million, and a series on their tails with
     planned coupons: three investors hold it."""
+    return _serviced()
+
+
+def floating() -> tuple[list[Cell], Series]:
+    """The same with a coupon over the overnight rate."""
+    return _serviced(coupon_kind="SOFR")
+
+
+@transaction.atomic
+def _serviced(**changes: Any) -> tuple[list[Cell], Series]:
     begin()
     assets()
     cells = [world.covered_cell("R1"), world.covered_cell("R2")]
     for cell in cells:
         endow(cell, MILLION, MILLION)
-    series = world.on_risk(cells, [world.investor(name) for name in "abc"])
+    series = world.on_risk(cells, [world.investor(name) for name in "abc"], terms=year(cells, **changes))
     plan(series)
     return cells, series
 

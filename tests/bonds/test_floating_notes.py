@@ -1,4 +1,4 @@
-"""A floating note's price equals its hand-made cash flows, and QuantLib's, from fixings gone and forwards to come."""
+"""A floating note's price equals hand-made cash flows as servicing pays them, each day's and simple, and QuantLib's."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bonds.pricing.curves import OutstandingCurve
-from bonds.pricing.floating import NOTHING_RECORDED, Fixings, floating_rates
+from bonds.pricing.floating import NOTHING_RECORDED, Fixings, overnight_rates
 from bonds.pricing.measures import FearedWang, SliceCurve, expected_outstanding, layer_quadrature
 from bonds.pricing.notes import NoteTerms, clean_price, outstanding_curve, par_spread, value_note
 from intermediary.errors import Refusal
@@ -50,40 +50,31 @@ def between(day: date, dates: tuple[date, ...], values: tuple[float, ...]) -> fl
     return float(np.interp(day.toordinal(), [one.toordinal() for one in dates], values))
 
 
-def hand_rate(start: date, end: date, as_of: date, discount: DiscountCurve) -> float:
-    """Day by day: what one dollar grows to at each business day's rate, fixed or forward."""
+def hand_rate(day: date, as_of: date, discount: DiscountCurve) -> float:
+    """A day's own rate: the last one known, or for a day to come what a dollar grows to over that one day."""
 
-    def factor(day: date) -> float:
-        return float(np.exp(between(day, discount.dates, tuple(np.log(discount.factors)))))
+    def factor(on: date) -> float:
+        return float(np.exp(between(on, discount.dates, tuple(np.log(discount.factors)))))
 
-    grown, day = 1.0, start
-    while day < end:
-        fixed_on = day
-        while not is_business_day(fixed_on):
-            fixed_on -= timedelta(days=1)
-        until = day + timedelta(days=1)
-        while not is_business_day(until) and until < end:
-            until += timedelta(days=1)
-        if fixed_on < as_of:
-            grown *= 1 + rate_on(fixed_on) * (until - day).days / 360
-        else:
-            grown *= factor(day) / factor(until)
-        day = until
-    return (grown - 1) * 360 / (end - start).days
+    fixed_on = day
+    while not is_business_day(fixed_on):
+        fixed_on -= timedelta(days=1)
+    return rate_on(fixed_on) if day < as_of else (factor(day) / factor(day + timedelta(days=1)) - 1) * 360
 
 
 def hand_price(terms: NoteTerms, as_of: date, discount: DiscountCurve, outstanding: OutstandingCurve) -> float:
+    """Each day's rate and the spread on that day's principal (or on that of the payment), never on interest."""
     total = 0.0
     periods = terms.remaining(as_of)
     for period in periods:
-        paid, day, principal_days = period.payment_date, period.accrual_start, 0.0
+        paid, day, earned = period.payment_date, period.accrual_start, 0.0
         end_share = between(paid, outstanding.dates, outstanding.shares)
         while day < period.accrual_end:
             daily = 1.0 if day < as_of else between(day, outstanding.dates, outstanding.shares)
-            principal_days += daily if terms.coupon_accrual == "daily" else end_share
+            principal = daily if terms.coupon_accrual == "daily" else end_share
+            earned += (terms.coupon_rate_annual + hand_rate(day, as_of, discount)) * principal / 360
             day += timedelta(days=1)
-        rate = hand_rate(period.accrual_start, period.accrual_end, as_of, discount) + terms.coupon_rate_annual
-        flow = 100 * rate * principal_days / 360 + (100 * end_share if paid == periods[-1].payment_date else 0.0)
+        flow = 100 * earned + (100 * end_share if paid == periods[-1].payment_date else 0.0)
         total += flow * float(np.exp(between(paid, discount.dates, tuple(np.log(discount.factors)))))
     return total
 
@@ -91,7 +82,7 @@ def hand_price(terms: NoteTerms, as_of: date, discount: DiscountCurve, outstandi
 @pytest.mark.parametrize("terms", [TERMS, AT_PAYMENT], ids=["daily", "at_payment"])
 @pytest.mark.parametrize("as_of", DAYS, ids=str)
 def test_price_equals_hand_cash_flows_and_quantlib(terms: NoteTerms, as_of: date) -> None:
-    """ "daily" is priced by our own flows, "at_payment" by QuantLib's OvernightLeg and Bond."""
+    """ "daily" is priced by our own flows, "at_payment" by QuantLib's OvernightLeg of simple averages and its Bond."""
     discount, outstanding, fixings = discount_curve(as_of, PAR_YIELDS), curve_of(terms, as_of), recorded(as_of)
     value = value_note(terms, as_of, discount, outstanding, outstanding, fixings)
     assert value.dirty_price == pytest.approx(hand_price(terms, as_of, discount, outstanding), abs=1e-8)
@@ -100,14 +91,28 @@ def test_price_equals_hand_cash_flows_and_quantlib(terms: NoteTerms, as_of: date
         assert clean_price(terms, as_of, discount, outstanding, fixings) == pytest.approx(value.clean_price, abs=1e-12)
 
 
-def test_a_note_that_begins_on_a_sunday_earns_the_friday_before() -> None:
-    terms = replace(TERMS, issue=date(2023, 12, 17))
+@pytest.mark.parametrize("terms", [TERMS, AT_PAYMENT], ids=["daily", "at_payment"])
+def test_a_note_that_begins_on_a_sunday_earns_the_friday_before(terms: NoteTerms) -> None:
+    terms = replace(terms, issue=date(2023, 12, 17))
     as_of = date(2024, 1, 10)
     discount, outstanding = discount_curve(as_of, PAR_YIELDS), curve_of(terms, as_of)
     value = value_note(terms, as_of, discount, outstanding, outstanding, recorded(as_of))
     assert value.dirty_price == pytest.approx(hand_price(terms, as_of, discount, outstanding), abs=1e-8)
-    with pytest.raises(ValueError, match="business day"):
-        value_note(replace(terms, coupon_accrual="at_payment"), as_of, discount, outstanding, outstanding)
+
+
+def test_accrued_is_what_the_days_gone_have_earned_each_at_its_own_rate() -> None:
+    as_of = date(2024, 1, 10)
+    discount, outstanding = discount_curve(as_of, PAR_YIELDS), curve_of(TERMS, as_of)
+    value = value_note(TERMS, as_of, discount, outstanding, outstanding, recorded(as_of))
+    days = [ISSUE + timedelta(days=count) for count in range((as_of - ISSUE).days)]
+    by_hand = sum(TERMS.coupon_rate_annual + hand_rate(day, as_of, discount) for day in days) * 100 / 360
+    assert value.accrued == pytest.approx(by_hand, abs=1e-10)
+
+
+def test_interest_is_not_compounded_which_a_quarter_at_four_percent_makes_two_basis_points_a_year() -> None:
+    flat = DiscountCurve(ISSUE, (ISSUE, date(2028, 1, 3)), (1.0, 1.04 ** -((date(2028, 1, 3) - ISSUE).days / 365)))
+    sure = outstanding_curve(TERMS, ISSUE, np.ones_like)
+    assert 1e4 * par_spread(TERMS, ISSUE, flat, sure) == pytest.approx(1.9, abs=0.1)
 
 
 @pytest.mark.parametrize("terms", [TERMS, AT_PAYMENT], ids=["daily", "at_payment"])
@@ -129,14 +134,14 @@ def test_a_fixed_note_has_no_discount_margin() -> None:
 
 def test_rates_that_are_not_out_yet_are_the_last_known_and_a_longer_hole_is_refused() -> None:
     as_of = date(2024, 1, 17)
-    discount, periods = discount_curve(as_of, PAR_YIELDS), TERMS.remaining(as_of)
+    discount, plan = discount_curve(as_of, PAR_YIELDS), TERMS.plan(as_of)
     days = {day: rate for day, rate in recorded(as_of).rates.items() if day != date(2024, 1, 16)}
     filled = days | {date(2024, 1, 16): days[date(2024, 1, 12)]}
-    late, known = (floating_rates(periods, as_of, discount, Fixings(rates)) for rates in (days, filled))
-    assert late[0] == pytest.approx(known[0], abs=1e-15)
+    late, known = (overnight_rates(plan, discount, Fixings(rates)) for rates in (days, filled))
+    assert late.gone[0] == pytest.approx(known.gone[0], abs=1e-15)
     with pytest.raises(Refusal) as refused:
         old = {day: rate for day, rate in days.items() if day < date(2024, 1, 5)}
-        floating_rates(periods, as_of, discount, Fixings(old))
+        overnight_rates(plan, discount, Fixings(old))
     assert refused.value.code == "fixings.missing"
 
 
@@ -145,6 +150,6 @@ def test_without_a_recording_days_gone_count_at_the_first_rate_of_the_curve() ->
     discount = discount_curve(as_of, PAR_YIELDS)
     first = (1 / discount.factor(as_of + timedelta(days=1)) - 1) * 360
     flat = Fixings({ISSUE + timedelta(days=count): first for count in range(30)})
-    periods = TERMS.remaining(as_of)
-    found = floating_rates(periods, as_of, discount, NOTHING_RECORDED)
-    np.testing.assert_allclose(found, floating_rates(periods, as_of, discount, flat), atol=1e-12)
+    plan = TERMS.plan(as_of)
+    found, given = (overnight_rates(plan, discount, fixings) for fixings in (NOTHING_RECORDED, flat))
+    np.testing.assert_allclose(found.gone, given.gone, atol=1e-12)

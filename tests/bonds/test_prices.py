@@ -2,21 +2,18 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-from django.test import override_settings
 
 from bonds.loss.note_risk import Piece
-from bonds.marking.prices import columns, note_terms, recorded_fixings
+from bonds.marking.prices import columns, note_terms
 from bonds.models import Series, Tranche
-from bonds.pricing.floating import NOTHING_RECORDED
+from bonds.pricing.floating import Fixings
 from bonds.pricing.rulesets import STANDARD
 from risk.margin.layers import LossModel
 from risk.margin.shortfall import NormalBodySeverity
 from risk.market.curve import DiscountCurve
-from risk.market.yield_tables import SOFR_FILE
 
 ISSUE, AS_OF = date(2025, 9, 15), date(2025, 10, 10)
 DISCOUNT = DiscountCurve(AS_OF, (AS_OF, AS_OF + timedelta(days=1460)), (1.0, 1.04**-4))
@@ -63,23 +60,20 @@ def test_after_pricing_a_mark_has_every_output() -> None:
     assert "fixings" not in found["outputs"]
 
 
-def test_a_floating_mark_says_where_its_fixings_are_from(tmp_path: Path, market_history_dir: Path) -> None:
-    one = a_class(500, "SOFR")
-    with override_settings(MARKET_HISTORY_DIR=str(tmp_path)):
-        implied = columns(one.series, one, AS_OF, DISCOUNT, PIECES, STANDARD)
-    with override_settings(MARKET_HISTORY_DIR=str(market_history_dir)):
-        recorded = columns(one.series, one, AS_OF, DISCOUNT, PIECES, STANDARD)
+def test_a_floating_mark_says_where_its_fixings_are_from() -> None:
+    one, known = a_class(500, "SOFR"), Fixings({ISSUE: 0.0420, AS_OF - timedelta(days=5): 0.0390})
+    implied = columns(one.series, one, AS_OF, DISCOUNT, PIECES, STANDARD)
+    paid = columns(one.series, one, AS_OF, DISCOUNT, PIECES, STANDARD, fixings=Fixings(every_day(known)))
     assert implied["outputs"]["fixings"] == "implied by the curve"
-    assert recorded["outputs"]["fixings"] == "recorded"
-    assert recorded["outputs"]["discount_margin"] is not None
-    assert recorded["clean_price"] == pytest.approx(implied["clean_price"], abs=0.05)
-    rates = recorded_fixings(market_history_dir).rates
-    assert rates[date(2025, 10, 9)] == pytest.approx(0.0412, abs=0.002)
+    assert paid["outputs"]["fixings"] == "of the official valuations"
+    assert paid["outputs"]["discount_margin"] is not None
+    assert paid["accrued"] == pytest.approx(100 * (25 * 0.05 + 20 * 0.0420 + 5 * 0.0390) / 360, abs=1e-9)
 
 
-def test_without_a_recording_there_are_no_fixings(tmp_path: Path) -> None:
-    assert not (tmp_path / SOFR_FILE).exists()
-    assert recorded_fixings(tmp_path) is NOTHING_RECORDED
+def every_day(known: Fixings) -> dict[date, float]:
+    """The rates as days know them: the last one before."""
+    days = [ISSUE + timedelta(days=count) for count in range((AS_OF - ISSUE).days)]
+    return {day: known.rates[max(one for one in known.rates if one <= day)] for day in days}
 
 
 @pytest.mark.parametrize(

@@ -268,9 +268,9 @@ def book_escrow(series: Series) -> None:
         post(entry_id=uuid7(), cell_id=item.cell_id, kind="subscribed", memo="subscribed", lines=lines)
 
 
-def on_risk(cells: list[Cell], investors: list[User], *, classes: int = 1) -> Series:
-    """A series on risk, held by these investors in equal orders."""
-    series = deployed(series_terms(cells, classes=classes))
+def on_risk(cells: list[Cell], investors: list[User], *, classes: int = 1, terms: SeriesTerms | None = None) -> Series:
+    """A series on risk, held by these investors in equal orders; the plain terms where none are given."""
+    series = deployed(terms or series_terms(cells, classes=classes))
     bids = [
         sealed(user, tranche, (400 + 25 * number, tranche.original_base_units // len(investors)))
         for tranche in series.tranches.all()

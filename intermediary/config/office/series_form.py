@@ -40,7 +40,8 @@ class SeriesForm(forms.Form):
         help_text="Until then recoveries reach written-down units; empty: without end.",
     )  # fmt: skip
     coupon_kind = forms.ChoiceField(
-        label="Coupon", choices=[("FIXED", "Spread plus a fixed yield"), ("SOFR", "Spread plus SOFR, compounded")]
+        label="Coupon",
+        choices=[("FIXED", "Spread plus a fixed yield"), ("SOFR", "Spread plus each day's SOFR, simple")],
     )
     collateral_yield_percent = forms.DecimalField(
         label="Yield of the collateral, % a year", min_value=Decimal(0), max_value=Decimal(25), max_digits=6,

@@ -1,0 +1,26 @@
+"""A coupon in words, the same on every page and in the PDF: what it is, and who pays which part of it."""
+
+from bonds.offering.terms import SeriesTerms
+
+FLOATING = (
+    "the overnight dollar rate (SOFR) of each day, as the last official valuation of that day has it: simple interest,"
+    " not compounded"
+)
+
+
+def coupon(terms: SeriesTerms) -> str:
+    """What is paid, without when."""
+    fixed = f"a yield of {100 * terms.collateral_yield_annual:.2f}%"
+    return f"the spread that clears the book plus {FLOATING if terms.coupon_kind == 'SOFR' else fixed}"
+
+
+def payer(terms: SeriesTerms) -> str:
+    """Whose money it is. The token in the escrow earns nothing, so the yield is a promise and not an income."""
+    return (
+        "The covered clients pay the spread, a month ahead, out of margin that they have free. The yield beside it is"
+        f" promised by the intermediary: the escrow holds {terms.currency} itself, which earns nothing there, so the"
+        " intermediary pays the yield out of its own money, and whatever of the spread did not come in. For coupons you"
+        " rely on its credit; principal lies in the escrow. Of a coupon that is not paid you are told on the next day;"
+        " five days after its date the risk period ends and principal is repaid, less what is kept back for defaults"
+        " already noticed."
+    )

@@ -4,7 +4,7 @@ Pages of one relationship have their own reads (`intermediary.portal.reads`). No
 filters by tenant on its own account: a web request's database role sees only what is public or its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 
 from intermediary import ports
-from intermediary.models import Cell, Layer, Party, Valuation
+from intermediary.models import Cell, DefaultCase, Layer, Party, Valuation
 
 PERFORMING = (Cell.State.OPEN, Cell.State.NO_NEW_RISK)
 
@@ -144,12 +144,43 @@ def register() -> list[RegisterRow]:
     ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class RecoveryCase:
+    """A determined default of one anonymous relationship: N as it stands, and what came back on the claim so far. It is
+    closed once nothing is expected any more: written off by two people, or nobody had lost anything."""
+
+    cell_id: UUID
+    state: str
+    noticed_at: datetime
+    net_loss_base_units: int
+    recoveries_base_units: int
+    receipts: int
+    last_received_at: datetime | None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the right to be written up has ended with it."""
+        return self.state == DefaultCase.State.CLOSED
+
+
+def recovery_cases(cell_ids: Collection[UUID]) -> list[RecoveryCase]:
+    """The determined defaults of these relationships, the oldest first."""
+    return [
+        RecoveryCase(cell_id, state, noticed_at, int(loss), int(back), receipts, last)
+        for cell_id, state, noticed_at, loss, back, receipts, last in _rows(
+            "SELECT cell_id, state, noticed_at, loss_base_units::text, recoveries_base_units::text, receipts,"
+            " last_received_at FROM public_recovery WHERE cell_id = ANY(%s) ORDER BY noticed_at, case_id",
+            [list(cell_ids)],
+        )
+    ]
+
+
 def public_codes() -> dict[UUID, str]:
     """The anonymous code of every client relationship."""
     return dict(_rows("SELECT cell_id, code FROM public_relationship"))
 
 
-def _rows(sql: str) -> list[Any]:
+def _rows(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(sql)
+        cursor.execute(sql, parameters)
         return list(cursor.fetchall())

@@ -4,8 +4,8 @@ after a risk period, and the notices of its series. Reads only."""
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bonds.models import CouponPayment, CouponRun, HolderNotice, Reserve, Series
-from bonds.portal.queries import HoldingView
+from bonds.models import CouponPayment, CouponRun, HolderNotice, Reserve, Series, Tranche
+from bonds.portal.queries import ClassView, HoldingView
 from bonds.portal.statements import accounts_of
 from bonds.servicing.account import Kind
 from intermediary.models import Party
@@ -51,6 +51,11 @@ class Cash:
         return max(0, self.coupons + self.repaid - self.paid_out)
 
 
+def classes_of(held: list[HoldingView]) -> list[ClassView]:
+    """The classes held, each once however many wallets hold it."""
+    return list({one.of.tranche.id: one.of for one in held}.values())
+
+
 def next_coupons(held: list[HoldingView]) -> list[NextCoupon]:
     """The next planned or moving coupon of each class held, the nearest payment first."""
     found = []
@@ -70,11 +75,17 @@ def coupons_of(party: Party) -> list[CouponPayment]:
 
 def cash_of(party: Party) -> Cash:
     """What all classes the party ever held have earned it, and what it took out."""
-    accounts = [one.account for one in accounts_of(party, BEGINNING, END)]
-    coupons, repaid, out = (
-        sum(one.cash(kind) for one in accounts) for kind in (Kind.COUPON, Kind.REDEEMED, Kind.PAID_OUT)
-    )
-    return Cash(coupons, repaid, out)
+    found = [cash for _, cash in cash_by_class(party)]
+    return Cash(sum(one.coupons for one in found), sum(one.repaid for one in found), sum(one.paid_out for one in found))
+
+
+def cash_by_class(party: Party) -> list[tuple[Tranche, Cash]]:
+    """The same of each class, by symbol."""
+    accounts = accounts_of(party, BEGINNING, END)
+    return [
+        (one.tranche, Cash(*(one.account.cash(kind) for kind in (Kind.COUPON, Kind.REDEEMED, Kind.PAID_OUT))))
+        for one in accounts
+    ]
 
 
 def kept_back(series: list[Series]) -> list[Kept]:

@@ -16,6 +16,7 @@ from bonds.models import Series
 from bonds.offering.terms import terms_from
 from bonds.portal import book_queries, queries, rolled
 from bonds.portal import held as own
+from bonds.portal.recoveries import recoveries_of
 from intermediary.access import party_for
 from intermediary.queries import is_investor
 
@@ -36,10 +37,11 @@ def holdings(request: HttpRequest) -> HttpResponse:
         "kept": own.kept_back(_series_held(held)),
         "notices": own.notices_of(party),
         "holdings": held,
+        "classes": own.classes_of(held),
         "principal_base_units": sum(one.principal_base_units for one in held),
         "original_base_units": sum(one.holding.units for one in held),
         "value_base_units": sum(one.value_base_units or 0 for one in held),
-        "accrued_base_units": sum(one.accrued_base_units for one in held),
+        "accrued_base_units": sum(one.accrued_base_units or 0 for one in held),
         "orders": book_queries.orders_of(request.user),
         "charts": [(series, queries.risk_chart(series)) for series in _series_held(held)],
     }
@@ -62,6 +64,7 @@ def series(request: HttpRequest, series_id: UUID) -> HttpResponse:
         "terms": terms_from(found.terms),
         "classes": queries.classes_of(found),
         "slices": queries.slices_of(found),
+        "recoveries": recoveries_of(found),
         "timeline": queries.events_of(found),
         "offering": book_queries.offering_of(found),
         "factor_chart": queries.factor_chart(found),

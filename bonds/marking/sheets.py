@@ -20,6 +20,7 @@ from django.db.models import Max
 from bonds.loss.note_risk import note_risk
 from bonds.marking import rulesets
 from bonds.marking.exposures import BASE_UNITS, Exposure, exposures
+from bonds.marking.extension import extension
 from bonds.marking.subject import Subject, SubjectClass, losses_of, of_series
 from bonds.marking.valuation import MARKED, note_terms, par_spread_bps
 from bonds.models import Series, TermSheet
@@ -116,6 +117,7 @@ def _class(subject: Subject, one: SubjectClass, axes: Axes, official: FearedWang
         "conditional_loss": conditional,
         "par_spread_bps": par_spread_bps(subject.series, one.tranche, subject.market, one.pieces) if live else None,
         "grid": _grid(subject, one, axes, official) if live else None,
+        "extension": extension(subject.terms, subject.market.as_of, one.pieces) if live else None,
     }
 
 

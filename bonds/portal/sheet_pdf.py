@@ -15,6 +15,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
+from bonds.portal import coupon_words
 from bonds.portal.term_sheets import SheetView
 from intermediary.money import from_base_units
 
@@ -33,6 +34,16 @@ GRID = TableStyle(
     ]
 )
 WIDTH = A4[0] - 36 * mm
+EXAMPLES = (
+    "Kept back of each class past the scheduled maturity at example estimates of the net loss N of a relationship in"
+    " default, by the months since its notice. Examples, not forecasts."
+)
+ODDS = (
+    "By the loss model over the rest of the risk period, as shares of principal; simulated. Assumed, for nothing public"
+    " says it of this business: a loss is determined within {determination_days_at_most} days, an estimate is off by at"
+    " most {estimate_error:.0%}, and {recovery_share:.0%} of a loss is recovered on average, {recovery_years:g} year"
+    " later."
+)
 
 
 def sheet_pdf(view: SheetView) -> bytes:
@@ -68,6 +79,7 @@ def _story(view: SheetView) -> list[Any]:
             _scenarios(view),
         ]
     parts += [Paragraph("Terms", HEADING), _terms(view), Paragraph("Extension", HEADING), _extension(view)]
+    parts += _extension_figures(view)
     if terms.document_hashes:
         rows = [["Document", "SHA-256"], *([title, digest] for title, digest in terms.document_hashes)]
         parts += [Paragraph("Documents", HEADING), _table(rows, [0.35, 0.65], numbers=False)]
@@ -125,15 +137,15 @@ def _scenarios(view: SheetView) -> Table:
 
 def _terms(view: SheetView) -> Table:
     series, terms = view.series, view.terms
-    coupon = "SOFR" if terms.coupon_kind == "SOFR" else f"a yield of {_percent(float(terms.collateral_yield_annual))}"
     call = f"below {terms.clean_up_call_bps / 100:g}% of the original principal" if terms.clean_up_call_bps else "none"
     kept = f"{terms.retained_bps / 100:g}% of every class in every slice" if terms.retained_bps else "no vertical slice"
     until = f"until {terms.long_stop:%d %B %Y}" if terms.long_stop else "whenever they come"
     rows = [
         ["Risk period", f"{series.issue_date:%d %B %Y} to {series.scheduled_maturity:%d %B %Y}"],
         ["Final maturity", f"{series.final_maturity:%d %B %Y}, the hard stop of an extension"],
-        ["Coupon", f"the spread that clears the book plus {coupon}, {terms.day_count}, every "
+        ["Coupon", f"{coupon_words.coupon(terms)}; {terms.day_count} on each day's principal, every "
                    f"{terms.months_between_coupons} months; record {terms.record_business_days} business days before"],
+        ["Who pays it", coupon_words.payer(terms)],
         ["Denomination", _usdc(terms.denomination_base_units)],
         ["Trigger", terms.trigger],
         ["Loss determined", f"within {terms.loss_determination_days} days of the notice, then "
@@ -149,6 +161,33 @@ def _extension(view: SheetView) -> Table:
     rows = [["Since the notice", "Kept back of the estimated loss"]]
     rows += [[words, f"{factor} times"] for words, factor in view.buffers]
     return _table([*rows, [f"{view.series.final_maturity:%d %B %Y}", "nothing any more"]], [0.5, 0.5], numbers=False)
+
+
+def _extension_figures(view: SheetView) -> list[Any]:
+    """At example estimates of N what each class keeps back; then how likely an extension is, where a sheet says it."""
+    parts: list[Any] = [Paragraph("Extension in figures", HEADING), Paragraph(EXAMPLES, SMALL)]
+    steps = [words for words, _ in view.buffers]
+    last = f"{view.series.final_maturity:%d %B %Y}"
+    for item in view.examples:
+        rows = [[f"N of {item.relationship}", "Class", "Principal", *steps, last]]
+        for example in item.examples:
+            rows += [
+                [_usdc(example.estimate), one.symbol, _usdc(one.principal), *map(_usdc, one.kept), "0"]
+                for one in example.classes
+            ]
+        parts.append(_table(rows, [1 / len(rows[0])] * len(rows[0])))
+    if view.extended:
+        rows = [["Class", "Anything kept", "Share kept", "Mean years if so", "Written down", "Written up"]]
+        for one in view.extended:
+            found = one["extension"]
+            kept, down = (
+                [_percent(found[name]["value"]) for name in names]
+                for names in (("probability_reserved", "reserved"), ("written_down", "written_up"))
+            )
+            rows.append([one["symbol"], *kept, f"{found['extension_years_if_reserved']:.2f}", *down])
+        assumed = view.extended[0]["extension"]["assumed"]
+        parts += [Spacer(1, 2 * mm), _table(rows, [1 / 6] * 6), Paragraph(ODDS.format(**assumed), SMALL)]
+    return parts
 
 
 def _hashes(view: SheetView) -> str:

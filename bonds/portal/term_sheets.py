@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 from bonds.models import Series, SeriesDocument, TermSheet
 from bonds.offering.terms import SeriesTerms, terms_from
 from bonds.portal import queries
+from bonds.portal.extension_examples import SliceExamples, examples_of
 from intermediary.canonical import sha256_hex
 from intermediary.errors import NotAllowed
 from intermediary.queries import is_investor
@@ -56,6 +57,16 @@ class SheetView:
             rows.append((words, factor))
             before = months or before
         return rows
+
+    @property
+    def examples(self) -> list[SliceExamples]:
+        """The same in figures, at example estimates of a loss."""
+        return examples_of(self.terms)
+
+    @property
+    def extended(self) -> list[dict[str, Any]]:
+        """Classes of which the sheet says how likely an extension is, and how much it would keep; senior first."""
+        return [one for one in self.classes if one.get("extension")]
 
     @property
     def sliders(self) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from bonds.loss.note_risk import Piece, note_risk
 from bonds.marking.extension import ASSUMED, extension, path_terms
 from bonds.offering.isin import with_check_digit
 from bonds.offering.terms import ClassTerms, SeriesTerms, SliceTerms
+from bonds.portal.extension_examples import examples_of
 from risk.margin.layers import LossModel
 from risk.margin.shortfall import NormalBodySeverity
 
@@ -48,6 +49,32 @@ def test_times_count_in_years_from_the_valuation() -> None:
     stopped = path_terms(replace(TERMS, long_stop=ISSUE + timedelta(days=1_095)), ISSUE)
     assert stopped is not None
     assert stopped.long_stop == 3.0
+
+
+def test_examples_keep_what_the_factor_times_the_estimate_would_take() -> None:
+    (found,) = examples_of(TERMS)
+    middle, end = found.examples
+    assert (middle.estimate, end.estimate) == (3 * 10**11, 5 * 10**11)
+    assert middle.classes[0].kept == (35 * 10**10, 275 * 10**9, 2 * 10**11)
+    assert end.classes[0].kept == (WIDTH, WIDTH, WIDTH), "never more than the class has in the slice"
+
+
+def test_examples_of_slices_alike_are_said_once_and_each_class_keeps_its_own() -> None:
+    other = SliceTerms(UUID(int=2), "R2", 10**11, (WIDTH,), (WIDTH,))
+    deeper = SliceTerms(UUID(int=3), "R3", 2 * 10**11, (WIDTH,), (WIDTH,))
+    several = examples_of(replace(TERMS, slices=(*TERMS.slices, other, deeper)))
+    assert [one.relationship for one in several] == ["R1", "R3"]
+    halves = (WIDTH // 2, WIDTH // 2)
+    two = replace(
+        TERMS,
+        classes=(*TERMS.classes, ClassTerms("B", "BLKPB", with_check_digit("XS000000002"))),
+        slices=(SliceTerms(UUID(int=1), "R1", 10**11, halves, halves),),
+    )
+    low = examples_of(two)[0].examples[0]
+    assert low.estimate == 2 * 10**11
+    senior, junior = low.classes
+    assert (senior.symbol, senior.kept) == ("BLKPB", (0, 0, 0)), "1.5 times the estimate ends where it begins"
+    assert junior.kept == (2 * 10**11, 15 * 10**10, 10**11)
 
 
 def test_a_matured_series_has_no_path() -> None:

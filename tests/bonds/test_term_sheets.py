@@ -2,8 +2,11 @@
 
 import base64
 import hashlib
+import re
 import subprocess
 import sys
+import zlib
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from bonds.models import Document, Series, SeriesDocument, TermSheet
 from bonds.offering import stages
 from bonds.portal.sheet_pdf import sheet_pdf
 from bonds.portal.term_sheets import view_of
+from intermediary.models import Instrument, Position
 from risk.models import StressReport
 from tests.bonds.world import MILLION, deployed, series_terms, with_layers
 from tests.intermediary.margin_world import Client
@@ -72,6 +76,9 @@ def test_the_page_is_public_and_shows_sliders_scenarios_and_extension(series: Se
     text = page.content.decode()
     for said in ("sheet-grid", "10-11 October 2025", "1.5 × the estimated loss", "hard stop", "Explain"):
         assert said in text
+    for said in ("Extension in figures", "which earns nothing there", "Who pays it"):
+        assert said in text, said
+    assert "Chance that anything is kept" not in text, "books that cannot lose"
     assert len(page.content) < 150_000
 
 
@@ -95,6 +102,41 @@ def test_the_pdf_is_the_same_bytes_every_time_and_says_its_hashes(series: Series
     assert answer["Content-Type"] == "application/pdf"
     assert answer["Repr-Digest"] == f"sha-256=:{base64.b64encode(digest).decode()}:"
     assert f"{series.code}-term-sheet-{digest.hex()[:12]}.pdf" in answer["Content-Disposition"]
+
+
+@override_settings(STATIC_ROOT="")
+def test_the_extension_in_figures_stands_on_the_page_and_in_the_pdf(
+    series: Series, sides: tuple[Client, Client]
+) -> None:
+    before = words_of(sheet_pdf(view_of(series)))
+    bitcoin, mark = Instrument.objects.get(underlying="BTC"), 95_000
+    for who, quantity in zip(sides, (400, -400), strict=True):
+        Position.objects.create(
+            cell=who.cell, instrument=bitcoin, quantity=Decimal(quantity), settled_value=Decimal(quantity * mark)
+        )
+    made = sheets.make(series, last_tick())
+    assert made is not None
+    junior, senior = (one["extension"]["probability_reserved"]["value"] for one in made.body["classes"])
+    assert 0 < senior < junior < 1
+    page = Browser().get(reverse("investor:term_sheet", args=[series.id]), headers={"accept": "text/html"})
+    assert "Chance that anything is kept" in page.content.decode()
+    said = words_of(sheet_pdf(view_of(series)))
+    for text in (before, said):
+        assert "Extension in figures" in text
+        assert "which earns nothing there" in text
+        # The middle of the junior class, 3m, kept 1.5 times over: all of its 3m from 1.5m on.
+        assert "3,000,000" in text
+    assert "Anything kept" in said
+    assert "Anything kept" not in before
+
+
+def words_of(pdf: bytes) -> str:
+    """The text that its pages draw, in order."""
+    found = []
+    for raw in re.findall(rb"stream\r?\n(.*?)~>\s*endstream", pdf, re.DOTALL):
+        drawn = zlib.decompress(base64.a85decode(raw.strip())).decode("latin-1")
+        found += re.findall(r"\(((?:[^()\\]|\\.)*)\) Tj", drawn)
+    return " ".join(" ".join(found).split())
 
 
 def test_a_pdf_exists_before_the_first_figures(series: Series) -> None:

@@ -74,6 +74,12 @@ class OrderView:
         return sum(one.paid_units for one in self.allocations)
 
     @property
+    def handed_on_units(self) -> int:
+        """What was not paid in time, and went to others."""
+        failed = (one for one in self.allocations if one.state == Allocation.State.FAILED)
+        return sum(one.units - one.paid_units for one in failed)
+
+    @property
     def due(self) -> Allocation | None:
         """What is to be paid now."""
         return next((one for one in self.allocations if one.state == Allocation.State.DUE), None)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -11,6 +12,7 @@ from bonds.offering import payments, sale, stages
 from bonds.offering import plan as plans
 from bonds.offering.payments import Subscription
 from bonds.offering.plan import OfferingPlan
+from bonds.portal import book_queries
 from intermediary import clock
 from intermediary.errors import Refusal
 from intermediary.models import Cell
@@ -76,6 +78,25 @@ def test_short_payment_leaves_the_rest_due(series: Series) -> None:
     assert not payments.is_paid(series.id)
     world.pay(of("b"), MILLION)
     assert of("b").state == State.PAID
+
+
+def test_short_by_one_base_unit_keeps_what_was_paid_and_loses_the_rest_of_the_sale(series: Series) -> None:
+    for name in "acd":
+        world.pay(of(name), of(name).units - (name == "d"))
+    world.pay(of("b"))
+    after(series)
+    failed = of("d")
+    assert (failed.state, failed.units - failed.paid_units) == (State.FAILED, 1)
+    assert (of("b", 2).units, of("b", 2).state) == (1, State.DUE), "what is missing is handed on to the base unit"
+    view = book_queries.own_order(User.objects.get(username="d"), failed.order_id)
+    assert (view.paid_units, view.handed_on_units, view.due) == (2 * MILLION - 1, 1, None)
+    with pytest.raises(Refusal, match="payment_late"):
+        payments.paid(
+            tranche_id=failed.tranche_id,
+            subscription=Subscription(failed.order.wallet.address, 1, "0x" + "c" * 64, 0, clock.now()),
+        )
+    world.pay(of("b", 2))
+    assert payments.is_paid(series.id)
 
 
 def test_late_payment_is_refused(series: Series) -> None:

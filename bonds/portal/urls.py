@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from bonds.portal import book_pages, collateral, holders, pages, paying, rolls, sending, statements, term_sheets
+from bonds.portal import (
+    book_pages,
+    collateral,
+    holders,
+    pages,
+    paying,
+    rolls,
+    sending,
+    statements,
+    taking,
+    term_sheets,
+)
 
 app_name = "investor"
 urlpatterns = [
@@ -14,6 +25,7 @@ urlpatterns = [
     path("orders/<uuid:order_id>/pay/", paying.pay, name="pay"),
     path("eligibility/", holders.eligibility, name="eligibility"),
     path("eligibility/wallet/", holders.prove_wallet, name="prove_wallet"),
+    path("cash/", taking.take_out, name="take_out"),
     path("rolls/", rolls.rolls, name="rolls"),
     path("rolls/<uuid:election_id>/withdraw/", rolls.withdraw, name="withdraw_roll"),
     path("transfers/", sending.transfers, name="transfers"),

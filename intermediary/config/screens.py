@@ -160,7 +160,7 @@ def _open_the_derivation(page: "Page") -> None:
 
 def _investor() -> list[Screen]:
     series = Series.objects.get()
-    pages = ("holdings", "offerings", "all_series", "eligibility", "rolls", "transfers", "statements")
+    pages = ("holdings", "offerings", "all_series", "eligibility", "take_out", "rolls", "transfers", "statements")
     return [
         *(Screen(f"investor-{name.replace('_', '-')}", reverse(f"investor:{name}"), INVESTOR) for name in pages),
         Screen("investor-series", reverse("investor:series", args=[series.id]), INVESTOR),

@@ -113,11 +113,11 @@ def chance(probability: float | None, live: str = "") -> SafeString:
     """A probability as a percentage; one too small for three places is said to be below them, none is none."""
     if probability is None:
         return NOTHING
-    exact = Decimal(str(probability))
-    shown = grouped(exact * 100, 3)
-    if 0 < exact < SMALLEST_CHANCE:
+    exact = Decimal(str(probability)) * 100
+    shown = grouped(exact, 3)
+    if 0 < exact < SMALLEST_CHANCE * 100:
         shown = f"below {grouped(SMALLEST_CHANCE * 100, 3)}"
-    return _figure(shown, exact, f"{float(exact):.3g}", "%", live)
+    return _figure(shown, exact, f"{float(exact):.3g} %", "%", live)
 
 
 def _figure(shown: str, exact: Decimal, hover: str, unit: str, live: str) -> SafeString:

@@ -19,7 +19,7 @@ from intermediary.ids import derive
 from intermediary.ledger import Line, post
 from intermediary.models import AccountKind, Asset, Cell, ChainInstruction, DefaultCase, Position, Posting
 from risk import engine
-from risk.models import Snapshot
+from risk.models import Snapshot, Tick
 from settlement import cycle
 from settlement.bindings import decode_event, read
 from settlement.chain import Chain
@@ -238,11 +238,16 @@ class Life:
         return found
 
 
-def begin(chain: Chain, clients: list[chain_world.Client], *, years: int, months_between_coupons: int = 6) -> Life:
-    """A series on the tails of both, held by three investors, on risk."""
+def valued() -> Tick:
+    """An official valuation of the market at the platform's time."""
     seen = replace(market(), as_of=clock.now())
     Snapshot.objects.create(id=seen.id, as_of=seen.as_of, source=seen.source, body=seen.to_json())
-    engine.open_tick(seen.id, 1)
+    return engine.open_tick(seen.id, 1)
+
+
+def begin(chain: Chain, clients: list[chain_world.Client], *, years: int, months_between_coupons: int = 6) -> Life:
+    """A series on the tails of both, held by three investors, on risk."""
+    valued()
     terms = replace(
         world.series_terms([who.cell for who in clients]),
         scheduled_maturity=START.date() + timedelta(days=365 * years),
@@ -256,16 +261,21 @@ def begin(chain: Chain, clients: list[chain_world.Client], *, years: int, months
         Bid(person, demo_wallet(index), 0, 4_000_000 * 10**6, 0) for index, person in zip(WALLETS, people, strict=True)
     ]
     series = issue_series(chain=chain, terms=terms, bids=bids, mine=mine)
-    Position.objects.update(quantity=0, settled_value=0)  # margin is free: it prefunds the spread
-    for who in clients:
-        _float(chain, who.cell, MILLION)
-    for series_id in coupon_plan.unplanned():
-        coupon_plan.plan(series_id)
+    coupons_can_be_paid(chain, clients)
     held = {holding.wallet.address: holding.units for holding in Holding.objects.select_related("wallet")}
     life = Life(chain, clients, series, Note(units=held, principal=sum(held.values())), tuple(held.values()))
     life.noted(series.issue_date)
     life.settle()
     return life
+
+
+def coupons_can_be_paid(chain: Chain, clients: list[chain_world.Client]) -> None:
+    """They are planned; margin is free, which prefunds the spread, and the house has money for the rest."""
+    Position.objects.update(quantity=0, settled_value=0)
+    for who in clients:
+        _float(chain, who.cell, MILLION)
+    for series_id in coupon_plan.unplanned():
+        coupon_plan.plan(series_id)
 
 
 def _float(chain: Chain, cell: Cell, amount: int) -> None:

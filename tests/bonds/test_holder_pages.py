@@ -1,6 +1,7 @@
 """Pages of those who hold notes, under the web's own database role: transfers, statements, the escrow's account."""
 
 import csv
+import re
 from decimal import Decimal
 
 from django.contrib.auth.models import User
@@ -8,7 +9,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from bonds.models import CouponRun, EscrowReading, HolderNotice, Holding, Order, Series
+from bonds.models import CouponRun, EscrowReading, HolderNotice, Holding, NoteMark, Order, Series
 from bonds.portal.statements import DAY
 from bonds.servicing import transfers, write_downs
 from intermediary import clock
@@ -136,6 +137,22 @@ def test_pay_page_names_the_calls_and_what_is_late_or_not_due(
         world.pay_all(made)
     with as_role("web"):
         assert "Nothing is to be paid" in page(client, "pay", mine.id)
+
+
+def test_holdings_show_every_figure_of_the_last_mark_exactly(
+    series: Series, investors: list[User], as_role: RoleSwitch, web: None
+) -> None:
+    client = signed_in(investors[0], as_role)
+    with as_role("web"):
+        assert "not yet" in page(client, "holdings"), "no mark, no figures"
+    mark(series, dirty_price=99.6, no_loss_yield=0.0912345, risk_neutral_yield=0.0371234, spread_multiple=6.25)
+    with as_role("web"):
+        shown = page(client, "holdings")
+    table = shown[shown.index('id="prices"') :].split("</table>")[0]
+    exact = [float(value) for value in re.findall(r'<data class="num" value="([^"]*)"', table)]
+    assert exact == [99.5, 0.1, 99.6, 9.12345, 8.12345, 3.71234, 6.25, 1.2, 3.0, 0.1]
+    marked_at = NoteMark.objects.select_related("valuation").get().valuation.as_of
+    assert marked_at.isoformat() in table
 
 
 def test_holdings_say_coupons_to_come_and_notices(

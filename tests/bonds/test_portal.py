@@ -57,7 +57,7 @@ def signed_in(user: User, as_role: RoleSwitch) -> Client:
     return client
 
 
-def mark(series: Series) -> None:
+def mark(series: Series, **outputs: float) -> None:
     """One valuation with marks, as a tick leaves them."""
     with transaction.atomic():
         valuation = trading.record_valuation(
@@ -70,10 +70,12 @@ def mark(series: Series) -> None:
                 outstanding_base_units=tranche.original_base_units,
                 clean_price=99.5,
                 accrued=0.1,
+                expected_yield=0.0812345,
                 expected_loss=0.012,
                 probability_first_loss=0.03,
                 probability_last_loss=0.001,
                 measure="test",
+                outputs=outputs,
             )
         for item in series.slices.all():
             SliceMark.objects.create(

@@ -1,13 +1,16 @@
 """An investor in a real Chromium: applies, is let hold notes by two officers, seals a bid, reveals it, pays, checks the
-escrow against the chain, sends some notes on, is written down and written up, and reads it all in its statement.
+escrow against the chain, sends some notes on, is paid a coupon and takes it out, is written down and written up, and
+reads it all in its statement.
 
 The web is the real process over the real chain; what workers and the watcher would do is done between the steps.
 """
 
+import csv
 import hashlib
 import os
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,10 @@ from django.db import transaction
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django import Settings
 
-from bonds.models import Allocation, Holding, Offering, Order, Series
+from bonds.marking import valuation
+from bonds.models import Allocation, CouponPayment, CouponRun, HolderClaim, Holding, NoteMark, Offering, Order, Series
 from bonds.offering import clearing, orders, sale, stages
-from bonds.servicing import write_downs
+from bonds.servicing import coupons, due, write_downs
 from intermediary import clock
 from intermediary.config import collateral, deliveries, issuance, note_register, note_sale, requests, screens
 from intermediary.config.demo.processes import platform_processes
@@ -32,21 +36,14 @@ from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import mint_tokens
 from settlement.series import subscribe
 from settlement.signer import demo_wallet
-from tests.bonds import world
-from tests.bonds.test_issue_on_chain import (
-    assert_recovery_reaches_the_holders,
-    deliver,
-    investors,
-    pass_time,
-    tick,
-    world_of_opposite_books,
-)
+from tests.bonds import chain_life, world
+from tests.bonds.test_issue_on_chain import assert_recovery_reaches_the_holders, deliver, investors, pass_time
 from tests.bonds.world import MILLION
 from tests.conftest import TestDatabase
 from tests.people import as_owner, person
 from tests.settlement import world as chain_world
 
-pytestmark = [pytest.mark.deep, pytest.mark.browser, pytest.mark.world(build=world_of_opposite_books)]
+pytestmark = [pytest.mark.deep, pytest.mark.browser, pytest.mark.world(build=chain_life.world_in_time)]
 SOON_MS = 60_000
 NEW = demo_wallet(45)
 OTHERS = {demo_wallet(40 + index).address: demo_wallet(40 + index) for index in range(3)}
@@ -67,7 +64,7 @@ def chain(chain_url: str, settings: Settings, request: pytest.FixtureRequest) ->
 @pytest.fixture
 def sale_open(chain: Chain, built_world: tuple[str, list[chain_world.Client]]) -> Offering:
     """A book that takes sealed bids, with three of them in it; a newcomer with a proved wallet; two officers."""
-    tick()
+    chain_life.valued()
     others = investors()
     note_register.enter_all(chain, mine)
     terms = world.series_terms([who.cell for who in built_world[1]])
@@ -162,7 +159,11 @@ def test_an_investor_from_eligibility_to_write_up(
     assert series.state == Series.State.ON_RISK
     the_notes_are_held(page, address, series, chain)
     sends_some_on(page, address, chain)
+    a_coupon_is_paid_and_taken_out(page, address, chain, built_world[1])
     case = a_loss_is_written_down(chain, series, built_world[1])
+    page.goto(f"{address}/investor/series/{series.id}/")
+    expect(page.locator("#recoveries")).to_contain_text("BLKT0 is written up by")
+    picture(page, "recoveries")
     page.goto(f"{address}/investor/statements/")
     expect(page.get_by_text("Written down")).to_be_visible()
     assert_recovery_reaches_the_holders(chain, series, case)
@@ -298,12 +299,33 @@ def the_notes_are_held(page: Page, address: str, series: Series, chain: Chain) -
     assert Holding.objects.get(party__code="west").units == 4 * MILLION
     page.goto(f"{address}/investor/")
     expect(page.locator("#holdings")).to_contain_text("4,000,000.00")
+    expect(page.locator("#prices")).to_contain_text("not yet")
+    prices_are_exported_exactly(page)
     page.goto(f"{address}/investor/series/{series.id}/")
     follow(page, "collateral account, with proof")
     page.get_by_role("button", name="Ask the chain through Your wallet").click()
     expect(page.get_by_text("All 7 are what the chain says at that block.")).to_be_visible()
     expect(page.locator("#check .tag-ok")).to_have_count(7)
     picture(page, "collateral")
+
+
+def prices_are_exported_exactly(page: Page) -> None:
+    """A mark an hour later: what the table rounds, its CSV has to the last digit, with units and the time."""
+    later = clock.now() + timedelta(hours=1)
+    clock.move_to(later, rate=Decimal(0), ceiling=later)
+    valuation.remark(chain_life.valued().id)
+    page.reload()
+    mark = NoteMark.objects.select_related("valuation").latest("id")
+    assert mark.clean_price is not None
+    picture(page, "holdings")
+    with page.expect_download() as saved:
+        page.locator("[data-csv-of=prices]").click()
+    (row,) = csv.DictReader(saved.value.path().read_text().splitlines())
+    assert float(row["Clean"]) == mark.clean_price
+    assert float(row["Dirty"]) == mark.outputs["dirty_price"]
+    assert float(row["Yield, no loss, %"]) == pytest.approx(100 * mark.outputs["no_loss_yield"], abs=1e-12)
+    assert float(row["EL, %"]) == pytest.approx(100 * mark.expected_loss, rel=1e-12)
+    assert datetime.fromisoformat(row["Marked"]) == mark.valuation.as_of
 
 
 def sends_some_on(page: Page, address: str, chain: Chain) -> None:
@@ -325,6 +347,44 @@ def sends_some_on(page: Page, address: str, chain: Chain) -> None:
     expect(page.get_by_text("Final.")).to_be_visible()
     assert Holding.objects.get(party__code="west").units == 3 * MILLION
     picture(page, "transfers")
+
+
+def a_coupon_is_paid_and_taken_out(page: Page, address: str, chain: Chain, clients: list[chain_world.Client]) -> None:
+    """A quarter passes; what three of twelve million units earned is the investor's, and its wallet takes it."""
+    chain_life.coupons_can_be_paid(chain, clients)
+    run = CouponRun.objects.get(number=1)
+    page.goto(f"{address}/investor/")
+    expect(page.locator("#coupons")).to_contain_text("accrued so far")
+    for day in (run.payment_date - coupons.CHARGED_AHEAD, run.payment_date):
+        _live_to(day, chain)
+    run.refresh_from_db()
+    assert run.state == CouponRun.State.PAID
+    earned = sum(CouponPayment.objects.filter(party__code="west").values_list("amount_base_units", flat=True))
+    assert earned == run.amount_base_units * 3 // 12
+    words = f"{Decimal(earned) / 10**6:,.2f}"
+    page.goto(f"{address}/investor/")
+    expect(page.locator("#coupons").get_by_text("Paid", exact=True)).to_be_visible()
+    expect(page.locator("#coupons")).to_contain_text(words)
+    follow(page, "Take it out")
+    expect(page.get_by_text("is ready.")).to_be_visible()
+    picture(page, "take-out")
+    page.get_by_role("button", name="Take it out").click()
+    expect(page.get_by_text("On its way.")).to_be_visible()
+    workers(chain)
+    expect(page.get_by_text("Nothing waits for you")).to_be_visible()
+    assert abs(HolderClaim.objects.get(party__code="west").amount_base_units - earned) <= 1
+    page.goto(f"{address}/investor/statements/")
+    expect(page.get_by_role("cell", name="Paid out")).to_be_visible()
+
+
+def _live_to(day: date, chain: Chain) -> None:
+    """Platform time passes, and what is due by then is done on chain."""
+    moment = datetime(day.year, day.month, day.day, 1, tzinfo=UTC)
+    clock.move_to(moment, rate=Decimal(0), ceiling=moment)
+    for _ in range(3):
+        due.serve(clock.now())
+        cycle.settle_all(chain=chain)
+        deliveries.deliver_pending()
 
 
 def a_loss_is_written_down(chain: Chain, series: Series, clients: list[chain_world.Client]) -> DefaultCase:

@@ -1,5 +1,6 @@
 // Tables that sort by their heads, filter by a box and export what they show. Values come from <data value> and
-// <time datetime>, so sorting and CSV use exact numbers, not the rounded text.
+// <time datetime>, so sorting and CSV use exact numbers, not the rounded text. A CSV says the unit of a column in its
+// head, or beside each number where a column has several.
 
 const chosen = new Map(); // table id -> {column, direction, filter}; kept over live renewals
 
@@ -24,7 +25,8 @@ function arrange(table) {
   const rows = [...table.tBodies[0].rows];
   if (choice.column !== undefined) {
     const order = choice.direction === "descending" ? -1 : 1;
-    const compare = (a, b) => (a === b ? 0 : (a > b ? 1 : -1) * order);
+    // Words in a column of numbers ("none") come last, whichever way it is sorted.
+    const compare = (a, b) => (a === b ? 0 : typeof a !== typeof b ? (typeof a === "string" ? 1 : -1) : (a > b ? 1 : -1) * order);
     rows.sort((a, b) => compare(exact(a.cells[choice.column]), exact(b.cells[choice.column])));
     table.tBodies[0].append(...rows);
     [...table.tHead.rows[0].cells].forEach((head, i) => head.setAttribute("aria-sort", i === choice.column ? choice.direction : "none"));
@@ -50,10 +52,19 @@ function prepare(table) {
   arrange(table);
 }
 
+// Of the number that is exported; what is shown in millions is exported whole.
+const unitOf = (cell) => {
+  const beside = cell?.querySelector("data[value]")?.nextElementSibling;
+  return beside?.matches(".unit") ? beside.textContent.trim().replace(/^m /, "") : "";
+};
+
 function csv(table) {
-  const rows = [table.tHead.rows[0], ...[...table.tBodies[0].rows].filter((row) => !row.hidden)];
+  const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden);
+  const units = [...table.tHead.rows[0].cells].map((head, i) => [...new Set(rows.map((row) => unitOf(row.cells[i])).filter(Boolean))]);
+  const heads = [...table.tHead.rows[0].cells].map((head, i) => (units[i].length === 1 && !plain(head).endsWith(units[i][0]) ? `${plain(head)}, ${units[i][0]}` : plain(head)));
+  const values = rows.map((row) => [...row.cells].map((cell, i) => (units[i]?.length > 1 ? `${plain(cell)} ${unitOf(cell)}`.trim() : plain(cell))));
   const safe = (text) => `"${(/^[=+@\t\r]/.test(text) ? "'" : "") + text.replaceAll('"', '""')}"`;
-  return rows.map((row) => [...row.cells].map((cell) => safe(plain(cell))).join(",")).join("\r\n");
+  return [heads, ...values].map((row) => row.map(safe).join(",")).join("\r\n");
 }
 
 document.addEventListener("click", (event) => {

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from bonds.models import Offering, Order, Series
 from bonds.offering.sealing import OPENING_CHARACTERS_MAX
-from bonds.portal import book_queries, queries, rolled
+from bonds.offering.terms import terms_from
+from bonds.portal import book_queries, coupon_words, queries, rolled
 from intermediary import events
 from intermediary.access import not_found
 from intermediary.errors import BadInput
@@ -65,6 +66,7 @@ def bid(request: HttpRequest, tranche_id: UUID) -> HttpResponse:
         "party": book_queries.party_of(request.user),
         "conflicts": Order.Conflict.choices,
         "rows": range(1, FIRST_ROWS + 1),
+        "yield_words": coupon_words.beside(terms_from(offered.tranche.series.terms)),
         "mine": [one for one in book_queries.orders_of(request.user) if one.order.tranche_id == tranche_id],
     }
     return render(request, "investors/bid.html", context)

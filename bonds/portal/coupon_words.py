@@ -10,8 +10,12 @@ FLOATING = (
 
 def coupon(terms: SeriesTerms) -> str:
     """What is paid, without when."""
-    fixed = f"a yield of {100 * terms.collateral_yield_annual:.2f}%"
-    return f"the spread that clears the book plus {FLOATING if terms.coupon_kind == 'SOFR' else fixed}"
+    return f"the spread that clears the book plus {beside(terms)}"
+
+
+def beside(terms: SeriesTerms) -> str:
+    """The part that no bid is about."""
+    return FLOATING if terms.coupon_kind == "SOFR" else f"a yield of {100 * terms.collateral_yield_annual:.2f}%"
 
 
 def payer(terms: SeriesTerms) -> str:

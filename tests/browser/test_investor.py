@@ -1,6 +1,5 @@
 """An investor in a real Chromium: applies, is let hold notes by two officers, seals a bid, reveals it, pays, checks the
-escrow against the chain, sends some notes on, is paid a coupon and takes it out, is written down and written up, and
-reads it all in its statement.
+escrow, sends notes on, takes out a coupon, is written down and written up, and reads it all in its statement.
 
 The web is the real process over the real chain; what workers and the watcher would do is done between the steps.
 """
@@ -361,10 +360,9 @@ def a_coupon_is_paid_and_taken_out(page: Page, address: str, chain: Chain, clien
     assert run.state == CouponRun.State.PAID
     earned = sum(CouponPayment.objects.filter(party__code="west").values_list("amount_base_units", flat=True))
     assert earned == run.amount_base_units * 3 // 12
-    words = f"{Decimal(earned) / 10**6:,.2f}"
     page.goto(f"{address}/investor/")
     expect(page.locator("#coupons").get_by_text("Paid", exact=True)).to_be_visible()
-    expect(page.locator("#coupons")).to_contain_text(words)
+    expect(page.locator("#coupons")).to_contain_text(f"{Decimal(earned) / 10**6:,.2f}")
     follow(page, "Take it out")
     expect(page.get_by_text("is ready.")).to_be_visible()
     picture(page, "take-out")

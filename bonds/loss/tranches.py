@@ -1,8 +1,8 @@
 """Slices and tranches: how much principal a loss takes, and gives back, exactly.
 
 A *slice* is principal that stands behind one layer `[attach, detach)` of one relationship's net cumulative loss N.
-A *tranche* is the set of slices of one seniority. Slices are ring-fenced: a loss of one relationship writes down
-that relationship's slice and no other.
+Slices are ring-fenced: each is a function of its own relationship's N alone. The classes of a series cut every slice
+into layers, junior first, and a class is its parts of all slices.
 
 The loss of a slice is always recomputed from N, so write-downs and write-ups are differences of a function of N:
 exact, and the same in whatever order losses and recoveries arrive. Recoveries therefore refill the most senior layer
@@ -10,17 +10,13 @@ first without any rule saying so. Cash, notes and chain are not here: this file 
 units of the settlement token.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from fractions import Fraction
-from typing import TypeVar
 from uuid import UUID
 
 from intermediary.errors import Refusal
 from intermediary.waterfall import layer_loss
-
-Holder = TypeVar("Holder", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -167,13 +163,6 @@ def redeem(state: SliceState, amount_base_units: int) -> SliceState:
     )
 
 
-def extension_buffer(months_since_event: int) -> Fraction:
-    """Factor on an estimated loss while it is not determined: 1.5 under 3 months, 1.25 under 6, then 1."""
-    if months_since_event < 3:
-        return Fraction(3, 2)
-    return Fraction(5, 4) if months_since_event < 6 else Fraction(1)
-
-
 def reserved_base_units(state: SliceState, estimated_net_loss_base_units: int, buffer: Fraction) -> int:
     """Principal kept back at the scheduled maturity for events of the risk period whose loss is not determined.
 
@@ -183,81 +172,3 @@ def reserved_base_units(state: SliceState, estimated_net_loss_base_units: int, b
     buffered_loss = -(-estimated_net_loss_base_units * buffer.numerator // buffer.denominator)
     expected = slice_loss_base_units(state.slice, buffered_loss) - state.net_written_down_base_units
     return min(state.outstanding_base_units, max(0, expected))
-
-
-@dataclass(frozen=True)
-class Tranche:
-    """A class of notes: the slices of one seniority, one a relationship."""
-
-    states: tuple[SliceState, ...]
-
-    def __post_init__(self) -> None:
-        ids = [state.slice.relationship_id for state in self.states]
-        if not ids or len(set(ids)) != len(ids):
-            raise ValueError("a tranche needs at least one slice, and one a relationship")
-
-    @classmethod
-    def issued(cls, slices: Iterable[Slice]) -> "Tranche":
-        return cls(states=tuple(SliceState.issued(slice_) for slice_ in slices))
-
-    @property
-    def original_base_units(self) -> int:
-        return sum(state.slice.principal_base_units for state in self.states)
-
-    @property
-    def outstanding_base_units(self) -> int:
-        """The one number of the note's `principal` on chain."""
-        return sum(state.outstanding_base_units for state in self.states)
-
-    @property
-    def factor(self) -> Fraction:
-        """Outstanding over original principal, exact, within [0, 1]."""
-        return Fraction(self.outstanding_base_units, self.original_base_units)
-
-    def factor_decimal(self, places: int = 9) -> Decimal:
-        """The factor for display, rounded down so that it never promises more than there is."""
-        scaled = self.factor * 10**places
-        return Decimal(scaled.numerator // scaled.denominator).scaleb(-places)
-
-    def state_of(self, relationship_id: UUID) -> SliceState:
-        for state in self.states:
-            if state.slice.relationship_id == relationship_id:
-                return state
-        raise Refusal(
-            "no_such_slice", "This tranche covers no slice of that relationship.", relationship_id=relationship_id
-        )
-
-    def with_net_loss(self, relationship_id: UUID, net_loss_base_units: int) -> "tuple[Tranche, PrincipalChange]":
-        """The tranche after one relationship's net cumulative loss became N, and what changed in its slice."""
-        before = self.state_of(relationship_id)
-        change = principal_change(before, net_loss_base_units)
-        after = apply_change(before, change)
-        return Tranche(tuple(after if state is before else state for state in self.states)), change
-
-
-def holder_principal_base_units(units_by_holder: Mapping[Holder, int], principal_base_units: int) -> dict[Holder, int]:
-    """Each holder's principal, pro rata to units and rounded down, as the note contract computes it.
-
-    The sum is below `principal_base_units` by less than one base unit a holder.
-    """
-    total_units = sum(units_by_holder.values())
-    if total_units <= 0:
-        raise ValueError("a note without units has no holders")
-    return {holder: principal_base_units * units // total_units for holder, units in units_by_holder.items()}
-
-
-def principal_break_base_units(state: SliceState) -> int:
-    """Invariant B8: outstanding + written down - written up + redeemed - original. Zero, or books are broken."""
-    return (
-        state.outstanding_base_units
-        + state.net_written_down_base_units
-        + state.redeemed_base_units
-        - state.slice.principal_base_units
-    )
-
-
-def changed_relationships(before: Tranche, after: Tranche) -> frozenset[UUID]:
-    """Invariant B9: the relationships whose slice differs between two states of a tranche; at most the loser."""
-    return frozenset(
-        old.slice.relationship_id for old, new in zip(before.states, after.states, strict=True) if old != new
-    )

@@ -3,6 +3,7 @@
 Models are as the engine makes them: scenario losses of a random size and tail, margin and intensity.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonds.loss.note_risk import Piece, note_risk, outstanding_at
-from bonds.pricing.measures import WangTransform
+from bonds.pricing.measures import OFFICIAL, PricingMeasure, WangTransform
 from bonds.pricing.notes import NoteTerms, clean_price, outstanding_curve
 from risk.margin.layers import LossModel, layer_measures, live_loss_model, shortfall_survival, term_structure
 from risk.margin.ruleset import ruleset
@@ -52,10 +53,10 @@ def piece(model: LossModel, attach: float, detach: float, number: int = 1) -> Pi
     return Piece(UUID(int=number), detach - attach, attach, detach, model)
 
 
-def price(model: LossModel, attach: float, detach: float, *, load: float = 0.454, spread: float = 0.0) -> float:
+def price(measure: PricingMeasure, model: LossModel, attach: float, detach: float, *, spread: float = 0.0) -> float:
     """Clean, a year before maturity, at 4% and a spread over it."""
     discount = DiscountCurve(ISSUE, (ISSUE, END), (1.0, float(np.exp(-(0.04 + spread) * 500 / 365))))
-    at = partial(outstanding_at, [piece(model, attach, detach)], WangTransform(load))
+    at = partial(outstanding_at, [piece(model, attach, detach)], measure)
     return clean_price(TERMS, ISSUE, discount, outstanding_curve(TERMS, ISSUE, at))
 
 
@@ -96,15 +97,24 @@ def test_a_priced_probability_is_never_below_the_physical_one(model: LossModel, 
     assert (WangTransform(load, degrees).distort(physical) >= physical).all()
 
 
-@settings(deadline=None, max_examples=25)
+# By name: the measure, and the same with so much more price of risk.
+MEASURES: dict[str, tuple[PricingMeasure, Callable[[float], PricingMeasure]]] = {
+    "Wang": (WangTransform(0.454), lambda more: WangTransform(0.454 + more)),
+    "official": (OFFICIAL, lambda more: replace(OFFICIAL, market_price_of_risk=OFFICIAL.market_price_of_risk + more)),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@settings(deadline=None, max_examples=15)
 @given(models(), edges(), st.floats(0.05, 0.5), st.floats(0.001, 0.05), st.floats(1.1, 3.0))
 def test_a_price_falls_in_the_price_of_risk_the_spread_and_the_expected_loss(
-    model: LossModel, layer: tuple[float, float, float], more: float, spread: float, factor: float
+    name: str, model: LossModel, layer: tuple[float, float, float], more: float, spread: float, factor: float
 ) -> None:
     attach, detach = layer[0], layer[1]
-    base = price(model, attach, detach)
-    assert price(model, attach, detach, load=0.454 + more) < base
-    assert price(model, attach, detach, spread=spread) < base
+    measure, dearer = MEASURES[name]
+    base = price(measure, model, attach, detach)
+    assert price(dearer(more), model, attach, detach) < base
+    assert price(measure, model, attach, detach, spread=spread) < base
     likelier = replace(model, hazard_annual=model.hazard_annual * factor)
     assert term_structure(likelier, attach, detach, [1.0])[0] >= term_structure(model, attach, detach, [1.0])[0]
-    assert price(likelier, attach, detach) <= base + 1e-9
+    assert price(measure, likelier, attach, detach) <= base + 1e-9

@@ -1,7 +1,8 @@
 """Write-down and write-up of slices: refusals, effects, then the invariants over the life of a tranche."""
 
-from decimal import Decimal
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -12,21 +13,19 @@ from bonds.loss.tranches import (
     PrincipalChange,
     Slice,
     SliceState,
-    Tranche,
     apply_change,
-    changed_relationships,
-    extension_buffer,
-    holder_principal_base_units,
-    principal_break_base_units,
+    changes_of_slice,
     principal_change,
     redeem,
     reserved_base_units,
     slice_loss_base_units,
 )
+from bonds.offering.terms import EXTENSION_BUFFERS
 from intermediary.errors import Refusal
 
 MILLION = 10**12  # one million tokens of six decimals
-A, B, C = (UUID(int=i) for i in (1, 2, 3))
+A = UUID(int=1)
+BUFFERS = [Fraction(factor) for _, factor in EXTENSION_BUFFERS]
 WORKED_EXAMPLE = Slice(A, 1_500_000 * 10**6, 7_500_000 * 10**6, 6 * MILLION)
 
 
@@ -35,6 +34,12 @@ def slices(draw: st.DrawFn, relationship_id: UUID = A) -> Slice:
     attach = draw(st.integers(0, 10**15))
     width = draw(st.integers(1, 10**15))
     return Slice(relationship_id, attach, attach + width, draw(st.integers(1, width)))
+
+
+def break_of(state: SliceState) -> int:
+    """B8: zero, or the books are broken."""
+    ended = state.net_written_down_base_units + state.redeemed_base_units
+    return state.outstanding_base_units + ended - state.slice.principal_base_units
 
 
 net_losses = st.integers(0, 3 * 10**15)
@@ -49,17 +54,6 @@ def test_a_slice_refuses_terms_that_are_no_layer(attach: int, detach: int, princ
 def test_a_negative_net_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="surplus"):
         slice_loss_base_units(Slice(A, 0, 10, 10), -1)
-
-
-def test_a_tranche_refuses_two_slices_of_one_relationship() -> None:
-    with pytest.raises(ValueError, match="one a relationship"):
-        Tranche.issued([Slice(A, 0, 10, 10), Slice(A, 10, 20, 10)])
-
-
-def test_a_loss_of_a_relationship_outside_the_tranche_is_refused() -> None:
-    with pytest.raises(Refusal) as refused:
-        Tranche.issued([Slice(A, 0, 10, 10)]).with_net_loss(B, 5)
-    assert refused.value.code == "no_such_slice"
 
 
 def test_a_write_down_beyond_the_outstanding_principal_is_refused() -> None:
@@ -90,16 +84,12 @@ def test_a_slice_loses_what_lies_between_attach_and_detach(net_loss: int, loss: 
 
 
 def test_the_worked_example_is_written_off_and_recovers_to_factor_040() -> None:
-    tranche, down = Tranche.issued([WORKED_EXAMPLE]).with_net_loss(A, 8_500_000 * 10**6)
-    assert (down.write_down_base_units, tranche.factor) == (6 * MILLION, Fraction(0))
-    tranche, up = tranche.with_net_loss(A, 5_100_000 * 10**6)
-    assert (up.write_up_base_units, tranche.factor) == (2_400_000 * 10**6, Fraction(2, 5))
-    assert tranche.factor_decimal() == Decimal("0.400000000")
-
-
-def test_the_displayed_factor_never_promises_more_than_there_is() -> None:
-    tranche, _ = Tranche.issued([Slice(A, 0, 3, 3)]).with_net_loss(A, 1)
-    assert tranche.factor_decimal(places=4) == Decimal("0.6666")
+    down = principal_change(SliceState.issued(WORKED_EXAMPLE), 8_500_000 * 10**6)
+    state = apply_change(SliceState.issued(WORKED_EXAMPLE), down)
+    assert (down.write_down_base_units, state.outstanding_base_units) == (6 * MILLION, 0)
+    up = principal_change(state, 5_100_000 * 10**6)
+    state = apply_change(state, up)
+    assert (up.write_up_base_units, state.outstanding_base_units) == (2_400_000 * 10**6, 6 * MILLION * 2 // 5)
 
 
 def test_the_retained_vertical_slice_bears_its_share_and_the_rounding() -> None:
@@ -120,11 +110,6 @@ def test_recovery_right_survives_full_redemption() -> None:
     state = redeem(state, 60)
     state = apply_change(state, principal_change(state, 15))
     assert (state.outstanding_base_units, state.net_written_down_base_units) == (25, 15)
-
-
-@pytest.mark.parametrize(("months", "buffer"), [(0, "3/2"), (2, "3/2"), (3, "5/4"), (5, "5/4"), (6, "1"), (24, "1")])
-def test_extension_buffer_falls_with_the_age_of_the_event(months: int, buffer: str) -> None:
-    assert extension_buffer(months) == Fraction(buffer)
 
 
 def test_extension_reserves_the_buffered_estimate_above_attach_and_releases_the_rest() -> None:
@@ -163,7 +148,7 @@ def test_principal_identity_holds_through_losses_recoveries_and_redemptions(
         assert 0 in (change.write_down_base_units, change.write_up_base_units)
         state = apply_change(state, change)
         state = redeem(state, int(state.outstanding_base_units * share_redeemed))
-        assert principal_break_base_units(state) == 0
+        assert break_of(state) == 0
         assert state.outstanding_base_units + state.redeemed_base_units <= slice_.principal_base_units
 
 
@@ -182,44 +167,44 @@ def test_a_stack_of_fully_sold_slices_bears_the_whole_loss(net_loss: int, widths
     assert total == min(net_loss, attach)
 
 
-@given(slices(A), slices(B), slices(C), st.lists(st.tuples(st.sampled_from([A, B, C]), net_losses), max_size=10))
-def test_a_loss_of_one_relationship_changes_its_own_slice_only(
-    a: Slice, b: Slice, c: Slice, losses: list[tuple[UUID, int]]
+@given(slices(), st.lists(st.integers(1, 9), min_size=1, max_size=4), st.lists(net_losses, min_size=1, max_size=8))
+def test_classes_of_a_slice_lose_junior_first_and_add_up_to_what_the_slice_loses(
+    slice_: Slice, cuts: list[int], life: list[int]
 ) -> None:
-    tranche = Tranche.issued([a, b, c])
-    for relationship_id, net_loss in losses:
-        before = tranche
-        tranche, change = tranche.with_net_loss(relationship_id, net_loss)
-        moved = change.write_down_base_units + change.write_up_base_units > 0
-        assert changed_relationships(before, tranche) == (frozenset({relationship_id}) if moved else frozenset())
+    states = [SliceState.issued(part) for part in classes_of(slice_, cuts)]
+    for net_loss in life:
+        states = [
+            apply_change(state, change)
+            for state, change in zip(states, changes_of_slice(states, net_loss), strict=True)
+        ]
+        lost = [state.net_written_down_base_units for state in states]
+        assert lost == [slice_loss_base_units(state.slice, net_loss) for state in states]
+        assert sum(lost) == slice_loss_base_units(
+            replace(slice_, principal_base_units=slice_.width_base_units), net_loss
+        )
+        for junior, senior in pairwise(states):
+            assert senior.net_written_down_base_units == 0 or junior.outstanding_base_units == 0
 
 
-@given(slices(), st.integers(0, 3 * 10**15), st.sampled_from([0, 3, 6]), st.fractions(0, 1))
+def classes_of(slice_: Slice, cuts: list[int]) -> list[Slice]:
+    """The same layer, sold in full in classes of about these proportions, junior first; no class is empty."""
+    edges, passed = [slice_.attach_base_units], 0
+    for cut in cuts:
+        passed += cut
+        edges.append(slice_.attach_base_units + slice_.width_base_units * passed // sum(cuts))
+    return [Slice(A, low, high, high - low) for low, high in pairwise(edges) if high > low]
+
+
+@given(slices(), st.integers(0, 3 * 10**15), st.sampled_from(BUFFERS), st.fractions(0, 1))
 def test_reserved_and_released_are_the_outstanding_principal(
-    slice_: Slice, estimate: int, months: int, redeemed_share: Fraction
+    slice_: Slice, estimate: int, buffer: Fraction, redeemed_share: Fraction
 ) -> None:
     state = SliceState.issued(slice_)
     state = redeem(state, int(slice_.principal_base_units * redeemed_share))
-    reserved = reserved_base_units(state, estimate, extension_buffer(months))
+    reserved = reserved_base_units(state, estimate, buffer)
     assert 0 <= reserved <= state.outstanding_base_units
     after = redeem(state, state.outstanding_base_units - reserved)
     assert after.outstanding_base_units == reserved
-    assert principal_break_base_units(after) == 0
+    assert break_of(after) == 0
     still_uncovered = principal_change(after, estimate).unabsorbed_base_units
     assert still_uncovered == principal_change(state, estimate).unabsorbed_base_units
-
-
-@given(st.dictionaries(st.integers(), st.integers(0, 10**12), min_size=1, max_size=9), st.integers(0, 10**15))
-def test_holders_principal_sums_to_the_note_within_one_base_unit_a_holder(
-    units_by_holder: dict[int, int], principal: int
-) -> None:
-    if sum(units_by_holder.values()) == 0:
-        with pytest.raises(ValueError, match="no holders"):
-            holder_principal_base_units(units_by_holder, principal)
-        return
-    shares = holder_principal_base_units(units_by_holder, principal)
-    assert 0 <= principal - sum(shares.values()) < len(shares)
-
-
-def test_a_broken_book_shows_as_a_break() -> None:
-    assert principal_break_base_units(SliceState(Slice(A, 0, 10, 10), outstanding_base_units=9)) == -1

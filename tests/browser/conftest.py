@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from django.db import connections
 from django.test import override_settings
 
 from intermediary.config import screens
@@ -76,3 +77,4 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator["Browser"]:
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     with screens.chromium(executable) as opened:
         yield opened
+        connections.close_all()  # those made beside the loop are other objects: the next test's database is another

@@ -15,32 +15,36 @@ from intermediary import events, onboarding
 from intermediary.models import Cell, CreditLine, DefaultCase, Layer, MarginState
 from intermediary.models.bulk import replace_all
 from intermediary.money import requirement_from_float
+from risk import measurements
 from risk.book import load_book
 from risk.engine import SETTLEMENT_DECIMALS, Assessment, compute, resources_of, universe_of
 from risk.figures import matrices_for, without
 from risk.margin.layers import LayerMeasures, LossBeyond, LossModel, live_loss_model, live_measures
 from risk.margin.ruleset import ruleset
-from risk.models import LayerRisk, Tick, UncoveredRisk
+from risk.models import LayerRisk, Measurement, Tick, UncoveredRisk
 from risk.period import rules_of
 
+LAYERS = Measurement.Of.LAYERS
 HORIZON_YEARS = 1.0
 AT_ONCE = 1_024  # relationships whose requirements are in memory at once
 UNIT = 10**SETTLEMENT_DECIMALS
 
 
 def renew(tick_id: UUID) -> None:
-    """Measure the layers of every relationship, and what lies beyond them, in the market of this tick.
+    """Measure the layers of every relationship, and what lies beyond them, in the newest market that is done, or in
+    that of this tick where none is newer; not twice in one.
 
-    One transaction, so that readers see the measures of one market; a tick older than the one measured is ignored.
+    One transaction, so that readers see the measures of one market.
     """
-    tick = Tick.objects.get(id=tick_id)
+    tick = measurements.newest(tick_id)
+    if measurements.reached(LAYERS, tick.id):
+        return
     cell_ids = performing()
     lines = {line.cell_id: line for line in CreditLine.objects.filter(state=CreditLine.State.ACTIVE)}
     layers = _layers(cell_ids)
     of_layers, beyond = _measured(tick, _models(tick, cell_ids, lines), layers)
     with transaction.atomic(durable=True):
-        newest = Tick.objects.select_for_update(no_key=True).filter(id__in=UncoveredRisk.objects.values("tick")).first()
-        if newest is not None and newest.id > tick.id:
+        if not measurements.claim(LAYERS, tick):
             return
         replace_all(of_layers, key="layer_id")
         replace_all(beyond, key="cell_id")

@@ -1,5 +1,5 @@
 """What the risk engine remembers: snapshots, ticks and their shards, requirements that caused an action, live layers,
-the last stress report, and where the scenarios come from.
+the last stress report, in which market these were measured, and where the scenarios come from.
 
 The current requirement of a relationship stands in the intermediary's MarginState; any earlier one is recomputed from
 (snapshot, book version, ruleset), so only those that caused something are kept here (architecture E14).
@@ -131,6 +131,23 @@ class StressReport(Row):
     cell = models.OneToOneField(Cell, models.PROTECT, related_name="stress_report")
     tick = models.ForeignKey(Tick, models.PROTECT, related_name="+")
     body = models.JSONField()
+
+
+class Measurement(models.Model):
+    """The market in which everybody was measured last, of each thing that is measured of everybody in turns."""
+
+    class Of(models.TextChoices):
+        """Layers with what lies beyond them, the model's haircuts, stress reports."""
+
+        LAYERS = "layers"
+        HAIRCUTS = "haircuts"
+        STRESS = "stress"
+
+    of = models.CharField(primary_key=True, max_length=10, choices=Of)
+    tick = models.ForeignKey(Tick, models.PROTECT, null=True, related_name="+", help_text="null: in none yet")
+
+    def __str__(self) -> str:
+        return f"{self.of} in tick {self.tick_id}"
 
 
 class ModelHaircut(Row):

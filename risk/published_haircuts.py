@@ -13,22 +13,26 @@ from intermediary import onboarding
 from intermediary.collateral import counted
 from intermediary.models import Asset
 from intermediary.money import from_base_units
+from risk import measurements
 from risk.engine import universe_of
 from risk.figures import load_snapshot, matrices_for
 from risk.margin.haircuts import ModelHaircut as Found
 from risk.margin.haircuts import bps_up, model_haircuts
-from risk.models import ModelHaircut, Tick
+from risk.models import Measurement, ModelHaircut, Tick
 from risk.period import rules_of
 from risk.shards import cells_of_shard
 
+HAIRCUTS = Measurement.Of.HAIRCUTS
+
 
 def renew(tick_id: UUID) -> None:
-    """Keep the haircuts of this tick's market; a tick older than the one kept is ignored."""
-    tick = Tick.objects.get(id=tick_id)
+    """Keep the haircuts of the newest market that is done, or of this tick's where none is newer; not twice of one."""
+    tick = measurements.newest(tick_id)
+    if measurements.reached(HAIRCUTS, tick.id):
+        return
     found = measure(tick)
     with transaction.atomic(durable=True):
-        newest = Tick.objects.select_for_update(no_key=True).filter(id__in=ModelHaircut.objects.values("tick")).first()
-        if newest is not None and newest.id > tick.id:
+        if not measurements.claim(HAIRCUTS, tick):
             return
         ModelHaircut.objects.bulk_create(
             [

@@ -115,6 +115,12 @@ def book_stress() -> BookStress | None:
     )
 
 
+def measured_at() -> datetime | None:
+    """The valuation that everybody was measured at last; None before the first."""
+    newest = StressReport.objects.order_by("-tick_id")
+    return newest.values_list("tick__valuation__as_of", flat=True).first()
+
+
 def nearest_calls() -> dict[UUID, Distance | None]:
     """Of every relationship that was measured last the nearest move that brings a margin call; None out of reach."""
     newest = StressReport.objects.order_by("-tick_id").values("tick_id")[:1]

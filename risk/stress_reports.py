@@ -20,6 +20,7 @@ from intermediary import events, ledger, onboarding
 from intermediary.models import AccountKind, Cell, Layer, MarginState
 from intermediary.models.bulk import replace_all
 from intermediary.terms import Terms
+from risk import measurements
 from risk.book import Book, Universe, load_book
 from risk.figures import flagged, load_snapshot, matrices_for, resources_of, scenarios_for, universe_of, without
 from risk.live_layers import UNIT, performing
@@ -29,7 +30,7 @@ from risk.margin.requirement import net_delta
 from risk.margin.shocks import ShockSet
 from risk.margin.stress import StressScenario, published_scenarios
 from risk.market.parameters import load_parameters
-from risk.models import StressReport, Tick
+from risk.models import Measurement, StressReport, Tick
 from risk.period import rules_of
 from risk.stress.bearing import Borne, judged_books, total, two_largest, under_scenarios
 from risk.stress.distance import Means, ReverseStress
@@ -37,6 +38,7 @@ from risk.stress.exposure import DAYS, QUANTILES, crowding, future_exposure
 from risk.stress.heat import MOVES, VOL_RATIOS, StressMap, stress_map
 
 AT_ONCE, WRITTEN = 2_048, 256  # relationships measured together, and reports written in one statement of 3 MB
+STRESS = Measurement.Of.STRESS
 KEY = "cell_id"  # a relationship has one report
 
 Body = dict[str, Any]
@@ -67,14 +69,11 @@ class Measured:
 
 
 def renew(tick_id: UUID) -> None:
-    """Measure everybody in the market of this tick. One transaction, so that readers see reports of one market; a tick
-    older than the one measured, or than one that is done, is ignored."""
-    tick = Tick.objects.get(id=tick_id)
-    if Tick.objects.filter(id__gt=tick.id, done_at__isnull=False).exists():
-        return
+    """Measure everybody in the newest market that is done, or in that of this tick where none is newer; not twice in
+    one. One transaction, so that readers see reports of one market."""
+    tick = measurements.newest(tick_id)
     with transaction.atomic(durable=True):
-        newest = Tick.objects.select_for_update(no_key=True).filter(id__in=StressReport.objects.values("tick")).first()
-        if newest is not None and newest.id > tick.id:
+        if not measurements.claim(STRESS, tick):
             return
         measured, summed = measure(tick), []
         while some := list(islice(measured, WRITTEN)):

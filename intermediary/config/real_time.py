@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
+from uuid import UUID
 
 from django.conf import settings
 
@@ -24,7 +25,7 @@ from intermediary.config.celery import app
 from intermediary.config.operations.heartbeat import Reporter
 from intermediary.config.replay import store_snapshot
 from intermediary.errors import Refusal
-from risk import surface_fits
+from risk import measurements, surface_fits
 from risk.market.feeds import Feed
 from risk.market.feeds.books import Books
 from risk.market.feeds.live import LiveFeed, LiveLimits
@@ -45,6 +46,9 @@ STUCK_SECONDS = 120.0
 POLL_SECONDS = 0.1  # a market waits no longer than this after the last tick is done
 LONG_AGO = datetime(2009, 1, 3, tzinfo=UTC)  # before any market
 MEASURE_SECONDS = 60.0  # layers, notes and stress are for people, who do not read faster
+# For 10,000 relationships layers take half a minute and stress as long, one after the other, and on a busy machine
+# several times that. Wake-ups of which nothing has come by then are lost, or were taken by workers that died.
+MEASURE_AGAIN_SECONDS = 300.0
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Driver:
     offered_at: float = -inf
     asked_at: float = -inf
     measured_at: float = -inf
+    measuring: UUID | None = None  # the tick whose market was last asked to be measured
     seen_until: datetime = LONG_AGO  # the newest market seen
 
     def step(self) -> None:
@@ -137,13 +142,17 @@ class Driver:
         return True
 
     def _measure(self, last: Snapshot) -> None:
-        """Have what people read measured in this market: the newest, done or given up."""
-        if time.monotonic() - self.measured_at < MEASURE_SECONDS:
+        """Have what people read measured in this market: the newest, done or given up. However long that takes, the
+        next is asked for when it is done: what waits for its turn is not put behind new wishes for the same."""
+        waited = time.monotonic() - self.measured_at
+        if waited < MEASURE_SECONDS:
+            return
+        if self.measuring and waited < MEASURE_AGAIN_SECONDS and not measurements.all_reached(self.measuring):
             return
         self.measured_at = time.monotonic()
-        tick_id = str(Tick.objects.values_list("id", flat=True).get(snapshot=last))
+        self.measuring = Tick.objects.values_list("id", flat=True).get(snapshot=last)
         for name in ("risk.renew_layers", "risk.renew_stress", "bonds.remark"):
-            app.send_task(name, [tick_id], expires=MEASURE_SECONDS)
+            app.send_task(name, [str(self.measuring)], expires=MEASURE_AGAIN_SECONDS)
 
 
 def _is_done(last: Snapshot) -> bool:

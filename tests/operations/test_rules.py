@@ -61,6 +61,7 @@ ILL: list[tuple[str, Figures, str, str]] = [  # rule, figures, subject, part of 
     ("market_stands", but(market_refused_seconds=121.0), "", "2 min"),
     ("market_stands", but(market_stuck=True), "", "did not get done"),
     ("tick_slow", but(tick=Waiting(1, 121)), "", "2 min"),
+    ("not_measured", but(unmeasured_seconds={"layers": 70.0, "stress": 601.0}), "stress", "of the last 10 min"),
     ("requests_wait", but(requests=Waiting(2, 61)), "", "2 wishes"),
     ("queue_long", but(round=Round(1.0, 0.1, {"risk": 501})), "risk", "501"),
     ("memory_high", but(processes={"watcher": process(rss_bytes=301_000_000)}), "watcher", "301 MB after 2 h 0 min"),

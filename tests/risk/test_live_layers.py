@@ -56,7 +56,7 @@ def test_beyond_all_layers_begins_where_the_funded_ones_end() -> None:
     assert found["LINE"].snapshot_id == opened.snapshot_id
     assert found["LINE"].as_of == opened.valuation.as_of
     Layer.objects.filter(id=layer.id).update(funded=False)
-    live_layers.renew(opened.id)
+    live_layers.renew(tick(market(10, "94900")).id)
     without = risks()["LINE"]
     assert without.layers_base_units == 0
     assert without.probability > found["LINE"].probability
@@ -83,7 +83,7 @@ def test_more_margin_makes_uncovered_less_likely() -> None:
     live_layers.renew(opened.id)
     before = risks()["SHORT"]
     clients["SHORT"].deposit(2 * MILLION)
-    live_layers.renew(opened.id)
+    live_layers.renew(tick(market(10, "94900")).id)
     after = risks()["SHORT"]
     assert before.probability > after.probability
     assert before.expected_base_units > after.expected_base_units
@@ -113,6 +113,20 @@ def test_an_older_market_does_not_replace_a_newer_one() -> None:
     live_layers.renew(later.id)
     live_layers.renew(opened.id)
     assert UncoveredRisk.objects.get().tick_id == later.id
+
+
+def test_of_several_markets_that_are_done_the_newest_is_measured_and_once() -> None:
+    clients, oldest = world("LINE")
+    tick(market(10, "94800"))
+    newest = tick(market(15, "94700"))
+    live_layers.renew(oldest.id)
+    before = risks()["LINE"]
+    assert before.as_of == newest.valuation.as_of
+    assert LayerRisk.objects.get().tick_id == newest.id
+    clients["LINE"].deposit(2 * MILLION)
+    for asked in (oldest, newest):
+        live_layers.renew(asked.id)
+    assert risks()["LINE"] == before, "asked again, nothing is done twice"
 
 
 def test_everybody_may_read_it_and_only_workers_write_it() -> None:

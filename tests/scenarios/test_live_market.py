@@ -24,13 +24,14 @@ from intermediary import clock, trading
 from intermediary.config import live_market, real_time
 from intermediary.config.models import LiveMarket
 from intermediary.config.office import stuck
+from intermediary.config.operations.collect import collect
 from intermediary.errors import Refusal
 from intermediary.models import MarginState
-from risk import engine
+from risk import engine, live_layers, published_haircuts, stress_reports
 from risk.market.feeds.live import LiveFeed, LiveLimits
 from risk.market.quality import MarkState
 from risk.market.snapshot import MarketSnapshot
-from risk.models import Snapshot, Tick
+from risk.models import Measurement, Snapshot, Tick
 from risk.shards import cells_of_shard
 from tests.broker import sending_to
 from tests.conftest import TestDatabase
@@ -143,6 +144,40 @@ def test_of_what_comes_while_a_tick_runs_the_newest_is_offered_after_it(queue: "
     assert queue.llen(NOTES) == 1
     driver.step()
     assert asked(queue) == []
+
+
+@pytest.mark.django_db
+def test_everybody_is_measured_anew_when_the_last_time_is_done_however_long_it_takes(queue: "redis.Redis") -> None:
+    """And then in the newest market, not in the one that was asked for; what was lost is asked for again."""
+    holding()
+    feed = Given()
+    driver = driver_of(feed)
+    measured = ["risk.renew_layers", "risk.renew_stress"]
+
+    def in_a_market(at: str) -> list[str]:
+        feed.upcoming = market(at)
+        driver.step()
+        work(Snapshot.objects.first().id)  # type: ignore[union-attr]
+        asked(queue)
+        driver.step()
+        return [task for task, _ in asked(queue)]
+
+    assert in_a_market("95000") == measured
+    first = Tick.objects.get()
+    driver.measured_at -= real_time.MEASURE_SECONDS
+    assert in_a_market("94000") == [], "the first time is not done"
+    Tick.objects.filter(id=first.id).update(done_at=first.done_at - timedelta(minutes=11))  # type: ignore[operator]
+    behind = collect().unmeasured_seconds
+    assert set(behind) == {"layers", "haircuts", "stress"}
+    assert all(660 <= seconds < 780 for seconds in behind.values())
+    for renew in (live_layers.renew, published_haircuts.renew, stress_reports.renew):
+        renew(first.id)
+    assert set(Measurement.objects.values_list("tick", flat=True)) == {Tick.objects.first().id}  # type: ignore[union-attr]
+    assert set(collect().unmeasured_seconds.values()) == {0.0}
+    assert in_a_market("93000") == measured
+    driver.measured_at -= real_time.MEASURE_AGAIN_SECONDS
+    driver.step()
+    assert [task for task, _ in asked(queue)] == measured, "nothing came of it: it was lost"
 
 
 @pytest.mark.django_db

@@ -27,6 +27,7 @@ from intermediary.models import (
     Cell,
     ChainTarget,
     Instrument,
+    Layer,
     Lot,
     Party,
     Position,
@@ -41,6 +42,7 @@ from risk.book import load_universe
 from risk.market.snapshot import MarketSnapshot
 
 NOWHERE = "0x" + "00" * 20  # nobody signs here
+LAYERS_USD = {Layer.Kind.FIRST_LOSS: 1_500_000, Layer.Kind.TAIL: 6_000_000, Layer.Kind.SENIOR: 3_000_000}
 AT_ONCE = 1000  # relationships (an even number) whose rows are made and written together
 
 
@@ -75,6 +77,29 @@ def build(size: Size, snapshot: MarketSnapshot, admin_url: str) -> None:
             held = _held(size, instruments, draw, snapshot.coins[-1])
             trades += [_trade(one, other, item, _quantity(item, draw, snapshot), marks) for item in held]
         _write(trades, admin_url, analyse=start in (0, AT_ONCE) or start + AT_ONCE >= size.relationships)
+
+
+def set_layers(cell_ids: Sequence[UUID]) -> None:
+    """Funded layers of loss behind each of these."""
+    layers = []
+    for cell_id in cell_ids:
+        attach = 0
+        for kind, size_usd in LAYERS_USD.items():
+            detach = attach + size_usd * 10**6
+            slice_id = uuid7() if kind == Layer.Kind.TAIL else None
+            layers.append(
+                Layer(
+                    cell_id=cell_id,
+                    kind=kind,
+                    attach_base_units=attach,
+                    detach_base_units=detach,
+                    slice_id=slice_id,
+                    funded=True,
+                )
+            )
+            attach = detach
+    for start in range(0, len(layers), AT_ONCE):
+        insert_all(layers[start : start + AT_ONCE])
 
 
 def _write(trades: Sequence[Trade], admin_url: str, *, analyse: bool) -> None:

@@ -38,6 +38,7 @@ SCALE = (
     "tick_10k_still_p95_s",
     "tick_10k_cycle_s",
     "tick_10k_cycle_cpu_s",
+    "measure_10k_s",
     "tick_growth_1k_10k",
     "tick_partial_end_to_end_share",
 )

@@ -4,10 +4,12 @@ The same as `bench tick`, with 300 instruments of which each relationship holds 
 relationships: from a stored snapshot to requirements stored and pages told, by two workers, database included. Four
 markets: one in which every coin moves a little, between two cycles of variation margin, as the market of today does
 every few seconds; one that stands still; one where a single coin moves that six in a hundred hold, which is a partial
-tick; and the end of a cycle, where every coin has moved and everybody pays or is paid, by a movement each.
+tick; and the end of a cycle, where every coin has moved and everybody pays or is paid, by a movement each. Between them
+everybody is measured once, three layers behind each: layers, haircuts and stress, as after a tick of a live market.
 """
 
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,11 +21,15 @@ from intermediary.config.celery import app
 from intermediary.config.demo import world
 from intermediary.config.scratch import migrated_database, scratch_services
 from intermediary.config.services import Services
+from intermediary.models import Cell
+from risk import measurements
 from risk.market.feeds import open_feed
 from risk.market.snapshot import MarketSnapshot
+from risk.models import Tick
 
 SMALL = book.Size(relationships=1_000, instruments=300, held=30, margin_usd=40_000_000, rare_share=0.06)
 LARGE = replace(SMALL, relationships=10_000)
+MEASURE_S = 300  # layers and stress are cut off after 95 s each
 RUNS, PARTIAL_RUNS, CYCLE_RUNS = 20, 10, 3
 BETWEEN = {"VARIATION_CYCLE_MINUTES": "240"}  # the book is paid for when it begins, and again much later
 EVERY_TICK = {"VARIATION_CYCLE_MINUTES": "0"}
@@ -34,13 +40,14 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each tick, by market, and of the processor for one that moves between two cycles and one that ends
-    a cycle."""
+    """Seconds of each tick, by market, until everybody was measured, and of the processor for one that moves between
+    two cycles and one that ends a cycle."""
 
     moving: list[float]
     still: list[float]
     partial: list[float]
     cycle: list[float]
+    measured: float
     moving_cpu: float
     cycle_cpu: float
 
@@ -62,6 +69,11 @@ def run(say: Say) -> dict[str, Figure]:
             statistics.median(large.cycle), "s", f"{everybody}, the end of a cycle: all pay or are paid"
         ),
         "tick_10k_cycle_cpu_s": Figure(large.cycle_cpu, "s", "processor time of one such tick"),
+        "measure_10k_s": Figure(
+            large.measured,
+            "s",
+            f"{everybody}, three layers behind each: layers, haircuts and stress in one market, one worker at a time",
+        ),
         "tick_growth_1k_10k": Figure(
             statistics.median(large.moving) / statistics.median(small.moving), "x", "1,000 relationships; linear is 10"
         ),
@@ -87,13 +99,29 @@ def measured(running: Services, size: book.Size, say: Say) -> Times:
             still, _ = tick.ticks([tick.later(snapshot, 3 + number) for number in range(RUNS)], processes)
             moving, moving_cpu = tick.ticks(markets[:RUNS], processes)
             partial = [tick.take(market, only_moved=True) for market in one_moves(markets[RUNS - 1])]
+            measured = measure()
         # Said at once: not lost should the dearest part, which is left, fail on a busy machine.
-        say_times(say, moving=moving, still=still, partial=partial)
+        say_times(say, moving=moving, still=still, partial=partial, measured=[measured])
         with two_workers(running, urls, EVERY_TICK) as processes:
             _warm(markets[RUNS - 1], 5_000)
             cycle, cycle_cpu = tick.ticks([tick.later(market, 1_000 * RUNS) for market in markets[RUNS:]], processes)
     say_times(say, cycle=cycle)
-    return Times(moving, still, partial, cycle, moving_cpu, cycle_cpu)
+    return Times(moving, still, partial, cycle, measured, moving_cpu, cycle_cpu)
+
+
+def measure() -> float:
+    """Seconds until layers, haircuts and stress of everybody are those of the last market, by workers that take turns
+    at it, as they do after a tick of a live market."""
+    book.set_layers(list(Cell.objects.filter(kind=Cell.Kind.CLIENT).values_list("id", flat=True)))
+    tick_id = Tick.objects.values_list("id", flat=True)[0]
+    started = time.perf_counter()
+    for name in ("risk.renew_layers", "risk.renew_stress"):
+        app.send_task(name, [str(tick_id)])
+    while not measurements.all_reached(tick_id):
+        if time.perf_counter() - started > MEASURE_S:
+            raise RuntimeError("the workers did not measure everybody")
+        time.sleep(0.05)
+    return time.perf_counter() - started
 
 
 def say_times(say: Say, **took: Sequence[float]) -> None:

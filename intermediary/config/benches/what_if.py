@@ -24,8 +24,7 @@ from intermediary.config.demo import world
 from intermediary.config.replay import store_snapshot
 from intermediary.config.scratch import migrated_database, scratch_services
 from intermediary.config.settings import DATABASE_ROLES
-from intermediary.ids import uuid7
-from intermediary.models import Cell, Instrument, Layer
+from intermediary.models import Cell, Instrument
 from risk import engine, official
 from risk.market.feeds import open_feed
 from risk.market.snapshot import MarketSnapshot
@@ -33,7 +32,6 @@ from risk.what_if import Considered
 
 BOOK = book.Size(relationships=100, instruments=300, held=30, margin_usd=4_000_000)
 QUESTIONS, MARKETS = 200, 7
-LAYERS_USD = (1_500_000, 6_000_000, 3_000_000)
 Say = Callable[[str], object]
 
 
@@ -59,8 +57,7 @@ def figures(say: Say) -> dict[str, Figure]:
         book.build(BOOK, snapshot, running.admin_url_of("bench_what_if"))
         tick.act_once(snapshot)
         cells = list(Cell.objects.filter(kind=Cell.Kind.CLIENT).order_by("id").values_list("id", flat=True))
-        for cell_id in cells:
-            _set_layers(cell_id)
+        book.set_layers(cells)
         found = _asked(cells, snapshot)
     of = (
         f"{BOOK.held} positions of {BOOK.instruments} instruments x 2000 scenarios: book read, requirement, stress,"
@@ -82,21 +79,6 @@ def figures(say: Say) -> dict[str, Figure]:
         ),
         "whatif_queries": Figure(float(found.queries), "queries", "of one question"),
     }
-
-
-def _set_layers(cell_id: UUID) -> None:
-    attach = 0
-    for kind, size_usd in zip((Layer.Kind.FIRST_LOSS, Layer.Kind.TAIL, Layer.Kind.SENIOR), LAYERS_USD, strict=True):
-        detach = attach + size_usd * 10**6
-        Layer.objects.create(
-            cell_id=cell_id,
-            kind=kind,
-            attach_base_units=attach,
-            detach_base_units=detach,
-            slice_id=uuid7() if kind == Layer.Kind.TAIL else None,
-            funded=True,
-        )
-        attach = detach
 
 
 def _asked(cells: Sequence[UUID], snapshot: MarketSnapshot) -> Asked:

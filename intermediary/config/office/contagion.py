@@ -16,8 +16,7 @@ from intermediary import queries
 from intermediary.closeout_schedule import STANDARD_RULES
 from intermediary.config.office import custody
 from intermediary.config.office.contagion_graph import drawn
-from intermediary.config.office.desk import STALE_AFTER_S
-from intermediary.config.office.pages import show
+from intermediary.config.office.pages import STALE_AFTER_S, show
 from intermediary.errors import Refusal
 from intermediary.models import Asset, Layer
 from risk.contagion import platform

@@ -7,13 +7,14 @@ from intermediary.config import status
 from intermediary.config.models import Replay
 from intermediary.config.office import alarms
 from intermediary.config.office.book import book
-from intermediary.config.office.pages import show
+from intermediary.config.office.pages import STALE_AFTER_S, show
+from intermediary.config.office.stress import stale_after_s
 from intermediary.models import ChainInstruction, ClockStop
 from risk.models import Tick
+from risk.stress_queries import measured_at
 from settlement.models import ReconciliationBreak
 
 State = ChainInstruction.State
-STALE_AFTER_S = 3 * 3600  # three hourly valuations: from here on a price admits no new risk and closes nothing out
 
 
 def desk(request: HttpRequest) -> HttpResponse:
@@ -33,6 +34,8 @@ def desk(request: HttpRequest) -> HttpResponse:
         clock_stop=ClockStop.objects.filter(ended_at=None).order_by("-started_at").first(),
         replay=Replay.objects.first(),
         stale_after_s=STALE_AFTER_S,
+        measured_at=measured_at(),
+        measured_stale_after_s=stale_after_s(),
         alarms=alarms.open_critical(),
         silence=alarms.silence(),
     )

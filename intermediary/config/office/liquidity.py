@@ -21,6 +21,7 @@ from intermediary import ledger, onboarding, queries
 from intermediary.call_forecast import coin_margin, forecasts
 from intermediary.config.office import contagion
 from intermediary.config.office.pages import show
+from intermediary.config.office.stress import stale_after_s
 from intermediary.errors import Refusal
 from intermediary.models import Account, AccountKind, CallIncrement, Cell, MarginCall, MarginState
 from intermediary.terms import Terms
@@ -115,6 +116,7 @@ def liquidity(request: HttpRequest) -> HttpResponse:
         "Liquidity and capital",
         on_this_page=[part for part in PARTS if found or part[0] != "after"],
         found=found,
+        stale_after_s=stale_after_s(),
         float_base_units=cash,
         worst=max((*scenarios, *unpaid, *falls), key=lambda one: one.laid_out, default=None),
         scenarios=sorted(scenarios, key=lambda one: -one.laid_out),

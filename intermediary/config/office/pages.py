@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 # The frame's own templates leave thousands of empty lines; one stays, so that what a person typed keeps its paragraphs.
 EMPTY_LINES = re.compile(rb"\n(?:[ \t]*\n){2,}")
+STALE_AFTER_S = 3 * 3600  # three hourly valuations: from here on a price admits no new risk and closes nothing out
 WHOLE, PART = "admin/office/page.html", "admin/office/part.html"
 
 

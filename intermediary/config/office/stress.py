@@ -5,14 +5,22 @@ The figures are those of the last report (`risk.stress_queries`); nothing is com
 
 from django.http import HttpRequest, HttpResponse
 
+from intermediary import queries
 from intermediary.access import not_found
-from intermediary.config.office.pages import show
+from intermediary.config.office.pages import STALE_AFTER_S, show
+from intermediary.config.operations import rules
 from intermediary.margin_parts import parts_of
 from intermediary.models import Cell, MarginState
 from intermediary.risk_charts import bearers_chart, fan_chart, heat_chart
 from intermediary.stack import stack_of
 from risk import stress_queries
 from risk.queries import held_back
+
+
+def stale_after_s() -> int:
+    """How old the market of a report may be: in a live one until there is an alarm, in a replay as every valuation."""
+    live = queries.platform_clock().mode == "live"
+    return int(rules.limits().unmeasured_seconds) if live else STALE_AFTER_S
 
 
 def stress(request: HttpRequest) -> HttpResponse:
@@ -25,6 +33,7 @@ def stress(request: HttpRequest) -> HttpResponse:
         "stress",
         "Stress",
         found=found,
+        stale_after_s=stale_after_s(),
         worst=max(found.float_after, key=lambda row: (row["net_loss"], row["gross"])),
         thinnest=min(found.float_after, key=lambda row: row["float_left"]),
         heat=heat_chart(found.house["heat"]),
@@ -48,6 +57,7 @@ def relationship_stress(request: HttpRequest, code: str) -> HttpResponse:
         f"Stress of {code}",
         cell=cell,
         found=found,
+        stale_after_s=stale_after_s(),
         one=one,
         held_back=why,
         state=state,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -24,7 +25,10 @@ from intermediary.config.operations.figures import (
     Trouble,
     Waiting,
 )
+from risk.models import Measurement
 from settlement import chains
+
+_BEFORE_ALL = UUID(int=0)  # any tick is newer
 
 _OUTBOX = """
     SELECT CASE WHEN h.id IS NOT NULL AND i.state = 'DRAFT' THEN 'HELD' ELSE i.state END, count(*),
@@ -136,6 +140,13 @@ _MARKET = """
         SELECT FROM risk_tick t JOIN intermediary_valuation v ON v.id = t.valuation_id
         WHERE t.done_at IS NOT NULL AND v.as_of >= stuck_as_of)
     FROM config_livemarket"""
+# Between the first market that was worked through and not measured, and the last: where none comes, nothing grows old.
+_UNMEASURED = """
+    SELECT wanted.what, coalesce(extract(epoch FROM
+        (SELECT done_at FROM risk_tick WHERE done_at IS NOT NULL ORDER BY id DESC LIMIT 1) -
+        (SELECT done_at FROM risk_tick WHERE done_at IS NOT NULL AND id > coalesce(m.tick_id, %s) ORDER BY id LIMIT 1)
+    ), 0)::float8
+    FROM unnest(%s::text[]) AS wanted (what) LEFT JOIN risk_measurement m ON m."of" = wanted.what"""
 _PROCESSES = """
     SELECT name, host, extract(epoch FROM clock_timestamp() - seen_at)::float8,
         extract(epoch FROM clock_timestamp() - started_at)::float8, steps, step_seconds, rss_bytes, peak_rss_bytes,
@@ -187,6 +198,7 @@ def collect() -> Figures:
         tick_seconds=tick[2],
         market_refused_seconds=refused,
         market_stuck=is_stuck,
+        unmeasured_seconds=_unmeasured(),
         processes={row[0]: Process(*row) for row in _rows(_PROCESSES)},
         round=looked,
         nodes=nodes,
@@ -195,9 +207,9 @@ def collect() -> Figures:
     )
 
 
-def _rows(statement: str) -> list[Any]:
+def _rows(statement: str, values: Sequence[Any] | None = None) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
@@ -222,6 +234,12 @@ def _market() -> tuple[float | None, bool]:
     """Since when the live market has given none, and whether one got stuck; of a replay neither."""
     found = _rows(_MARKET) if queries.platform_clock().mode == "live" else []
     return (found[0][0], found[0][1]) if found else (None, False)
+
+
+def _unmeasured() -> Mapping[str, float]:
+    """Of a live market; a replay waits for nobody who measures."""
+    wanted = [_BEFORE_ALL, Measurement.Of.values]
+    return dict(_rows(_UNMEASURED, wanted)) if queries.platform_clock().mode == "live" else {}
 
 
 def _flights() -> tuple[Flight, ...]:

@@ -142,6 +142,7 @@ class Figures:
     tick_seconds: float | None = None  # what the last finished one took
     market_refused_seconds: float | None = None  # since the live market has given none
     market_stuck: bool = False
+    unmeasured_seconds: Mapping[str, float] = field(default_factory=dict)  # of live markets, by what is measured
     processes: Mapping[str, Process] = field(default_factory=dict)
     round: Round | None = None
     nodes: Mapping[str, Node] = field(default_factory=dict)  # by chain

@@ -229,6 +229,12 @@ def tick_slow(figures: Figures, limits: Limits) -> Iterator[Finding]:
         yield Finding("", f"requirements are being computed for {duration(figures.tick.oldest_seconds)}")
 
 
+def not_measured(figures: Figures, limits: Limits) -> Iterator[Finding]:
+    for what, behind in figures.unmeasured_seconds.items():
+        if behind > limits.unmeasured_seconds:
+            yield Finding(what, f"measured in no market of the last {duration(behind)}")
+
+
 def requests_wait(figures: Figures, limits: Limits) -> Iterator[Finding]:
     found = figures.requests
     if found.oldest_seconds > limits.request_seconds:

@@ -35,6 +35,9 @@ class Limits:
     tick_seconds: float = 120
     # The exchanges are asked every ten seconds; no new risk is taken when the market is too old.
     market_seconds: float = 120
+    # Everybody is measured a minute after the last time was done, which takes one or two for 10,000 relationships;
+    # what was lost is asked for again after five.
+    unmeasured_seconds: float = 600
     # A wish on a page is carried out within two seconds.
     request_seconds: float = 60
     # What each process of settlement stays under, measured over hours; more is a leak.

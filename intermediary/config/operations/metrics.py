@@ -272,6 +272,12 @@ METRICS: tuple[Told, ...] = (
         one(lambda f: float(f.market_stuck)),
     ),
     Told(
+        "bulkhead_measurement_behind_seconds",
+        "Seconds between the first live market in which layers, haircuts or stress were not measured and the last.",
+        ("of",),
+        lambda f: [((what,), behind) for what, behind in f.unmeasured_seconds.items()],
+    ),
+    Told(
         "bulkhead_process_report_age_seconds",
         "Seconds since a process last said that it lives.",
         ("process",),

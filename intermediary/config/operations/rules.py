@@ -309,6 +309,16 @@ RULES: tuple[Rule, ...] = (
         findings.tick_slow,
     ),
     Rule(
+        "not_measured",
+        "Stress and layers are not measured",
+        WARNING,
+        "Stress, distance to calls and the risk of layers are those of a market that is over.",
+        "Look at the workers of the queue risk: who measures is cut off after 95 seconds.",
+        "bulkhead_measurement_behind_seconds > {unmeasured_seconds:.0f}",
+        findings.not_measured,
+        hold_seconds=180,
+    ),
+    Rule(
         "requests_wait",
         "Wishes from pages are not carried out",
         WARNING,

@@ -5,7 +5,7 @@ from django.db import connection
 
 from intermediary import ledger
 from intermediary.models import AccountKind, Layer, MarginState
-from risk import stress_reports
+from risk import engine, stress_reports
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport, Tick
 from risk.stress_queries import BookStress, RelationshipStress, book_stress, worst_stresses
@@ -37,14 +37,15 @@ def test_everybody_is_put_under_the_published_scenarios_whatever_the_ruleset() -
 
 def test_a_loss_is_poured_through_the_layers_that_lie_there() -> None:
     clients, opened = world("LINE")
-    _, before = reported(opened)
-    assert before["LINE"].worst["first_loss"] == 0  # the layer is not funded yet
+    (unfunded,) = stress_reports.measure(opened)
+    before = max(unfunded.body["rows"], key=lambda row: row["net_loss"])
+    assert before["first_loss"] == 0
     Layer.objects.filter(cell=clients["LINE"].cell).update(funded=True)
     _, found = reported(opened)
     worst = found["LINE"].worst
     assert 0 < worst["first_loss"] <= 3 * MILLION
     assert worst["net_loss"] == worst["first_loss"] + worst["tail"] + worst["senior"] + worst["uncovered"]
-    assert before["LINE"].worst["uncovered"] == worst["uncovered"] + worst["first_loss"]
+    assert before["uncovered"] == worst["uncovered"] + worst["first_loss"]
     (made_of,) = worst_stresses().values()
     exposure = MarginState.objects.get(cell=clients["LINE"].cell).exposure_base_units
     assert made_of.title == worst["title"]
@@ -102,12 +103,40 @@ def test_an_older_market_does_not_replace_a_newer_one() -> None:
     assert {row.tick_id for row in StressReport.objects.all()} == {later.id}
 
 
-def test_a_market_that_is_overtaken_is_not_measured() -> None:
-    _, opened = world("AMPLE")
+def test_of_several_markets_that_are_done_the_newest_is_measured_and_once() -> None:
+    """A market of today is overtaken while others are measured: who comes late for it gets the newest."""
+    _, oldest = world("AMPLE", "SHORT")
     tick(market(10, "94800"))
-    stress_reports.renew(opened.id)
-    assert not StressReport.objects.exists()
+    newest = tick(market(15, "94700"))
     assert book_stress() is None
+    whole, _ = reported_in(oldest, newest)
+    written = places()
+    for asked in (oldest, newest):
+        assert reported_in(asked, newest)[0].as_of == whole.as_of
+    assert places() == written, "asked again, nothing is done twice"
+
+
+def test_a_market_that_was_given_up_is_measured_while_none_is_newer() -> None:
+    world("AMPLE")
+    given_up = engine.open_tick(market(10, "94800"), 2)
+    reported_in(given_up, given_up)
+
+
+def reported_in(asked: Tick, measured: Tick) -> tuple[BookStress, list[RelationshipStress]]:
+    """Ask for one market; the reports are all of another."""
+    stress_reports.renew(asked.id)
+    found = book_stress()
+    assert found is not None
+    assert {row.tick_id for row in StressReport.objects.all()} == {measured.id}
+    assert found.as_of == measured.valuation.as_of
+    return found, list(found.relationships)
+
+
+def places() -> list[str]:
+    """Where the rows of the reports lie; one that is written again lies elsewhere."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ctid::text FROM risk_stressreport ORDER BY ctid")
+        return [place for (place,) in cursor.fetchall()]
 
 
 def test_officers_may_read_it_and_clients_only_the_rows_of_their_own() -> None:

@@ -134,7 +134,7 @@ def _next_nonce(chain: Chain, sender: ChainSender) -> _NextNonce:
     last = sender.transactions.order_by("-nonce").values_list("nonce", flat=True).first()
     ours = -1 if last is None else last + 1
     on_chain = int(used, 16)
-    if on_chain > max(ours, 0) and on_chain > (finally_used := _used_finally(chain, sender.address)):
+    if on_chain > max(ours, 0) and on_chain > (finally_used := used_finally(chain, sender.address)):
         raise Refusal(
             "nonce_in_doubt",
             f"{sender.address} used {on_chain} nonces, {finally_used} finally; {max(ours, 0)} are ours.",
@@ -142,7 +142,7 @@ def _next_nonce(chain: Chain, sender: ChainSender) -> _NextNonce:
     return _NextNonce(max(ours, on_chain), int(latest["number"], 16), int(latest["baseFeePerGas"], 16))
 
 
-def _used_finally(chain: Chain, address: str) -> int:
+def used_finally(chain: Chain, address: str) -> int:
     """How many nonces of this address final blocks have used."""
     rules = chain.rules
     block = hex(chain.head_and_final()[1]) if rules.confirmations or not rules.finality else rules.finality
@@ -254,7 +254,7 @@ def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> d
     null proves nothing, so the transaction that did it must be seen."""
     used = int(chain.call("eth_getTransactionCount", found.sender_id, "latest"), 16)
     # The latest block first: not every node has the state of the final one still.
-    if used <= found.nonce or _used_finally(chain, found.sender_id) <= found.nonce:
+    if used <= found.nonce or used_finally(chain, found.sender_id) <= found.nonce:
         return None
     used_by = _user_of_nonce(chain, found, chain.head_and_final()[1])
     last = found.attempts.last()

@@ -37,6 +37,8 @@ REVERTS_MAX = 3  # each costs gas: a call that passes its trial and reverts ever
 NOT_YET = "0x" + "00" * 20  # stands for a contract that is not made yet, while the steps behind it are counted
 
 
+Refused = dict[str, Refusal]  # by key
+
 _looked: dict[UUID, float] = {}  # when this process last looked at an act that waits for its time
 
 
@@ -58,9 +60,15 @@ def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
         return 0
     accounts = {key: found for key, signer in signers.items() if (found := _free(chain, key, signer)) is not None}
     sent: set[str] = set()
+    refused: Refused = {}
     for act in open_acts():
-        key = _advance(chain, act, {key: accounts[key] for key in accounts if key not in sent}, signers)
+        key = _advance(chain, act, {key: accounts[key] for key in accounts if key not in sent}, signers, refused)
         sent |= {key} if key else set()
+    for key in accounts:
+        if key in refused:
+            _tell(key, refused[key])
+        else:
+            sender_alarms.clear(key, *sender_alarms.KIND_OF.values())
     return len(sent)
 
 
@@ -78,10 +86,13 @@ def is_in_flight(signers: Mapping[str, Signer]) -> bool:
 
 def turn(chain: Chain, key: str, account: ChainSender, signer: Signer) -> int:
     """For the poster, which has the operator's key for other work too, with nothing in flight: send one step that is
-    due."""
+    due. What its signer refused is raised when nothing else could be sent."""
+    refused: Refused = {}
     for act in open_acts():
-        if act.kind in OF_THE_OPERATOR and _advance(chain, act, {key: account}, {key: signer}):
+        if act.kind in OF_THE_OPERATOR and _advance(chain, act, {key: account}, {key: signer}, refused):
             return 1
+    for refusal in refused.values():
+        raise refusal
     return 0
 
 
@@ -91,15 +102,27 @@ def _free(chain: Chain, key: str, signer: Signer) -> ChainSender | None:
     try:
         account = sender.account_of(key, signer)
         sender.follow_former(chain, account)
-        if not sender.follow(chain, account, signer):
+        if not sender.follow(chain, account, signer) or _is_used_elsewhere(chain, account):
             return None
     except Refusal as error:
         if error.code not in sender_alarms.KIND_OF:
             raise
-        sender_alarms.tell(sender_alarms.KIND_OF[error.code], key, str(error))
+        _tell(key, error)
         return None
-    sender_alarms.clear(key, *sender_alarms.KIND_OF.values())
     return account
+
+
+def _is_used_elsewhere(chain: Chain, account: ChainSender) -> bool:
+    """Whether another process has something of this key on its way: a deployment, or a sale that it follows. Its nonce
+    would be ours, so it is waited for until it is final."""
+    last = account.transactions.order_by("-nonce").values_list("nonce", flat=True).first()
+    ours = 0 if last is None else last + 1
+    pending = int(chain.call("eth_getTransactionCount", account.address, "pending"), 16)
+    return pending > ours and pending > sender.used_finally(chain, account.address)
+
+
+def _tell(key: str, refusal: Refusal) -> None:
+    sender_alarms.tell(sender_alarms.KIND_OF[refusal.code], key, str(refusal))
 
 
 def look(chain: Chain, act: ChainAct, block: int | str = "latest", *, strictly: bool = False) -> Look:
@@ -138,32 +161,41 @@ def contracts_of(chain: Chain, act: ChainAct) -> Made:
 
 
 def _advance(
-    chain: Chain, act: ChainAct, accounts: Mapping[str, ChainSender], signers: Mapping[str, Signer]
+    chain: Chain,
+    act: ChainAct,
+    accounts: Mapping[str, ChainSender],
+    signers: Mapping[str, Signer],
+    refused: Refused,
 ) -> str | None:
-    """Do what can be done about one act now; the key with which something was sent."""
+    """Do what can be done about one act now; the key with which something was sent. A key that cannot sign goes into
+    `refused`, with its signer's reason."""
     if _rests(act):
         return None
+    found: Look | None = None
     try:
         found = look(chain, act)
         if act.state == ChainAct.State.STOPPING:
             return stopping.advance(chain, act, found.step, accounts, signers)
         if found.step is None:  # `closing` ends it when its blocks are final
             note(act, said="waits for its blocks to be final", step="", key="", ready_at=None)
-            return None
-        if isinstance(found.step, Wait):
+        elif isinstance(found.step, Wait):
             _say(act, found, found.step.said)
-            return None
-        if found.step.key not in accounts:
-            if act.step != found.step.label:  # whoever has the key knows more about it
-                _say(act, found, f"waits for the key {found.step.key}")
-            return None
-        return _attempt(chain, act, found, found.step, accounts[found.step.key], signers[found.step.key])
+        elif found.step.key in accounts:
+            key = found.step.key
+            return _attempt(chain, act, found, found.step, accounts[key], signers[key])
+        elif act.step != found.step.label:  # whoever has the key knows more about it
+            _say(act, found, f"waits for the key {found.step.key}")
     except ChainRefused as error:
         note(act, said=f"the chain refuses: {error_name(error.revert_data)} {error.message}")
     except Refusal as error:
         if error.code in ("chain_unreachable", "wrong_chain"):
             raise
-        note(act, said=str(error))
+        if found is None or not isinstance(found.step, Step):
+            note(act, said=str(error))
+            return None
+        if error.code in sender_alarms.KIND_OF:
+            refused[found.step.key] = error
+        _say(act, found, str(error), ready_at=act.ready_at if act.step == found.step.label else None)
     return None
 
 

@@ -44,7 +44,7 @@ def run(order: dict[str, Any]) -> NoReturn:
     os.chdir(CHECKOUT)
     sys.path[0] = str(CHECKOUT)
     os.environ.update(order["environment"])
-    sys.argv = ["manage.py", order["command"]]
+    sys.argv = ["manage.py", *str(order["command"]).split()]
     runpy.run_path(str(CHECKOUT / "manage.py"), run_name="__main__")
     sys.exit(0)  # out of the loop of orders, whose input is no business of this process
 

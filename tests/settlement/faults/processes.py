@@ -17,7 +17,8 @@ import psycopg
 from tests.conftest import TestDatabase
 from tests.settlement.faults.proxy import Proxy
 
-ROLES = {"poster": "poster", "approver": "approver", "watcher": "worker"}
+ROLES = {"poster": "poster", "approver": "approver", "watcher": "worker", "acts": "worker"}
+COMMANDS = {"acts": "chain_acts --follow"}  # where it is not the process's own name
 PATIENCE_SECONDS = 60.0  # of a machine that is busy with other tests
 LOOK_SECONDS = 0.05
 
@@ -59,7 +60,7 @@ class Launcher:
 
 @dataclass
 class Platform:
-    """Some of poster, approver and watcher, on one database, each with its own path through the proxy."""
+    """Some of poster, approver, watcher and acts, on one database, each with its own path through the proxy."""
 
     launcher: Launcher
     proxy: Proxy
@@ -82,7 +83,8 @@ class Platform:
                 **self.database.urls,
                 **self.settings,
             }
-            self.running[name] = self.launcher.order(command=kind, environment=environment, log=str(self.log))
+            command = COMMANDS.get(kind, kind)
+            self.running[name] = self.launcher.order(command=command, environment=environment, log=str(self.log))
 
     def kill(self, *names: str) -> None:
         """SIGKILL: nothing of it runs any more, and the database has ended what it was at."""

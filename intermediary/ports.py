@@ -254,3 +254,18 @@ def bind_tail_costs(read: TailCosts) -> None:
 def tail_costs(cell_id: UUID) -> Sequence[TailCost]:
     """The published series that carry a relationship's tail or would, the newest first; open to everybody."""
     return _tails["costs"](cell_id)
+
+
+SaleRule = Callable[[str, Mapping[str, Any]], None]
+_sales: dict[str, SaleRule] = {}
+
+
+def bind_sale_rule(rule: SaleRule) -> None:
+    """Called once by the composition root."""
+    _sales["rule"] = rule
+
+
+def refuse_against_the_books(act: str, body: Mapping[str, Any]) -> None:
+    """Refuses an act on chain about notes, their holders or their sale, by its kind and body, that the books of the
+    series do not bear out. Inside a transaction, whose locks on the series it takes."""
+    _sales["rule"](act, body)

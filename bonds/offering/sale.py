@@ -98,7 +98,7 @@ def pull(*, actor: str, series_id: UUID, because: str) -> Offering:
     that is paid for in full, or whose escrow is closed: its cash is on risk, and no refund reaches it."""
     offering = locked(series_id, *Offering.BEFORE_CLEARING, State.PRICED, State.ALLOCATED, State.PULLED)
     if offering.state != State.PULLED:
-        _refuse_paid(offering)
+        refuse_paid(offering)
         clearing.give_up(offering, actor, because)
     return offering
 
@@ -111,7 +111,8 @@ def pulled_on_chain(*, series_id: UUID) -> Offering:
     return offering
 
 
-def _refuse_paid(offering: Offering) -> None:
+def refuse_paid(offering: Offering) -> None:
+    """Refuses `paid_for_already` of one that is paid for in full, or whose escrow is closed."""
     escrow = offering.series.escrow
     closed = escrow is not None and bool(escrow.creation.get("on_risk"))
     if closed or (offering.state == State.ALLOCATED and payments.is_paid(offering.series_id)):

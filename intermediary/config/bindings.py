@@ -1,5 +1,8 @@
 """Ports bound to their implementations: reads in every process, the admission test where risk may be taken on."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from intermediary import ports
 
 
@@ -17,6 +20,13 @@ def bind_reads() -> None:
     ports.bind_unsure_marks(unsure_marks)
     ports.bind_stress_report(stress_report)
     ports.bind_tail_costs(tail_costs)
+    ports.bind_sale_rule(_refuse_against_the_books)
+
+
+def _refuse_against_the_books(act: str, body: Mapping[str, Any]) -> None:
+    from intermediary.config import note_acts  # which few processes need
+
+    note_acts.refuse_against_the_books(act, body)
 
 
 def bind_risk() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from intermediary import approvals
+from intermediary.config import note_acts
 from intermediary.config.operations import caps
 from intermediary.models import Cell, CommandRequest
 from settlement import chains, lifting
@@ -21,8 +22,9 @@ def _propose_act(request: CommandRequest) -> dict[str, Any]:
         if cell is not None:
             caps.refuse_below(cell.id)
     with chains.on(body.get("chain", "")):
+        asked = note_acts.asked_of_series(body["kind"], body["asked"])
         proposal = deciding.propose(
-            maker=request.user, kind=ChainAct.Kind(body["kind"]), asked=body["asked"], reason=body["reason"]
+            maker=request.user, kind=ChainAct.Kind(body["kind"]), asked=asked, reason=body["reason"]
         )
     return {"proposal_id": str(proposal.id), "hash": proposal.hash}
 

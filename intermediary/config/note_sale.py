@@ -14,7 +14,7 @@ Where this process does not hold the structurer's key it only looks: acts of two
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +39,7 @@ from settlement import chains
 from settlement import series as on_chain
 from settlement.bindings import decode_event, read
 from settlement.chain import Chain, default_chain
-from settlement.models import ChainBlock, ChainLog
+from settlement.models import ChainAct, ChainBlock, ChainLog
 from settlement.transactor import Mine
 
 log = logging.getLogger(__name__)
@@ -188,6 +188,22 @@ def refuse_sold_out(series_id: UUID) -> None:
         )
 
 
+def has_unbookable(offering: Offering) -> bool:
+    """Whether a final payment could not be booked, and is not yet: its payer is barred by now."""
+    rows = _logs(offering.series.escrow_address, "Subscribed")
+    refused = AuditRecord.objects.filter(
+        action="payment_not_booked", subject__in=[f"{row.transaction_hash}:{row.log_index}" for row in rows]
+    )
+    booked = NotePayment.objects.filter(tranche__series_id=offering.series_id)
+    known = {f"{hash_}:{index}" for hash_, index in booked.values_list("transaction_hash", "log_index")}
+    return any(subject not in known for subject in refused.values_list("subject", flat=True))
+
+
+def holders_of(offering: Offering) -> list[list[str]]:
+    """Of each class, junior first, every address that its units ever went to."""
+    return [_receivers(tranche.note_address) for tranche in offering.series.tranches.order_by("seniority")]
+
+
 def _is_pulled_on_chain(offering: Offering) -> bool:
     """Final, whoever did it: two officers, or anyone once the time to subscribe was over."""
     return any(int(_said(row)["phase"]) == PULLED for row in _logs(offering.series.escrow_address, "PhaseChanged"))
@@ -208,17 +224,19 @@ def _deploy(sale: Sale) -> None:
 
 def _allot(sale: Sale) -> None:
     """Allotments of this round that were never given."""
-    for index, units_of in _ungiven(sale).items():
+    for index, units_of in ungiven(sale.offering, _given(sale)).items():
         _need_key()
         on_chain.allot(chain=sale.chain, escrow=sale.escrow, tranche=index, units_of=units_of, mine=sale.mine)
 
 
-def _ungiven(sale: Sale) -> dict[int, dict[str, int]]:
+Given = Mapping[tuple[int, str], int]  # how often units of a class were allotted to an address in lower case
+
+
+def ungiven(offering: Offering, given: Given) -> dict[int, dict[str, int]]:
     """Units by wallet and class that are due and were never allotted. The contract's own number falls to zero when a
-    wallet pays, so what was given is read from the logs of all allotments, the latest block's too."""
-    given = _given(sale)
+    wallet pays, so what was given is read from the logs of all allotments."""
     found: dict[int, dict[str, int]] = {}
-    for index, tranche in enumerate(sale.tranches):
+    for index, tranche in enumerate(offering.series.tranches.order_by("seniority")):
         rows = Allocation.objects.filter(tranche=tranche).select_related("order__wallet").order_by("payment_round")
         times: dict[str, int] = {}
         for one in rows:
@@ -229,10 +247,20 @@ def _ungiven(sale: Sale) -> dict[int, dict[str, int]]:
     return found
 
 
+def given_by_logs(escrow: str) -> dict[tuple[int, str], int]:
+    """How often each wallet was allotted units of each class, by the blocks that the watcher knows."""
+    rows = ChainLog.objects.filter(address=escrow, name="Allotted", block__canonical=True)
+    return _counted((row.topics, row.data) for row in rows)
+
+
 def _given(sale: Sale) -> dict[tuple[int, str], int]:
-    """How often each wallet was allotted units of each class, the latest block included."""
+    """The same, the latest block included."""
+    return _counted(_allotted_logs(sale))
+
+
+def _counted(logs: Iterable[tuple[list[str], str]]) -> dict[tuple[int, str], int]:
     found: dict[tuple[int, str], int] = {}
-    for topics, data in _allotted_logs(sale):
+    for topics, data in logs:
         event = decode_event(topics, data)
         if event is not None and event.name == "Allotted" and event.arguments["units"]:
             key = (int(event.arguments["tranche"]), str(event.arguments["investor"]).lower())
@@ -256,7 +284,7 @@ def _allotted_logs(sale: Sale) -> Iterator[tuple[list[str], str]]:
 def _end_round(sale: Sale, now: datetime) -> None:
     """Take back what is unpaid; close the round once that is final and every payment before it is booked. Where a
     wallet was never allotted its units, nobody failed: the round goes on."""
-    if _ungiven(sale):
+    if ungiven(sale.offering, _given(sale)):
         with transaction.atomic(durable=True):
             payments.extend_round(series_id=sale.series.id, now=now)
         return
@@ -288,10 +316,16 @@ def _close(sale: Sale) -> None:
     if escrow.creation.get("on_risk"):
         with transaction.atomic(durable=True):
             stages.issue(actor=ACTOR, series_id=sale.series.id)
-    elif sale.phase == OFFERING:
-        _need_key()
+    elif sale.phase == OFFERING and not _is_being_closed(sale):
         stages.refuse_close(sale.series.id)
+        _need_key()
         on_chain.close_offering(chain=sale.chain, escrow=sale.escrow, mine=sale.mine)
+
+
+def _is_being_closed(sale: Sale) -> bool:
+    """Whether two officers decided to close it: the call may be on its way, and asks the books itself before."""
+    acts = ChainAct.objects.filter(kind=ChainAct.Kind.CLOSE, state__in=ChainAct.UNFINISHED)
+    return any(f'"escrow":"{sale.escrow}"' in act.body for act in acts)
 
 
 def _refund(sale: Sale) -> None:

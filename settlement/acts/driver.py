@@ -18,7 +18,7 @@ from eth_utils.address import to_checksum_address
 from intermediary import events
 from intermediary.errors import Refusal
 from settlement import chains, fence, reconcile, sender, sender_alarms
-from settlement.acts import plans, scheduling, stopping
+from settlement.acts import books, plans, scheduling, stopping
 from settlement.acts.scheduling import May
 from settlement.acts.steps import Made, Step, Wait
 from settlement.bindings import error_name
@@ -214,6 +214,11 @@ def _attempt(chain: Chain, act: ChainAct, found: Look, step: Step, account: Chai
     reverted = act.transactions.filter(step=step.label, state=State.REVERTED).count()
     if reverted >= REVERTS_MAX:
         _say(act, found, f"it reverted {reverted} times: stop the act and propose it again")
+        return None
+    try:
+        books.refuse_step(ChainAct.Kind(act.kind), plans.body_of(act), step)
+    except Refusal as refusal:
+        _say(act, found, f"the books refuse: {refusal}")
         return None
     call, label = ContractCall(step.to, step.calldata()), step.label
     if step.is_restricted:

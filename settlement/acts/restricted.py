@@ -1,5 +1,5 @@
 """Which restricted functions officers may call by an act of their own: those of the role table that the outbox does not
-send, and that take no second key's signature."""
+send, that take no second key's signature, and for which there is no act with rules of its own."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +18,16 @@ CONTRACTS = ("House", "Retention", "SeriesEscrow", "TrancheNote", "Eligibility")
 SENT_OTHERWISE = {("House", name) for name in ("postBatch", "beat", "setOutflowCapNow", "amend")} | {
     (act.contract, act.function) for act in ACTS
 }
+# What an act of another kind makes, with rules that a plain call would pass by.
+OF_OTHER_ACTS = {
+    "House": ("setOutflowCap", "publishRulebook"),
+    "SeriesEscrow": (
+        *("setNotes", "addSlice", "openOffering", "allot", "closeOffering", "pull"),
+        *("challenge", "rule", "cancelLoss"),
+    ),
+    "Eligibility": ("set",),
+}
+NOT_BY_A_CALL = SENT_OTHERWISE | {(name, one) for name, functions in OF_OTHER_ACTS.items() for one in functions}
 
 
 def callable_functions() -> Iterator[tuple[str, str, str, str]]:
@@ -25,7 +35,7 @@ def callable_functions() -> Iterator[tuple[str, str, str, str]]:
     for name in CONTRACTS:
         for role in role_table.roles():
             for signature in role_table.functions(name, role.label):
-                if (name, signature.partition("(")[0]) not in SENT_OTHERWISE:
+                if (name, signature.partition("(")[0]) not in NOT_BY_A_CALL:
                     for key in HOLDERS[role.label]:
                         yield name, signature, role.label, key
 

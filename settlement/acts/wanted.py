@@ -15,6 +15,7 @@ from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget, Term
 from intermediary.terms import Terms
 from intermediary.typed_data import signer_of
 from settlement import chains, rights
+from settlement.acts import books
 from settlement.acts.amendments import message
 from settlement.acts.restricted import refuse_unless_callable
 from settlement.acts.rows import ChainAct
@@ -54,6 +55,7 @@ def refuse_unless_possible(kind: ChainAct.Kind, body: Body) -> None:
     rule = _RULES.get(kind)
     if rule is not None:
         rule(body)
+    books.refuse(kind, body)
 
 
 def _relationship(asked: Asked) -> Body:
@@ -168,15 +170,21 @@ def _of_series(asked: Asked) -> Body:
 
 
 def _allot(asked: Asked) -> Body:
+    """`allotments`: for each class, junior first, units by account; 0 takes an allotment back."""
     allotments = [
-        {_address(account): str(_amount(units)) for account, units in units_of.items()}
+        {_address(account): str(_amount(units, at_least=0)) for account, units in units_of.items()}
         for units_of in asked["allotments"]
     ]
+    if not any(allotments):
+        raise BadInput("no_accounts", "Name the accounts.")
     return _of_series(asked) | {"allotments": allotments}
 
 
 def _refund(asked: Asked) -> Body:
-    return _of_series(asked) | {"holders": [sorted({_address(one) for one in some}) for some in asked["holders"]]}
+    holders = [sorted({_address(one) for one in some}) for some in asked["holders"]]
+    if not any(holders):
+        raise BadInput("no_accounts", "Name the accounts.")
+    return _of_series(asked) | {"holders": holders}
 
 
 def _cap(asked: Asked) -> Body:

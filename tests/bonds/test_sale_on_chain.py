@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from bonds.models import Allocation, Holding, NotePayment, Offering, Series
@@ -33,11 +34,19 @@ WALLETS: dict[str, Signer] = {name: demo_wallet(60 + index) for index, name in e
 def allocated(chain: Chain, clients: list[chain_world.Client], steps: int = 2) -> Offering:
     """Six million to a; two million each to b, c and d, who asked for six at the margin. By the first step contracts
     stand, by the second all is allotted."""
-    tick()
     people = [world.newcomer(name, wallet.address) for name, wallet in WALLETS.items()]
     for person in people:
         world.granted(person)
     note_register.enter_all(chain, mine)
+    offering = sold(chain, clients, people)
+    for _ in range(steps):
+        note_sale.step(chain, offering, mine)
+    return offering
+
+
+def sold(chain: Chain, clients: list[chain_world.Client], people: list[User]) -> Offering:
+    """The same, before anything of it is on chain."""
+    tick()
     terms = world.series_terms([who.cell for who in clients])
     with transaction.atomic():
         series = stages.structure(actor="desk", terms=terms)
@@ -53,8 +62,6 @@ def allocated(chain: Chain, clients: list[chain_world.Client], steps: int = 2) -
     with transaction.atomic():
         clearing.allocate(actor="desk", series_id=series.id, report_hash=offering.report_hash)
     fund_gas(chain, *(wallet.address for wallet in WALLETS.values()))
-    for _ in range(steps):
-        note_sale.step(chain, offering, mine)
     return offering
 
 

@@ -237,10 +237,16 @@ def allocated(series: Series, *kept: Secret) -> Offering:
     offering = priced(series, *kept)
     clearing.allocate(actor="desk", series_id=series.id, report_hash=offering.report_hash)
     usdc, _ = builders.assets()
-    target = {"cell": Cell.objects.get(code="HOUSE"), "asset": usdc, "opened": True}
-    escrow = ChainTarget.objects.create(kind=ChainTarget.Kind.ESCROW, address=address(), **target)
-    tranches = series.tranches.all()
-    notes = [ChainTarget.objects.create(kind=ChainTarget.Kind.NOTE, address=address(), **target) for _ in tranches]
+    house = Cell.objects.get(code="HOUSE")
+
+    def stands(kind: ChainTarget.Kind, **creation: object) -> ChainTarget:
+        made = {"series": series.code, **creation}
+        return ChainTarget.objects.create(
+            kind=kind, cell=house, asset=usdc, address=address(), opened=True, creation=made
+        )
+
+    escrow = stands(ChainTarget.Kind.ESCROW)
+    notes = [stands(ChainTarget.Kind.NOTE, tranche=one.seniority) for one in series.tranches.order_by("seniority")]
     stages.register_contracts(actor="desk", series_id=series.id, escrow=escrow, notes=notes)
     return Offering.objects.get(series=series)
 

@@ -13,9 +13,10 @@ from django import forms
 from bonds.models import Offering
 from intermediary import queries
 from intermediary.config import issuance_spec
+from intermediary.config.office.act_form import ActForm as ActForm
+from intermediary.config.office.note_act_forms import NOTE_FORMS
 from intermediary.models import Asset, Cell, ChainInstruction, ChainTarget
 from intermediary.money import from_base_units, to_base_units
-from settlement import chains
 from settlement.acts.restricted import callable_functions
 from settlement.acts.rows import ChainAct
 from settlement.models import ChainLog, ChainTransaction
@@ -23,51 +24,6 @@ from settlement.models import ChainLog, ChainTransaction
 Kind = ChainAct.Kind
 NOTICE_DAYS = 34  # of a rulebook: its thirty days, and those in which two people decide and a block is mined
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-
-
-class ActForm(forms.Form):
-    """What every act needs: the chain it is on, and why."""
-
-    kind: Kind
-    title = ""
-    text = ""
-
-    chain = forms.ChoiceField(label="Chain", required=False)
-    reason = forms.CharField(label="Reason", min_length=8, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
-
-    def __init__(self, data: Any = None) -> None:
-        super().__init__(data, label_suffix="", auto_id=f"{self.kind.lower()}-%s")
-        names = chains.names()
-        chain = self.fields["chain"]
-        assert isinstance(chain, forms.ChoiceField)
-        chain.choices = [(name, name) for name in names]
-        if len(names) == 1:
-            del self.fields["chain"]
-        self.order_fields([name for name in self.fields if name != "reason"])
-        self.choose()
-
-    def choose(self) -> None:
-        """Fill in what there is to choose from now."""
-
-    def options(self, name: str, choices: list[tuple[str, str]]) -> None:
-        """What may be chosen in one field."""
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = choices
-
-    def asked(self) -> dict[str, Any]:
-        """The act's body as it is asked for."""
-        raise NotImplementedError
-
-    def body(self) -> dict[str, Any]:
-        """The request's body."""
-        said = self.cleaned_data
-        return {
-            "kind": str(self.kind),
-            "chain": said.get("chain", ""),
-            "asked": self.asked(),
-            "reason": said["reason"],
-        }
 
 
 class SignaturesField(forms.CharField):
@@ -266,10 +222,9 @@ class CallForm(ActForm):
         }  # fmt: skip
 
 
-FORMS: Mapping[str, type[ActForm]] = {
-    form.kind.lower(): form
-    for form in (RelationshipForm, AmendForm, SeriesForm, CapForm, RulebookForm, NoticeForm, CallForm)
-}
+_BEFORE: tuple[type[ActForm], ...] = (RelationshipForm, AmendForm, SeriesForm)
+_AFTER: tuple[type[ActForm], ...] = (CapForm, RulebookForm, NoticeForm, CallForm)
+FORMS: Mapping[str, type[ActForm]] = {form.kind.lower(): form for form in (*_BEFORE, *NOTE_FORMS, *_AFTER)}
 
 
 def open_notices() -> list[ChainInstruction]:

@@ -2,8 +2,8 @@
 an officer asks for by the name of a series alone.
 
 An escrow serves one sale. It is set up at the size that was sold, allots what is due, is closed when all of it is
-booked and pulled while it is not; holders are entered in the register as two officers granted it. No
-chain is asked.
+booked and pulled while it is not; holders are entered in the register as two officers granted it, and notes rest on
+chain as they do on the platform. No chain is asked.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from django.db import transaction
 
 from bonds.models import Allocation, EligibleWallet, NotePayment, Offering, Series
 from bonds.offering import orders, payments, sale, stages
+from bonds.servicing import transfers
 from intermediary import clock
 from intermediary.config import note_sale
 from intermediary.config.issuance_spec import chain_spec
@@ -100,6 +101,18 @@ def _refund(body: Body) -> None:
     _offering(body["series"], State.PULLED, escrow=body["escrow"])
 
 
+def _suspend(body: Body) -> None:
+    """As transfers rest on the platform: no longer, and not lifted before."""
+    series, until = _find(body["series"]), datetime.fromtimestamp(int(body["until"]), UTC)
+    now = clock.now()
+    rest_until = transfers.suspended_until(series, now)
+    said = {"series": series.code, "rest_until": rest_until.isoformat() if rest_until else ""}
+    if until > now and (rest_until is None or until > rest_until):
+        raise Refusal("transfers_go_on", "Transfers of this series do not rest until then on the platform.", **said)
+    if until <= now and rest_until is not None:
+        raise Refusal("transfers_rest", "Transfers of this series rest on the platform still.", **said)
+
+
 def _allotments(offering: Offering) -> dict[int, dict[str, int]]:
     """Units by wallet and class that an act may allot now; none of any (0) once the time to pay is over."""
     if not payments.overdue(offering.series_id, clock.now()):
@@ -135,4 +148,5 @@ _RULES: dict[str, Callable[[Body], None]] = {
     "CLOSE": _close,
     "PULL": _pull,
     "REFUND": _refund,
+    "SUSPEND": _suspend,
 }

@@ -12,7 +12,7 @@ from settlement.acts.rows import ChainAct
 from settlement.acts.steps import Step
 
 Kind = ChainAct.Kind
-KINDS = frozenset({Kind.SERIES, Kind.ELIGIBLE, Kind.ALLOT, Kind.CLOSE, Kind.PULL, Kind.REFUND})
+KINDS = frozenset({Kind.SERIES, Kind.ELIGIBLE, Kind.ALLOT, Kind.CLOSE, Kind.PULL, Kind.REFUND, Kind.SUSPEND})
 
 
 def refuse(kind: ChainAct.Kind, body: Mapping[str, Any]) -> None:

@@ -76,6 +76,7 @@ _PLANS: dict[Kind, _Plan] = {
     Kind.CLOSE: lambda chain, act, body, made: singles.close(body),
     Kind.PULL: lambda chain, act, body, made: singles.pull(body),
     Kind.REFUND: lambda chain, act, body, made: singles.refund(chain, body),
+    Kind.SUSPEND: lambda chain, act, body, made: singles.suspend(body),
     Kind.CAP: lambda chain, act, body, made: singles.cap(body),
     Kind.CAP_NOW: lambda chain, act, body, made: caps.at_once(chain, act, body),
     Kind.RULEBOOK: lambda chain, act, body, made: singles.rulebook(body),

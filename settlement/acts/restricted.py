@@ -26,6 +26,7 @@ OF_OTHER_ACTS = {
         *("challenge", "rule", "cancelLoss"),
     ),
     "Eligibility": ("set",),
+    "TrancheNote": ("suspendTransfers",),
 }
 NOT_BY_A_CALL = SENT_OTHERWISE | {(name, one) for name, functions in OF_OTHER_ACTS.items() for one in functions}
 

@@ -24,6 +24,7 @@ class ChainAct(Row):
         CLOSE = "CLOSE", "Close an offering"
         PULL = "PULL", "Pull an offering"
         REFUND = "REFUND", "Pay subscribers back"
+        SUSPEND = "SUSPEND", "Suspend transfers of notes"
         CAP = "CAP", "Change an outflow cap"
         CAP_NOW = "CAP_NOW", "Change an outflow cap at once"
         RULEBOOK = "RULEBOOK", "Publish a rulebook"

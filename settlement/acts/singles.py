@@ -62,6 +62,15 @@ def refund(chain: Chain, body: Body) -> Steps:
             yield Step(label, "structurer", "SeriesEscrow", body["escrow"], "refund", (tranche, holder), done)
 
 
+def suspend(body: Body) -> Steps:
+    """Nobody sends notes of these classes until `until` (unix seconds), and all are paid; a past moment lifts it."""
+    until = int(body["until"])
+    for place, note in enumerate(body["notes"], start=1):
+        done = (says("TrancheNote", note, "suspendedUntil", wanted=until),)
+        label = f"suspend class {place}" if until else f"let class {place} go on"
+        yield Step(label, "enforcer", "TrancheNote", note, "suspendTransfers", (until,), done)
+
+
 def cap(body: Body) -> Steps:
     """The most that may leave a house a day, under the treasurer's delay."""
     house, amount = address_of("House", body["asset"]), int(body["cap_base_units"])

@@ -187,6 +187,14 @@ def _refund(asked: Asked) -> Body:
     return _of_series(asked) | {"holders": holders}
 
 
+def _suspend(asked: Asked) -> Body:
+    """Every class of the series, junior first."""
+    series = _of_series(asked)["series"]
+    notes = ChainTarget.objects.filter(kind=ChainTarget.Kind.NOTE, creation__series=series)
+    junior_first = sorted(notes, key=lambda one: int(one.creation["tranche"]))
+    return {"series": series, "notes": [one.address for one in junior_first], "until": str(_moment(asked["until"]))}
+
+
 def _cap(asked: Asked) -> Body:
     asset = Asset.objects.get(code=asked["asset"], chain__in=chains.asset_chains())
     cap = _amount(asked["cap_base_units"])
@@ -291,6 +299,7 @@ _BODIES: dict[ChainAct.Kind, Callable[[Asked], Body]] = {
     Kind.CLOSE: _of_series,
     Kind.PULL: _of_series,
     Kind.REFUND: _refund,
+    Kind.SUSPEND: _suspend,
     Kind.CAP: _cap,
     Kind.CAP_NOW: _cap,
     Kind.RULEBOOK: _rulebook,

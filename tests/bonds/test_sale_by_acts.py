@@ -9,24 +9,27 @@ from django.db import transaction
 
 from bonds.models import Allocation, EligibleWallet, Holding, Offering, Series
 from bonds.offering import payments
-from intermediary import clock
-from intermediary.config import deliveries, note_acts, note_register, note_sale
+from bonds.servicing import suspension
+from intermediary import clock, events
+from intermediary.config import deliveries, note_acts, note_register, note_sale, suspensions
 from intermediary.config.issuance_spec import chain_spec
 from intermediary.errors import Refusal
 from intermediary.ledger import settlement_asset
-from intermediary.models import ChainTarget
+from intermediary.models import ChainTarget, Event
 from settlement import cycle
 from settlement.acts import driver, stopping
 from settlement.acts.rows import ChainAct
 from settlement.bindings import read
 from settlement.chain import Chain
-from settlement.demo_chain import mine
-from settlement.signer import demo_signer
+from settlement.demo_chain import fund_gas, mine
+from settlement.signer import demo_signer, demo_wallet
+from settlement.transactor import Transactor
 from tests.bonds import world
 from tests.bonds.test_issue_on_chain import chain as chain  # a fixture
 from tests.bonds.test_issue_on_chain import clients as clients  # a fixture
-from tests.bonds.test_issue_on_chain import world_of_opposite_books
+from tests.bonds.test_issue_on_chain import issued, world_of_opposite_books
 from tests.bonds.test_sale_on_chain import WALLETS, allocated, may_subscribe, pay, sold
+from tests.bonds.test_suspension import lapsed
 from tests.bonds.world import MILLION
 from tests.settlement import world as chain_world
 from tests.settlement.test_acts import DAY, KEYS, decide, delay, go_on, officers
@@ -165,3 +168,75 @@ def test_a_close_that_the_books_do_not_bear_out_any_more_is_not_sent(chain: Chai
     go_on(chain)
     act.refresh_from_db()
     assert act.state == State.STOPPED
+
+
+def lapse(clients: Clients, index: int) -> None:
+    suspension.on_call_lapsed(lapsed(clients[index].cell))
+
+
+def the_due() -> list[tuple[str, bool]]:
+    return [(one.series, one.until is not None) for one in suspensions.due(clock.now())]
+
+
+def test_notes_rest_on_chain_from_a_lapsed_call_to_its_notice(chain: Chain, clients: Clients) -> None:
+    issued(chain, clients)
+    note = world.only_tranche(Series.objects.get()).note_address
+    delay(chain, "ENFORCER", "enforcer", DAY)
+    fund_gas(chain, demo_signer("enforcer").address)
+    keys = {"enforcer": demo_signer("enforcer")}
+    assert (the_due(), refusal_of(Kind.SUSPEND, until="2000000000").code) == ([], "transfers_go_on")
+
+    with transaction.atomic():
+        lapse(clients, 0)
+    [due] = suspensions.due(clock.now())
+    assert due.until is not None
+    assert refusal_of(Kind.SUSPEND, until="0").code == "transfers_rest"
+    assert refusal_of(Kind.SUSPEND, until=str(int(due.moment) + 1)).code == "transfers_go_on"
+    stale = decide(Kind.SUSPEND, series=CODE, until=due.moment)
+    assert the_due() == [], "it is under way"
+    assert send_all(chain, keys, stale) == ("suspend class 1", "scheduled")
+    with transaction.atomic():
+        world.notice(clients[0].cell)
+        suspension.on_default_noticed(Event.objects.get(kind=events.DEFAULT_NOTICED))
+    chain_world.pass_time(chain, DAY + 1)
+    assert send_all(chain, keys, stale)[1].startswith("the books refuse: transfers_go_on")
+    with transaction.atomic():
+        stopping.ask(officer=officers()[0], act_id=stale.id, reason="it was noticed")
+    go_on(chain)
+    assert read(chain, note, "TrancheNote", "suspendedUntil") == 0
+
+    with transaction.atomic():
+        lapse(clients, 1)
+    [due] = suspensions.due(clock.now())
+    act = decide(Kind.SUSPEND, series=CODE, until=due.moment)
+    assert send_all(chain, keys, act) == ("suspend class 1", "scheduled")
+    chain_world.pass_time(chain, DAY + 1)
+    assert send_all(chain, keys, act) == ("", "")
+    assert read(chain, note, "TrancheNote", "suspendedUntil") == int(due.moment)
+    assert the_due() == []
+    sender = Transactor(chain, demo_wallet(40), mine)
+    to = demo_wallet(41).address
+    with pytest.raises(Refusal, match="ERC7943CannotTransfer"):
+        sender.call(note, "TrancheNote", "transfer", to, MILLION)
+
+    with transaction.atomic():
+        world.notice(clients[1].cell)
+        suspension.on_default_noticed(Event.objects.filter(kind=events.DEFAULT_NOTICED).latest("id"))
+    assert the_due() == [(CODE, False)]
+    lifting = decide(Kind.SUSPEND, series=CODE, until="0")
+    assert send_all(chain, keys, lifting) == ("let class 1 go on", "scheduled")
+    chain_world.pass_time(chain, DAY + 1)
+    assert send_all(chain, keys, lifting) == ("", "")
+    assert the_due() == []
+    sender.call(note, "TrancheNote", "transfer", to, MILLION)
+    sender.wait()
+
+
+def send_all(chain: Chain, keys: dict[str, Any], act: ChainAct) -> tuple[str, str]:
+    """What the enforcer's machine can do now; the act's next step, and what is said of it."""
+    for _ in range(6):
+        if not driver.step(chain, keys):
+            cycle.settle_all(mine=mine)
+        mine(chain)
+    act.refresh_from_db()
+    return act.step, act.said

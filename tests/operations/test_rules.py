@@ -57,6 +57,7 @@ ILL: list[tuple[str, Figures, str, str]] = [  # rule, figures, subject, part of 
     ("notes_misplaced", but(misplaced={"BLK251A": 5 * 10**12}), "BLK251A", "5,000,000.000000 units lie in no"),
     ("collateral_short", but(short_escrows={"BLK-1": 1}), "BLK-1", "0.000001 less in the escrow"),
     ("eligibility_ends", but(holders_ending=2), "", "2 wallets"),
+    ("suspension_due", but(suspensions_due={"BLK-1": "transfers are to go on again"}), "BLK-1", "to go on again"),
     ("clocks_stand", but(clock_stopped_seconds=300.0, calls_open=3), "", "3 open calls"),
     ("market_stands", but(market_refused_seconds=121.0), "", "2 min"),
     ("market_stands", but(market_stuck=True), "", "did not get done"),

@@ -10,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
+from intermediary import queries
+from intermediary.config import suspensions
 from intermediary.config.office.act_forms import FORMS, ActForm
 from intermediary.config.office.pages import show
 from intermediary.models import Cell, Proposal
@@ -37,6 +39,7 @@ def acts(request: HttpRequest) -> HttpResponse:
         finished=found.exclude(state__in=ChainAct.UNFINISHED)[:SHOWN],
         proposals=waiting.select_related("maker", "cell").order_by("id"),
         forms=[(name, form) for name, form in FORMS.items()],
+        suspensions=suspensions.due(queries.platform_clock().now),
         fences=Fence.objects.filter(lifted_at=None).order_by("chain"),
     )
 

@@ -1,4 +1,4 @@
-"""The forms of acts on a sale of notes and on the register of holders: each takes what it does from the
+"""The forms of acts on a sale of notes, on the register of holders, and on transfers: each takes what it does from the
 books, and an officer names the series or the moment alone.
 """
 
@@ -9,6 +9,8 @@ from django import forms
 
 from bonds.models import Offering
 from bonds.offering import eligibility
+from intermediary import queries
+from intermediary.config import suspensions
 from intermediary.config.office.act_form import ActForm, Kind
 
 SELLING = (Offering.State.ALLOCATED, Offering.State.PULLED)
@@ -63,4 +65,22 @@ class HoldersForm(ActForm):
         return {"until": str(until), "accounts": sorted({one.wallet.address for one in waiting})}
 
 
-NOTE_FORMS: tuple[type[ActForm], ...] = (SaleForm, HoldersForm)
+class SuspendForm(ActForm):
+    """Let transfers rest on chain as they rest here, or go on."""
+
+    kind = Kind.SUSPEND
+    title = "Suspend transfers of notes"
+    text = "On chain as on the platform: from a lapsed call to its notice, and on again after that. Holds a day later."
+
+    series = forms.ChoiceField(label="Series")
+
+    def choose(self) -> None:
+        self._due = {one.series: one for one in suspensions.due(queries.platform_clock().now)}
+        self.options("series", [(code, f"{code}: {one.words}") for code, one in self._due.items()])
+
+    def asked(self) -> dict[str, Any]:
+        series = self.cleaned_data["series"]
+        return {"series": series, "until": self._due[series].moment}
+
+
+NOTE_FORMS: tuple[type[ActForm], ...] = (SaleForm, HoldersForm, SuspendForm)

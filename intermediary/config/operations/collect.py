@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from intermediary import queries
+from intermediary.config import suspensions
 from intermediary.config.operations.figures import (
     Chain,
     Fenced,
@@ -124,6 +125,12 @@ _HOLDERS_ENDING = """
     CROSS JOIN LATERAL (
         SELECT valid_until FROM bonds_eligiblewallet WHERE wallet_id = held.wallet_id ORDER BY id DESC LIMIT 1) AS last
     WHERE last.valid_until < platform_now() + interval '30 days'"""
+# Of few series; most of the time of none, and then nothing more is asked.
+_SUSPENDED = """
+    SELECT EXISTS (
+        SELECT FROM bonds_series s JOIN bonds_seriesevent e ON e.series_id = s.id
+        WHERE s.state IN ('ON_RISK', 'EVENT_OPEN') AND e.kind = 'SUSPENDED'
+            AND e.at > platform_now() - interval '14 days')"""
 _REQUESTS = """
     SELECT count(*), min(recorded_at)
     FROM (SELECT * FROM intermediary_commandrequest ORDER BY id DESC LIMIT 1000) AS newest
@@ -193,6 +200,7 @@ def collect() -> Figures:
         misplaced={symbol: int(units) for symbol, units in _rows(_MISPLACED)},
         short_escrows={code: int(missing) for code, missing in _rows(_SHORT_ESCROWS)},
         holders_ending=_row(_HOLDERS_ENDING)[0],
+        suspensions_due=_suspensions(),
         requests=_counted(_row(_REQUESTS), now),
         tick=_counted(tick[:2], now),
         tick_seconds=tick[2],
@@ -228,6 +236,12 @@ def _counted(row: Sequence[Any], now: datetime) -> Waiting:
 
 def _by_name(statement: str, now: datetime) -> Mapping[str, Waiting]:
     return {name: _waiting(count, oldest, now) for name, count, oldest in _rows(statement)}
+
+
+def _suspensions() -> Mapping[str, str]:
+    if not _row(_SUSPENDED)[0]:
+        return {}
+    return {one.series: one.words for one in suspensions.due(queries.platform_clock().now)}
 
 
 def _market() -> tuple[float | None, bool]:

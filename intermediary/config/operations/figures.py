@@ -137,6 +137,7 @@ class Figures:
     misplaced: Mapping[str, int] = field(default_factory=dict)  # class of notes -> units in no holding
     short_escrows: Mapping[str, int] = field(default_factory=dict)  # series -> base units missing
     holders_ending: int = 0  # that hold notes and whose eligibility ends within a month, or has ended
+    suspensions_due: Mapping[str, str] = field(default_factory=dict)  # series -> what two officers are to decide
     requests: Waiting = Waiting()
     tick: Waiting = Waiting()  # ticks that are not done
     tick_seconds: float | None = None  # what the last finished one took

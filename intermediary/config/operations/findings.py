@@ -142,6 +142,10 @@ def holders_ending(figures: Figures, _limits: Limits) -> Iterator[Finding]:
         yield Finding("", f"{figures.holders_ending} wallets that hold notes, within a month or already")
 
 
+def suspension_due(figures: Figures, _limits: Limits) -> Iterator[Finding]:
+    yield from (Finding(series, words) for series, words in figures.suspensions_due.items())
+
+
 def watcher_stands(figures: Figures, limits: Limits) -> Iterator[Finding]:
     for name, chain in figures.chains.items():
         looked = chain.looked_seconds

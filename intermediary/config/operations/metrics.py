@@ -240,6 +240,12 @@ METRICS: tuple[Told, ...] = (
         one(lambda f: f.holders_ending),
     ),
     Told(
+        "bulkhead_suspensions_due",
+        "Series whose notes rest on the platform and not on chain, or the other way round, with no act under way.",
+        (),
+        one(lambda f: len(f.suspensions_due)),
+    ),
+    Told(
         "bulkhead_requests_waiting",
         "Wishes from pages that no worker has carried out.",
         (),

@@ -34,4 +34,13 @@ RULES: tuple[Rule, ...] = (
         "bulkhead_holders_ending > 0",
         findings.holders_ending,
     ),
+    Rule(
+        "suspension_due",
+        "Notes do not rest on chain as they do here",
+        WARNING,
+        "Who knows of a lapsed call can sell past the platform; or, after the notice, nobody can sell at all.",
+        "Propose the act on the page Acts on chain; a second officer decides, and it holds a day after that.",
+        "bulkhead_suspensions_due > 0",
+        findings.suspension_due,
+    ),
 )

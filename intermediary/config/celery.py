@@ -31,6 +31,7 @@ app.conf.update(
             ("bonds.service", 60.0),  # coupons and maturities come by the day
             ("settlement.enter_eligible", 2.0),
             ("settlement.follow_sales", 2.0),
+            ("settlement.follow_acts", 2.0),
             ("settlement.look_at_escrows", 15.0),  # a reader of the page does not mind a quarter of a minute
         )
     },

@@ -65,6 +65,14 @@ def follow_sales() -> None:
     note_sale.step_all()
 
 
+@shared_task(name="settlement.follow_acts")
+def follow_acts() -> None:
+    """In a demonstration, carry out what two officers decided on chain."""
+    from intermediary.config.demo import acts
+
+    acts.step_if_any()
+
+
 @shared_task(name="settlement.look_at_escrows")
 def look_at_escrows() -> None:
     """Keep what lies in the escrows of live series, where it changed, and once a day."""

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import transaction
+from django.test import override_settings
 
+from intermediary.config.demo import acts
 from intermediary.models import ChainTarget
 from settlement import approver, poster, sender_alarms
 from settlement.acts import driver, scheduling, stopping
@@ -176,3 +178,14 @@ def test_the_poster_stops_an_act_under_its_own_login(chain: Chain, as_role: Role
     pass_time(chain, 2 * DAY + 1)
     rounds(chain, asked, lambda: processes(chain, as_role), 3)
     assert read(chain, address_of("House", "USDC"), "House", "outflowCap") == CAP
+
+
+def test_a_demonstrations_worker_carries_out_what_is_not_the_operators(chain: Chain) -> None:
+    cell, _ = signed_cell("W")
+    watch(chain)
+    assert acts.step_if_any() == 0
+    act = decide(Kind.RELATIONSHIP, relationship="W")
+    with override_settings(MODE="production"):
+        assert acts.step_if_any() == 0, "its keys are elsewhere"
+    assert rounds(chain, act, acts.step_if_any)[0] == State.DONE
+    assert ChainTarget.objects.filter(cell=cell).count() == 2

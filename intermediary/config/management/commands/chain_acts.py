@@ -4,15 +4,13 @@ Without more it lists them: how far each is, whose key is next, and from when on
 `--execute` it does everything that can be done now with the keys of this environment, and ends; with `--follow` it goes
 on until it is stopped. `--stop ACT --reason WHY --officer NAME` stops one: what is scheduled is taken back by the
 administrator's key when it is here. `--messages RELATIONSHIP` prints what the client signs so that its vaults record
-the terms in force. Role worker; the poster carries out what is the operator's.
+the terms in force. Role worker; the poster carries out what is the operator's, and a demonstration's worker the rest.
 """
 
 import json
-import os
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
@@ -20,14 +18,11 @@ from django.db import transaction
 from intermediary.config.chain_command import ChainCommand, name_of, reporter
 from intermediary.errors import Refusal
 from settlement import chains, loops
-from settlement.acts import driver, for_clients, stopping
+from settlement.acts import driver, for_clients, keys, stopping
 from settlement.chain import Chain, all_chains
-from settlement.holders import HOLDERS
 from settlement.models import ChainAct
 from settlement.signer import Signer, signer_for
 
-OF_OTHER_PROCESSES = ("poster", "operator", "approver")
-KEYS = tuple(sorted({"admin", *(key for holders in HOLDERS.values() for key in holders)} - {*OF_OTHER_PROCESSES}))
 SHOWN = 50  # finished ones; the table has all
 POLL_SECONDS = 5.0  # half a block of a slow chain: what it waits for is mined, not told
 ROUNDS_MAX, ROUND_SECONDS = 600, 1.0  # ten minutes: fifty blocks of a slow chain, more than any act has steps
@@ -41,7 +36,7 @@ class Command(ChainCommand):
         parser.add_argument("--execute", action="store_true", help="do what can be done now, and end")
         parser.add_argument("--follow", action="store_true", help="go on until stopped")
         parser.add_argument(
-            "--key", action="append", default=[], choices=KEYS, help="with this key only; may be repeated"
+            "--key", action="append", default=[], choices=keys.KEYS, help="with this key only; may be repeated"
         )
         parser.add_argument("--stop", metavar="ACT", help="stop this act")
         parser.add_argument("--officer", default="", help="who stops it")
@@ -73,9 +68,9 @@ class Command(ChainCommand):
             stopping.ask(officer=officer, act_id=UUID(options["stop"]), reason=options["reason"])
 
     def _carry_out(self, options: dict[str, Any]) -> None:
-        signers = {key: signer_for(key) for key in options["key"] or keys_here()}
+        signers = {key: signer_for(key) for key in options["key"] or keys.here()}
         if not signers:
-            raise CommandError(f"No key is configured here: {', '.join(KEYS)} (docs/signer.md).")
+            raise CommandError(f"No key is configured here: {', '.join(keys.KEYS)} (docs/signer.md).")
         self.stdout.write(", ".join(f"{key} {name_of(signer)}" for key, signer in signers.items()))
         chain = all_chains()[0]
         if options["follow"]:
@@ -92,15 +87,6 @@ class Command(ChainCommand):
             steps = f"{act.steps_done} of {act.steps_known} steps"
             said = "".join(f"; {part}" for part in (act.step, act.said) if part)
             self.stdout.write(f"{act.id}  {act.get_state_display()}: {act.get_kind_display()}, {steps}{said}{ready}")
-
-
-def keys_here() -> list[str]:
-    """The keys of set-up that this environment has; in a demonstration everyone has all of them."""
-    if settings.MODE != "production":
-        return list(KEYS)
-    named = (f"SETTLEMENT_{key.upper()}" for key in KEYS)
-    held = [any(os.environ.get(f"{name}_{how}") for how in ("SIGNER", "KEYSTORE")) for name in named]
-    return [key for key, is_held in zip(KEYS, held, strict=True) if is_held]
 
 
 def _do_what_can_be_done(chain: Chain, signers: dict[str, Signer]) -> None:

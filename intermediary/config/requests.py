@@ -23,6 +23,7 @@ from intermediary import (
     determination,
     events,
     onboarding,
+    opening,
     recovery,
     trading,
     withdrawals,
@@ -264,6 +265,15 @@ def _approve_chain_call(request: CommandRequest) -> dict[str, Any]:
     return {"instruction_id": str(decisions.approve(**approvals.decision_of(request)).id)}
 
 
+def _propose_relationship(request: CommandRequest) -> dict[str, Any]:
+    proposal = opening.propose(maker=request.user, body=request.body["opening"], reason=request.body["reason"])
+    return {"proposal_id": str(proposal.id), "hash": proposal.hash}
+
+
+def _approve_relationship(request: CommandRequest) -> dict[str, Any]:
+    return {"relationship": opening.approve(**approvals.decision_of(request)).code}
+
+
 COMMANDS: dict[str, Command] = {
     "submit_trade": _submit_trade,
     "affirm_trade": _affirm_trade,
@@ -290,6 +300,8 @@ COMMANDS: dict[str, Command] = {
     "suspend_deposit": _suspend_deposit,
     "propose_chain_call": _propose_chain_call,
     "approve_chain_call": _approve_chain_call,
+    "propose_relationship": _propose_relationship,
+    "approve_relationship": _approve_relationship,
     **bond_requests.COMMANDS,
     **chain_requests.COMMANDS,
     **series_requests.COMMANDS,

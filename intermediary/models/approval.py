@@ -27,6 +27,7 @@ class Proposal(Row):
         SERIES_REDEMPTION = "SERIES_REDEMPTION", "Early redemption of a series"
         OFFERING = "OFFERING", "Act on an offering of notes"
         PRICING_RULES = "PRICING_RULES", "Pricing ruleset"
+        RELATIONSHIP = "RELATIONSHIP", "Relationship to be opened"
 
     class State(models.TextChoices):
         PROPOSED = "PROPOSED", "Waiting for a checker"

@@ -31,6 +31,7 @@ APPROVE = {
     Kind.SERIES_REDEMPTION: "approve_redemption",
     Kind.ELIGIBILITY: "approve_eligibility",
     Kind.PRICING_RULES: "approve_pricing_rules",
+    Kind.RELATIONSHIP: "approve_relationship",
 }
 REJECT = {Kind.CREDIT_LINE: "reject_line", Kind.ELIGIBILITY: "reject_eligibility", Kind.SERIES: "reject_series"}
 LINE_FIGURES = (

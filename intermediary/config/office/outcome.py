@@ -32,6 +32,8 @@ TITLES = {
     "suspend_deposit": "Put a deposit into suspense",
     "propose_chain_call": "Propose what becomes of a call",
     "approve_chain_call": "Decide what becomes of a call",
+    "propose_relationship": "Propose a relationship",
+    "approve_relationship": "Open a relationship",
     "propose_chain_act": "Propose an act on chain",
     "approve_chain_act": "Begin an act on chain",
     "stop_chain_act": "Stop an act on chain",

@@ -2,8 +2,9 @@
 
 A draft names relationships and how the classes cut their tails; where the tails lie is their credit lines' business,
 in force or awaiting this very cover. All that can be judged alone is judged, so that an officer learns everything at
-once. Only here is it asked that dates are business days and that the intermediary keeps its part: a published example
-keeps none, a series for sale must. Runs in a worker (QuantLib's calendar).
+once. Only here is it asked that dates are business days, that the record date is the one that the contract keeps, and
+that the intermediary keeps its part: a published example keeps none, a series for sale must. Runs in a worker
+(QuantLib's calendar).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,14 @@ from typing import Any, TypeVar
 
 from bonds.models import Document, Series
 from bonds.offering.layers import ClassPart, refuse_off_tail, refuse_uneven, slice_in
-from bonds.offering.terms import RETAINED_BPS_MIN, ClassTerms, SeriesTerms, SliceTerms, slice_id_of
+from bonds.offering.terms import (
+    RECORD_BUSINESS_DAYS,
+    RETAINED_BPS_MIN,
+    ClassTerms,
+    SeriesTerms,
+    SliceTerms,
+    slice_id_of,
+)
 from intermediary import cover
 from intermediary.errors import BadInput, Refusal
 from intermediary.models import Cell, CreditLine
@@ -28,6 +36,7 @@ FIELD_OF = {
     "bonds.empty": "relationships",
     "bonds.grace": "maturity_grace_days",
     "bonds.coupon_kind": "coupon_kind",
+    "bonds.record_date": "record_business_days",
     "bonds.retention": "retained_bps",
     "bonds.vertical": "retained_bps",
     "bonds.clean_up_call": "clean_up_call_bps",
@@ -86,6 +95,7 @@ def compose(code: str, body: Body) -> Composed:
     made.tried("code", _refuse_taken, code, body)
     made.tried("classes", refuse_uneven, parts)
     made.tried("retained_bps", _refuse_no_retention, body["retained_bps"])
+    made.tried("record_business_days", _refuse_other_record_date, body["record_business_days"])
     for name in ("scheduled_maturity", "final_maturity"):
         made.tried(name, _refuse_holiday, date.fromisoformat(body[name]))
     for one in body["documents"]:
@@ -176,6 +186,16 @@ def _refuse_no_retention(retained_bps: int) -> None:
             f"The intermediary keeps at least {RETAINED_BPS_MIN / 100:g}% of every slice that it sells.",
             retained_bps=retained_bps,
             least_bps=RETAINED_BPS_MIN,
+        )
+
+
+def _refuse_other_record_date(business_days: int) -> None:
+    if business_days != RECORD_BUSINESS_DAYS:
+        raise BadInput(
+            "bonds.record_date",
+            "A coupon goes to the units held as its payment date begins: one business day before, and no other record.",
+            record_business_days=business_days,
+            only_business_days=RECORD_BUSINESS_DAYS,
         )
 
 

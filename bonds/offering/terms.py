@@ -23,6 +23,7 @@ from intermediary.errors import BadInput
 from intermediary.ids import derive
 
 BPS = 10_000
+RECORD_BUSINESS_DAYS = 1  # the contract pays the units of its own block: no other record date can be kept
 RETAINED_BPS_MIN = 500  # whoever sells a risk keeps at least a twentieth of it, as securitisation rules have it
 CouponKind = Literal["FIXED", "SOFR"]
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -71,7 +72,8 @@ class SeriesTerms:
     `loss_determination_days`: from the notice of a default to its determined loss, at most.
     `extension_buffers`: ((months since the notice, exclusive, or None for ever after), factor on an estimated loss).
     `long_stop`: the last day on which a recovery still reaches written-down units; None while anything may come.
-    `record_business_days`: how many business days before a coupon's payment its holders are noted.
+    `record_business_days`: how many business days before a coupon's payment its holders are noted; the contract keeps
+    `RECORD_BUSINESS_DAYS` alone, which is asked of new series (`composing`).
     `document_hashes`: (title, SHA-256) of each document of the pack.
     """
 
@@ -97,7 +99,7 @@ class SeriesTerms:
     loss_determination_days: int = 180
     extension_buffers: ExtensionBuffers = EXTENSION_BUFFERS
     long_stop: date | None = None
-    record_business_days: int = 1
+    record_business_days: int = RECORD_BUSINESS_DAYS
     document_hashes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:

@@ -1,10 +1,16 @@
-"""A coupon in words, the same on every page and in the PDF: what it is, and who pays which part of it."""
+"""A coupon in words, the same on every page and in the PDF: what it is, to whom it goes, who pays which part of it."""
 
-from bonds.offering.terms import SeriesTerms
+from bonds.offering.terms import RECORD_BUSINESS_DAYS, SeriesTerms
 
 FLOATING = (
     "the overnight dollar rate (SOFR) of each day, as the last official valuation of that day has it: simple interest,"
     " not compounded"
+)
+
+RECORD = (
+    "To whoever holds the units in the block of its payment, made as the payment date begins (UTC): on working days"
+    " that is the end of the record date, one business day before. A coupon that is paid late, up to five days after"
+    " its date, goes to the holders of that later moment: the record moves with the payment."
 )
 
 
@@ -27,4 +33,13 @@ def payer(terms: SeriesTerms) -> str:
         " rely on its credit; principal lies in the escrow. Of a coupon that is not paid you are told on the next day;"
         " five days after its date the risk period ends and principal is repaid, less what is kept back for defaults"
         " already noticed."
+    )
+
+
+def record(terms: SeriesTerms) -> str:
+    """To whom it goes. Older terms may name a record date that no contract keeps; then the words say so."""
+    if terms.record_business_days == RECORD_BUSINESS_DAYS:
+        return RECORD
+    return (
+        f"{RECORD} These terms name {terms.record_business_days} business days before, which the contract cannot keep."
     )

@@ -144,7 +144,8 @@ def _terms(view: SheetView) -> Table:
         ["Risk period", f"{series.issue_date:%d %B %Y} to {series.scheduled_maturity:%d %B %Y}"],
         ["Final maturity", f"{series.final_maturity:%d %B %Y}, the hard stop of an extension"],
         ["Coupon", f"{coupon_words.coupon(terms)}; {terms.day_count} on each day's principal, every "
-                   f"{terms.months_between_coupons} months; record {terms.record_business_days} business days before"],
+                   f"{terms.months_between_coupons} months"],
+        ["Who is paid", coupon_words.record(terms)],
         ["Who pays it", coupon_words.payer(terms)],
         ["Denomination", _usdc(terms.denomination_base_units)],
         ["Trigger", terms.trigger],

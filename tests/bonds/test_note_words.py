@@ -1,12 +1,17 @@
 """Words of a note's page: times of its terms and its pricing measure."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from bonds.offering.terms import terms_from
+from bonds.portal import coupon_words
 from bonds.pricing.measures import OFFICIAL, PhysicalMeasure, WangTransform
 from bonds.pricing.rulesets import STANDARD
+from bonds.servicing import early
 from bonds.templatetags.notes import length_of_time, measure_words
+from tests.bonds.test_terms import TERMS
 
 WORDS = "Wang transform of a feared probability: load 0.2434, c 0.0396, p 0.1519"
 
@@ -25,3 +30,10 @@ def test_every_measure_is_known_in_words_and_an_unknown_one_by_its_name() -> Non
     assert named == f"{WORDS} (pricing ruleset standard-2)"
     assert measure_words(PhysicalMeasure().name).startswith("Physical")
     assert measure_words("of tomorrow") == "of tomorrow"
+
+
+def test_a_record_date_that_no_contract_keeps_is_read_and_not_promised() -> None:
+    assert coupon_words.record(TERMS) == coupon_words.RECORD
+    assert early.GRACE.days == 5, "the days of which the words speak"
+    older = terms_from(replace(TERMS, record_business_days=5).canonical)
+    assert coupon_words.record(older).endswith("5 business days before, which the contract cannot keep.")

@@ -111,6 +111,7 @@ def test_a_draft_is_saved_with_every_problem_beside_its_field(cells: list[Cell],
         cells,
         classes=classes,
         retained_bps=0,
+        record_business_days=5,
         scheduled_maturity="2031-03-15",
         final_maturity="2032-03-14",
         relationships=[cells[0].code, "NOBODY"],
@@ -120,11 +121,14 @@ def test_a_draft_is_saved_with_every_problem_beside_its_field(cells: list[Cell],
     assert {(one["about"], one["code"]) for one in draft.problems} >= {
         ("classes", "layers_overlap"),
         ("retained_bps", "bonds.retention"),
+        ("record_business_days", "bonds.record_date"),
         ("scheduled_maturity", "not_a_business_day"),
         ("final_maturity", "not_a_business_day"),
         ("relationships", "relationship_not_open"),
         ("documents", "document_missing"),
     }
+    (record,) = [one for one in draft.problems if one["code"] == "bonds.record_date"]
+    assert record["data"] == {"record_business_days": 5, "only_business_days": 1}
     assert draft.terms_hash == ""
     with pytest.raises(BadInput):
         propose(draft, maker)

@@ -63,6 +63,7 @@ def test_an_officer_drafts_and_finds_the_problems_beside_the_fields(world: dict[
         refused = maker.post(reverse("admin:new_series"), FORM | {"extension_buffers": "soon", "class_1_isin": ""})
         assert refused.status_code == 422
         assert "Write steps like" in refused.content.decode()
+        assert maker.post(reverse("admin:new_series"), FORM | {"record_business_days": "5"}).status_code == 422
         maker.post(reverse("admin:new_series"), FORM)
         body = asked("save_series_draft").body["draft"]
     assert body["classes"][1]["from_bps"] == 3_500

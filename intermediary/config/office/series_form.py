@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 
 from bonds.models import Document
+from bonds.offering.terms import RECORD_BUSINESS_DAYS
 from intermediary import cover
 from intermediary.config.office.lines import AmountField
 from intermediary.models import Cell
@@ -51,8 +52,9 @@ class SeriesForm(forms.Form):
         label="Coupons", choices=[("1", "every month"), ("3", "every quarter"), ("6", "every half year")]
     )
     record_business_days = forms.IntegerField(
-        label="Record date, business days before payment", min_value=0, max_value=30
-    )
+        label="Record date, business days before payment", min_value=RECORD_BUSINESS_DAYS,
+        max_value=RECORD_BUSINESS_DAYS, help_text="1: the contract pays who holds units as the payment date begins.",
+    )  # fmt: skip
     denomination_base_units = AmountField(label="Denomination")
     retained_bps = forms.IntegerField(
         label="Retained of every slice, bp", min_value=0, max_value=9_999, help_text="At least 500: a vertical slice."
@@ -139,7 +141,7 @@ class SeriesForm(forms.Form):
 DEFAULTS: dict[str, Any] = {
     "coupon_kind": "FIXED",
     "months_between_coupons": "3",
-    "record_business_days": 1,
+    "record_business_days": RECORD_BUSINESS_DAYS,
     "denomination_base_units": "1,000",
     "retained_bps": 500,
     "clean_up_call_bps": 1_000,

@@ -186,7 +186,8 @@ def _houses(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget]) -> 
 
 
 def _series(chain: Chain, block: ChainBlock, targets: Sequence[ChainTarget]) -> Iterable[Comparison]:
-    """Each series on risk: its cash, what it owes its holders, and principal, loss, repaid and supply of each class."""
+    """Each series on risk: its cash, what it owes its holders, principal of each slice, and principal, loss, repaid and
+    supply of each class."""
     for escrow in (target for target in targets if target.kind == TargetKind.ESCROW and is_on_risk(target)):
         series, said = escrow.creation["series"], list(_said_of(escrow, targets))
         live = read_words(chain, [asked for _, asked, _ in said], block.number)
@@ -200,6 +201,8 @@ def _said_of(escrow: ChainTarget, targets: Sequence[ChainTarget]) -> Iterator[tu
     series, now = escrow.creation["series"], standing(escrow)
     yield "cash", view(escrow.asset.token_address, "DemoUSDC", "balanceOf", escrow.address), now.cash
     yield "owed", view(escrow.address, "SeriesEscrow", "owedTotal"), now.owed
+    for index, parts in enumerate(now.principal):  # ring-fenced: a loss of one relationship touches its own slice alone
+        yield f"principal of slice {index}", view(escrow.address, "SeriesEscrow", "slicePrincipal", index), sum(parts)
     for note in targets:
         if note.kind == TargetKind.NOTE and note.creation["series"] == series:
             tranche = note.creation["tranche"]

@@ -174,7 +174,8 @@ class Life:
     # ----------------------------------------------------------------------------------------- agreement
 
     def assert_agrees(self) -> None:
-        """Model, rows and contracts say the same to the base unit (B4, B8), and the last comparison found nothing."""
+        """Model, rows and contracts say the same to the base unit, slice by slice (B4, B8, B9), and the last comparison
+        found nothing."""
         chain_world.assert_reconciled()
         parts = SlicePart.objects.filter(slice__series=self.series)
         outstanding = sum(part.outstanding_base_units for part in parts)
@@ -184,6 +185,11 @@ class Life:
         on_chain = (self.said("principal"), self.said("writtenDown"), self.said("redeemed"))
         assert rows == on_chain == (self.model.principal, self.model.written_down, self.model.redeemed)
         assert sum(rows) == self.said("totalSupply") == self.model.supply
+        for part in parts.select_related("slice", "tranche"):
+            lost_alone = part.written_down_base_units - part.written_up_base_units
+            place = (part.slice.index, part.tranche.seniority)
+            on_chain_alone = read(self.chain, self.escrow, "SeriesEscrow", "position", *place)
+            assert tuple(on_chain_alone) == (part.outstanding_base_units, lost_alone), f"slice and class {place}"
         for address, units in self.model.units.items():
             held = sum(Holding.objects.filter(wallet__address=address).values_list("units", flat=True))
             assert held == units == self.said("balanceOf", address)

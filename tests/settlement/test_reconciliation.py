@@ -71,7 +71,7 @@ def test_principal_that_the_chain_does_not_know_of_is_a_break_though_the_cash_ag
     series = issued_series(chain, who)
     pretend_final(who, series.escrow, Kind.REPAY, (AccountKind.ESCROW, AccountKind.COUPONS), slice=0, tranche=1)
     settle_all()
-    said = ("owed", "principal of class 1", "redeemed of class 1")
+    said = ("owed", "principal of slice 0", "principal of class 1", "redeemed of class 1")
     assert open_places() == {f"series S1: {what}" for what in said}
 
 

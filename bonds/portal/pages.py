@@ -41,6 +41,8 @@ def holdings(request: HttpRequest) -> HttpResponse:
         "principal_base_units": sum(one.principal_base_units for one in held),
         "original_base_units": sum(one.holding.units for one in held),
         "value_base_units": sum(one.value_base_units or 0 for one in held),
+        "unpriced": [one for one in held if one.value_base_units is None and one.principal_base_units],
+        "unpriced_base_units": sum(one.principal_base_units for one in held if one.value_base_units is None),
         "accrued_base_units": sum(one.accrued_base_units or 0 for one in held),
         "orders": book_queries.orders_of(request.user),
         "charts": [(series, queries.risk_chart(series)) for series in _series_held(held)],

@@ -144,10 +144,14 @@ def test_holdings_show_every_figure_of_the_last_mark_exactly(
 ) -> None:
     client = signed_in(investors[0], as_role)
     with as_role("web"):
-        assert "not yet" in page(client, "holdings"), "no mark, no figures"
+        shown = page(client, "holdings")
+        assert "not yet" in shown, "no mark, no figures"
+        value = shown.split("<dt>Value by the model</dt>")[1].split("</dd>")[0]
+        assert "principal in 1 class that has no price" in value, "a sum says what is not in it"
     mark(series, dirty_price=99.6, no_loss_yield=0.0912345, risk_neutral_yield=0.0371234, spread_multiple=6.25)
     with as_role("web"):
         shown = page(client, "holdings")
+    assert "no price" not in shown.split("<dt>Value by the model</dt>")[1].split("</dd>")[0]
     table = shown[shown.index('id="prices"') :].split("</table>")[0]
     exact = [float(value) for value in re.findall(r'<data class="num" value="([^"]*)"', table)]
     assert exact == [99.5, 0.1, 99.6, 9.12345, 8.12345, 3.71234, 6.25, 1.2, 3.0, 0.1]

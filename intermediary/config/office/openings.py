@@ -128,15 +128,15 @@ class OpeningForm(forms.Form):
 def new(request: HttpRequest) -> HttpResponse:
     """The form; the messages to be signed once it is filled in; a request for a proposal once it is signed."""
     form = OpeningForm(request.POST if request.method == "POST" else None)
-    messages: dict[str, str] = {}
+    to_sign: dict[str, str] = {}
     if form.is_bound and form.is_valid():
         if form.is_signed():
             house = Cell.objects.filter(kind=Cell.Kind.HOUSE).first()
             return redirect("admin:request", ask(request, "propose_relationship", house, form.body()).id)
         try:
             said = opening.messages(form.party(), form.terms())
-            messages = {name: json.dumps(one, indent=1) for name, one in said.items()}
+            to_sign = {name: json.dumps(one, indent=1) for name, one in said.items()}
         except Refusal as refusal:
             form.add_error(None, str(refusal))
     status = 422 if form.errors else 200
-    return show(request, "opening", "Open a relationship", status=status, form=form, messages=messages)
+    return show(request, "opening", "Open a relationship", status=status, form=form, to_sign=to_sign)

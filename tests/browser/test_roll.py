@@ -118,6 +118,10 @@ def elects(desk: Desk, rolling: Rolling) -> None:
     expect(desk.page.locator("#elections")).to_contain_text("Elected")
     expect(desk.page.locator("#rollable")).to_contain_text("2,000,000.00")
     desk.picture("rolls")
+    desk.goto("")
+    expect(desk.page.get_by_text("BLKT0 is to roll into BLKN0")).to_be_visible()
+    desk.picture("holdings-rolling")
+    desk.goto("rolls/")
 
 
 def bids_from_it(desk: Desk, rolling: Rolling) -> None:

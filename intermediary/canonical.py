@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 DEEPEST = 100  # several times the deepest document of ours, typed data with arrays
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _BRACKET = re.compile(r"[][{}]")
 
 
 def canonical_json(body: Any) -> str:
     """The one text of a JSON value. Raises TypeError on floats and unknown types."""
-    return json.dumps(_plain(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(_plain(body))
 
 
 def read_json(text: str) -> Any:

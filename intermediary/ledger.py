@@ -9,6 +9,7 @@ What is on its way to the chain stands in `in_transit` until it is final; see `i
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -18,9 +19,18 @@ from intermediary.canonical import hash_of
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import Account, AccountKind, Asset, Cell, JournalEntry, Posting
-from intermediary.models.bulk import TIMES, insert_all
+from intermediary.models.bulk import TIMES, insert_plain
 
 Key = tuple[UUID, AccountKind, str]  # cell, kind, asset: one account
+# Of a posting, what the database counts as it writes it.
+NOT_COUNTED = {"balance_before_base_units": 0, "balance_after_base_units": 0, "version": 0}
+
+
+class Held(NamedTuple):
+    """An account, and what it holds before the entries that are about to be written."""
+
+    account_id: UUID
+    base_units: int
 
 
 @dataclass(frozen=True)
@@ -67,30 +77,28 @@ def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence
     Raises `entry_id_reused` when the id stands for a different entry, `entry_unbalanced` when a sum is not zero,
     `account_overdrawn` when a client's, retention's or escrow's account would go below zero.
     """
-    return post_all([Draft(entry_id, cell_id, kind, memo, tuple(lines))])[0]
+    post_all([Draft(entry_id, cell_id, kind, memo, tuple(lines))])
+    return JournalEntry.objects.get(id=entry_id)
 
 
-def post_all(drafts: Sequence[Draft]) -> list[JournalEntry]:
+def post_all(drafts: Sequence[Draft]) -> None:
     """`post` for entries of different ids: all or, when one is refused, none. A handful of queries for any number."""
     assert connection.in_atomic_block, "an entry belongs to the transaction of its cause"
     written_before = JournalEntry.objects.filter(id__among=[draft.entry_id for draft in drafts])
-    entries = {entry.id: entry for entry in written_before}
+    known = dict(written_before.values_list("id", "body_hash"))
     for draft in drafts:
-        if draft.entry_id in entries and entries[draft.entry_id].body_hash != draft.body_hash:
+        if draft.entry_id in known and known[draft.entry_id] != draft.body_hash:
             raise Refusal("entry_id_reused", "This id stands for another entry.", entry_id=str(draft.entry_id))
-    new = [draft for draft in drafts if draft.entry_id not in entries]
+    new = [draft for draft in drafts if draft.entry_id not in known]
     for draft in new:
         _refuse_unbalanced(draft.moving)
     if new:
         accounts = _accounts(new)
         _refuse_overdraft(new, accounts)
-        written = [_entry(draft) for draft in new]
-        insert_all(written)
-        entries |= {entry.id: entry for entry in written}
+        insert_plain(JournalEntry, [_entry(draft) for draft in new])
         postings = [_posting(draft, line, accounts) for draft in new for line in draft.moving]
-        postings.sort(key=lambda posting: posting.account_id)
-        insert_all(postings)
-    return [entries[draft.entry_id] for draft in drafts]
+        postings.sort(key=lambda posting: posting["account_id"])
+        insert_plain(Posting, postings)
 
 
 def balance(cell_id: UUID, kind: AccountKind, asset: str) -> int:
@@ -119,32 +127,34 @@ def _refuse_unbalanced(lines: Sequence[Line]) -> None:
         raise Refusal("entry_unbalanced", "The lines of an entry sum to zero in every asset.", off_by=off)
 
 
-def _entry(draft: Draft) -> JournalEntry:
-    return JournalEntry(
-        id=draft.entry_id,
-        cell_id=draft.cell_id,
-        kind=draft.kind,
-        memo=draft.memo,
-        body_hash=draft.body_hash,
-        line_count=len(draft.moving),
-    )
+def _entry(draft: Draft) -> dict[str, str | int]:
+    return {
+        "id": str(draft.entry_id),
+        "cell_id": str(draft.cell_id),
+        "kind": draft.kind,
+        "memo": draft.memo,
+        "body_hash": draft.body_hash,
+        "line_count": len(draft.moving),
+    }
 
 
-def _posting(draft: Draft, line: Line, accounts: Mapping[Key, Account]) -> Posting:
-    return Posting(
-        cell_id=draft.cell_id,
-        entry_id=draft.entry_id,
-        account=accounts[_key(draft, line)],
-        asset_id=line.asset,
-        amount_base_units=line.amount_base_units,
-    )
+def _posting(draft: Draft, line: Line, accounts: Mapping[Key, Held]) -> dict[str, str | int]:
+    return {
+        "id": str(uuid7()),
+        "cell_id": str(draft.cell_id),
+        "entry_id": str(draft.entry_id),
+        "account_id": str(accounts[_key(draft, line)].account_id),
+        "asset_id": line.asset,
+        "amount_base_units": line.amount_base_units,
+        **NOT_COUNTED,
+    }
 
 
 def _key(draft: Draft, line: Line) -> Key:
     return draft.cell_id, line.kind, line.asset
 
 
-def _accounts(drafts: Sequence[Draft]) -> dict[Key, Account]:
+def _accounts(drafts: Sequence[Draft]) -> dict[Key, Held]:
     wanted = {_key(draft, line) for draft in drafts for line in draft.moving}
     found = _existing(wanted)
     missing = sorted(wanted - found.keys())
@@ -157,11 +167,16 @@ def _accounts(drafts: Sequence[Draft]) -> dict[Key, Account]:
     return found
 
 
-def _existing(keys: Collection[Key]) -> dict[Key, Account]:
-    found = Account.objects.defer(*TIMES).filter(
+def _existing(keys: Collection[Key]) -> dict[Key, Held]:
+    found = Account.objects.filter(
         cell_id__among={cell_id for cell_id, _, _ in keys}, kind__in={kind for _, kind, _ in keys}
     )
-    return {(account.cell_id, AccountKind(account.kind), account.asset_id): account for account in found}
+    return {
+        (cell_id, AccountKind(kind), asset): Held(account_id, balance)
+        for account_id, cell_id, kind, asset, balance in found.values_list(
+            "id", "cell_id", "kind", "asset_id", "balance_base_units"
+        )
+    }
 
 
 NEVER_NEGATIVE = frozenset(
@@ -176,9 +191,9 @@ NEVER_NEGATIVE = frozenset(
 )
 
 
-def _refuse_overdraft(drafts: Sequence[Draft], accounts: Mapping[Key, Account]) -> None:
+def _refuse_overdraft(drafts: Sequence[Draft], accounts: Mapping[Key, Held]) -> None:
     """Each entry leaves every account of these kinds at zero or above, as if written one after the other."""
-    held = {key: account.balance_base_units for key, account in accounts.items()}
+    held = {key: account.base_units for key, account in accounts.items()}
     for draft in drafts:
         for key, change in _changes(draft).items():
             held[key] += change

@@ -6,11 +6,11 @@ numbers are given out under the target's row lock, so each target sees 1, 2, 3 w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from intermediary import clock, events, ledger
 from intermediary.errors import Refusal
@@ -153,10 +153,8 @@ def mark_all_final(
     places: Mapping[UUID, tuple[int, int]] | None = None,
 ) -> None:
     """`mark_final` for many instructions, each with the hash of its transaction: all or, when one is refused, none."""
-    unread = (*TIMES, *(f"target__{name}" for name in TIMES), "target__creation")
-    asked = ChainInstruction.objects.select_for_update(of=("self",)).select_related("target").defer(*unread)
-    asked = asked.filter(id__among=hashes)
-    new = list(asked.exclude(state=State.FINAL).order_by("recorded_at", "seq", "id"))
+    unfinished = ChainInstruction.objects.filter(id__among=hashes).exclude(state=State.FINAL)
+    new = _made(unfinished.order_by("recorded_at", "seq", "id"))
     moved = moved_base_units or {}
     arrivals = [_arrival(made, "destination", moved.get(made.id, made.amount_base_units)) for made in new]
     ledger.post_all([arrival for arrival in arrivals if arrival is not None])
@@ -183,10 +181,11 @@ def mark_all_final(
 
 def mark_failed(instruction_id: UUID, *, failure: str) -> None:
     """The chain refused this movement, finally: the tokens go back. Harmless when repeated."""
-    instruction = ChainInstruction.objects.select_for_update().select_related("target").get(id=instruction_id)
+    instruction = ChainInstruction.objects.select_for_update().get(id=instruction_id)
     if instruction.state == State.FAILED:
         return
-    back = _arrival(instruction, "source", instruction.amount_base_units)
+    (made,) = _made(ChainInstruction.objects.filter(id=instruction_id))
+    back = _arrival(made, "source", made.amount_base_units)
     if back is not None:
         ledger.post_all([back])
     instruction.state, instruction.failure = State.FAILED, failure
@@ -208,7 +207,7 @@ def moved_base_units(movement: ChainInstruction) -> int:
 def moved_by(movements: Sequence[ChainInstruction]) -> dict[UUID, int]:
     """What each of these final movements moved, by instruction: what its journal entry let arrive. That is its amount
     unless the chain took another."""
-    destination = {_arrival_id(made): (made.id, made.arguments["destination"]) for made in movements}
+    destination = {_arrival_id(made.id): (made.id, made.arguments["destination"]) for made in movements}
     moved = {made.id: 0 for made in movements}
     arrived = Posting.objects.filter(entry_id__in=destination, amount_base_units__gt=0)
     for entry_id, kind, amount in arrived.values_list("entry_id", "account__kind", "amount_base_units"):
@@ -218,24 +217,47 @@ def moved_by(movements: Sequence[ChainInstruction]) -> dict[UUID, int]:
     return moved
 
 
-def _arrival_id(instruction: ChainInstruction) -> UUID:
-    return derive("arrival", instruction.id)
+def _arrival_id(instruction_id: UUID) -> UUID:
+    return derive("arrival", instruction_id)
 
 
-def _arrival(instruction: ChainInstruction, side: str, amount_base_units: int) -> ledger.Draft | None:
+class _Made(NamedTuple):
+    """An instruction, as far as its end concerns the ledger."""
+
+    asset: str
+    id: UUID
+    cell_id: UUID
+    kind: str
+    amount_base_units: int
+    arguments: dict[str, Any]
+    entry_id: UUID | None
+
+
+def _made(instructions: QuerySet[ChainInstruction]) -> list[_Made]:
+    """These, in their order, locked until the caller's transaction ends."""
+    locked = instructions.select_for_update().values_list(
+        *("target_id", "id", "cell_id", "kind", "amount_base_units", "arguments", "entry_id")
+    )
+    rows = list(locked)
+    targets = ChainTarget.objects.filter(id__among={target_id for target_id, *_ in rows})
+    asset_of = dict(targets.values_list("id", "asset_id"))
+    return [_Made(asset_of[target_id], *said) for target_id, *said in rows]
+
+
+def _arrival(made: _Made, side: str, amount_base_units: int) -> ledger.Draft | None:
     """The entry by which its tokens reach one side; None where it moves none."""
-    if instruction.entry_id is None:
+    if made.entry_id is None:
         return None
-    asset, account = instruction.target.asset_id, AccountKind(instruction.arguments[side])
-    left = instruction.amount_base_units - amount_base_units
+    account = AccountKind(made.arguments[side])
+    left = made.amount_base_units - amount_base_units
     return ledger.Draft(
-        entry_id=_arrival_id(instruction),
-        cell_id=instruction.cell_id,
-        kind=f"{instruction.kind.lower()}_settled",
+        entry_id=_arrival_id(made.id),
+        cell_id=made.cell_id,
+        kind=f"{made.kind.lower()}_settled",
         memo=f"arrived in {account.label.lower()}",
         lines=(
-            Line(AccountKind.IN_TRANSIT, asset, -instruction.amount_base_units),
-            Line(account, asset, amount_base_units),
-            Line(AccountKind(instruction.arguments["source"]), asset, left),
+            Line(AccountKind.IN_TRANSIT, made.asset, -made.amount_base_units),
+            Line(account, made.asset, amount_base_units),
+            Line(AccountKind(made.arguments["source"]), made.asset, left),
         ),
     )

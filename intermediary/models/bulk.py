@@ -5,7 +5,7 @@ takes longer than storing the rows. JSON keeps ints and decimals whole.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -17,6 +17,7 @@ _INSERT = sql.SQL(
     "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
 )
 
+_STOP = sql.SQL("")
 _LEAVE = sql.SQL(" ON CONFLICT DO NOTHING")
 _UPDATE = sql.SQL(" ON CONFLICT ({key}) DO UPDATE SET {changes}")
 
@@ -44,23 +45,40 @@ def replace_all(rows: Sequence[Row], *, key: str) -> None:
     _write(rows, key)
 
 
+def insert_plain(model: type[Row], rows: Sequence[Mapping[str, Any]], *, unless_known: bool = False) -> None:
+    """Insert rows of one table that nobody needs as objects: making those takes longer than storing them. Each is given
+    by column, all with the same columns, in values of JSON; what is left out is the database's to fill in.
+    `unless_known`: those of the rows that break no unique key."""
+    if rows:
+        _execute(model, list(rows[0]), rows, _LEAVE if unless_known else _STOP)
+
+
 def _write(rows: Sequence[Row], key: str | None = None, *, unless_known: bool = False) -> None:
     if not rows:
         return
     model = rows[0]._meta
     fields = [field for field in model.concrete_fields if not field.has_db_default()]
-    names = {field.attname: sql.Identifier(str(field.column)) for field in fields}
-    statement = _INSERT.format(table=sql.Identifier(model.db_table), columns=sql.SQL(", ").join(names.values()))
+    end: sql.Composable = _STOP
     if key is not None:
+        names = {field.attname: sql.Identifier(str(field.column)) for field in fields}
         changes = [sql.SQL("{0} = excluded.{0}").format(name) for at, name in names.items() if at not in ("id", key)]
-        statement += _UPDATE.format(key=names[key], changes=sql.SQL(", ").join(changes))
+        end = _UPDATE.format(key=names[key], changes=sql.SQL(", ").join(changes))
     elif unless_known:
-        statement += _LEAVE
+        end = _LEAVE
+    by_column = {str(field.column): field for field in fields}
     body = [
-        {field.column: _plain(field.get_prep_value(getattr(row, field.attname))) for field in fields} for row in rows
+        {column: _plain(field.get_prep_value(getattr(row, field.attname))) for column, field in by_column.items()}
+        for row in rows
     ]
+    _execute(type(rows[0]), list(by_column), body, end)
+
+
+def _execute(
+    model: type[Row], columns: Sequence[str], body: Sequence[Mapping[str, Any]], end: sql.Composable = _STOP
+) -> None:
+    named = {"table": sql.Identifier(model._meta.db_table), "columns": sql.SQL(", ").join(map(sql.Identifier, columns))}
     with connection.cursor() as cursor:
-        cursor.execute(statement, [json.dumps(body)])
+        cursor.execute(_INSERT.format(**named) + end, [json.dumps(body)])
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """The ledger and its database: what it refuses when tried with raw SQL under the worker's own login."""
 
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -152,3 +154,10 @@ def test_amounts_beyond_a_vaults_slot_are_refused(cell: Cell) -> None:
     assert ledger.balance(cell.id, AccountKind.CLIENT_MARGIN, "USDC") == 2**96 - 1
     with pytest.raises(DatabaseError), transaction.atomic():
         deposit(cell, 1)
+
+
+@pytest.mark.parametrize("amount", [7.0, Decimal(7), "7"])
+def test_an_amount_that_is_no_int_is_not_written(cell: Cell, amount: Any) -> None:
+    with pytest.raises(TypeError), transaction.atomic():
+        deposit(cell, amount)
+    assert not JournalEntry.objects.exists()

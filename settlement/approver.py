@@ -8,6 +8,7 @@ refused by name, and nothing of that batch goes out.
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -17,11 +18,10 @@ from django.db.models.functions import Now
 from intermediary import audit, events
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
-from intermediary.models.bulk import TIMES
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
 from settlement import chains, sender_alarms, signed, statements
 from settlement.acts import caps, plans
-from settlement.messages import batch_message, claim_message, movement_of
+from settlement.messages import batch_message, claim_message, movement_of, ref
 from settlement.models import Approval, Batch, BatchMovement
 from settlement.packing import next_numbers
 from settlement.signer import Signer
@@ -29,7 +29,6 @@ from settlement.signer import Signer
 Kind = ChainInstruction.Kind
 Reasons = dict[str, str]
 PostingLine = tuple[str, str, UUID, int]
-_READ = ("", "instruction__", "instruction__entry__", "instruction__target__")
 # From where to where each movement may take tokens.
 ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
     Kind.DEBIT: (VAULT_KINDS, HOUSE_KINDS),
@@ -92,15 +91,40 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
     return True
 
 
+class _Asked(NamedTuple):
+    """A movement of a request, beside its instruction as the ledger has it."""
+
+    instruction_id: UUID
+    vault_id: UUID
+    contract_seq: int
+    target_id: UUID
+    target_kind: str
+    target_cell_id: UUID
+    target_asset_id: str
+    vault: str
+    cell_id: UUID
+    kind: str
+    state: str
+    amount_base_units: int
+    required_base_units: int
+    arguments: dict[str, Any]
+    entry_id: UUID | None
+    body_hash: str | None
+
+
+_ASKED = (
+    *("instruction_id", "vault_id", "contract_seq", "instruction__target_id"),
+    *(f"instruction__target__{name}" for name in ("kind", "cell_id", "asset_id", "address")),
+    *(f"instruction__{name}" for name in ("cell_id", "kind", "state", "amount_base_units", "required_base_units")),
+    *("instruction__arguments", "instruction__entry_id", "instruction__entry__body_hash"),
+)
+
+
 def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
     batch = Batch.objects.select_related("house").get(approval=approval)
-    movements = list(
-        batch.movements.select_related("instruction__entry", "instruction__target")
-        .defer(*(f"{of}{name}" for of in _READ for name in TIMES), "instruction__target__creation")
-        .order_by("position")
-    )
+    movements = [_Asked(*row) for row in batch.movements.order_by("position").values_list(*_ASKED)]
     reasons: Reasons = {}
-    postings = _postings([movement.instruction for movement in movements])
+    postings = _postings([movement.entry_id for movement in movements if movement.entry_id])
     numbers = next_numbers({movement.vault_id for movement in movements}, before=batch)
     for movement in movements:
         reason = _off(movement, batch.house, postings, numbers[movement.vault_id])
@@ -113,15 +137,14 @@ def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
     if batch.house.kind != ChainTarget.Kind.HOUSE:
         reasons["house"] = "the target is not a house"
     rebuilt = [
-        movement_of(movement.instruction, movement.instruction.target.address, movement.contract_seq)
-        for movement in movements
+        movement_of(made, ref(made.instruction_id, made.entry_id, made.body_hash), made.vault, made.contract_seq)
+        for made in movements
     ]
     return batch_message(batch.house.address, chain_id, batch.number, batch.statement, rebuilt), reasons
 
 
-def _postings(instructions: list[ChainInstruction]) -> dict[UUID, list[PostingLine]]:
+def _postings(entries: list[UUID]) -> dict[UUID, list[PostingLine]]:
     """The lines of each entry: (account kind, asset, cell, amount)."""
-    entries = [instruction.entry_id for instruction in instructions if instruction.entry_id]
     found: dict[UUID, list[PostingLine]] = defaultdict(list)
     read = Posting.objects.filter(entry_id__among=entries)
     for entry_id, kind, asset, cell_id, amount in read.values_list(
@@ -131,39 +154,33 @@ def _postings(instructions: list[ChainInstruction]) -> dict[UUID, list[PostingLi
     return found
 
 
-def _off(
-    movement: BatchMovement,
-    house: ChainTarget,
-    postings: dict[UUID, list[PostingLine]],
-    number: int,
-) -> str:
+def _off(movement: _Asked, house: ChainTarget, postings: dict[UUID, list[PostingLine]], number: int) -> str:
     """Why the ledger does not show this movement; empty when it does."""
-    instruction, target = movement.instruction, movement.instruction.target
-    if movement.vault_id != instruction.target_id or target.kind != ChainTarget.Kind.VAULT:
+    if movement.vault_id != movement.target_id or movement.target_kind != ChainTarget.Kind.VAULT:
         return "the vault is not the instruction's"
-    if target.cell_id != instruction.cell_id or target.asset_id != house.asset_id:
+    if movement.target_cell_id != movement.cell_id or movement.target_asset_id != house.asset_id:
         return "the vault is of another cell or asset"
-    if instruction.state != ChainInstruction.State.BATCHED:
-        return f"the instruction is {instruction.state}"
+    if movement.state != ChainInstruction.State.BATCHED:
+        return f"the instruction is {movement.state}"
     if movement.contract_seq != number:
         return f"the vault's next number is {number}, not {movement.contract_seq}"
-    if instruction.kind == Kind.REQUIRE:
-        return "a requirement moves no money" if instruction.amount_base_units or instruction.entry_id else ""
-    return _money_off(instruction, postings)
+    if movement.kind == Kind.REQUIRE:
+        return "a requirement moves no money" if movement.amount_base_units or movement.entry_id else ""
+    return _money_off(movement, postings)
 
 
-def _money_off(instruction: ChainInstruction, postings: dict[UUID, list[PostingLine]]) -> str:
-    if instruction.kind not in ROUTES:
-        return f"{instruction.kind} is not a movement of a batch"
-    if instruction.entry_id is None:
+def _money_off(movement: _Asked, postings: dict[UUID, list[PostingLine]]) -> str:
+    if movement.kind not in ROUTES:
+        return f"{movement.kind} is not a movement of a batch"
+    if movement.entry_id is None:
         return "there is no journal entry"
-    sources, destinations = ROUTES[instruction.kind]
-    source, destination = instruction.arguments.get("source"), instruction.arguments.get("destination")
+    sources, destinations = ROUTES[movement.kind]
+    source, destination = movement.arguments.get("source"), movement.arguments.get("destination")
     if source not in sources or destination not in destinations:
-        return f"a {instruction.kind} does not go from {source} to {destination}"
-    amount, asset, cell_id = instruction.amount_base_units, instruction.target.asset_id, instruction.cell_id
+        return f"a {movement.kind} does not go from {source} to {destination}"
+    amount, asset, cell_id = movement.amount_base_units, movement.target_asset_id, movement.cell_id
     expected = [(source, asset, cell_id, -amount), (AccountKind.IN_TRANSIT.value, asset, cell_id, amount)]
-    if sorted(postings.get(instruction.entry_id, [])) != sorted(expected):  # not a set: no line twice
+    if sorted(postings.get(movement.entry_id, [])) != sorted(expected):  # not a set: no line twice
         return "the journal entry does not move this amount between these accounts"
     return ""
 

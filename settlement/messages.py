@@ -6,7 +6,8 @@ id when no money moves), so a public event leads back to exactly one entry.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from intermediary.models import ChainInstruction
 from intermediary.typed_data import word, words_of
@@ -21,23 +22,41 @@ KIND_CODE = {
 }
 
 
+class Instructed(Protocol):
+    """What a movement's message says of its instruction."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def amount_base_units(self) -> int: ...
+    @property
+    def required_base_units(self) -> int: ...
+
+
 def ref_of(instruction: ChainInstruction) -> str:
     """0x bytes32 that leads from the chain to the journal."""
-    body = instruction.id.bytes
-    if instruction.entry is not None:
-        body = instruction.entry.id.bytes + bytes.fromhex(instruction.entry.body_hash)
-    return "0x" + hashlib.sha256(body).hexdigest()
+    entry = instruction.entry
+    return ref(instruction.id, instruction.entry_id, entry.body_hash if entry is not None else None)
 
 
-def movement_of(instruction: ChainInstruction, vault: str, contract_seq: int) -> dict[str, Any]:
+def ref(instruction_id: UUID, entry_id: UUID | None, body_hash: str | None) -> str:
+    """The same, of an instruction whose entry, if it has one, has this body."""
+    named = instruction_id.bytes
+    if entry_id is not None:
+        assert body_hash is not None, "an entry has a body"
+        named = entry_id.bytes + bytes.fromhex(body_hash)
+    return "0x" + hashlib.sha256(named).hexdigest()
+
+
+def movement_of(made: Instructed, ref: str, vault: str, contract_seq: int) -> dict[str, Any]:
     """One movement as the contract and the signature see it."""
     return {
         "vault": vault,
-        "kind": KIND_CODE[ChainInstruction.Kind(instruction.kind)],
+        "kind": KIND_CODE[ChainInstruction.Kind(made.kind)],
         "seq": contract_seq,
-        "amount": instruction.amount_base_units,
-        "required": instruction.required_base_units,
-        "ref": ref_of(instruction),
+        "amount": made.amount_base_units,
+        "required": made.required_base_units,
+        "ref": ref,
     }
 
 

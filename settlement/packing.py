@@ -3,9 +3,14 @@
 Instructions are taken in the order they were made, one batch a house at a time. A vault's contract counts movements
 strictly, and a failed one does not use its number up, so the number is given here, at packing: last live movement
 plus one. Two pollers cannot pack at once (an advisory lock a house), and a row locked elsewhere is left for later.
+
+Behind a batch that a transaction carries one more is packed, if there is enough for a full one: the second key signs it
+while the chain takes the first. So there is one batch of a house at most that no transaction carries, and it is the
+last, unless the chain gave an earlier one back; what is taken apart takes those behind it along.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -15,28 +20,63 @@ from eth_utils.crypto import keccak
 
 from intermediary import events
 from intermediary.models import ChainInstruction, ChainTarget
-from intermediary.models.bulk import TIMES, insert_all
+from intermediary.models.bulk import insert_all
 from intermediary.typed_data import digest_of
 from settlement import chains, statements
-from settlement.messages import KIND_CODE, batch_message, movement_of
+from settlement.messages import KIND_CODE, batch_message, movement_of, ref
 from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 
 Kind, State = ChainInstruction.Kind, ChainInstruction.State
 MOVEMENTS = tuple(KIND_CODE)
 # 200 movements are 5.6 million gas: a batch fits several times into a block of 30 million even when storage is cold.
 BATCH_LIMIT = 200
+LIVE = (BatchMovement.Outcome.PENDING, BatchMovement.Outcome.SETTLED)
 UNDECIDED = (State.DRAFT, State.BATCHED)
+OLDEST_FIRST = ("recorded_at", "seq", "id")
 _NOT_FINAL = (Batch.State.PACKED, Batch.State.INCLUDED)
+
+
+class Draft(NamedTuple):
+    """An instruction to pack."""
+
+    id: UUID
+    target_id: UUID
+    vault: str
+    cell_id: UUID
+    seq: int
+    kind: str
+    amount_base_units: int
+    required_base_units: int
+    entry_id: UUID | None
+    body_hash: str | None
+
+    @property
+    def ref(self) -> str:
+        """What names it on chain."""
+        return ref(self.id, self.entry_id, self.body_hash)
+
+
+DRAFT = (
+    *("id", "target_id", "target__address", "cell_id", "seq", "kind"),
+    *("amount_base_units", "required_base_units", "entry_id", "entry__body_hash"),
+)
 
 
 def pack(house: ChainTarget, chain_id: int) -> Batch | None:
     """Put this house's drafts into its next batch and ask for approval; None when there is nothing to pack yet."""
     with transaction.atomic():
         _lock(house)
-        if _on_its_way(house).exists():
+        on_its_way = _on_its_way(house)
+        if on_its_way.exclude(Exists(carried().filter(batch=OuterRef("pk")))).exists():
             return None
-        picked = _in_order(list(_drafts(house)[:BATCH_LIMIT]))
-        return _write(house, chain_id, picked) if picked else None
+        previous = Batch.objects.filter(house=house).exclude(state=Batch.State.REFUSED).order_by("-number").first()
+        number = previous.number + 1 if previous else 1
+        drafts = _drafts(house).exclude(id__in=_signed_for_later(house, number))
+        if on_its_way.exists() and not drafts[BATCH_LIMIT - 1 : BATCH_LIMIT].exists():
+            return None  # what comes until that one is in a block goes with these
+        picked = _in_order(_taken(drafts))
+        head = bytes.fromhex(previous.head[2:]) if previous else bytes(32)
+        return _write(house, chain_id, number, head, picked) if picked else None
 
 
 def release_refused() -> int:
@@ -48,22 +88,29 @@ def release_refused() -> int:
 
 
 def take_apart(batch: Batch, reasons: Mapping[str, str]) -> bool:
-    """Undo a batch that no transaction carries: movements with a reason fail with it, the rest is packed again. False
-    where it has been undone, or has gone out, meanwhile: nothing is changed then."""
+    """Undo a batch that no transaction carries: movements with a reason fail with it, the rest is packed again. So are
+    the batches packed behind it: its number, and those of its vaults, are free again. False where it has been undone,
+    or has gone out, meanwhile: nothing is changed then."""
     with transaction.atomic():
         _lock(batch.house)
-        if not stays(batch) or carried().filter(batch=batch).exists():
+        behind = Batch.objects.filter(house=batch.house, state=Batch.State.PACKED, number__gt=batch.number)
+        if not stays(batch) or carried().filter(Q(batch=batch) | Q(batch__in=behind)).exists():
             return False
-        for movement in batch.movements.select_related("instruction"):
-            reason = reasons.get(str(movement.instruction_id), "")
-            movement.outcome = BatchMovement.Outcome.FAILED if reason else BatchMovement.Outcome.AGAIN
-            movement.reason = reason[:200]
-            movement.save(update_fields=["outcome", "reason"])
-            if not reason:
-                ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
-        batch.state = Batch.State.REFUSED
-        batch.save(update_fields=["state"])
+        for undone in (*behind.order_by("-number"), batch):
+            _undo(undone, reasons)
     return True
+
+
+def _undo(batch: Batch, reasons: Mapping[str, str]) -> None:
+    for movement in batch.movements.select_related("instruction"):
+        reason = reasons.get(str(movement.instruction_id), "")
+        movement.outcome = BatchMovement.Outcome.FAILED if reason else BatchMovement.Outcome.AGAIN
+        movement.reason = reason[:200]
+        movement.save(update_fields=["outcome", "reason"])
+        if not reason:
+            ChainInstruction.objects.filter(id=movement.instruction_id).update(state=State.DRAFT)
+    batch.state = Batch.State.REFUSED
+    batch.save(update_fields=["state"])
 
 
 def stays(batch: Batch) -> bool:
@@ -74,13 +121,13 @@ def stays(batch: Batch) -> bool:
 
 def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> dict[UUID, int]:
     """The next contract number of each vault, `before` a batch if one is given."""
-    live = BatchMovement.objects.filter(
-        vault_id__among=vault_ids, outcome__in=[BatchMovement.Outcome.PENDING, BatchMovement.Outcome.SETTLED]
-    )
+    live = BatchMovement.objects.filter(vault=OuterRef("pk"), outcome__in=LIVE)
     if before is not None:
         live = live.exclude(batch=before)
-    last = dict(live.values_list("vault_id").annotate(last=Max("contract_seq")))
-    return {vault_id: last.get(vault_id, 0) + 1 for vault_id in vault_ids}
+    # By the unique key of live movements, one look a vault: a grouping would read every movement there ever was.
+    newest = Subquery(live.order_by("-contract_seq").values("contract_seq")[:1])
+    vaults = ChainTarget.objects.filter(id__among=vault_ids).annotate(last=newest)
+    return {vault_id: (last or 0) + 1 for vault_id, last in vaults.values_list("id", "last")}
 
 
 def in_line() -> QuerySet[ChainInstruction]:
@@ -92,6 +139,12 @@ def waiting_for_the_chain() -> QuerySet[Batch]:
     """Signed batches that no transaction carries."""
     alive = carried().filter(batch=OuterRef("pk"))
     return Batch.objects.filter(state=Batch.State.PACKED).exclude(approval__signature="").exclude(Exists(alive))
+
+
+def next_for_the_chain() -> QuerySet[Batch]:
+    """Those of them that their houses would take now: none behind another that is in no block yet."""
+    before = Batch.objects.filter(house=OuterRef("house"), number__lt=OuterRef("number"), state=Batch.State.PACKED)
+    return waiting_for_the_chain().exclude(Exists(before.exclude(Exists(_in_a_block()))))
 
 
 def carried() -> QuerySet[ChainTransaction]:
@@ -110,8 +163,11 @@ def head_after(previous_head: bytes, digest: bytes) -> bytes:
 def _on_its_way(house: ChainTarget) -> QuerySet[Batch]:
     """Batches that no block holds yet. One that the poster saw in a block counts as there, before the watcher has read
     that block; should the block be dropped, both batches go out again in their order."""
-    taken = ChainTransaction.objects.filter(batch=OuterRef("pk"), succeeded=True)
-    return Batch.objects.filter(house=house, state=Batch.State.PACKED).exclude(Exists(taken))
+    return Batch.objects.filter(house=house, state=Batch.State.PACKED).exclude(Exists(_in_a_block()))
+
+
+def _in_a_block() -> QuerySet[ChainTransaction]:
+    return ChainTransaction.objects.filter(batch=OuterRef("pk"), succeeded=True)
 
 
 def _lock(house: ChainTarget) -> None:
@@ -127,19 +183,27 @@ def _drafts(house: ChainTarget) -> QuerySet[ChainInstruction]:
     for target_id, first in calls.values_list("target_id").annotate(first=Min("seq")):
         behind |= Q(target_id=target_id, seq__gt=first)
     behind |= Q(target_id__in=_vaults_with_a_gap(house))
-    return (
-        ChainInstruction.objects.filter(
-            state=State.DRAFT,
-            kind__in=MOVEMENTS,
-            target__kind=ChainTarget.Kind.VAULT,
-            target__asset_id=house.asset_id,
-        )
-        .exclude(behind)
-        .select_related("target", "entry")
-        .defer(*TIMES, *(f"{of}__{name}" for of in ("target", "entry") for name in TIMES), "target__creation")
-        .order_by("recorded_at", "seq", "id")
-        .select_for_update(skip_locked=True, of=("self",))
+    movements = ChainInstruction.objects.filter(
+        state=State.DRAFT,
+        kind__in=MOVEMENTS,
+        target__kind=ChainTarget.Kind.VAULT,
+        target__asset_id=house.asset_id,
     )
+    return movements.exclude(behind).order_by(*OLDEST_FIRST)
+
+
+def _signed_for_later(house: ChainTarget, number: int) -> list[UUID]:
+    """What was signed in a later batch of this house, taken apart since: whoever has that signature could post it after
+    this batch and move the tokens again. In a batch of that number, or a later one, it excludes itself."""
+    signed = Batch.objects.filter(house=house, number__gt=number).exclude(approval__signature="")
+    return list(BatchMovement.objects.filter(batch__in=signed).values_list("instruction_id", flat=True))
+
+
+def _taken(drafts: QuerySet[ChainInstruction]) -> list[Draft]:
+    """The first of them that nobody else holds, locked until the caller's transaction ends."""
+    locked = drafts.select_for_update(skip_locked=True, of=("self",)).only("id")[:BATCH_LIMIT]
+    found = ChainInstruction.objects.filter(id__among=[draft.id for draft in locked])
+    return [Draft(*row) for row in found.order_by(*OLDEST_FIRST).values_list(*DRAFT)]
 
 
 def _vaults_with_a_gap(house: ChainTarget) -> list[UUID]:
@@ -160,46 +224,40 @@ def _vaults_with_a_gap(house: ChainTarget) -> list[UUID]:
     ]
 
 
-def _in_order(drafts: Sequence[ChainInstruction]) -> list[ChainInstruction]:
+def _in_order(drafts: Sequence[Draft]) -> list[Draft]:
     """By vault in the order of its own numbers; what follows a draft that was not picked waits for it."""
-    picked = {draft.id for draft in drafts}
     waiting = ChainInstruction.objects.filter(
         target_id__among={draft.target_id for draft in drafts}, state=State.DRAFT, kind__in=MOVEMENTS
-    ).exclude(id__among=picked)
-    first_left_out: dict[UUID, int] = {}
-    for target_id, seq in waiting.values_list("target_id", "seq"):
-        first_left_out[target_id] = min(seq, first_left_out.get(target_id, seq))
-    kept = [draft for draft in drafts if draft.seq < first_left_out.get(draft.target_id, draft.seq + 1)]
+    ).exclude(id__among=[draft.id for draft in drafts])
+    left_out = dict(waiting.values_list("target_id").annotate(first=Min("seq")))
+    kept = [draft for draft in drafts if draft.seq < left_out.get(draft.target_id, draft.seq + 1)]
     return sorted(kept, key=lambda draft: draft.seq)
 
 
-def _write(house: ChainTarget, chain_id: int, picked: Sequence[ChainInstruction]) -> Batch:
+def _write(house: ChainTarget, chain_id: int, number: int, head: bytes, picked: Sequence[Draft]) -> Batch:
     numbers = next_numbers({draft.target_id for draft in picked})
-    numbered: list[tuple[ChainInstruction, int]] = []
+    numbered: list[tuple[Draft, int]] = []
     for draft in picked:
         numbered.append((draft, numbers[draft.target_id]))
         numbers[draft.target_id] += 1
-    leaves = statements.statements_of({draft.cell_id: draft.target.address for draft in picked})
+    leaves = statements.statements_of({draft.cell_id: draft.vault for draft in picked})
     statement = "0x" + statements.root([statements.leaf(row) for row in leaves]).hex()
-    previous = Batch.objects.filter(house=house).exclude(state=Batch.State.REFUSED).order_by("-number").first()
-    number = previous.number + 1 if previous else 1
-    movements = [movement_of(draft, draft.target.address, seq) for draft, seq in numbered]
+    movements = [movement_of(draft, draft.ref, draft.vault, seq) for draft, seq in numbered]
     message = batch_message(house.address, chain_id, number, statement, movements)
-    previous_head = bytes.fromhex(previous.head[2:]) if previous else bytes(32)
     batch = Batch.objects.create(
         house=house,
         number=number,
         statement=statement,
         leaves=leaves,
         approval=Approval.objects.create(kind=Approval.Kind.BATCH, body=message),
-        head="0x" + head_after(previous_head, digest_of(message)).hex(),
+        head="0x" + head_after(head, digest_of(message)).hex(),
     )
     insert_all(
         [
             BatchMovement(
                 batch=batch,
                 position=position,
-                instruction=draft,
+                instruction_id=draft.id,
                 vault_id=draft.target_id,
                 contract_seq=seq,
                 ref=movement["ref"],

@@ -106,8 +106,8 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
 
 
 def _batches_of_this_chain() -> QuerySet[Batch]:
-    waiting = packing.waiting_for_the_chain().filter(house__asset__chain__in=chains.asset_chains())
-    return waiting.select_related("house", "approval").order_by("recorded_at")
+    next_ones = packing.next_for_the_chain().filter(house__asset__chain__in=chains.asset_chains())
+    return next_ones.select_related("house", "approval").order_by("recorded_at")
 
 
 def _houses() -> QuerySet[ChainTarget]:

@@ -157,7 +157,7 @@ def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
     if taken.exists():
         return False
     if made.batch is not None:
-        return packing.stays(made.batch) and packing.waiting_for_the_chain().contains(made.batch)
+        return packing.stays(made.batch) and packing.next_for_the_chain().contains(made.batch)
     if made.instruction_id is not None:
         waiting = ChainInstruction.objects.filter(id=made.instruction_id, state=ChainInstruction.State.DRAFT)
         return waiting.update(state=ChainInstruction.State.BATCHED) == 1

@@ -15,6 +15,7 @@ from django.db import models
 
 from intermediary.models import ChainInstruction
 from intermediary.models.base import Row
+from intermediary.models.bulk import insert_all
 from intermediary.typed_data import digest_of
 
 
@@ -35,8 +36,7 @@ class SignedMovement(Row):
 
 def record(approval_id: UUID, instruction_ids: Iterable[UUID]) -> None:
     """In the transaction that stores the signature."""
-    rows = [SignedMovement(approval_id=approval_id, instruction_id=found) for found in instruction_ids]
-    SignedMovement.objects.bulk_create(rows)
+    insert_all([SignedMovement(approval_id=approval_id, instruction_id=found) for found in instruction_ids])
 
 
 def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from settlement.breaks import ComparedVault, ReconciliationBreak, Reconciliation
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
-from settlement.messages import batch_message, movement_of
+from settlement.messages import batch_message, movement_of, ref_of
 from settlement.models import BatchMovement, ChainBlock
 from settlement.signer import demo_signer, demo_wallet
 from settlement.transactor import Transactor
@@ -103,7 +103,7 @@ def test_a_movement_that_settled_and_comes_again_is_a_duplicate(chain: Chain, wh
     settle_all()
     assert_reconciled()
     made.refresh_from_db()
-    post_behind_our_back(chain, movement_of(made, who.vault.address, 2))
+    post_behind_our_back(chain, movement_of(made, ref_of(made), who.vault.address, 2))
     watch_to_the_end(chain)
     assert any(kind == "duplicate" and place.startswith("Moved 0x") for kind, place in open_breaks())
 

@@ -6,10 +6,11 @@ block shows nothing but such movements are booked many in one transaction; whate
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from intermediary import ledger, outbox
 from intermediary.models import ChainTarget
@@ -20,7 +21,59 @@ Outcome = BatchMovement.Outcome
 CELLS_AT_ONCE = 200  # whose locks are held for as long as their rows are written, some tenths of a second
 
 
-def book_together(logs: Sequence[ChainLog]) -> list[ChainLog]:
+class Seen(NamedTuple):
+    """A log to book."""
+
+    id: UUID
+    cell_id: UUID | None
+    block_number: int
+    log_index: int
+    transaction_hash: str
+    address: str
+    topics: list[str]
+    data: str
+
+
+_SEEN = ("id", "cell_id", "block__number", "log_index", "transaction_hash", "address", "topics", "data")
+# Each number is looked up by itself, by the unique key of live movements: a join over all of them may start anywhere.
+_LIVE = """
+    SELECT asked.vault, asked.number, movement.instruction_id, movement.ref, movement.outcome, made.amount_base_units
+    FROM unnest(%s::text[], %s::bigint[]) AS asked (vault, number)
+    CROSS JOIN LATERAL (
+        SELECT live.* FROM settlement_batchmovement AS live
+        WHERE live.vault_id = (SELECT id FROM intermediary_chaintarget WHERE address = asked.vault)
+            AND live.contract_seq = asked.number AND live.outcome IN ('PENDING', 'SETTLED')
+        LIMIT 1
+    ) AS movement
+    CROSS JOIN LATERAL (
+        SELECT amount_base_units FROM intermediary_chaininstruction WHERE id = movement.instruction_id LIMIT 1
+    ) AS made
+"""
+Place = tuple[str, int]  # a vault's address, and the number it gives a movement
+
+
+class Movement(NamedTuple):
+    """What is on its way, or has arrived, under one number of a vault."""
+
+    instruction_id: UUID
+    ref: str
+    outcome: str
+    amount_base_units: int
+
+
+def movements_at(places: Collection[Place]) -> dict[Place, Movement]:
+    """The movements under these numbers."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LIVE, [[vault for vault, _ in places], [number for _, number in places]])
+        return {(vault, number): Movement(*known) for vault, number, *known in cursor.fetchall()}
+
+
+def seen(logs: QuerySet[ChainLog]) -> list[Seen]:
+    """These logs, as far as booking needs them."""
+    return [Seen(*row) for row in logs.values_list(*_SEEN)]
+
+
+def book_together(logs: Sequence[Seen]) -> list[Seen]:
     """Book every cell of which these logs show nothing but everyday movements; the logs that are left, in their order.
 
     Raises whatever a movement is refused with, and then has booked nothing of that group of cells.
@@ -29,7 +82,7 @@ def book_together(logs: Sequence[ChainLog]) -> list[ChainLog]:
     inside = _between_house_and_vaults(decoded)
     ChainLog.objects.filter(id__among=inside).update(applied=True, refusal="")
     movements = _movements(logs, decoded)
-    by_cell: dict[UUID | None, list[ChainLog]] = {}
+    by_cell: dict[UUID | None, list[Seen]] = {}
     for row in logs:
         if row.id not in inside:
             by_cell.setdefault(row.cell_id, []).append(row)
@@ -57,28 +110,19 @@ def _between_house_and_vaults(decoded: Mapping[UUID, DecodedEvent]) -> set[UUID]
     return {log_id for log_id, sides in transfers.items() if {kinds.get(address) for address in sides} == pair}
 
 
-def _movements(logs: Sequence[ChainLog], decoded: Mapping[UUID, DecodedEvent]) -> dict[UUID, UUID]:
+def _movements(logs: Sequence[Seen], decoded: Mapping[UUID, DecodedEvent]) -> dict[UUID, UUID]:
     """The instruction that each `Moved` log shows exactly as it was given, by log."""
-    shown = {
-        (row.address, int(decoded[row.id].arguments["seq"])): row.id
-        for row in logs
-        if row.id in decoded and decoded[row.id].name == "Moved"
-    }
-    wanted = Q(vault__address__in={address for address, _ in shown}, contract_seq__in={seq for _, seq in shown})
-    open_ones = BatchMovement.objects.filter(wanted, outcome__in=[Outcome.PENDING, Outcome.SETTLED])
+    said = {log_id: event.arguments for log_id, event in decoded.items() if event.name == "Moved"}
+    shown = {(row.address, int(said[row.id]["seq"])): row.id for row in logs if row.id in said}
     found = {}
-    columns = ("instruction_id", "ref", "contract_seq", "vault__address", "instruction__amount_base_units")
-    for instruction_id, ref, seq, vault, amount in open_ones.values_list(*columns):
-        log_id = shown.get((vault, seq))
-        if log_id is None:  # another vault's number
-            continue
-        said = decoded[log_id].arguments
-        if (said["amount"], "0x" + said["ref"].hex()) == (amount, ref):
-            found[log_id] = instruction_id
+    for place, movement in movements_at(shown).items():
+        moved = said[shown[place]]
+        if (moved["amount"], "0x" + moved["ref"].hex()) == (movement.amount_base_units, movement.ref):
+            found[shown[place]] = movement.instruction_id
     return found
 
 
-def _book(cells: Collection[UUID], rows: Sequence[ChainLog], movements: Mapping[UUID, UUID]) -> None:
+def _book(cells: Collection[UUID], rows: Sequence[Seen], movements: Mapping[UUID, UUID]) -> None:
     with transaction.atomic():
         ledger.lock_cells(cells)
         hashes = {movements[row.id]: row.transaction_hash for row in rows}

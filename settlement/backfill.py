@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from intermediary.errors import Refusal
+from intermediary.models.bulk import insert_plain
 from settlement import closed, finality, reconcile, watcher
 from settlement.chain import LOG_BLOCKS, Chain
 from settlement.models import ChainBlock, ChainLog, ReconciliationRun
@@ -81,8 +82,8 @@ def _keep(chain: Chain, entries: Sequence[Entry], made: Backfill) -> list[ChainB
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=ours)}
         concerning = watcher.watched()
         rows = [watcher.row_of(blocks[entry["blockHash"]], entry, concerning) for entry in wanted]
-        ChainLog.objects.bulk_create(rows, ignore_conflicts=True)
-    made.found += rows
+        insert_plain(ChainLog, rows, unless_known=True)
+    made.found += ChainLog.objects.filter(id__in=[row["id"] for row in rows])
     return [blocks[block.hash] for block in new]
 
 

@@ -101,18 +101,17 @@ def topic(name: str, event: str) -> str:
 
 def decode_event(topics: Sequence[str], data: str) -> DecodedEvent | None:
     """The event of one of our contracts behind a log; None for anything else."""
-    if not topics:
+    return _decoded(tuple(topics), data) if topics else None
+
+
+@lru_cache(4096)  # some blocks of full batches, 6 MB: what is read is decoded to be stored, shown, and booked
+def _decoded(topics: tuple[str, ...], data: str) -> DecodedEvent | None:
+    event = _all_events().get((topics[0].lower(), len(topics)))
+    if event is None:
         return None
-    entry = _all_events().get((bytes.fromhex(topics[0][2:]), len(topics)))
-    if entry is None:
-        return None
-    indexed = [field for field in entry["inputs"] if field["indexed"]]
-    plain = [field for field in entry["inputs"] if not field["indexed"]]
-    said = _values(indexed, bytes.fromhex("".join(found[2:] for found in topics[1:])))
-    said += _values(plain, bytes.fromhex(data[2:]))
-    return DecodedEvent(
-        entry["name"], {field["name"]: value for field, value in zip(indexed + plain, said, strict=True)}
-    )
+    said = _values(event.indexed, bytes.fromhex("".join(found[2:] for found in topics[1:])))
+    said += _values(event.plain, bytes.fromhex(data[2:]))
+    return DecodedEvent(event.name, dict(zip(event.fields, said, strict=True)))
 
 
 def error_name(data: bytes) -> str:
@@ -125,14 +124,30 @@ def known_error(data: bytes) -> str:
     return _all_errors().get(data[:4], "")
 
 
+@dataclass(frozen=True)
+class _Event:
+    """How an event is laid out: indexed values in topics of their own, the others after each other in its data."""
+
+    name: str
+    indexed: tuple[Entry, ...]
+    plain: tuple[Entry, ...]
+    fields: tuple[str, ...]  # their names, indexed ones first
+
+
 @cache
-def _all_events() -> dict[tuple[bytes, int], Entry]:
+def _all_events() -> dict[tuple[str, int], _Event]:
     """Every event of the suite by first topic and number of topics (Transfer of a token has three of them)."""
     return {
-        (key, 1 + sum(field["indexed"] for field in entry["inputs"])): entry
+        ("0x" + key.hex(), 1 + sum(field["indexed"] for field in entry["inputs"])): _event(entry)
         for path in ARTIFACTS.glob("*.json")
         for key, entry in contract(path.stem).events.items()
     }
+
+
+def _event(entry: Entry) -> _Event:
+    indexed = tuple(field for field in entry["inputs"] if field["indexed"])
+    plain = tuple(field for field in entry["inputs"] if not field["indexed"])
+    return _Event(entry["name"], indexed, plain, tuple(field["name"] for field in (*indexed, *plain)))
 
 
 @cache

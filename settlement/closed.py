@@ -71,7 +71,7 @@ def _may_be_read_yet(found: ChainTransaction) -> bool:
 def close_seen(blocks: Sequence[ChainBlock]) -> None:
     """Our own transactions that the logs of these blocks show: they succeeded, whether the poster has looked or not."""
     agreed = ChainLog.objects.filter(block__in=blocks).exclude(refusal__startswith=ChainLog.DISPUTED)
-    holding_block = dict(agreed.values_list("transaction_hash", "block_id"))
+    holding_block = dict(agreed.values_list("transaction_hash", "block_id").distinct())
     by_id = {block.id: block for block in blocks}
     seen = TransactionAttempt.objects.filter(hash__in=holding_block, transaction__state__in=OPEN_TRANSACTIONS)
     for attempt in seen.select_related("transaction__instruction"):

@@ -8,24 +8,28 @@ few moved writes those few.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from intermediary.models.bulk import TIMES, replace_all
+from intermediary.models.bulk import replace_all
 from settlement.breaks import ComparedVault
 
 if TYPE_CHECKING:
     from settlement.comparisons import Holding
 
-FIELDS = ("ledger_base_units", "chain_base_units", "ledger_seq", "chain_seq")
+FIGURES = ("ledger_base_units", "chain_base_units", "ledger_seq", "chain_seq")
 
 
 def note(holdings: Sequence["Holding"], block_number: int) -> None:
     """Remember what was compared at this block, as far as it is not known already."""
-    known = {row.target_id: row for row in ComparedVault.objects.defer(*TIMES)}
+    known = {target_id: figures for target_id, *figures in ComparedVault.objects.values_list("target_id", *FIGURES)}
     changed = []
     for one in holdings:
-        figures = dict(zip(FIELDS, (one.ledger, one.chain, one.ledger_seq, one.chain_seq), strict=True))
-        row = known.get(one.target.id)
-        if row is None or any(getattr(row, name) != value for name, value in figures.items()):
+        figures = [one.ledger, one.chain, one.ledger_seq, one.chain_seq]
+        if known.get(one.target.id) != figures:
             changed.append(
-                ComparedVault(target=one.target, cell_id=one.target.cell_id, block_number=block_number, **figures)
+                ComparedVault(
+                    target_id=one.target.id,
+                    cell_id=one.target.cell_id,
+                    block_number=block_number,
+                    **dict(zip(FIGURES, figures, strict=True)),
+                )
             )
     replace_all(changed, key="target_id")

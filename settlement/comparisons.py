@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
-from intermediary.models import ChainTarget
+from intermediary.models import Asset, ChainTarget
 from intermediary.models.bulk import TIMES
 from intermediary.models.journal import ESCROW_KINDS, HOUSE_KINDS, RETENTION_KINDS, VAULT_KINDS
 from settlement import chains, misfits
@@ -21,6 +21,7 @@ from settlement.breaks import ReconciliationBreak
 from settlement.chain import Chain
 from settlement.escrows import is_on_risk, standing
 from settlement.models import Batch, BatchMovement, ChainBlock
+from settlement.packing import LIVE
 from settlement.views import View, read_words, view
 
 Kind = ReconciliationBreak.Kind
@@ -82,14 +83,24 @@ class Compared:
 
 def compare(chain: Chain, block: ChainBlock) -> Compared:
     """Read both sides in full."""
-    here = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains())
-    targets = list(here.select_related("asset").defer(*TIMES))
+    targets = _targets()
     books = _books()
     holdings = _holdings(chain, block.number, targets, books)
     found = [*_amounts(holdings, block), *_numbers(holdings), *_totals(holdings, targets, books, block)]
     found += _houses(chain, block, targets)
     found += _series(chain, block, targets)
     return Compared(found, [one for one in holdings if one.target.kind in OF_KIND], books)
+
+
+def _targets() -> list[ChainTarget]:
+    """The contracts of this chain, with their assets. What the addresses of vaults commit to concerns nobody here."""
+    here = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains()).defer(*TIMES)
+    of_series = Q(kind__in=(TargetKind.ESCROW, TargetKind.NOTE))
+    targets = [*here.exclude(of_series).defer(*TIMES, "creation"), *here.filter(of_series)]
+    assets = Asset.objects.in_bulk({target.asset_id for target in targets})
+    for target in targets:
+        target.asset = assets[target.asset_id]
+    return targets
 
 
 def _books() -> Books:
@@ -118,7 +129,7 @@ def _holdings(chain: Chain, block: int, targets: Sequence[ChainTarget], books: B
 def _last_movements() -> dict[UUID, int]:
     """Number of the last settled movement of each vault. By the unique key of live movements, one look a vault: a
     grouping would read every movement there ever was."""
-    live = BatchMovement.objects.filter(vault=OuterRef("pk"), outcome__in=["PENDING", "SETTLED"])
+    live = BatchMovement.objects.filter(vault=OuterRef("pk"), outcome__in=LIVE)
     settled = live.filter(outcome=BatchMovement.Outcome.SETTLED).order_by("-contract_seq")
     vaults = ChainTarget.objects.filter(kind=TargetKind.VAULT).annotate(
         last=Subquery(settled.values("contract_seq")[:1])

@@ -20,9 +20,9 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
-from intermediary.models.bulk import TIMES
 from intermediary.receipts import receipt_entry_id
 from settlement import arrivals, chains, closed, refused, rulings, shown
+from settlement.arrivals import Seen, seen
 from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_late_recovery, book_maturity, book_payment
 from settlement.models import (
@@ -37,22 +37,22 @@ from settlement.models import (
 log = logging.getLogger(__name__)
 Outcome, State = BatchMovement.Outcome, ChainInstruction.State
 Arguments = dict[str, Any]
+IN_ORDER = ("block__number", "log_index")
 
 
 def finalize(blocks: Sequence[ChainBlock]) -> None:
     """Book everything these final blocks hold, and what of earlier blocks is not booked yet; what the nodes disagree
     about waits (`settlement.witnessed`)."""
-    left = ChainLog.objects.filter(applied=False, block__chain=chains.here()).select_related("block")
+    left = ChainLog.objects.filter(applied=False, block__chain=chains.here())
     left = left.exclude(refusal__startswith=ChainLog.DISPUTED)
-    left = left.defer(*TIMES, *(f"block__{name}" for name in TIMES))
     waiting = left.filter(block__canonical=True, block__finalized=True)
-    _apply_all([*waiting, *left.filter(block__in=blocks)])
+    _apply_all([*seen(waiting), *seen(left.filter(block__in=blocks))])
     closed.close_seen(blocks)
     ChainBlock.objects.filter(id__in=[block.id for block in blocks]).update(finalized=True)
 
 
-def _apply_all(logs: Iterable[ChainLog]) -> None:
-    left = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.block.number, row.log_index))
+def _apply_all(logs: Iterable[Seen]) -> None:
+    left = sorted(logs, key=lambda row: (str(row.cell_id or ""), row.block_number, row.log_index))
     try:
         left = arrivals.book_together(left)
     except Exception:  # one of them is odd: each is looked at by itself, and what is booked already stays so
@@ -61,13 +61,10 @@ def _apply_all(logs: Iterable[ChainLog]) -> None:
         with transaction.atomic():
             if cell_id is not None:
                 ledger.lock_cells([cell_id])
-            rows = list(group)
             # Another process that reads may have booked some since they were read: a backfill beside the watcher.
-            unbooked = ChainLog.objects.select_for_update().filter(id__in=[row.id for row in rows], applied=False)
-            open_ids = set(unbooked.order_by("id").values_list("id", flat=True))
-            for row in rows:
-                if row.id in open_ids:
-                    _apply(row)
+            unbooked = ChainLog.objects.select_for_update(of=("self",)).select_related("block")
+            for row in unbooked.filter(id__in=[one.id for one in group], applied=False).order_by(*IN_ORDER):
+                _apply(row)
 
 
 def _apply(row: ChainLog) -> None:

@@ -10,22 +10,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 
 from intermediary import events
 from intermediary.errors import Refusal
+from intermediary.ids import uuid7
 from intermediary.models import Asset, ChainInstruction, ChainTarget
-from intermediary.models.bulk import TIMES, insert_new
-from settlement import chains, closed, finality, lookout, reconcile, witnessed
+from intermediary.models.bulk import insert_plain
+from settlement import chains, closed, finality, lookout, provisional, reconcile, witnessed
 from settlement.acts import closing
-from settlement.bindings import DecodedEvent, checksummed, decode_event, topic
+from settlement.bindings import checksummed, decode_event, topic
 from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
 from settlement.comparisons import Comparison
 from settlement.models import (
     Batch,
-    BatchMovement,
     ChainBlock,
     ChainLog,
     ChainTransaction,
@@ -61,11 +62,18 @@ class Progress:
     agreed_until: datetime | None = None
 
 
+class Target(NamedTuple):
+    """One of our contracts."""
+
+    id: UUID
+    cell_id: UUID
+
+
 @dataclass(frozen=True)
 class Watched:
     """The addresses whose logs concern us."""
 
-    targets: Mapping[str, ChainTarget]
+    targets: Mapping[str, Target]
     tokens: Mapping[str, str]
 
 
@@ -169,8 +177,8 @@ def read_again(chain: Chain, first: int, last: int) -> int:
 
 def watched() -> Watched:
     """Everything that is watched now."""
-    ours = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains()).defer(*TIMES, "creation")
-    targets = {target.address: target for target in ours}
+    ours = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains())
+    targets = {address: Target(*known) for address, *known in ours.values_list("address", "id", "cell_id")}
     here = Asset.objects.filter(chain__in=chains.asset_chains()).exclude(token_address="")
     tokens = {asset.token_address: asset.code for asset in here}
     return Watched(targets, tokens)
@@ -218,7 +226,7 @@ def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
     if not new:
         return
     _store_logs(chain, Watched(new, concerning.tokens), first_block(), up_to)
-    ReadBack.objects.bulk_create(ReadBack(target=target, up_to_block=max(up_to, 0)) for target in new.values())
+    ReadBack.objects.bulk_create(ReadBack(target_id=target.id, up_to_block=max(up_to, 0)) for target in new.values())
 
 
 def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> None:
@@ -231,7 +239,7 @@ def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> Non
         rows = [
             row_of(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks
         ]
-        insert_new(rows)
+        insert_plain(ChainLog, rows, unless_known=True)
 
 
 def first_block() -> int:
@@ -284,9 +292,9 @@ def _give_up_above(number: int) -> None:
             instructions.update(state=ChainInstruction.State.BATCHED)
         lost.update(state=ChainTransaction.State.SENT, block_number=None, block_hash="", succeeded=None)
         posted = ChainLog.objects.filter(block__in=gone, name="BatchPosted")
-        for log in posted:
-            number_of = _event(log).arguments["id"]
-            Batch.objects.filter(house__address=log.address, number=number_of, state=Batch.State.INCLUDED).update(
+        for log in posted.values("address", "topics", "data"):
+            number_of = provisional.said(log)["id"]
+            Batch.objects.filter(house__address=log["address"], number=number_of, state=Batch.State.INCLUDED).update(
                 state=Batch.State.PACKED
             )
         ChainBlock.objects.filter(id__in=[block.id for block in gone]).update(canonical=False)
@@ -325,8 +333,8 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
         )
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=[block.hash for block in fresh])}
         rows = [row_of(blocks[header["hash"]], log, concerning) for header, logs in read for log in logs]
-        insert_new(rows)
-        _show(rows)
+        insert_plain(ChainLog, rows, unless_known=True)
+        provisional.show(rows)
     return blocks[fresh[-1].hash]
 
 
@@ -341,54 +349,29 @@ def block_of(header: Mapping[str, Any]) -> ChainBlock:
     )
 
 
-def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> ChainLog:
+def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> dict[str, Any]:
+    """The row of a log, by column of `ChainLog`."""
     address = checksummed(log["address"])
     event = decode_event(log["topics"], log["data"])
     named = event.arguments if event else {}
     about = concerning.targets.get(
         str(named.get("vault") or (named.get("to") if address in concerning.tokens else address))
     )
-    return ChainLog(
-        block=block,
-        block_hash=block.hash,
-        log_index=int(log["logIndex"], 16),
-        transaction_hash=log["transactionHash"],
-        address=address,
-        topics=log["topics"],
-        data=log["data"],
-        name=event.name if event else "",
-        cell_id=about.cell_id if about else None,
-    )
-
-
-def _show(rows: Sequence[ChainLog]) -> None:
-    """Provisional effects: the movements and batches that this block holds."""
-    moved = {(row.address, _event(row).arguments["seq"]): row for row in rows if row.name == "Moved"}
-    pending = BatchMovement.objects.filter(
-        vault__address__in={address for address, _ in moved},
-        contract_seq__in={seq for _, seq in moved},
-        outcome=BatchMovement.Outcome.PENDING,
-    )
-    by_transaction: dict[str, list[Any]] = {}
-    for instruction_id, address, seq in pending.values_list("instruction_id", "vault__address", "contract_seq"):
-        row = moved.get((address, seq))
-        if row is not None:
-            by_transaction.setdefault(row.transaction_hash, []).append(instruction_id)
-    for transaction_hash, ids in by_transaction.items():
-        ChainInstruction.objects.filter(id__among=ids, state=ChainInstruction.State.BATCHED).update(
-            state=ChainInstruction.State.INCLUDED, transaction_hash=transaction_hash
-        )
-    for row in rows:
-        if row.name == "BatchPosted":
-            Batch.objects.filter(
-                house__address=row.address, number=_event(row).arguments["id"], state=Batch.State.PACKED
-            ).update(state=Batch.State.INCLUDED)
-
-
-def _event(row: ChainLog) -> DecodedEvent:
-    event = decode_event(row.topics, row.data)
-    assert event is not None, "only decoded logs have a name"
-    return event
+    return {
+        "id": str(uuid7()),
+        "block_id": str(block.id),
+        "block_hash": block.hash,
+        "log_index": int(log["logIndex"], 16),
+        "transaction_hash": log["transactionHash"],
+        "address": address,
+        "topics": log["topics"],
+        "data": log["data"],
+        "name": event.name if event else "",
+        "cell_id": str(about.cell_id) if about else None,
+        "applied": False,
+        "refusal": "",
+        "set_aside": False,
+    }
 
 
 def _header(which: str) -> tuple[str, list[Any]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from intermediary.typed_data import _digest_by_library as by_library
 from intermediary.typed_data import digest_of
-from settlement.bindings import contract
+from settlement.bindings import contract, decode_event
 from settlement.messages import batch_calldata, batch_message
 
 HOUSE = "0x" + "ab" * 20
@@ -57,3 +57,20 @@ def test_an_answer_of_single_words_reads_as_the_library_reads_it(one: int, other
     bound = contract("House")
     found = type(bound)("x", b"", {"two": {"name": "two", "inputs": [], "outputs": fields}}, {}, {}, ())
     assert found.decode_result("two", data) == decode(["uint256", "uint256"], data) == (one, other)
+
+
+@given(MOVEMENTS)
+def test_an_event_reads_as_the_library_reads_it_however_often(move: dict[str, Any]) -> None:
+    bound = contract("MarginVault")
+    topic, entry = next((key, entry) for key, entry in bound.events.items() if entry["name"] == "Moved")
+    said = {field["name"]: move[field["name"]] for field in entry["inputs"]}
+    said["ref"] = bytes.fromhex(move["ref"][2:])
+    indexed = [field for field in entry["inputs"] if field["indexed"]]
+    plain = [field for field in entry["inputs"] if not field["indexed"]]
+    topics = ["0x" + topic.hex(), *("0x" + encode([one["type"]], [said[one["name"]]]).hex() for one in indexed)]
+    data = "0x" + encode([one["type"] for one in plain], [said[one["name"]] for one in plain]).hex()
+    for _ in range(2):
+        found = decode_event(topics, data)
+        assert found is not None
+        assert (found.name, found.arguments) == ("Moved", said)
+    assert decode_event(topics[:-1], data) is None, "another number of topics is another event"

@@ -6,7 +6,7 @@ from django.db import transaction
 from intermediary import outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction
-from settlement import closed, finality
+from settlement import arrivals, closed, finality
 from settlement.bindings import topic
 from settlement.chain import Chain
 from settlement.cycle import settle_all
@@ -72,7 +72,7 @@ def test_what_another_process_booked_meanwhile_stays_booked(chain: Chain, who: C
     wallet.call(who.vault.address, "MarginVault", "withdraw")
     wallet.wait()
     watch(chain)
-    read_before = list(ChainLog.objects.filter(applied=False).select_related("block"))
+    read_before = arrivals.seen(ChainLog.objects.filter(applied=False))
     settle_all()
     finality._apply_all(read_before)
     assert held(who) == 0

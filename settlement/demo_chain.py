@@ -40,12 +40,13 @@ class Miner:
 
 def has_work(chain: Chain) -> bool:
     """Whether a transaction waits for its block, or for its block to be final."""
-    if int(chain.call("txpool_status")["pending"], 16):
+    tags = [("eth_getBlockByNumber", [tag, False]) for tag in ("latest", "finalized")]
+    pool, latest, final = chain.batch([("txpool_status", []), *tags])
+    if int(pool["pending"], 16):
         return True
-    latest, final = (chain.block(tag) for tag in ("latest", "finalized"))
-    assert latest is not None, "every chain has a latest block"
     first = int(final["number"], 16) + 1 if final else 0
-    open_blocks = [chain.block(number) for number in range(first, int(latest["number"], 16) + 1)]
+    numbers = range(first, int(latest["number"], 16) + 1)
+    open_blocks = chain.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
     return any(block["transactions"] for block in open_blocks if block)
 
 

@@ -5,9 +5,25 @@ next sharing. A holder's account is settled, rounded down, whenever its units ch
 """
 
 from collections import defaultdict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bonds.loss.tranches import SliceState
 
 SCALE = 10**36
+Holder = TypeVar("Holder", bound=Hashable)
+
+
+def break_of(state: SliceState) -> int:
+    """B8: outstanding + net written down + redeemed - original; zero, or the books are broken."""
+    ended = state.net_written_down_base_units + state.redeemed_base_units
+    return state.outstanding_base_units + ended - state.slice.principal_base_units
+
+
+def principal_of_each(units: Mapping[Holder, int], principal: int) -> dict[Holder, int]:
+    """What each holder has of a class' principal, rounded down as the note contract rounds it."""
+    return {holder: principal * held // sum(units.values()) for holder, held in units.items()}
 
 
 @dataclass

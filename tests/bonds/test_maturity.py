@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.db.models import Sum
 
-from bonds.loss.tranches import principal_break_base_units
 from bonds.models import (
     CouponPart,
     CouponRun,
@@ -34,6 +33,7 @@ from intermediary.errors import Refusal
 from intermediary.models import AccountKind, Cell, ChainInstruction, DefaultCase, Layer, Valuation
 from tests.bonds import serviced_world as life
 from tests.bonds import world
+from tests.bonds.note_model import break_of
 from tests.bonds.world import MILLION
 from tests.people import person
 
@@ -90,7 +90,7 @@ def estimated(cell: Cell, loss_base_units: int) -> None:
 def assert_all_accounted_for(series: Series) -> None:
     """B8, and the ledger: principal lies in escrow, what was repaid is owed to the holders."""
     for part in SlicePart.objects.filter(slice__series=series).select_related("slice__cell"):
-        assert principal_break_base_units(part.state) == 0
+        assert break_of(part.state) == 0
         assert life.balance(part.slice.cell, AccountKind.ESCROW) == part.outstanding_base_units
         owed = CouponPart.objects.filter(cell=part.slice.cell).aggregate(total=Sum("amount_base_units"))["total"] or 0
         assert life.balance(part.slice.cell, AccountKind.COUPONS) == owed + part.redeemed_base_units

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from bonds.loss.tranches import holder_principal_base_units, principal_break_base_units, slice_loss_base_units
+from bonds.loss.tranches import slice_loss_base_units
 from bonds.models import CouponPart, CouponRun, Holding, Redemption, Reserve, Series, SliceAct, SlicePart
 from bonds.pricing.coupons import DatedBalance, coupon_base_units_round_down
 from bonds.servicing import coupons, reserves, write_downs
@@ -18,6 +18,7 @@ from intermediary import clock
 from intermediary.models import AccountKind, Cell, DefaultCase
 from tests.bonds import serviced_world as life
 from tests.bonds import world
+from tests.bonds.note_model import break_of, principal_of_each
 from tests.bonds.world import MILLION
 
 pytestmark = pytest.mark.world(build=life.serviced)
@@ -89,7 +90,7 @@ class Lived:
 
     def assert_invariants(self) -> None:
         for part in SlicePart.objects.filter(slice__series=self.series).select_related("slice__cell"):
-            assert principal_break_base_units(part.state) == 0
+            assert break_of(part.state) == 0
             cell = part.slice.cell
             assert life.balance(cell, AccountKind.ESCROW) == part.outstanding_base_units
             coupon = sum(CouponPart.objects.filter(cell=cell).values_list("amount_base_units", flat=True))
@@ -98,7 +99,7 @@ class Lived:
         assert sum(Holding.objects.values_list("units", flat=True)) == 12 * MILLION
         held = dict(Holding.objects.values_list("id", "units"))
         principal = self.outstanding()
-        assert principal - len(held) < sum(holder_principal_base_units(held, principal).values()) <= principal
+        assert principal - len(held) < sum(principal_of_each(held, principal).values()) <= principal
         for review in Reserve.objects.all():
             assert review.reserved_base_units + review.released_base_units == review.outstanding_base_units
 

@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 from django.db import DatabaseError, transaction
 
-from bonds.loss.tranches import holder_principal_base_units, principal_break_base_units
 from bonds.models import Holding, Series, SeriesEvent, Slice, SliceAct, SlicePart
 from bonds.servicing import write_downs
 from bonds.servicing.outstanding import balances_of
@@ -15,6 +14,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, Cell, ChainInstruction, DefaultCase, Event, Layer
 from tests.bonds import world
+from tests.bonds.note_model import break_of, principal_of_each
 from tests.bonds.world import MILLION
 from tests.intermediary.builders import assets
 
@@ -61,7 +61,7 @@ def escrow_of(cell: Cell) -> int:
 def assert_books_agree(series: Series) -> None:
     """B8, and the ledger's escrow against outstanding principal, when nothing is in flight."""
     for part in SlicePart.objects.filter(slice__series=series).select_related("slice"):
-        assert principal_break_base_units(part.state) == 0
+        assert break_of(part.state) == 0
     for item in series.slices.all():
         assert escrow_of(item.cell) == sum(item.parts.values_list("outstanding_base_units", flat=True))
 
@@ -198,7 +198,7 @@ def test_holders_principal_adds_up_within_one_base_unit_a_holder(series: Series,
     world.settle_challenges()
     principal = sum(world.outstanding(series).values())
     units = dict(Holding.objects.values_list("party_id", "units"))
-    held = holder_principal_base_units(units, principal)
+    held = principal_of_each(units, principal)
     assert principal - len(held) < sum(held.values()) <= principal
 
 

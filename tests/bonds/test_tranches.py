@@ -22,6 +22,7 @@ from bonds.loss.tranches import (
 )
 from bonds.offering.terms import EXTENSION_BUFFERS
 from intermediary.errors import Refusal
+from tests.bonds.note_model import break_of
 
 MILLION = 10**12  # one million tokens of six decimals
 A = UUID(int=1)
@@ -34,12 +35,6 @@ def slices(draw: st.DrawFn, relationship_id: UUID = A) -> Slice:
     attach = draw(st.integers(0, 10**15))
     width = draw(st.integers(1, 10**15))
     return Slice(relationship_id, attach, attach + width, draw(st.integers(1, width)))
-
-
-def break_of(state: SliceState) -> int:
-    """B8: zero, or the books are broken."""
-    ended = state.net_written_down_base_units + state.redeemed_base_units
-    return state.outstanding_base_units + ended - state.slice.principal_base_units
 
 
 net_losses = st.integers(0, 3 * 10**15)

@@ -150,6 +150,32 @@ def uncovered_risk() -> Mapping[UUID, UncoveredRisk]:
 
 
 @dataclass(frozen=True)
+class LayerRisk:
+    """Live risk of one layer over the coming year, in the market as of `as_of`, as shares of one: `expected_loss` its
+    mean loss over its size, and the probabilities that it loses anything (`first_loss`) and all of it (`last_loss`)."""
+
+    expected_loss: float
+    first_loss: float
+    last_loss: float
+    as_of: datetime
+
+
+LayerRisks = Callable[[UUID], Mapping[UUID, LayerRisk]]
+_layers: dict[str, LayerRisks] = {}
+
+
+def bind_layer_risks(read: LayerRisks) -> None:
+    """Called once by the composition root."""
+    _layers["risks"] = read
+
+
+def layer_risks(cell_id: UUID) -> Mapping[UUID, LayerRisk]:
+    """The live risk of the layers behind a relationship, by layer, for whoever may read it; none in default and before
+    the first measure."""
+    return _layers["risks"](cell_id)
+
+
+@dataclass(frozen=True)
 class ModelHaircut:
     """What the engine would take off a margin asset in the market as of `as_of`, basis points: the larger of `floor`
     and `shortfall`, plus `concentration`. Shown beside the signed haircut, which alone binds."""

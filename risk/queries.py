@@ -8,7 +8,7 @@ from django.db import connection
 
 from intermediary import ports
 from risk.market.quality import MarkState
-from risk.models import ModelHaircut, Snapshot, Tick, TickShard, UncoveredRisk
+from risk.models import LayerRisk, ModelHaircut, Snapshot, Tick, TickShard, UncoveredRisk
 
 ERROR_OF_OURS = "An error of the platform, which its officers see."
 
@@ -27,6 +27,21 @@ def uncovered_risk() -> dict[UUID, ports.UncoveredRisk]:
             layers_base_units=row.layers_base_units,
             as_of=row.tick.valuation.as_of,
             snapshot_id=row.tick.snapshot_id,
+        )
+        for row in rows
+    }
+
+
+def layer_risks(cell_id: UUID) -> dict[UUID, ports.LayerRisk]:
+    """The live risk of each layer behind one relationship, by layer; none where it was not measured last, as above."""
+    newest = UncoveredRisk.objects.order_by("-tick_id").values("tick_id")[:1]
+    rows = LayerRisk.objects.filter(cell_id=cell_id, tick_id__in=newest).select_related("tick__valuation")
+    return {
+        row.layer_id: ports.LayerRisk(
+            expected_loss=row.expected_loss,
+            first_loss=row.probability_first_loss,
+            last_loss=row.probability_last_loss,
+            as_of=row.tick.valuation.as_of,
         )
         for row in rows
     }

@@ -9,11 +9,12 @@ from intermediary import ports
 def bind_reads() -> None:
     """What pages of the intermediary show of the engine's results and of notes; loads no numeric library."""
     from bonds.portal.tail_cost import tail_costs
-    from risk.queries import mark_doubts, model_haircuts, own_refusal, uncovered_risk
+    from risk.queries import layer_risks, mark_doubts, model_haircuts, own_refusal, uncovered_risk
     from risk.stress_queries import stress_report
     from risk.unsure import unsure_marks
 
     ports.bind_uncovered_risk(uncovered_risk)
+    ports.bind_layer_risks(layer_risks)
     ports.bind_model_haircuts(model_haircuts)
     ports.bind_mark_doubts(mark_doubts)
     ports.bind_own_refusal(own_refusal)

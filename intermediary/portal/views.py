@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 from intermediary import access, ports, queries
 from intermediary.call_forecast import coin_margin, fall_to_call, forecasts
 from intermediary.collateral import coming_base_units
+from intermediary.layer_risk import layers_table
 from intermediary.margin_parts import parts_of
 from intermediary.models import Asset, Cell, JournalEntry, MarginState
 from intermediary.money import from_base_units
@@ -172,6 +173,7 @@ def credit(request: HttpRequest, cell: Cell) -> HttpResponse:
         used = min(state.threshold_base_units, max(0, state.exposure_base_units + state.independent_amount_base_units))
     context |= {"line": line, "layers": layers, "used": used, "left": sum(x.size_base_units for x in layers)}
     context |= {"awaiting": reads.awaiting_line(cell), "tails": ports.tail_costs(cell.id)}
+    context |= layers_table(layers, cell.id)
     return render(request, "portal/credit.html", context)
 
 

@@ -131,7 +131,7 @@ def test_what_credit_costs_stands_layer_by_layer_before_and_after(browser: Clien
     there, question = asked(browser, as_role, ("SELL", "BTC-PERP", "2.5"))
     answered(as_role, question, passed=True, credit=CREDIT)
     body = text_of(browser.get(there))
-    for shown in ("60,000.00", "74,000.00", "+14,000.00", "185.0", "+10,000.00", "+4,000.00", "2.000"):
+    for shown in ("60,000.00", "74,000.00", "+14,000.00", "185.0", "+10,000.00", "+4,000.00", "2.000", "0.500"):
         assert shown in body, shown
     assert "what investors asked for BLK-1" in body
     assert "nothing is billed by it" in body

@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 
 from intermediary import calls, clock, ports
+from intermediary.ids import uuid7
 from intermediary.models import Cell, Layer, MarginState
 from risk import live_layers
 from risk.margin.layers import layer_measures
@@ -63,6 +64,33 @@ def test_beyond_all_layers_begins_where_the_funded_ones_end() -> None:
     assert without.expected_base_units > found["LINE"].expected_base_units
 
 
+def three_layers(cell: Cell) -> None:
+    """Tail and senior upon the first loss of three millions."""
+    attach = 3 * MILLION
+    for kind in (Layer.Kind.TAIL, Layer.Kind.SENIOR):
+        slice_id = uuid7() if kind == Layer.Kind.TAIL else None
+        ends = {"attach_base_units": attach, "detach_base_units": attach + 2 * MILLION}
+        Layer.objects.create(cell=cell, kind=kind, slice_id=slice_id, **ends)
+        attach += 2 * MILLION
+    Layer.objects.filter(cell=cell).update(funded=True)
+
+
+def test_a_layer_is_used_up_as_likely_as_the_next_one_is_reached() -> None:
+    clients, opened = world("LINE", "AMPLE")
+    cell = clients["LINE"].cell
+    three_layers(cell)
+    live_layers.renew(opened.id)
+    found = ports.layer_risks(cell.id)
+    assert {one.as_of for one in found.values()} == {opened.valuation.as_of}
+    first, tail, senior = [found[layer.id] for layer in Layer.objects.filter(cell=cell).order_by("attach_base_units")]
+    for one in (first, tail, senior):
+        assert 0 < one.last_loss <= one.expected_loss <= one.first_loss
+    assert tail.first_loss == pytest.approx(first.last_loss, rel=1e-12)
+    assert senior.first_loss == pytest.approx(tail.last_loss, rel=1e-12)
+    assert risks()["LINE"].probability == pytest.approx(senior.last_loss, rel=1e-12)
+    assert ports.layer_risks(clients["AMPLE"].cell.id) == {}
+
+
 def test_measuring_together_gives_what_each_gets_alone() -> None:
     clients, opened = world("LINE", "AMPLE", "OTHER", "SHORT")
     live_layers.renew(opened.id)
@@ -105,6 +133,7 @@ def test_a_relationship_in_default_has_no_probability() -> None:
     later = tick(market(10, "94800"))
     live_layers.renew(later.id)
     assert set(risks()) == {"AMPLE"}
+    assert ports.layer_risks(clients["NOTICED"].cell.id) == {}
 
 
 def test_an_older_market_does_not_replace_a_newer_one() -> None:

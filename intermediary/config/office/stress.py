@@ -9,8 +9,9 @@ from intermediary import queries
 from intermediary.access import not_found
 from intermediary.config.office.pages import STALE_AFTER_S, show
 from intermediary.config.operations import rules
+from intermediary.layer_risk import layers_table
 from intermediary.margin_parts import parts_of
-from intermediary.models import Cell, MarginState
+from intermediary.models import Cell, Layer, MarginState
 from intermediary.risk_charts import bearers_chart, fan_chart, heat_chart
 from intermediary.stack import stack_of
 from risk import stress_queries
@@ -67,4 +68,5 @@ def relationship_stress(request: HttpRequest, code: str) -> HttpResponse:
         heat=heat_chart(one.body["heat"]),
         bars=bearers_chart(one.rows),
         fan=fan_chart(one.body["exposure"]),
+        **layers_table(list(Layer.objects.filter(cell=cell).order_by("attach_base_units")), cell.id),
     )

@@ -9,17 +9,17 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from intermediary import onboarding
+from intermediary import onboarding, ports
 from intermediary.config import requests
 from intermediary.config.officers import make_officer
 from intermediary.models import Cell, Layer, MarginPoint, MarginState, VariationPayment
-from risk import stress_reports
+from risk import live_layers, stress_reports
 from risk.figures import IF_NETTED
 from risk.margin.stress import published_scenarios
 from risk.models import StressReport
 from risk.stress_queries import nearest_calls, stress_report
 from tests.people import as_owner, member, person
-from tests.risk.test_live_layers import world
+from tests.risk.test_live_layers import three_layers, world
 
 pytestmark = pytest.mark.django_db
 
@@ -93,10 +93,10 @@ def its_reports() -> list[StressReport]:
     return list(StressReport.objects.filter(cell__kind=Cell.Kind.CLIENT))
 
 
-def as_its_client(client: Client, user: User) -> str:
+def as_its_client(client: Client, user: User, page: str = "risk") -> str:
     with as_owner():
         client.force_login(user)
-        answer = client.get(reverse("portal:risk", args=["LINE"]))
+        answer = client.get(reverse(f"portal:{page}", args=["LINE"]))
     assert answer.status_code == 200
     return str(answer.content.decode())
 
@@ -121,6 +121,26 @@ def its_client_reads_it_with_its_limits(cell: Cell, page: str) -> None:
     assert "97.5% of cases" in page
     assert "SHORT" not in page
     assert len(page.encode()) < 150_000
+
+
+def test_what_each_layer_may_lose_is_shown_to_officers_and_to_its_client(officer: Client, client: Client) -> None:
+    clients, opened = world("LINE", "AMPLE")
+    cell = clients["LINE"].cell
+    three_layers(cell)
+    member(user := person("client.line"), cell.party)
+    before = as_its_client(client, user, "credit")
+    assert "it is not measured now" in before
+    assert "PLL a year" in before
+    stress_reports.renew(opened.id)
+    live_layers.renew(opened.id)
+    measured = ports.layer_risks(cell.id).values()
+    assert len(measured) == 3
+    for page in (text(officer, "stress_of", "LINE"), as_its_client(client, user, "credit")):
+        for one in measured:
+            for share in (one.expected_loss, one.first_loss, one.last_loss):
+                assert f'title="{100 * share:.3g} %"' in page
+        assert page.count("data-age") >= 1
+    assert "No layers" in text(officer, "stress_of", "AMPLE")
 
 
 def test_the_pages_renew_themselves_with_the_market(officer: Client) -> None:

@@ -97,13 +97,22 @@ def _of_tail(survival: Floats, weights: Floats) -> LossBeyond:
 def live_measures(
     model: LossModel, layers: Sequence[tuple[float, float]], beyond: float, years: float
 ) -> tuple[list[LayerMeasures], LossBeyond]:
-    """`layer_measures` of each of these layers (attach, detach) and `loss_beyond` a point, in one evaluation of S."""
-    parts = [_layer_nodes(*layer, LAYER_NODES) for layer in layers] + [_tail_nodes(model, beyond, TAIL_NODES)]
-    survival = shortfall_survival(model, np.concatenate([points for points, _ in parts]), years)
-    *of_layers, of_tail = np.split(survival, np.cumsum([points.size for points, _ in parts])[:-1])
-    widths = [detach - attach for attach, detach in layers]
-    found = [_of_layer(part, parts[n][1], widths[n]) for n, part in enumerate(of_layers)]
-    return found, _of_tail(of_tail, parts[-1][1])
+    """`layer_measures` of each of these layers (attach, detach) and `loss_beyond` a point.
+
+    Of a severity between scenarios the means are in closed form, E(x) = Int_x^inf S dy at the edges alone; where a
+    layer is thin against E, its mean is kept between its two probabilities, where it lies."""
+    if not isinstance(model.severity, ScenarioSeverity):
+        return [layer_measures(model, *layer, years) for layer in layers], loss_beyond(model, beyond, years)
+    for layer in layers:
+        _check_layer(*layer)
+    edges = np.array([point for layer in layers for point in layer] + [beyond])
+    survival = shortfall_survival(model, edges, years).tolist()
+    above = expected_excess(model, edges, np.array([years]))[:, 0].tolist()
+    found = []
+    for at, (attach, detach) in enumerate(layers):
+        (pfl, pll), (more, less) = survival[2 * at : 2 * at + 2], above[2 * at : 2 * at + 2]
+        found.append(LayerMeasures(el=min(max((more - less) / (detach - attach), pll), pfl), pfl=pfl, pll=pll))
+    return found, LossBeyond(probability=survival[-1], expected=above[-1])
 
 
 def term_structure(model: LossModel, attach: float, detach: float, years: Sequence[float] | Floats) -> Floats:

@@ -1,5 +1,7 @@
 """The loss beyond margin: the reference table, consistency of the quadrature, and the order of layers."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -203,24 +205,51 @@ def test_a_book_without_losses_has_no_shortfall() -> None:
     assert (measures.el, measures.pfl, measures.pll, measures.cel) == (0.0, 0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("losses", "margin", "hazard"),
-    [
-        (np.random.default_rng(3).standard_t(4, 2_000) * 4e5, 4e6, 0.06),
-        (np.random.default_rng(4).standard_t(3, 2_000) * 4e6, 4e6, 0.01),
-        (np.random.default_rng(5).standard_t(4, 2_000) * 4e5, -1e5, 0.3),
-        (np.random.default_rng(6).standard_t(9, 2_000) * 1e5 - 1e6, 1e4, 0.1),
-        (np.random.default_rng(7).uniform(0.0, 1e6, 2_000), 4e5, 0.06),
-        (np.repeat([0.0, 5e5], [1_000, 1_000]), 2e5, 0.06),
-        (np.zeros(2_000), -1.0, 0.06),
-        (np.random.default_rng(8).standard_t(4, 2_000), 1.0, 0.0),
-    ],
-)
+BOOKS = [
+    (np.random.default_rng(3).standard_t(4, 2_000) * 4e5, 4e6, 0.06),
+    (np.random.default_rng(4).standard_t(3, 2_000) * 4e6, 4e6, 0.01),
+    (np.random.default_rng(5).standard_t(4, 2_000) * 4e5, -1e5, 0.3),
+    (np.random.default_rng(6).standard_t(9, 2_000) * 1e5 - 1e6, 1e4, 0.1),
+    (np.random.default_rng(7).uniform(0.0, 1e6, 2_000), 4e5, 0.06),
+    (np.repeat([0.0, 5e5], [1_000, 1_000]), 2e5, 0.06),
+    (np.zeros(2_000), -1.0, 0.06),
+    (np.random.default_rng(8).standard_t(4, 2_000), 1.0, 0.0),
+]  # losses in dollars, margin, intensity
+
+
+@pytest.mark.parametrize(("losses", "margin", "hazard"), BOOKS)
 def test_the_compiled_quadrature_is_that_of_numpy(losses: Floats, margin: float, hazard: float) -> None:
     model = live_loss_model(losses, hazard_annual=hazard, margin_usd=margin, ruleset=ruleset("standard"), cost_usd=5e3)
     x = np.linspace(0.0, 1e7, 34)
     by_numpy = survival_by_numpy(model, x + model.margin - model.cost, 1.0)
     np.testing.assert_allclose(shortfall_survival(model, x, 1.0), by_numpy, rtol=1e-9, atol=1e-18)
+
+
+# Of a book that always loses the same, S is a single step, which no quadrature over a layer knows.
+@pytest.mark.parametrize(("losses", "margin", "hazard"), [row for row in BOOKS if np.ptp(row[0])])
+def test_live_measures_are_those_of_each_layer_and_in_their_order(losses: Floats, margin: float, hazard: float) -> None:
+    model = live_loss_model(losses, hazard_annual=hazard, margin_usd=margin, ruleset=ruleset("standard"), cost_usd=5e3)
+    edges = [(0.0, 1.5e6), (1.5e6, 7.5e6), (7.5e6, 7.5001e6)]
+    layers, beyond = live_measures(model, edges, 7.5001e6, 1.0)
+    for found, edge in zip(layers, edges, strict=True):
+        fine = layer_measures(model, *edge, 1.0, nodes=256, layer_nodes=512)
+        assert (found.pfl, found.pll) == pytest.approx((fine.pfl, fine.pll), rel=1e-3, abs=1e-12)
+        assert found.el == pytest.approx(fine.el, rel=2e-3, abs=1e-12)
+        assert 0 <= found.pll <= found.el <= found.pfl
+    for one, following in pairwise(layers):
+        assert following.pfl == one.pll
+    assert beyond.probability == layers[-1].pll
+    rest = loss_beyond(model, 7.5001e6, 1.0, nodes=256, tail_nodes=512).expected
+    assert beyond.expected == pytest.approx(rest, rel=1e-3, abs=1e-9)
+
+
+def test_live_measures_of_a_loss_that_is_certain_are_its_share_of_the_layer() -> None:
+    model = live_loss_model(np.zeros(2_000), hazard_annual=0.06, margin_usd=-1e5, ruleset=ruleset("standard"))
+    (first, second), beyond = live_measures(model, [(0.0, 4e5), (4e5, 5e5)], 5e5, 1.0)
+    assert first.el == pytest.approx(-np.expm1(-0.06) / 4)
+    assert first.pfl == pytest.approx(-np.expm1(-0.06))
+    assert first.pll == 0.0
+    assert (second.el, second.pfl, beyond.probability, beyond.expected) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_the_mean_beyond_a_point_is_the_integral_of_survival() -> None:

@@ -7,6 +7,7 @@ of each class and at the end of the last; the arithmetic is the one that servici
 (`bonds.loss.tranches.reserved_base_units`). Pure.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,20 +36,21 @@ class Example:
 
 @dataclass(frozen=True)
 class SliceExamples:
-    """Of one covered relationship."""
+    """Of the covered relationships whose slices are alike."""
 
-    relationship: str
+    relationships: tuple[str, ...]
     examples: tuple[Example, ...]
 
 
 def examples_of(terms: SeriesTerms) -> list[SliceExamples]:
-    """One for each slice whose layer differs from those before it: equal slices keep equal amounts."""
-    found: dict[tuple[int, tuple[int, ...], tuple[int, ...]], SliceExamples] = {}
+    """In the order of the slices, each layer once: equal slices keep equal amounts."""
+    alike: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[SliceTerms]] = defaultdict(list)
     for item in terms.slices:
-        layer = (item.attach_base_units, item.widths_base_units, item.principals_base_units)
-        if layer not in found:
-            found[layer] = SliceExamples(item.relationship, tuple(_examples(terms, item)))
-    return list(found.values())
+        alike[item.attach_base_units, item.widths_base_units, item.principals_base_units].append(item)
+    return [
+        SliceExamples(tuple(item.relationship for item in items), tuple(_examples(terms, items[0])))
+        for items in alike.values()
+    ]
 
 
 def _examples(terms: SeriesTerms, item: SliceTerms) -> Iterable[Example]:

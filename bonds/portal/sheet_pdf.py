@@ -169,14 +169,15 @@ def _extension_figures(view: SheetView) -> list[Any]:
     parts: list[Any] = [Paragraph("Extension in figures", HEADING), Paragraph(EXAMPLES, SMALL)]
     steps = [words for words, _ in view.buffers]
     last = f"{view.series.final_maturity:%d %B %Y}"
+    rows = [["Relationship", "Estimated N", "Class", "Principal", *steps, last]]
     for item in view.examples:
-        rows = [[f"N of {item.relationship}", "Class", "Principal", *steps, last]]
-        for example in item.examples:
-            rows += [
-                [_usdc(example.estimate), one.symbol, _usdc(one.principal), *map(_usdc, one.kept), "0"]
-                for one in example.classes
-            ]
-        parts.append(_table(rows, [1 / len(rows[0])] * len(rows[0])))
+        names = ", ".join(item.relationships)
+        rows += [
+            [names, _usdc(example.estimate), one.symbol, _usdc(one.principal), *map(_usdc, one.kept), "0"]
+            for example in item.examples
+            for one in example.classes
+        ]
+    parts.append(_table(rows, [1 / len(rows[0])] * len(rows[0])))
     if view.extended:
         rows = [["Class", "Anything kept", "Share kept", "Mean years if so", "Written down", "Written up"]]
         for one in view.extended:

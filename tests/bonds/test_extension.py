@@ -63,7 +63,7 @@ def test_examples_of_slices_alike_are_said_once_and_each_class_keeps_its_own() -
     other = SliceTerms(UUID(int=2), "R2", 10**11, (WIDTH,), (WIDTH,))
     deeper = SliceTerms(UUID(int=3), "R3", 2 * 10**11, (WIDTH,), (WIDTH,))
     several = examples_of(replace(TERMS, slices=(*TERMS.slices, other, deeper)))
-    assert [one.relationship for one in several] == ["R1", "R3"]
+    assert [one.relationships for one in several] == [("R1", "R2"), ("R3",)]
     halves = (WIDTH // 2, WIDTH // 2)
     two = replace(
         TERMS,

@@ -137,6 +137,7 @@ def picture(page: Page, name: str) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
+@pytest.mark.timeout(900)  # three minutes where others work too; five and a half were seen
 def test_an_investor_from_eligibility_to_write_up(
     chain: Chain,
     sale_open: Offering,

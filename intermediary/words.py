@@ -35,6 +35,8 @@ ENTRIES = {
     "series_paid": "Payment to noteholders",
     "series_matured": "Maturity of a series",
     "coupon_gap": "Gap of a coupon, paid by the intermediary",
+    "recovery_retained": "Intermediary's own part of a recovery on the tail",
+    "loss_ruled_off": "Loss that a ruling left to the intermediary",
 }
 ACCOUNTS = {
     AccountKind.CLIENT_MARGIN: "Margin in the client's vault",

@@ -13,7 +13,7 @@ from functools import partial
 from django.db import transaction
 
 from bonds.models import Series
-from bonds.servicing import coupons, early, maturity
+from bonds.servicing import coupons, early, maturity, recovered
 from intermediary import clock
 from intermediary.errors import Refusal
 
@@ -51,6 +51,8 @@ def _work(now: datetime) -> Iterator[Work]:
 
 
 def _do(work: Work) -> bool:
+    for cell_id in recovered.waiting():
+        yield partial(recovered.sweep, cell_id)
     try:
         with transaction.atomic(durable=True):
             work()

@@ -131,6 +131,7 @@ class Allocation(Row):
         DUE = "DUE", "To be paid"
         PAID = "PAID", "Paid"
         FAILED = "FAILED", "Not paid in full in time"
+        LAPSED = "LAPSED", "Lapsed with the offering, which was pulled"
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="allocations")
     tranche = models.ForeignKey(Tranche, models.PROTECT, related_name="allocations")

@@ -78,12 +78,13 @@ def allocate(*, actor: str, series_id: UUID, report_hash: str) -> Offering:
 
 
 def give_up(offering: Offering, actor: str, because: str) -> None:
-    """Pull the offering and its series; orders that got nothing so far get nothing."""
+    """Pull the offering and its series; orders that got nothing so far get nothing. What was still to be paid is not
+    asked for any more: whoever was not asked yet, or whose payment is on its way, failed at nothing."""
     orders = Order.objects.filter(tranche__series_id=offering.series_id)
     orders.filter(state=Order.State.PLACED).update(state=Order.State.UNREVEALED)
     orders.filter(state=Order.State.REVEALED).update(state=Order.State.UNFILLED)
     allocations = Allocation.objects.filter(tranche__series_id=offering.series_id, state=Allocation.State.DUE)
-    allocations.update(state=Allocation.State.FAILED)
+    allocations.update(state=Allocation.State.LAPSED)
     offering.state, offering.pulled_because = State.PULLED, because[:200]
     offering.save(update_fields=["state", "pulled_because"])
     timeline.move_to(offering.series, Series.State.PULLED)

@@ -23,7 +23,8 @@ from intermediary import audit, clock, events
 from intermediary.errors import Refusal
 
 State = Offering.State
-ROUND_OVER = "The round of payment is over."
+ROUND_OVER = "The round of payment is over, or the offering was pulled."
+OVER = (Allocation.State.FAILED, Allocation.State.LAPSED)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Subscription:
 
 def paid(*, tranche_id: UUID, subscription: Subscription) -> None:
     """Book a payment once. Nothing is changed by one that is refused: `payment_from_another_wallet`,
-    `payment_exceeds_allocation` (neither of which the contract lets happen), `payment_late` after a round was closed.
+    `payment_exceeds_allocation` (neither of which the contract lets happen), `payment_late` after a round was closed or
+    the offering was pulled, where the escrow pays it back.
     """
     tranche = Tranche.objects.get(id=tranche_id)
     offering = locked(tranche.series_id, State.ALLOCATED, State.SETTLED, State.PULLED)
@@ -56,8 +58,8 @@ def paid(*, tranche_id: UUID, subscription: Subscription) -> None:
             "payment_from_another_wallet", "Nothing was allocated to this wallet.", wallet=subscription.wallet_address
         )
     open_ones = [one for one in mine if one.state == Allocation.State.DUE]
-    failed = [one for one in mine if one.state == Allocation.State.FAILED]
-    if failed and not open_ones:
+    over = [one for one in mine if one.state in OVER]
+    if over and not open_ones:
         raise Refusal("payment_late", ROUND_OVER, offering=offering.state, wallet=subscription.wallet_address)
     due = sum(one.units - one.paid_units for one in open_ones)
     if subscription.units > due:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser, User
 
 from bonds.models import Allocation, OfferedClass, Offering, Order, RollForward, Series, SeriesEvent
-from bonds.offering import book
+from bonds.offering import book, payments
 from bonds.offering.report import ladders, results
 from bonds.offering.sealing import FORMAT, Opening, read
 from intermediary.access import not_found
@@ -67,7 +67,7 @@ class OrderView:
 
     @property
     def units(self) -> int:
-        return sum(one.units for one in self.allocations if one.state != Allocation.State.FAILED or one.paid_units)
+        return sum(one.units for one in self.allocations if one.state not in payments.OVER or one.paid_units)
 
     @property
     def paid_units(self) -> int:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser, User
 
 from bonds.models import Offering, Order, Redemption, RollForward, Series, SeriesEvent, SliceMark, SlicePart, Tranche
-from bonds.offering import rolling
+from bonds.offering import payments, rolling
 from bonds.portal import book_queries
 from bonds.portal.queries import HoldingView, holdings_of
 from bonds.servicing.reserves import ESTIMATED
@@ -68,7 +68,7 @@ class Election:
     def allocated_units(self) -> int:
         """What its bid got over all rounds, without what was not paid in time."""
         found = self.order.allocations.all() if self.order else ()
-        return sum(one.paid_units if one.state == "FAILED" else one.units for one in found)
+        return sum(one.paid_units if one.state in payments.OVER else one.units for one in found)
 
     @cached_property
     def paid_units(self) -> int:

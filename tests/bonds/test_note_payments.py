@@ -199,6 +199,30 @@ def test_pulled_by_two_officers_before_the_clearing(cells: list[Cell]) -> None:
     assert Order.objects.get(id=bid.order.id).state == Order.State.UNREVEALED
 
 
+def test_whoever_was_still_to_pay_when_the_offering_was_pulled_failed_at_nothing(series: Series) -> None:
+    world.pay(of("a"))
+    world.pay(of("b"), MILLION)
+    sale.pull(actor="desk", series_id=series.id, because="The market is closed.")
+    found = {one.party.code: (one.state, one.paid_units) for one in Allocation.objects.all()}
+    assert found["a"] == (State.PAID, 6 * MILLION)
+    assert [found[name] for name in "bcd"] == [(State.LAPSED, MILLION), (State.LAPSED, 0), (State.LAPSED, 0)]
+    with pytest.raises(Refusal, match="payment_late") as late, transaction.atomic():
+        world.pay(of("c"))
+    assert late.value.data["offering"] == Offering.State.PULLED
+    assert of("c").paid_units == 0
+    with pytest.raises(IntegrityError, match="transition"), transaction.atomic():
+        Allocation.objects.filter(id=of("c").id).update(state=State.FAILED)
+
+
+def test_who_had_its_time_to_pay_failed_also_where_the_offering_is_pulled_for_it(series: Series) -> None:
+    for name in "ac":
+        world.pay(of(name))
+    after(series)
+    offering = after(series)
+    assert offering.state == Offering.State.PULLED
+    assert (of("b").state, of("d").state, of("c", 2).state) == (State.FAILED, State.FAILED, State.FAILED)
+
+
 def test_offering_that_is_paid_for_is_not_pulled(series: Series) -> None:
     world.pay_all(series)
     with pytest.raises(Refusal, match="paid_for_already"):
@@ -219,6 +243,7 @@ def test_round_whose_units_were_never_allotted_fails_nobody(series: Series) -> N
     offering = payments.extend_round(series_id=series.id, now=offering.ends_at)
     assert offering.state == Offering.State.PULLED
     assert "nobody could pay" in offering.pulled_because
+    assert of("b").state == State.LAPSED
 
 
 def test_cleared_book_that_nobody_allocates_is_pulled_by_the_clock(cells: list[Cell]) -> None:

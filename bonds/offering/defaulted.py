@@ -46,6 +46,13 @@ def refuse_close(series_id: UUID) -> None:
         raise Refusal("covered_default", _because(codes), relationships=codes)
 
 
+def refuse_unperforming(series_id: UUID) -> None:
+    """Before a series is put on sale: every relationship that it covers performs."""
+    if codes := defaulted(series_id):
+        message = f"Covered relationships do not perform: {', '.join(codes)}."
+        raise Refusal("relationship_not_performing", message, relationships=codes)
+
+
 def defaulted(series_id: UUID) -> list[str]:
     """The public codes of covered relationships that do not perform, or have a default that is not over."""
     cells = Cell.objects.filter(bond_slices__series_id=series_id)

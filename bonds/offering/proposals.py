@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from bonds.models import Offering, Series
-from bonds.offering import clearing, sale
+from bonds.offering import clearing, defaulted, sale
 from bonds.offering.orders import locked
 from bonds.offering.plan import OfferingPlan, from_body
 from bonds.offering.terms import terms_from
@@ -29,6 +29,7 @@ def propose_announcement(*, maker: User, series_id: UUID, plan: OfferingPlan, re
     """Lay the times and sizes of a structured series' sale before a second officer."""
     series = _series(series_id, Series.State.STRUCTURING)
     plan.refuse_unfit(terms_from(series.terms), clock.now())
+    defaulted.refuse_unperforming(series.id)
     return _propose(maker, series, ANNOUNCE, reason, plan=plan.body(), terms_hash=series.terms_hash)
 
 

@@ -20,19 +20,22 @@ from uuid import UUID
 from django.db import connection
 
 from bonds import timeline
-from bonds.models import OfferedClass, Offering, Order, Series, SeriesEvent
-from bonds.offering import book, clearing, payments
+from bonds.models import OfferedClass, Offering, Order, Series, SeriesEvent, Slice
+from bonds.offering import book, clearing, defaulted, payments
 from bonds.offering.orders import locked
 from bonds.offering.plan import OfferingPlan
 from bonds.offering.terms import terms_from
-from intermediary import audit, clock
+from intermediary import audit, clock, ledger
 from intermediary.errors import Refusal
 
 State = Offering.State
 
 
 def announce(*, actor: str, series_id: UUID, plan: OfferingPlan) -> Offering:
-    """Publish a structured series with the times and sizes of its sale. The same plan again is harmless."""
+    """Publish a structured series with the times and sizes of its sale. The same plan again is harmless. Refuses
+    `relationship_not_performing` while a covered relationship has an open default or has ended."""
+    # Before the series, so that a default is noticed before this or finds the offering.
+    ledger.lock_cells(Slice.objects.filter(series_id=series_id).values_list("cell_id", flat=True))
     series = timeline.locked(series_id, Series.State.STRUCTURING, Series.State.MARKETING)
     existing = Offering.objects.filter(series=series).first()
     if existing is not None:
@@ -41,6 +44,7 @@ def announce(*, actor: str, series_id: UUID, plan: OfferingPlan) -> Offering:
         return existing
     terms = terms_from(series.terms)
     plan.refuse_unfit(terms, clock.now())
+    defaulted.refuse_unperforming(series_id)
     offering = Offering.objects.create(series=series, rules=book.RULES, **plan.times)
     for tranche, one in zip(series.tranches.order_by("seniority"), plan.classes, strict=True):
         OfferedClass.objects.create(

@@ -1,17 +1,21 @@
 """A covered relationship defaults while its notes are sold: nobody pays for it, and nothing is written down by it."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from bonds.models import Offering, Series, SliceAct
-from bonds.offering import defaulted, stages
+from bonds.offering import defaulted, proposals, sale, stages
+from bonds.offering import plan as plans
 from bonds.servicing import arrivals, write_downs
-from intermediary import events
+from intermediary import clock, events
 from intermediary.errors import Refusal
 from intermediary.models import Cell, DefaultCase, Event
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.intermediary.builders import assets
+from tests.people import person
 
 
 @pytest.fixture
@@ -71,6 +75,27 @@ def test_a_default_before_the_issue_is_no_event_of_the_notes(series: Series, cel
     world.settle()
     assert not SliceAct.objects.exists()
     assert world.outstanding(issued) == {"R1": 6 * MILLION}
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_no_series_is_announced_over_a_relationship_that_does_not_perform(cell: Cell, ended: bool) -> None:
+    Cell.objects.create(code="HOUSE", kind=Cell.Kind.HOUSE)
+    terms = world.series_terms([cell])
+    made = stages.structure(actor="desk", terms=terms)
+    plan = plans.plain(terms, clock.now(), timedelta(hours=1), timedelta(days=1))
+    if ended:
+        Cell.objects.filter(id=cell.id).update(state=Cell.State.CLOSED)
+    else:
+        world.notice(cell)
+    with pytest.raises(Refusal) as refused, transaction.atomic():
+        sale.announce(actor="desk", series_id=made.id, plan=plan)
+    assert (refused.value.code, refused.value.data) == ("relationship_not_performing", {"relationships": ["R1"]})
+    with pytest.raises(Refusal, match="relationship_not_performing"), transaction.atomic():
+        maker = person("seller", is_staff=True)
+        proposals.propose_announcement(maker=maker, series_id=made.id, plan=plan, reason="sell it")
+    made.refresh_from_db()
+    assert made.state == Series.State.STRUCTURING
+    assert not Offering.objects.exists()
 
 
 def test_the_database_refuses_a_write_down_by_it(series: Series, cell: Cell) -> None:

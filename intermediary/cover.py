@@ -15,9 +15,10 @@ from django.db import connection
 
 from intermediary import approvals, audit, credit, events, ledger
 from intermediary.errors import Refusal
-from intermediary.models import Cell, CreditLine, Layer
+from intermediary.models import Cell, CreditLine, DefaultCase, Layer
 
 State, Kind = CreditLine.State, Layer.Kind
+OVER = (DefaultCase.State.CURED, DefaultCase.State.CLOSED)
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,18 @@ def awaiting(cell_id: UUID) -> CreditLine | None:
 
 def attach_tail(*, cell_id: UUID, slice_id: UUID) -> Layer:
     """The bond slice behind a tail layer is issued and paid: the layer counts as cover from now on, and the line that
-    waited for it takes force. Refuses a slice that carries nothing here, and what the float does not hold."""
+    waited for it takes force. Refuses a slice that carries nothing here, and what the float does not hold.
+
+    The notes are sold for good by then. So the layers are set also where the relationship has defaulted meanwhile, and
+    the line lapses: nothing more is unsecured."""
     assert connection.in_atomic_block, "cover belongs to a transaction"
     lock([cell_id])
     line = awaiting(cell_id)
     body = approvals.body_of(line.proposal) if line else {}
     waited = line is not None and body["slice_id"] == str(slice_id)
     if line is not None and waited:
-        credit.refuse_unfit(cell_id, body)
+        refuse_unfit = credit.refuse_unfit_layers if _in_default(cell_id) else credit.refuse_unfit
+        refuse_unfit(cell_id, body)
         credit.set_layers(line, body)
     layer = Layer.objects.filter(cell_id=cell_id, kind=Kind.TAIL, slice_id=slice_id).first()
     if layer is None:
@@ -100,6 +105,9 @@ def lapse(slices: Iterable[tuple[UUID, UUID]]) -> list[CreditLine]:
 def _take_force(line: CreditLine, body: dict[str, Any]) -> None:
     """In force in place of the last one, if the book of today fits under it. A market in which nobody may judge that
     is refused as it is at an approval: the issue is done when there is a better one."""
+    if _in_default(line.cell_id):
+        _move(line, State.LAPSED, reason="Covered, but the relationship is in default.")
+        return
     try:
         result = credit.admission(line.cell_id, body)
     except Refusal as refusal:
@@ -110,6 +118,11 @@ def _take_force(line: CreditLine, body: dict[str, Any]) -> None:
     for before in CreditLine.objects.filter(cell_id=line.cell_id, state=State.ACTIVE):
         _move(before, State.REDUCED, reason="A line that was covered took its place.")
     _move(line, State.ACTIVE, reason="Its cover is issued and paid.", admission=result.numbers())
+
+
+def _in_default(cell_id: UUID) -> bool:
+    cases = DefaultCase.objects.filter(cell_id=cell_id).exclude(state__in=OVER)
+    return cases.exists() or Cell.objects.filter(id=cell_id, state=Cell.State.DEFAULTED).exists()
 
 
 def _move(line: CreditLine, state: CreditLine.State, *, reason: str, **numbers: Any) -> None:

@@ -231,6 +231,11 @@ def refuse_unfit(cell_id: UUID, body: dict[str, Any]) -> None:
     assert cell.party is not None, "a client cell has a party"
     if body["threshold_base_units"] and cell.party.recourse == Party.Recourse.NONE:
         raise Refusal("no_recourse", "Without recourse nothing is unsecured: the threshold is 0.")
+    refuse_unfit_layers(cell_id, body)
+
+
+def refuse_unfit_layers(cell_id: UUID, body: dict[str, Any]) -> None:
+    """Layers that bore losses stay as they are, and none shrinks."""
     bands = {band.kind: band for band in bands_of(body)}
     for layer in Layer.objects.filter(cell_id=cell_id):
         band = bands.get(Kind(layer.kind))

@@ -6,6 +6,7 @@ in those cells separately. Losses, write-ups, coupons and repayments are instruc
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Max, Q, Sum
@@ -79,14 +80,14 @@ def _carry_out(now: Standing, act: ChainInstruction, amount_base_units: int) -> 
         amount_base_units -= part
 
 
-def book_issue(escrow: ChainTarget, phase: int) -> None:
-    """The series is on risk: subscribers' cash becomes each slice's principal."""
+def book_issue(escrow: ChainTarget, phase: int, at: datetime) -> None:
+    """The series is on risk since the block of its close: subscribers' cash becomes each slice's principal."""
     if phase != ON_RISK:
         return
     ledger.lock_cells(cell_id for _, cell_id, _ in _slices(escrow))
     for index, cell_id, principal in _slices(escrow):
         _post(escrow, cell_id, AccountKind.OUTSIDE, AccountKind.ESCROW, principal, "series_issued", index)
-    escrow.creation |= {"on_risk": True}
+    escrow.creation |= {"on_risk": True, "on_risk_since": at.isoformat()}
     escrow.save(update_fields=["creation"])
 
 

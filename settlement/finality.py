@@ -250,7 +250,7 @@ def _post(row: ChainLog, cell_id: UUID, kind: str, lines: list[Line]) -> None:
 
 
 def _phase_changed(row: ChainLog, event: Arguments) -> None:
-    book_issue(ChainTarget.objects.get(address=row.address), event["phase"])
+    book_issue(ChainTarget.objects.get(address=row.address), event["phase"], row.block.block_time)
 
 
 def _paid(row: ChainLog, event: Arguments) -> None:

@@ -9,6 +9,7 @@ what was paid for.
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -103,7 +104,9 @@ def refuse_close(series_id: UUID) -> None:
 def issue(*, actor: str, series_id: UUID) -> Series:
     """Begin the risk period, once the ledger shows each slice's principal in escrow (booked at finality of the close).
 
-    The tail layers of the covered relationships count as funded from here on.
+    It begins with the block of the close, after which no cash goes back: what is noticed from then on is the notes'
+    (`write_downs.catch_up`), what was noticed before is not. The tail layers of the covered relationships count as
+    funded from here on.
     """
     series = timeline.locked(series_id, State.PRICED)
     offering = orders.locked(series_id, Offering.State.ALLOCATED)
@@ -121,11 +124,10 @@ def issue(*, actor: str, series_id: UUID) -> Series:
                 held_base_units=held,
                 needed_base_units=needed,
             )
-    now = clock.now()
     _give_holdings(series)
     offering.state = Offering.State.SETTLED
     offering.save(update_fields=["state"])
-    Series.objects.filter(id=series.id).update(issued_at=now)
+    Series.objects.filter(id=series.id).update(issued_at=_on_risk_since(series))
     timeline.move_to(series, State.ISSUED)
     timeline.move_to(series, State.ON_RISK)
     for item in slices:
@@ -137,6 +139,13 @@ def issue(*, actor: str, series_id: UUID) -> Series:
     rolling.settle(series.id)
     series.refresh_from_db()
     return series
+
+
+def _on_risk_since(series: Series) -> datetime:
+    """The time of the block in which the escrow was closed, never later than now; now, where none was told."""
+    said = series.escrow.creation.get("on_risk_since") if series.escrow else None
+    now = clock.now()
+    return min(datetime.fromisoformat(said), now) if said else now
 
 
 def _slices_like_their_layers(series: Series) -> list[Slice]:

@@ -45,15 +45,15 @@ def on_default_noticed(event: Event) -> None:
     """A covered relationship was noticed: its series says so at once."""
     case = DefaultCase.objects.get(id=event.payload["case_id"])
     for item in _slices_in(case.cell_id, Series.State.ON_RISK):
-        series = Series.objects.select_for_update().get(id=item.series_id)
-        if series.state == Series.State.ON_RISK and case.state in OPEN_CASES and _inside_risk_period(series, case):
-            timeline.move_to(series, Series.State.EVENT_OPEN)
-            timeline.tell(
-                series.id,
-                SeriesEvent.Kind.EVENT_OPENED,
-                f"Default notice to relationship {item.relationship}",
-                relationship=item.relationship,
-            )
+        _open_event(item, case)
+
+
+def catch_up(series_id: UUID) -> None:
+    """The series was issued: what befell its relationships since its escrow was closed on chain is the notes' too."""
+    for item in Slice.objects.filter(series_id=series_id).select_related("series").order_by("cell_id"):
+        for case in reserves.cases_of(item):
+            _open_event(item, case)
+            bring_to_loss(slice_id=item.id)
 
 
 def on_loss_determined(event: Event) -> None:
@@ -303,6 +303,14 @@ def _close_event(series_id: UUID) -> None:
 
 
 def _slices_in(cell_id: UUID, *states: Series.State) -> list[Slice]:
+def _open_event(item: Slice, case: DefaultCase) -> None:
+    series = Series.objects.select_for_update().get(id=item.series_id)
+    if series.state == Series.State.ON_RISK and case.state in OPEN_CASES and _inside_risk_period(series, case):
+        timeline.move_to(series, Series.State.EVENT_OPEN)
+        text = f"Default notice to relationship {item.relationship}"
+        timeline.tell(series.id, SeriesEvent.Kind.EVENT_OPENED, text, relationship=item.relationship)
+
+
     live = Slice.objects.filter(cell_id=cell_id, series__state__in=states)
     return list(live.select_related("series").order_by("id"))
 

@@ -29,6 +29,7 @@ from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
 from bonds.offering import payments, stages
 from bonds.offering import sale as sale_of_notes
 from bonds.offering.payments import Subscription
+from bonds.servicing import write_downs
 from intermediary import audit, clock
 from intermediary.alone import alone_on
 from intermediary.config.issuance_spec import chain_spec
@@ -316,6 +317,7 @@ def _close(sale: Sale) -> None:
     if escrow.creation.get("on_risk"):
         with transaction.atomic(durable=True):
             stages.issue(actor=ACTOR, series_id=sale.series.id)
+            write_downs.catch_up(sale.series.id)
     elif sale.phase == OFFERING and not _is_being_closed(sale):
         stages.refuse_close(sale.series.id)
         _need_key()

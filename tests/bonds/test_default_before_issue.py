@@ -1,6 +1,6 @@
 """A covered relationship defaults while its notes are sold: nobody pays for it, and nothing is written down by it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -75,6 +75,61 @@ def test_a_default_before_the_issue_is_no_event_of_the_notes(series: Series, cel
     world.settle()
     assert not SliceAct.objects.exists()
     assert world.outstanding(issued) == {"R1": 6 * MILLION}
+
+
+def closed_on_chain(series: Series) -> None:
+    """The escrow was closed in a block of a minute ago, which is final by now."""
+    world.pay_all(series)
+    world.book_escrow(series)
+    series.refresh_from_db()
+    assert series.escrow is not None
+    since = clock.now() - timedelta(minutes=1)
+    series.escrow.creation |= {"on_risk": True, "on_risk_since": since.isoformat()}
+    series.escrow.save(update_fields=["creation"])
+
+
+def issue(series: Series) -> Series:
+    """As the sale does it, in one transaction."""
+    stages.issue(actor="desk", series_id=series.id)
+    write_downs.catch_up(series.id)
+    series.refresh_from_db()
+    return series
+
+
+def test_a_default_between_the_close_and_its_finality_is_the_notes_(series: Series, cell: Cell) -> None:
+    closed_on_chain(series)
+    case = notice(cell)
+    assert offering() == ("ALLOCATED", "PRICED"), "no refund reaches its cash any more"
+    issued = issue(series)
+    assert issued.escrow is not None
+    since = datetime.fromisoformat(issued.escrow.creation["on_risk_since"])
+    assert (issued.state, issued.issued_at) == (Series.State.EVENT_OPEN, since)
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
+    world.settle()
+    world.settle_challenges()
+    assert world.outstanding(issued) == {"R1": 7 * MILLION // 2}
+
+
+def test_a_loss_determined_between_the_close_and_the_issue_is_noticed_at_it(series: Series, cell: Cell) -> None:
+    closed_on_chain(series)
+    case = notice(cell)
+    write_downs.on_loss_determined(world.determine(case, 4 * MILLION))
+    assert not SliceAct.objects.exists()
+    issued = issue(series)
+    world.settle()
+    world.settle_challenges()
+    assert world.outstanding(issued) == {"R1": 7 * MILLION // 2}
+
+
+def test_a_default_noticed_before_the_block_of_the_close_is_not(series: Series, cell: Cell) -> None:
+    closed_on_chain(series)
+    case = notice(cell)
+    assert series.escrow is not None
+    since = datetime.fromisoformat(series.escrow.creation["on_risk_since"])
+    DefaultCase.objects.filter(id=case.id).update(noticed_at=since - timedelta(seconds=1))
+    write_downs.on_loss_determined(world.determine(DefaultCase.objects.get(id=case.id), 4 * MILLION))
+    assert issue(series).state == Series.State.ON_RISK
+    assert not SliceAct.objects.exists()
 
 
 @pytest.mark.parametrize("ended", [False, True])

@@ -10,7 +10,7 @@ from bonds.offering import stages
 from bonds.offering.terms import slice_id_of
 from intermediary import clock, credit, margining, ports
 from intermediary.errors import Refusal
-from intermediary.models import CreditLine, Layer
+from intermediary.models import Cell, CreditLine, Layer
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.intermediary.builders import assets
@@ -70,6 +70,18 @@ def paid(who: Client) -> Series:
     world.allocated(series, world.sealed(world.investor("a"), world.only_tranche(series), (400, 6 * MILLION)))
     world.pay_all(series)
     return series
+
+
+def test_a_line_lapses_where_its_relationship_has_defaulted_since_the_close(waiting: tuple[Client, CreditLine]) -> None:
+    who, line = waiting
+    series = paid(who)
+    world.book_escrow(series)
+    Cell.objects.filter(id=who.cell.id).update(state=Cell.State.DEFAULTED)
+    stages.issue(actor="desk", series_id=series.id)
+    assert CreditLine.objects.get(id=line.id).state == CreditLine.State.LAPSED
+    assert margining.threshold_of(who.cell.id) == 0, "nothing more is unsecured"
+    tail = Layer.objects.get(cell=who.cell, kind=Layer.Kind.TAIL)
+    assert (tail.funded, tail.slice_id) == (True, series.slices.get().id), "the notes that were sold bear its tail"
 
 
 def test_nothing_ends_the_line_of_a_tail_that_is_sold(waiting: tuple[Client, CreditLine]) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from django.db import transaction
 
 from bonds.models import Series
-from bonds.servicing import coupons, early, maturity, recovered
+from bonds.servicing import coupons, early, maturity, recovered, transfers
 from intermediary import clock
 from intermediary.errors import Refusal
 
@@ -35,7 +35,10 @@ def serve(now: datetime) -> int:
 
 
 def _work(now: datetime) -> Iterator[Work]:
-    """Coupons before principal: what is paid on the last day earned until then."""
+    """Units of wallets that were linked since come first, so that their holders are paid; then coupons before
+    principal: what is paid on the last day earned until then."""
+    for tranche_id, wallet_id in transfers.to_take_in():
+        yield partial(transfers.enter, tranche_id=tranche_id, wallet_id=wallet_id)
     for slice_id, number in coupons.charges_due(now):
         yield partial(coupons.charge, slice_id=slice_id, number=number)
     for run_id in coupons.payments_due(now):
@@ -48,11 +51,11 @@ def _work(now: datetime) -> Iterator[Work]:
         yield partial(maturity.review, series_id)
     for series_id in Series.objects.filter(state=Series.State.MATURED).values_list("id", flat=True):
         yield partial(maturity.wind_up, series_id)
+    for cell_id in recovered.waiting():
+        yield partial(recovered.sweep, cell_id)
 
 
 def _do(work: Work) -> bool:
-    for cell_id in recovered.waiting():
-        yield partial(recovered.sweep, cell_id)
     try:
         with transaction.atomic(durable=True):
             work()

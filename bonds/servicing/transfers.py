@@ -145,11 +145,33 @@ def _wallet(address: str) -> Wallet | None:
     return Wallet.objects.filter(address=address).select_related("party").first()
 
 
+def to_take_in() -> list[tuple[UUID, UUID]]:
+    """(class, wallet) for each wallet of an investor at which units of a class lie in no holding, and may."""
+    return [
+        (one.tranche.id, wallet.id)
+        for one in misplaced()
+        for wallet in Wallet.objects.filter(address__in=one.addresses).select_related("party").order_by("id")
+        if orders.may_hold(one.tranche.series_id, wallet) and _outside(one.tranche, wallet)
+    ]
+
+
+def enter(*, tranche_id: UUID, wallet_id: UUID) -> None:
+    """A wallet was linked to its party after units came to it: they enter its holding. Harmless when repeated."""
+    Series.objects.select_for_update().get(tranches=tranche_id)
+    tranche = Tranche.objects.select_for_update(of=("self",)).select_related("series").get(id=tranche_id)
+    wallet = Wallet.objects.select_related("party").get(id=wallet_id)
+    take_in(tranche, wallet)
+    eligibility.tell(wallet.party_id)
+
+
 def take_in(tranche: Tranche, wallet: Wallet) -> None:
     """What came to the wallet while nobody had proved it, or its party was barred, enters its holding once it may."""
     units = _outside(tranche, wallet)
     if units and orders.may_hold(tranche.series_id, wallet):
         _add(tranche, wallet, units)
+        audit.record(
+            actor="servicing", action="note.taken_in", subject=tranche.symbol, wallet=wallet.address, units=units
+        )
 
 
 def _standing(row: NoteTransfer, receiver: Wallet | None) -> Standing:

@@ -8,13 +8,14 @@ from django.db import DatabaseError, transaction
 
 from bonds.models import Holding, NoteTransfer, Series, SeriesEvent
 from bonds.offering import eligibility, stages
-from bonds.servicing import transfers
+from bonds.servicing import due, transfers
 from intermediary import clock, events
 from intermediary.errors import BadInput, NotAllowed, Refusal
-from intermediary.models import Affiliation, Cell, Event, Wallet
+from intermediary.models import Affiliation, AuditRecord, Cell, Event, Wallet
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.intermediary import builders
+from tests.people import as_owner
 
 pytestmark = pytest.mark.django_db
 HELD = 2 * MILLION
@@ -196,6 +197,27 @@ def test_units_sent_before_the_issue_are_with_their_receivers_from_it_on(cell: C
     world.investor("late", late)
     transfers.on_note_transferred(moved(series, b, late, MILLION))
     assert held() == {"a": 0, "b": 4 * MILLION, "late": 2 * MILLION}
+
+
+def test_units_of_a_wallet_enter_its_holding_when_it_is_linked(series: Series, people: list[User], cell: Cell) -> None:
+    a, late, friend = wallet_of(people[0]).address, world.address(), world.address()
+    transfers.on_note_transferred(moved(series, a, late, MILLION))
+    transfers.on_note_transferred(moved(series, a, friend, MILLION // 2))
+    due.serve(clock.now())
+    assert [one.units for one in transfers.misplaced()] == [3 * MILLION // 2], "they are nobody's here"
+    world.newcomer("late", late)
+    barred = world.party_of(world.newcomer("friend", friend))
+    assert cell.party is not None
+    linked = Affiliation.objects.create(party=cell.party, affiliate=barred)
+    for _ in range(2):
+        due.serve(clock.now())
+    assert held() == {"a": MILLION // 2, "b": HELD, "c": HELD, "late": MILLION}
+    with as_owner():
+        linked.delete()
+    due.serve(clock.now())
+    assert held()["friend"] == MILLION // 2
+    assert transfers.misplaced() == []
+    assert AuditRecord.objects.filter(action="note.taken_in").count() == 2
 
 
 def test_units_of_a_wallet_proved_since_go_in_one_transfer(series: Series, people: list[User]) -> None:

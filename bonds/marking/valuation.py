@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 
 from bonds.loss.note_risk import Piece, note_risk, outstanding_at
-from bonds.loss.tranches import principal_change
+from bonds.loss.tranches import changes_of_slice
 from bonds.marking import prices, rulesets
 from bonds.marking.exposures import BASE_UNITS, NOTHING_PLANNED, Exposure, Planned, Standing, exposures, standing
 from bonds.marking.prices import note_terms as note_terms
@@ -110,9 +110,8 @@ def _marks(
     exposed = {item.id: found.exposure(item.cell_id, losses[item.id]) for item in series.slices.all()}
     pieces: dict[UUID, dict[UUID, Piece]] = {}
     for item in series.slices.all():
-        for part in item.parts.all():
-            if part.outstanding_base_units:
-                pieces.setdefault(part.tranche_id, {})[item.id] = _piece(part, exposed[item.id])
+        for tranche_id, piece in _pieces_in(item, exposed[item.id]).items():
+            pieces.setdefault(tranche_id, {})[item.id] = piece
     slices = []
     for item in series.slices.all():
         mine = [held[item.id] for held in pieces.values() if item.id in held]
@@ -174,8 +173,20 @@ def market_of(snapshot: MarketSnapshot, series: Series) -> Market:
 
 def pieces_of(tranche: Tranche, found: Mapping[UUID, Exposure]) -> list[Piece]:
     """What the class has left in each slice, with where its relationship stands."""
-    parts = SlicePart.objects.filter(tranche=tranche, outstanding_base_units__gt=0).select_related("slice")
-    return [_piece(part, found[part.slice.cell_id]) for part in parts]
+    slices = tranche.series.slices.prefetch_related("parts")
+    of_slices = [_pieces_in(item, found[item.cell_id]) for item in slices]
+    return [pieces[tranche.id] for pieces in of_slices if tranche.id in pieces]
+
+
+def _pieces_in(item: Slice, exposure: Exposure) -> dict[UUID, Piece]:
+    """Class -> what it has left in one slice; what N still takes is shared as the escrow shares it."""
+    parts = sorted(item.parts.all(), key=lambda part: part.attach_base_units)
+    changes = changes_of_slice([part.state for part in parts], exposure.net_loss_base_units)
+    return {
+        part.tranche_id: _piece(part, exposure, change.write_down_base_units)
+        for part, change in zip(parts, changes, strict=True)
+        if part.outstanding_base_units
+    }
 
 
 def _exposures(
@@ -186,9 +197,9 @@ def _exposures(
     return slices, exposures(tick, slices, losses, planned)
 
 
-def _piece(part: SlicePart, exposure: Exposure) -> Piece:
+def _piece(part: SlicePart, exposure: Exposure, further: int) -> Piece:
+    """`further`: of the principal left, what N is known to take, base units."""
     outstanding = part.outstanding_base_units
-    further = principal_change(part.state, exposure.net_loss_base_units).write_down_base_units
     left_from = min(max(part.attach_base_units, exposure.net_loss_base_units), part.detach_base_units)
     modelled = exposure.model is not None and left_from < part.detach_base_units
     return Piece(

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from bonds.loss.tranches import principal_change
+from bonds.marking import valuation
+from bonds.marking.exposures import BASE_UNITS, Exposure
 from bonds.models import Series, Slice, SliceAct, SlicePart
 from bonds.servicing import reserves, rulings, write_downs
 from intermediary import clock, events, ledger, outbox
@@ -107,6 +109,15 @@ def test_a_recovery_after_a_ruling_writes_up_no_more_than_was_written_down(act: 
     assert up == MILLION
 
 
+def known_losses(series: Series) -> list[int]:
+    """Of each class, junior first, what its marks know to be lost, base units."""
+    item = series.slices.select_related("series").get()
+    net_loss = write_downs.net_loss_base_units(item)
+    found = {item.cell_id: Exposure("DETERMINED", net_loss, net_loss, None)}
+    pieces = [valuation.pieces_of(tranche, found) for tranche in series.tranches.order_by("seniority")]
+    return [round(sum(one.known_loss * one.principal for one in of_class) * BASE_UNITS) for of_class in pieces]
+
+
 @pytest.mark.world(build=before_issue)
 def test_a_later_loss_after_a_ruling_is_shared_as_the_escrow_shares_it(uncovered_cells: list[Cell]) -> None:
     cell = uncovered_cells[0]
@@ -123,11 +134,13 @@ def test_a_later_loss_after_a_ruling_is_shared_as_the_escrow_shares_it(uncovered
         case.state = state
         case.save()
     write_downs.on_loss_determined(world.determine(world.notice(cell), 2 * MILLION))
+    known = known_losses(series)
     world.settle()
     world.settle_challenges()
     fell = SliceAct.objects.latest("id").moves_base_units
     after = list(parts.values_list("outstanding_base_units", flat=True))
     assert fell == sum(before) - sum(after) > 0
     assert after == [before[0] - min(before[0], fell), before[1] - max(fell - before[0], 0)], "junior first"
+    assert known == [before[0] - after[0], before[1] - after[1]], "and marks know so before the write-down"
     assert write_downs.bring_to_loss(slice_id=parts[0].slice_id) is None
     assert not any(reserves.kept_of(Slice.objects.get(id=parts[0].slice_id), clock.now()).by_part.values())

@@ -4,12 +4,14 @@ Only margin beyond the requirement is taken, never more than is asked, and the v
 the relationship. What its free margin does not hold is not taken: the caller says who pays instead.
 """
 
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F
 
 from intermediary import ledger, outbox, vaults
-from intermediary.collateral import balances, value_of_holdings
+from intermediary.collateral import balances, value_after_haircut, value_of_holdings
 from intermediary.errors import Refusal
 from intermediary.margining import required_now
 from intermediary.models import AccountKind, Cell, ChainInstruction, ChainTarget, DefaultCase, MarginState
@@ -59,13 +61,15 @@ def give_back(
     *, effect_id: UUID, cell_id: UUID, amount_base_units: int, source: AccountKind, memo: str
 ) -> ChainInstruction | None:
     """Pay what was taken and not used back into the margin, once per `effect_id`; what the vault locks stays as it is.
-    None where there is no vault to pay it to."""
+    None where there is no vault to pay it to. It is margin from now on, as everything instructed to a vault is."""
     assert connection.in_atomic_block, "a repayment belongs to a transaction"
     ledger.lock_cells([cell_id])
-    vault = vaults.vaults_of(cell_id).get(ledger.settlement_asset().code)
-    if vault is None:
-        return None
-    return outbox.move(
+    made = ChainInstruction.objects.filter(entry_id=effect_id).first()
+    asset = ledger.settlement_asset()
+    vault = vaults.vaults_of(cell_id).get(asset.code)
+    if made is not None or vault is None:
+        return made
+    made = outbox.move(
         effect_id=effect_id,
         target=vault,
         cell_id=cell_id,
@@ -76,6 +80,9 @@ def give_back(
         memo=memo,
         required_base_units=vaults.required_in_force(vault),
     )
+    value = value_after_haircut(amount_base_units, asset, Decimal(1), current_terms(cell_id).haircut_of(asset.code))
+    MarginState.objects.filter(cell_id=cell_id).update(held_base_units=F("held_base_units") + value)
+    return made
 
 
 def _free(cell: Cell, vault: ChainTarget | None, asset: str) -> int:

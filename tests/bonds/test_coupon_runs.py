@@ -20,8 +20,9 @@ from bonds.models import (
 )
 from bonds.servicing import coupon_plan, coupons, due, early, locks, write_downs
 from intermediary import clock
+from intermediary.collateral import held_after_haircut
 from intermediary.errors import Refusal
-from intermediary.models import AccountKind, Cell, ChainInstruction
+from intermediary.models import AccountKind, Cell, ChainInstruction, MarginState, Valuation
 from tests.bonds import serviced_world as life
 from tests.bonds import world
 from tests.bonds.world import MILLION
@@ -285,6 +286,34 @@ def test_spread_that_no_coupon_uses_goes_back_once(series: Series, cells: list[C
         assert 0 < used < taken[cell.id]
         assert life.balance(cell, INTEREST) == 0
         assert life.balance(cell, AccountKind.CLIENT_MARGIN) == MILLION - used
+
+
+def test_spread_that_goes_back_is_margin_at_once(series: Series, cells: list[Cell]) -> None:
+    run = first(series)
+    life.live_to_day(run.payment_date - coupons.CHARGED_AHEAD)
+    life.serve()
+    CouponRun.objects.filter(tranche__series=series).update(state=CouponRun.State.CANCELLED)
+    valuation = Valuation.objects.create(as_of=clock.now(), prices={}, snapshot_id="1")
+    for cell in cells:
+        MarginState.objects.create(
+            cell=cell,
+            valuation=valuation,
+            exposure_base_units=0,
+            independent_amount_base_units=0,
+            threshold_base_units=0,
+            required_base_units=0,
+            held_base_units=held_after_haircut(cell.id, valuation.id),
+            ruleset_hash="0" * 64,
+            breakdown={},
+            admission={},
+        )
+    for cell in cells:
+        before, item = MarginState.objects.get(cell=cell).held_base_units, series.slices.get(cell=cell)
+        made = coupons.give_back(item.id)
+        assert made is not None
+        assert coupons.give_back(item.id) is None
+        after = MarginState.objects.get(cell=cell).held_base_units
+        assert after == before + made.amount_base_units == held_after_haircut(cell.id, valuation.id) > before
 
 
 def test_float_of_all_relationships_is_read_under_the_house_s_lock(series: Series, cells: list[Cell]) -> None:

@@ -63,7 +63,8 @@ def allocate(*, actor: str, series_id: UUID, report_hash: str) -> Offering:
     if offering.state == State.ALLOCATED:
         return offering
     if clock.now() >= offering.pays_until:
-        raise Refusal("too_late_to_allocate", "The time to pay is over; pull the offering.")
+        until = offering.pays_until.isoformat()
+        raise Refusal("too_late_to_allocate", "The time to pay is over; pull the offering.", until=until)
     results = report.results(offering.report)
     for one in offering.classes.select_related("tranche"):
         _allocate_class(offering, one, results[one.tranche.symbol])

@@ -91,7 +91,10 @@ def refuse_other(opening: Opening, commitment: str, series: str, note: str, part
             revealed=opening.commitment,
         )
     if (opening.series, opening.note) != (series, note):
-        raise Refusal("reveal_of_another_class", "This bid was sealed for another class.", note=opening.note)
+        message = "This bid was sealed for another class."
+        raise Refusal(
+            "reveal_of_another_class", message, sealed_for=[opening.series, opening.note], asked=[series, note]
+        )
     if opening.bidder != bidder_of(party_id, nonce):
         raise Refusal("reveal_of_another_bidder", "This bid was sealed by somebody else, or its nonce is missing.")
 

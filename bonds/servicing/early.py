@@ -60,7 +60,13 @@ def approve(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) ->
         return series  # the same decision once more
     _refuse(series, body["why"])
     if hash_of(_body(series, body["why"])) != proposal.hash:
-        raise Refusal("redemption_outdated", "The series has changed since this was proposed.", series=series.code)
+        raise Refusal(
+            "redemption_outdated",
+            "The series has changed since this was proposed.",
+            series=series.code,
+            seen_outstanding_base_units=int(body["outstanding_base_units"]),
+            outstanding_base_units=redemptions.outstanding_of(series.id),
+        )
     return end_risk(series, REASONS[body["why"]])
 
 

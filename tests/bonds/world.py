@@ -292,7 +292,8 @@ def _officer(name: str) -> User:
     return User.objects.filter(username=name).first() or person(name, is_staff=True)
 
 
-def _approved(kind: Proposal.Kind, cell: Cell, body: dict[str, object]) -> Proposal:
+def approved(kind: Proposal.Kind, cell: Cell, body: dict[str, object]) -> Proposal:
+    """A decision that two officers made about a relationship."""
     maker, checker = (_officer(name) for name in ("maker", "checker"))
     text = canonical_json(body | {"nonce": next(_numbers)})
     proposal = Proposal.objects.create(
@@ -314,7 +315,7 @@ def notice(cell: Cell) -> DefaultCase:
     """A default notice, told to bonds."""
     case = DefaultCase.objects.create(
         cell=cell,
-        notice=_approved(Proposal.Kind.DEFAULT_NOTICE, cell, {}),
+        notice=approved(Proposal.Kind.DEFAULT_NOTICE, cell, {}),
         noticed_at=clock.now(),
         cure_by=clock.now(),
         claim_base_units=1,
@@ -326,7 +327,7 @@ def notice(cell: Cell) -> DefaultCase:
 def determine(case: DefaultCase, net_loss_base_units: int) -> Event:
     """The approved determination of N; the event is returned, not yet delivered."""
     cell = case.cell
-    case.determination = _approved(Proposal.Kind.LOSS_DETERMINATION, cell, {"net_loss_base_units": net_loss_base_units})
+    case.determination = approved(Proposal.Kind.LOSS_DETERMINATION, cell, {"net_loss_base_units": net_loss_base_units})
     case.loss_base_units = net_loss_base_units
     for state in (
         DefaultCase.State.ETD_SET,

@@ -12,7 +12,7 @@ from django.db import connection
 
 from intermediary.models import Delivery, Event
 
-INSTRUCTION_FINAL = "instruction_final"  # {instruction_id, instruction_kind, block_number, log_index}; see `outbox`
+INSTRUCTION_FINAL = "instruction_final"  # {instruction_id, instruction_kind, block_number, log_index, block_time}
 INSTRUCTION_FAILED = "instruction_failed"  # {instruction_id, instruction_kind, failure}
 LOSS_DETERMINED = "loss_determined"  # {case_id, net_loss_base_units}
 RECOVERY_RECEIVED = "recovery_received"  # {case_id, net_loss_base_units, receipt_id}

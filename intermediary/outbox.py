@@ -6,6 +6,7 @@ numbers are given out under the target's row lock, so each target sees 1, 2, 3 w
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,6 +23,14 @@ from intermediary.models.bulk import TIMES, insert_all
 Kind, State = ChainInstruction.Kind, ChainInstruction.State
 # Paid and required every few minutes: final, it concerns the ledger and the pages, and no other part acts on it.
 EVERYDAY = frozenset({Kind.REQUIRE, Kind.CREDIT, Kind.DEBIT})
+
+
+class Place(NamedTuple):
+    """Where the chain shows a movement: the block, the index of the log in it, and the time of the block."""
+
+    block_number: int
+    log_index: int
+    block_time: datetime
 
 
 def target_of(cell_id: UUID, kind: ChainTarget.Kind, asset: str) -> ChainTarget:
@@ -136,9 +145,9 @@ def mark_final(
     *,
     transaction_hash: str,
     moved_base_units: int | None = None,
-    place: tuple[int, int] | None = None,
+    place: Place | None = None,
 ) -> None:
-    """The chain is final: the tokens arrive. Harmless when repeated. `place`: the block and the log that show it.
+    """The chain is final: the tokens arrive. Harmless when repeated. `place`: where the chain shows it.
 
     `moved_base_units` is what the chain really moved where that may differ from what was instructed; the difference
     stays at, or comes from, the source.
@@ -150,7 +159,7 @@ def mark_final(
 def mark_all_final(
     hashes: Mapping[UUID, str],
     moved_base_units: Mapping[UUID, int] | None = None,
-    places: Mapping[UUID, tuple[int, int]] | None = None,
+    places: Mapping[UUID, Place] | None = None,
 ) -> None:
     """`mark_final` for many instructions, each with the hash of its transaction: all or, when one is refused, none."""
     unfinished = ChainInstruction.objects.filter(id__among=hashes).exclude(state=State.FINAL)
@@ -168,14 +177,15 @@ def mark_all_final(
     events.notify_pages_of(made.cell_id for made in new if made.kind in EVERYDAY)
     for made in new:
         if made.kind not in EVERYDAY:
-            block_number, log_index = (places or {}).get(made.id, (None, None))
+            place = (places or {}).get(made.id)
             events.emit(
                 events.INSTRUCTION_FINAL,
                 cell_id=made.cell_id,
                 instruction_id=str(made.id),
                 instruction_kind=made.kind,
-                block_number=block_number,
-                log_index=log_index,
+                block_number=place and place.block_number,
+                log_index=place and place.log_index,
+                block_time=place and place.block_time.isoformat(),
             )
 
 

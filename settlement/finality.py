@@ -236,6 +236,7 @@ def _took(row: ChainLog, event: Arguments) -> None:
         sent.transaction.instruction.id,
         transaction_hash=row.transaction_hash,
         moved_base_units=event["amount"],
+        place=shown.place_in(row),
     )
 
 

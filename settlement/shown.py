@@ -5,6 +5,7 @@ client as the purpose of any transaction that succeeded; the ledger believes the
 """
 
 from intermediary.models import ChainInstruction
+from intermediary.outbox import Place
 from settlement.models import ChainLog
 
 Kind = ChainInstruction.Kind
@@ -29,12 +30,17 @@ def is_shown(instruction: ChainInstruction, transaction_hash: str) -> bool:
     return place_of(instruction, transaction_hash) is not None
 
 
-def place_of(instruction: ChainInstruction, transaction_hash: str) -> tuple[int, int] | None:
-    """The block and the index of the log by which this transaction shows it."""
+def place_of(instruction: ChainInstruction, transaction_hash: str) -> Place | None:
+    """Where this transaction shows it."""
     logs = ChainLog.objects.filter(transaction_hash=transaction_hash, block__canonical=True)
     logs = logs.exclude(refusal__startswith=ChainLog.DISPUTED)
     rows = logs.select_related("block").order_by("block__number", "log_index")
-    return next(((row.block.number, row.log_index) for row in rows if shows(row, instruction)), None)
+    return next((place_in(row) for row in rows if shows(row, instruction)), None)
+
+
+def place_in(row: ChainLog) -> Place:
+    """The place of one log."""
+    return Place(row.block.number, row.log_index, row.block.block_time)
 
 
 def shows(row: ChainLog, instruction: ChainInstruction) -> bool:

@@ -1,11 +1,18 @@
 """Who holds which notes. Investors see only their own."""
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.db.models import Q
 
 from bonds.models.series import Tranche
 from intermediary.models import Party, Wallet
 from intermediary.models.base import BaseUnitsField, Row
+
+
+def in_order(block_time: datetime, log_index: int) -> datetime:
+    """The time of a block, whole seconds, with its logs a microsecond apart: what happened in one keeps its order."""
+    return block_time + timedelta(microseconds=log_index)
 
 
 class Holding(Row):
@@ -54,3 +61,8 @@ class NoteTransfer(Row):
         constraints = [
             models.UniqueConstraint(fields=["transaction_hash", "log_index"], name="note_transfer_once"),
         ]
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened on chain, in the order of its block's logs; never later than it was noticed."""
+        return min(in_order(self.moved_at, self.log_index), self.at)

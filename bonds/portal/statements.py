@@ -119,18 +119,18 @@ def _happened(party: Party, tranche: Tranche) -> list[Happened]:
 
 
 def _units(party: Party, tranche: Tranche) -> list[Happened]:
-    """What the wallets received and sent, when it was final: acts on the class are dated so too, and both are taken in
-    the chain's order. What the wallets hold beyond that they hold from the issue."""
+    """What the wallets received and sent, at the time of its block: acts on the class are dated so too, and both are
+    taken in the chain's order. What the wallets hold beyond that they hold from the issue."""
     found: list[Happened] = []
     moved = 0
     rows = NoteTransfer.objects.filter(tranche=tranche).exclude(standing=NoteTransfer.Standing.ISSUED)
     for row in rows.order_by("block_number", "log_index"):
         reference = f"{row.transaction_hash}:{row.log_index}"
         if row.receiver_party_id == party.id and row.standing == NoteTransfer.Standing.HELD:
-            found.append(Happened(row.at, Kind.RECEIVED, row.units, note=row.sender, reference=reference))
+            found.append(Happened(row.happened_at, Kind.RECEIVED, row.units, note=row.sender, reference=reference))
             moved += row.units
         if row.sender_party_id == party.id:
-            found.append(Happened(row.at, Kind.SENT, -row.units, note=row.receiver, reference=reference))
+            found.append(Happened(row.happened_at, Kind.SENT, -row.units, note=row.receiver, reference=reference))
             moved -= row.units
     held = sum(Holding.objects.filter(tranche=tranche, party=party).values_list("units", flat=True))
     issued_at = tranche.series.issued_at

@@ -1,32 +1,33 @@
-"""Who held a class at a place in the chain: what it shares out goes to those who held then, not when it is noticed.
+"""Who held a class at a place in the chain, and when that was: the chain's day and order count, not when it is noticed.
 
 All logs of a run of final blocks are told at once, transfers before what the contracts paid. So transfers that lie
 after a payment in the chain may stand in the holdings already when the payment is booked, and are taken back here.
 """
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from bonds.models import Holding, NoteTransfer, Tranche
+from bonds.models.holdings import in_order
 from intermediary import clock, events
 from intermediary.models import ChainInstruction, Event
+from intermediary.outbox import Place
 
 NOBODY = "0x" + "0" * 40
-Place = tuple[int, int]  # number of the block, index of the log in it
 Holder = tuple[UUID, UUID]  # party and wallet
-JUST_BEFORE = timedelta(microseconds=1)
 
 
 def place_of(movement: ChainInstruction) -> Place | None:
     """Where the chain shows a final movement; None where it was not told."""
     told = Event.objects.filter(id__gt=movement.id, kind=events.INSTRUCTION_FINAL, cell_id=movement.cell_id)
     event = told.filter(payload__instruction_id=str(movement.id)).first()  # ids rise with time: few are later
-    if event is None or event.payload.get("log_index") is None:
+    said = event.payload if event is not None else {}
+    if said.get("block_time") is None:
         return None
-    return int(event.payload["block_number"]), int(event.payload["log_index"])
+    return Place(said["block_number"], said["log_index"], datetime.fromisoformat(said["block_time"]))
 
 
 def units_at(tranche: Tranche, place: Place | None) -> dict[Holder, int]:
@@ -50,15 +51,16 @@ def units_by_party(tranche: Tranche, place: Place | None) -> dict[UUID, int]:
     return found
 
 
-def moment_of(tranche: Tranche, place: Place | None) -> datetime:
-    """When to say that it happened: now, or just before the first transfer that was noticed already and came later."""
-    first = _later(tranche, place).order_by("at").first()
-    return first.at - JUST_BEFORE if first else clock.now()
+def moment_of(place: Place | None) -> datetime:
+    """When it happened: at the time of its block, in the order of its logs, never later than it was noticed. Now,
+    where its place is not known."""
+    now = clock.now()
+    return min(in_order(place.block_time, place.log_index), now) if place else now
 
 
 def _later(tranche: Tranche, place: Place | None) -> QuerySet[NoteTransfer]:
     rows = NoteTransfer.objects.filter(tranche=tranche)
     if place is None:
         return rows.none()
-    block, index = place
-    return rows.filter(Q(block_number__gt=block) | Q(block_number=block, log_index__gt=index))
+    later_here = Q(block_number=place.block_number, log_index__gt=place.log_index)
+    return rows.filter(Q(block_number__gt=place.block_number) | later_here)

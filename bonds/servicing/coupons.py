@@ -13,16 +13,16 @@ is ever taken back. Loads no numeric library.
 """
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from bonds import timeline
-from bonds.models import CouponPart, CouponPayment, CouponRun, SeriesEvent, Slice, SpreadCharge
+from bonds.models import CouponPart, CouponPayment, CouponRun, SeriesEvent, Slice, SliceAct, SpreadCharge
 from bonds.servicing import chain_order
-from bonds.servicing.chain_order import Holder, Place
+from bonds.servicing.chain_order import Holder
 from bonds.servicing.coupon_parts import Figures, Part, figures_of, in_transit, prefunded, returns_of, spread_due
 from bonds.servicing.locks import lock_whole
 from intermediary import audit, charges, clock, cover, ledger, outbox
@@ -31,9 +31,11 @@ from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, Event
 from intermediary.models.bulk import insert_all
+from intermediary.outbox import Place
 
 State = CouponRun.State
 CHARGED_AHEAD = timedelta(days=30)  # of the payment: long enough to find another payer, short enough to know the risk
+CLOCKS_APART = timedelta(minutes=5)  # of the platform and the chain: a block may say an earlier time than its making
 RATE_PLACES = Decimal(1).scaleb(-9)
 
 
@@ -119,13 +121,15 @@ def pay(run_id: UUID) -> CouponRun:
     """Send a coupon to the escrow, or refuse it whole. Harmless when repeated.
 
     The house's cell is locked too: the float of all cells may be spent once. Raises `coupon_not_due`,
-    `coupon_out_of_order`, `spread_on_its_way`, `coupon_not_funded` (with the numbers), `no_overnight_rate`.
+    `coupon_out_of_order`, `principal_on_its_way`, `spread_on_its_way`, `coupon_not_funded` (with the numbers),
+    `no_overnight_rate`.
     """
     cover.lock(Slice.objects.filter(series__tranches__coupon_runs=run_id).values_list("cell_id", flat=True))
     run = _locked(run_id)
     if run.state != State.PLANNED:
         return run
     _refuse_early(run)
+    _refuse_while_principal_moves(run)
     _refuse_while_charged(run)
     slices = list(run.tranche.series.slices.select_related("series").order_by("index"))
     found = figures_of(run, slices)
@@ -172,6 +176,25 @@ def _refuse_early(run: CouponRun) -> None:
     earlier = CouponRun.objects.filter(tranche=run.tranche, number__lt=run.number, state=State.PLANNED)
     if earlier.exists():
         raise Refusal("coupon_out_of_order", "An earlier coupon of this class is not paid.", number=run.number)
+
+
+def acts_waited_for(run: CouponRun) -> QuerySet[SliceAct]:
+    """Write-downs and write-ups of the series that the chain may have carried out on a day of this coupon and that are
+    not told yet: principal is another from the day of their block on."""
+    until = datetime.combine(run.accrual_end, time(), UTC) + CLOCKS_APART
+    acts = SliceAct.objects.filter(slice__series_id=run.tranche.series_id, state=SliceAct.State.MOVING)
+    return acts.filter(movement__at__lt=until).exclude(movement__state=ChainInstruction.State.FAILED)
+
+
+def _refuse_while_principal_moves(run: CouponRun) -> None:
+    waited_for = list(acts_waited_for(run).select_related("slice").order_by("id"))
+    if waited_for:
+        raise Refusal(
+            "principal_on_its_way",
+            "Principal of this coupon's days was written down or up, and its block is not told yet.",
+            relationships=[act.slice.relationship for act in waited_for],
+            amounts_base_units=[act.moves_base_units for act in waited_for],
+        )
 
 
 def _refuse_while_charged(run: CouponRun) -> None:
@@ -242,7 +265,7 @@ def _send(run: CouponRun, part: Part) -> None:
 def _finish(run: CouponRun) -> CouponRun:
     """The escrow has the cash: say what each holder got."""
     place = _placed(run)[-1][1] if run.amount_base_units else None
-    run.state, run.paid_at = State.PAID, chain_order.moment_of(run.tranche, place)
+    run.state, run.paid_at = State.PAID, chain_order.moment_of(place)
     run.save(update_fields=["state", "paid_at"])
     if run.amount_base_units:
         _pay_holders(run)
@@ -287,4 +310,4 @@ def _placed(run: CouponRun) -> list[tuple[int, Place | None]]:
     """What each part brought and where the chain shows it, in the chain's order."""
     parts = run.parts.select_related("movement")
     placed = [(part.amount_base_units, chain_order.place_of(part.movement)) for part in parts]
-    return sorted(placed, key=lambda one: one[1] or (0, 0))
+    return sorted(placed, key=lambda one: one[1][:2] if one[1] else (0, 0))

@@ -15,7 +15,7 @@ from django.db.models import Sum
 from bonds import timeline
 from bonds.models import CouponRun, Series, SeriesEvent, SlicePart
 from bonds.offering.terms import terms_from
-from bonds.servicing import maturity, notices, redemptions
+from bonds.servicing import coupons, maturity, notices, redemptions
 from bonds.servicing.locks import lock_whole
 from intermediary import approvals, audit, clock
 from intermediary.canonical import hash_of
@@ -91,7 +91,8 @@ def unpaid_due(now: datetime) -> list[UUID]:
 
 
 def unpaid(run_id: UUID) -> None:
-    """A coupon could not be paid on its date: the holders are told once, and past the grace the risk period ends."""
+    """A coupon could not be paid on its date: the holders are told once, and past the grace the risk period ends. Not
+    while it waits to be told of a write-down: nobody lacks the cash then."""
     series = lock_whole(CouponRun.objects.values_list("tranche__series_id", flat=True).get(id=run_id))
     run = CouponRun.objects.select_related("tranche").get(id=run_id)
     if run.state != State.PLANNED or series.state not in maturity.BEFORE:
@@ -101,7 +102,7 @@ def unpaid(run_id: UUID) -> None:
         text = f"Coupon {run.number} of {run.tranche.name} was not paid on {run.payment_date}"
         timeline.tell(series.id, SeriesEvent.Kind.COUPON_UNPAID, text, run=str(run.id))
         notices.tell_holders(series.id, SeriesEvent.Kind.COUPON_UNPAID, text)
-    if clock.now().date() > run.payment_date + GRACE:
+    if clock.now().date() > run.payment_date + GRACE and not coupons.acts_waited_for(run).exists():
         end_risk(series, "Coupon unpaid")
 
 

@@ -1,7 +1,8 @@
 """Outstanding principal by day, from the acts that changed it: what coupons accrue on.
 
-A balance is effective from the day on which its act was done, so the day of a write-down already earns on what is left
-and the day of a repayment earns nothing on what was repaid. Nothing here changes a row, and no numeric library loads.
+A balance is effective from the day of the block in which its act was done, whenever that was noticed. So the day of a
+write-down already earns on what is left, and the day of a repayment earns nothing on what was repaid. Nothing here
+changes a row, and no numeric library loads.
 """
 
 from collections import defaultdict

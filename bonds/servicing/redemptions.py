@@ -12,11 +12,11 @@ from bonds import timeline
 from bonds.loss.tranches import redeem as redeemed
 from bonds.models import Redemption, SeriesEvent, Slice, SlicePart, Tranche
 from bonds.servicing import chain_order, notices, rolls
-from bonds.servicing.chain_order import Place
 from intermediary import audit, clock, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive, uuid7
 from intermediary.models import AccountKind, ChainInstruction
+from intermediary.outbox import Place
 
 State = Redemption.State
 
@@ -58,9 +58,8 @@ def send(part: SlicePart, amount_base_units: int, reason: Redemption.Reason) -> 
 def finish(redemption: Redemption) -> None:
     """The chain has repaid it. The caller holds the slice's lock."""
     _account_for(redemption.part_id, redemption.amount_base_units)
-    tranche = Tranche.objects.get(parts=redemption.part_id)
     place = chain_order.place_of(redemption.movement) if redemption.movement else None
-    redemption.state, redemption.done_at = State.DONE, chain_order.moment_of(tranche, place)
+    redemption.state, redemption.done_at = State.DONE, chain_order.moment_of(place)
     redemption.save(update_fields=["state", "done_at"])
     _tell(redemption, place)
 

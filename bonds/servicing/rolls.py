@@ -16,9 +16,9 @@ from bonds.models import Holding, Offering, RollForward, Series, Tranche
 from bonds.offering import eligibility
 from bonds.offering.orders import locked, refuse_barred
 from bonds.servicing import chain_order, notices
-from bonds.servicing.chain_order import Place
 from intermediary import access, audit, clock
 from intermediary.errors import BadInput, Refusal
+from intermediary.outbox import Place
 
 State = RollForward.State
 SPREAD_BPS_MAX = 10_000  # as in the book: more than the principal itself each year is a slip of the keyboard

@@ -25,7 +25,7 @@ from bonds import timeline
 from bonds.loss.tranches import PrincipalChange, apply_change, changes_of_slice
 from bonds.models import Redemption, Series, SeriesEvent, Slice, SliceAct, SlicePart
 from bonds.offering.terms import terms_from
-from bonds.servicing import maturity, notices, reserves
+from bonds.servicing import chain_order, maturity, notices, reserves
 from intermediary import audit, clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
@@ -268,7 +268,8 @@ def _finish(act_id: UUID) -> None:
         part.save(update_fields=["outstanding_base_units", "written_down_base_units", "written_up_base_units"])
         moved += amount
     assert moved == act.moves_base_units, "an act moves what its parts say"
-    act.state, act.done_at = State.DONE, clock.now()
+    assert act.movement is not None, "an act on its way has its movement"
+    act.state, act.done_at = State.DONE, chain_order.moment_of(chain_order.place_of(act.movement))
     act.save(update_fields=["state", "done_at"])
     Slice.objects.filter(id=act.slice_id).update(net_loss_base_units=act.net_loss_base_units)
     if act.kind == Kind.WRITE_DOWN:
@@ -302,7 +303,6 @@ def _close_event(series_id: UUID) -> None:
     timeline.tell(series.id, SeriesEvent.Kind.EVENT_CLOSED, "Default settled; the other slices stay on risk")
 
 
-def _slices_in(cell_id: UUID, *states: Series.State) -> list[Slice]:
 def _open_event(item: Slice, case: DefaultCase) -> None:
     series = Series.objects.select_for_update().get(id=item.series_id)
     if series.state == Series.State.ON_RISK and case.state in OPEN_CASES and _inside_risk_period(series, case):
@@ -311,6 +311,7 @@ def _open_event(item: Slice, case: DefaultCase) -> None:
         timeline.tell(series.id, SeriesEvent.Kind.EVENT_OPENED, text, relationship=item.relationship)
 
 
+def _slices_in(cell_id: UUID, *states: Series.State) -> list[Slice]:
     live = Slice.objects.filter(cell_id=cell_id, series__state__in=states)
     return list(live.select_related("series").order_by("id"))
 
@@ -331,7 +332,7 @@ def locked_act(act_id: UUID) -> SliceAct:
     act = SliceAct.objects.get(id=act_id)
     _locked_slice(act.slice_id)
     acts = SliceAct.objects.select_for_update(of=("self",))
-    return acts.select_related("slice__series__escrow").get(id=act_id)
+    return acts.select_related("slice__series__escrow", "movement").get(id=act_id)
 
 
 def _evidence(item: Slice) -> str:
@@ -364,5 +365,5 @@ def _record(act: SliceAct, action: str, kind: SeriesEvent.Kind, text: str) -> No
         outstanding_base_units=str(outstanding["total"] or 0),
         evidence=act.evidence,
     )
-    notices.tell_holders(item.series_id, kind, text, amount_base_units=str(act.amount_base_units))
+    notices.tell_holders(item.series_id, kind, text, amount_base_units=str(act.moves_base_units))
     events.notify(events.PAGES_CHANNEL, f"cell:{act.cell_id}")

@@ -11,11 +11,13 @@ from bonds.servicing import coupons, due, early, locks, transfers
 from bonds.servicing.account import Kind
 from intermediary import clock, events
 from intermediary.models import Cell
+from intermediary.outbox import Place
 from tests.bonds import serviced_world as life
 from tests.bonds import world
 
 pytestmark = pytest.mark.world(build=life.serviced)
 BEFORE, PAID, AFTER = (99, 7), (100, 3), (100, 4)  # block and log
+FINAL_AFTER = timedelta(minutes=15)
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def holders() -> tuple[Holding, Holding]:
 
 
 def sold(series: Series, seller: Holding, buyer: Holding, place: tuple[int, int], units: int) -> None:
-    """A transfer in this log, noticed now."""
+    """A transfer in this log, noticed now that it is final."""
     block_number, log_index = place
     told = events.emit(
         events.NOTE_TRANSFERRED,
@@ -41,7 +43,7 @@ def sold(series: Series, seller: Holding, buyer: Holding, place: tuple[int, int]
         transaction_hash=f"0x{block_number:060x}{log_index:04x}",
         log_index=log_index,
         block_number=block_number,
-        block_time=clock.now().isoformat(),
+        block_time=(clock.now() - FINAL_AFTER).isoformat(),
     )
     transfers.on_note_transferred(told)
 
@@ -56,7 +58,7 @@ def test_coupon_belongs_to_who_held_in_its_block(series: Series, place: tuple[in
     seller, buyer = holders()
     before = {one.wallet_id: one.units for one in (seller, buyer)}
     sold(series, seller, buyer, place, seller.units)
-    world.settle(PAID)
+    world.settle(Place(*PAID, clock.now() - FINAL_AFTER))
     run.refresh_from_db()
     paid = dict(CouponPayment.objects.filter(run=run).values_list("wallet_id", "units"))
     expected = before if sellers_own else {buyer.wallet_id: before[seller.wallet_id] + before[buyer.wallet_id]}
@@ -72,7 +74,7 @@ def test_repayment_belongs_to_who_held_in_its_block(series: Series) -> None:
         early.end_risk(locks.lock_whole(series.id), "Clean-up call")
     seller, buyer = holders()
     sold(series, seller, buyer, AFTER, seller.units)
-    world.settle(PAID)
+    world.settle(Place(*PAID, clock.now() - FINAL_AFTER))
     assert set(Redemption.objects.values_list("state", flat=True)) == {"DONE"}
     until = clock.now() + statements.DAY
     for holder, cash in ((seller, seller.units), (buyer, buyer.units)):

@@ -39,7 +39,7 @@ from intermediary.models import (
     Proposal,
     Wallet,
 )
-from intermediary.outbox import mark_final
+from intermediary.outbox import Place, mark_final
 from tests.intermediary import builders
 from tests.people import member, person
 
@@ -353,7 +353,7 @@ def recover(case: DefaultCase, amount_base_units: int) -> Event:
     return _event(events.RECOVERY_RECEIVED, case)
 
 
-def settle(place: tuple[int, int] | None = None) -> int:
+def settle(place: Place | None = None) -> int:
     """Every unfinished instruction becomes final, at this place of the chain, and bonds is told; returns how many."""
     waiting = list(ChainInstruction.objects.filter(state=ChainInstruction.State.DRAFT).order_by("id"))
     for instruction in waiting:

@@ -17,6 +17,7 @@ from bonds.models import Document, Series
 from bonds.offering.layers import ClassPart, refuse_off_tail, refuse_uneven, slice_in
 from bonds.offering.terms import (
     RECORD_BUSINESS_DAYS,
+    RETAINED_BPS_MAX,
     RETAINED_BPS_MIN,
     ClassTerms,
     SeriesTerms,
@@ -94,7 +95,7 @@ def compose(code: str, body: Body) -> Composed:
     parts = [ClassPart(one["name"], one["from_bps"], one["to_bps"]) for one in body["classes"]]
     made.tried("code", _refuse_taken, code, body)
     made.tried("classes", refuse_uneven, parts)
-    made.tried("retained_bps", _refuse_no_retention, body["retained_bps"])
+    made.tried("retained_bps", _refuse_odd_retention, body["retained_bps"])
     made.tried("record_business_days", _refuse_other_record_date, body["record_business_days"])
     for name in ("scheduled_maturity", "final_maturity"):
         made.tried(name, _refuse_holiday, date.fromisoformat(body[name]))
@@ -179,13 +180,15 @@ def _refuse_taken(code: str, body: Body) -> None:
         raise Refusal("bonds.class_names", f"{taken.code} has a class of this symbol or ISIN.", series=taken.code)
 
 
-def _refuse_no_retention(retained_bps: int) -> None:
-    if retained_bps < RETAINED_BPS_MIN:
+def _refuse_odd_retention(retained_bps: int) -> None:
+    if not RETAINED_BPS_MIN <= retained_bps <= RETAINED_BPS_MAX:
         raise BadInput(
             "bonds.retention",
-            f"The intermediary keeps at least {RETAINED_BPS_MIN / 100:g}% of every slice that it sells.",
+            f"The intermediary keeps {RETAINED_BPS_MIN / 100:g} to {RETAINED_BPS_MAX / 100:g}% of every slice that it"
+            " sells: a part of the risk, and no more than its float can stand for.",
             retained_bps=retained_bps,
             least_bps=RETAINED_BPS_MIN,
+            most_bps=RETAINED_BPS_MAX,
         )
 
 

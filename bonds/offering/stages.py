@@ -13,6 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from bonds import timeline
 from bonds.models import Allocation, Holding, NoteTransfer, Offering, Series, SeriesEvent, Slice, SlicePart, Tranche
@@ -93,8 +94,10 @@ def register_contracts(*, actor: str, series_id: UUID, escrow: ChainTarget, note
 
 def refuse_close(series_id: UUID) -> None:
     """Immediately before the escrow is closed on chain, after which nothing goes back: refuses what `issue` would of
-    the lines, the layers and the float, by trying it and taking it back."""
+    the lines, the layers and the float, by trying it and taking it back; and a vertical slice that the float does not
+    hold beside those of the other series on risk."""
     defaulted.refuse_close(series_id)
+    _refuse_unheld_vertical(Series.objects.get(id=series_id))
     with transaction.atomic():
         for item in _slices_like_their_layers(timeline.locked(series_id, State.PRICED)):
             cover.attach_tail(cell_id=item.cell_id, slice_id=item.id)
@@ -208,6 +211,27 @@ def _refuse_other_layer(item: Slice) -> None:
             "The credit line of the relationship has no tail layer like this slice.",
             relationship=item.relationship,
         )
+
+
+def _refuse_unheld_vertical(series: Series) -> None:
+    """What is retained of every slice stands behind a loss like the notes, but lies in the float alone."""
+    own = _vertical_base_units(Slice.objects.filter(series=series))
+    others = _vertical_base_units(Slice.objects.filter(series__state__in=Series.LIVE).exclude(series=series))
+    held = ledger.total([AccountKind.FLOAT], series.currency_id)
+    if own and own + others > held:
+        raise Refusal(
+            "vertical_not_held",
+            "The float does not hold what the intermediary retains of this series beside the others on risk.",
+            series=series.code,
+            retained_base_units=own,
+            retained_of_others_base_units=others,
+            held_base_units=held,
+        )
+
+
+def _vertical_base_units(slices: QuerySet[Slice]) -> int:
+    rows = slices.values_list("attach_base_units", "detach_base_units", "principal_base_units")
+    return sum(detach - attach - principal for attach, detach, principal in rows)
 
 
 def _refuse_odd_faces(terms: SeriesTerms) -> None:

@@ -24,6 +24,7 @@ from intermediary.ids import derive
 
 BPS = 10_000
 RECORD_BUSINESS_DAYS = 1  # the contract pays the units of its own block: no other record date can be kept
+RETAINED_BPS_MAX = 2_000  # no funded layer stands behind what is retained, only the house's float
 RETAINED_BPS_MIN = 500  # whoever sells a risk keeps at least a twentieth of it, as securitisation rules have it
 CouponKind = Literal["FIXED", "SOFR"]
 SHA256 = re.compile(r"[0-9a-f]{64}")

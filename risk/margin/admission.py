@@ -41,7 +41,8 @@ class ScenarioOutcome:
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """What stands behind the relationship beyond its margin, base units. `exposure` is variation margin the client
-    already owes and has not paid (negative: owed to it); `tail` is outstanding principal of its slices."""
+    already owes and has not paid (negative: owed to it); `tail` is the whole width of its slices'
+    layer: their principal, and the part that the house retains and its float stands for."""
 
     first_loss: int
     tail: int

@@ -279,12 +279,12 @@ def coupons_can_be_paid(chain: Chain, clients: list[chain_world.Client]) -> None
     """They are planned; margin is free, which prefunds the spread, and the house has money for the rest."""
     Position.objects.update(quantity=0, settled_value=0)
     for who in clients:
-        _float(chain, who.cell, MILLION)
+        float_for(chain, who.cell, MILLION)
     for series_id in coupon_plan.unplanned():
         coupon_plan.plan(series_id)
 
 
-def _float(chain: Chain, cell: Cell, amount: int) -> None:
+def float_for(chain: Chain, cell: Cell, amount: int) -> None:
     """Money of the house's own, which faces a relationship."""
     sent = chain_world.give(chain, address_of("House", "USDC"), amount)
     with transaction.atomic():

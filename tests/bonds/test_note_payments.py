@@ -15,7 +15,9 @@ from bonds.offering.plan import OfferingPlan
 from bonds.portal import book_queries
 from intermediary import clock
 from intermediary.errors import Refusal
-from intermediary.models import Cell
+from intermediary.ids import uuid7
+from intermediary.ledger import Line, post
+from intermediary.models import AccountKind, Cell, Layer
 from tests.bonds import world
 from tests.bonds.world import MILLION
 from tests.intermediary.builders import assets
@@ -189,6 +191,22 @@ def test_upsizing_sells_more_of_the_same_layer_and_leaves_the_intermediary_its_t
     assert stages.issue(actor="desk", series_id=made.id).state == Series.State.ON_RISK
     with pytest.raises(IntegrityError, match="layer_of_a_slice_is_fixed"), transaction.atomic():
         made.slices.update(principal_base_units=11 * MILLION)
+
+
+def test_escrow_is_not_closed_while_the_float_cannot_stand_for_what_is_retained(cells: list[Cell]) -> None:
+    made = world.deployed(world.retaining(cells, 1_000))
+    bid = world.sealed(world.investor("a"), world.only_tranche(made), (400, 10_800_000 * world.USD))
+    world.allocated(made, bid)
+    world.pay_all(made)
+    with pytest.raises(Refusal, match="vertical_not_held") as refused:
+        stages.refuse_close(made.id)
+    assert refused.value.data["retained_base_units"] == 1_200_000 * world.USD
+    assert refused.value.data["held_base_units"] == 0
+    amount = 1_200_000 * world.USD
+    lines = [Line(AccountKind.OUTSIDE, "USDC", -amount), Line(AccountKind.FLOAT, "USDC", amount)]
+    post(entry_id=uuid7(), cell_id=cells[0].id, kind="capital", memo="float", lines=lines)
+    stages.refuse_close(made.id)
+    assert not Layer.objects.filter(kind=Layer.Kind.TAIL, funded=True).exists(), "tried and taken back"
 
 
 def test_pulled_by_two_officers_before_the_clearing(cells: list[Cell]) -> None:

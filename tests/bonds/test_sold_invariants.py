@@ -25,7 +25,7 @@ from settlement.chain import Chain, ChainRefused
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import mint_tokens
 from settlement.signer import Signer, demo_wallet
-from tests.bonds import world
+from tests.bonds import chain_life, world
 from tests.bonds.test_issue_on_chain import chain as chain  # a fixture
 from tests.bonds.test_issue_on_chain import clients as clients  # a fixture
 from tests.bonds.test_issue_on_chain import tick, world_of_opposite_books
@@ -277,6 +277,7 @@ def test_random_sale_is_what_its_rules_its_rows_and_the_chain_say(
     sold = Sale(chain, covered, chance)
     cells = [who.cell for who in clients]
     terms = chance.choice((world.retaining(cells, 1_000), world.series_terms(cells, classes=2)))
+    chain_life.float_for(chain, cells[0], 2_000 * UNIT)
     offering = sold.clear(sold.announce(terms))
     assert_fair(offering, chance)
     if offering.state == Offering.State.PULLED:

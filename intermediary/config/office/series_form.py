@@ -57,7 +57,7 @@ class SeriesForm(forms.Form):
     )  # fmt: skip
     denomination_base_units = AmountField(label="Denomination")
     retained_bps = forms.IntegerField(
-        label="Retained of every slice, bp", min_value=0, max_value=9_999, help_text="At least 500: a vertical slice."
+        label="Retained of every slice, bp", min_value=0, max_value=9_999, help_text="500 to 2,000: a vertical slice."
     )
     clean_up_call_bps = forms.IntegerField(
         label="Clean-up call below, bp", min_value=0, max_value=9_999, help_text="Of original principal; 0: none."

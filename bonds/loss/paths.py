@@ -79,7 +79,7 @@ class PathFigures:
     `probability_reserved`: that any principal is kept past the scheduled maturity; `reserved` the expected share kept
     on that day; `extension_years` the expected time until the last of it is released or written down. `written_down`,
     `written_up` until the long stop; `lost` their difference. `coupon_years` the expected time that a unit of principal
-    earns its coupon up to the scheduled maturity, `extension_coupon_years` after it.
+    earns its coupon; no coupon accrues after the scheduled maturity.
     """
 
     probability_reserved: Estimate
@@ -89,7 +89,6 @@ class PathFigures:
     written_up: Estimate
     lost: Estimate
     coupon_years: Estimate
-    extension_coupon_years: Estimate
 
     @property
     def extension_years_if_reserved(self) -> float:
@@ -110,10 +109,9 @@ class _Path:
     written_up: Floats
     years_down: Floats
 
-    def sums(self, step_years: float) -> Floats:
-        """(5, n) what adds up over slices: reserved, written down and up, years without coupon, extension's coupon."""
-        coupon = step_years * self.reserved[1:].sum(axis=0)
-        added = np.stack([self.reserved[0], self.written_down, self.written_up, self.years_down, coupon])
+    def sums(self) -> Floats:
+        """(4, n) what adds up over slices: reserved, written down and up, years without coupon."""
+        added = np.stack([self.reserved[0], self.written_down, self.written_up, self.years_down])
         return np.asarray(self.chance * added, dtype=np.float64)
 
 
@@ -135,13 +133,13 @@ def path_figures(
     m, likelihood = draw_distress(generator, draws, theta_for(layers, terms.scheduled))
     total = sum(layer.principal for layer in layers)
     step_years = (terms.final - terms.scheduled) / EXTENSION_STEPS
-    sums, none_open = np.zeros((5, draws)), np.ones((EXTENSION_STEPS + 1, draws))
+    sums, none_open = np.zeros((4, draws)), np.ones((EXTENSION_STEPS + 1, draws))
     for layer in layers:
         path = _path(generator, layer, m, terms, resolution or Resolution())
-        sums += layer.principal / total * path.sums(step_years)
+        sums += layer.principal / total * path.sums()
         # Given m slices are independent: that none keeps anything back is a product.
         none_open *= 1.0 - path.chance * (path.reserved > 0.0)
-    reserved, down, up, years_down, coupon = likelihood * sums
+    reserved, down, up, years_down = likelihood * sums
     some_open = likelihood * (1.0 - none_open)
     without_coupon = Estimate.of(years_down)
     return PathFigures(
@@ -152,7 +150,6 @@ def path_figures(
         written_up=Estimate.of(up),
         lost=Estimate.of(down - up),
         coupon_years=Estimate(terms.scheduled - without_coupon.value, without_coupon.standard_error),
-        extension_coupon_years=Estimate.of(coupon),
     )
 
 

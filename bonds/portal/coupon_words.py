@@ -43,3 +43,11 @@ def record(terms: SeriesTerms) -> str:
     return (
         f"{RECORD} These terms name {terms.record_business_days} business days before, which the contract cannot keep."
     )
+
+
+def kept_back(terms: SeriesTerms) -> str:
+    """What principal earns that is kept back past the scheduled maturity."""
+    return (
+        f"No coupon is earned after {terms.scheduled_maturity:%-d %B %Y}: principal that is kept back past that day"
+        " earns neither spread nor yield until it is repaid or written down, however long that takes."
+    )

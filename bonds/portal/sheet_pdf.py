@@ -79,6 +79,7 @@ def _story(view: SheetView) -> list[Any]:
             _scenarios(view),
         ]
     parts += [Paragraph("Terms", HEADING), _terms(view), Paragraph("Extension", HEADING), _extension(view)]
+    parts.append(Paragraph(coupon_words.kept_back(terms), BODY))
     parts += _extension_figures(view)
     if terms.document_hashes:
         rows = [["Document", "SHA-256"], *([title, digest] for title, digest in terms.document_hashes)]

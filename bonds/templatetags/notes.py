@@ -57,6 +57,7 @@ def coupon_rate(tranche: Tranche) -> SafeString:
 register.filter("coupon_words", coupon_words.coupon)
 register.filter("payer_words", coupon_words.payer)
 register.filter("record_words", coupon_words.record)
+register.filter("kept_back_words", coupon_words.kept_back)
 
 
 @register.filter

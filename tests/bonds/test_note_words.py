@@ -9,6 +9,7 @@ from bonds.offering.terms import terms_from
 from bonds.portal import coupon_words
 from bonds.pricing.measures import OFFICIAL, PhysicalMeasure, WangTransform
 from bonds.pricing.rulesets import STANDARD
+from bonds.pricing.schedule import coupon_schedule
 from bonds.servicing import early
 from bonds.templatetags.notes import length_of_time, measure_words
 from tests.bonds.test_terms import TERMS
@@ -30,6 +31,13 @@ def test_every_measure_is_known_in_words_and_an_unknown_one_by_its_name() -> Non
     assert named == f"{WORDS} (pricing ruleset standard-2)"
     assert measure_words(PhysicalMeasure().name).startswith("Physical")
     assert measure_words("of tomorrow") == "of tomorrow"
+
+
+def test_a_buyer_is_told_that_what_is_kept_back_earns_nothing() -> None:
+    said = coupon_words.kept_back(TERMS)
+    assert said.startswith("No coupon is earned after 9 October 2026")
+    last = coupon_schedule(TERMS.issue_date, TERMS.scheduled_maturity, TERMS.months_between_coupons)[-1]
+    assert last.accrual_end <= TERMS.scheduled_maturity < TERMS.final_maturity
 
 
 def test_a_record_date_that_no_contract_keeps_is_read_and_not_promised() -> None:

@@ -2,7 +2,8 @@
 
 Made after the marks of a tick, the series longest without one first, for at most `SECONDS_A_TICK`: a page reads an
 older one with its date rather than waiting for a newer. What each class would have lost in the published scenarios
-comes from the relationships' own stress reports. Runs in bonds workers (numpy, QuantLib).
+comes from the relationships' own stress reports, and says for how many of them there is one. Runs in bonds workers
+(numpy, QuantLib).
 """
 
 import logging
@@ -79,7 +80,9 @@ def sheet(subject: Subject) -> dict[str, Any]:
     official = rules.official(subject.market.as_of)
     load = official.market_price_of_risk
     axes = axes_of(model.rho if model else 0.35, load)
-    stress = _stress_rows([item.cell_id for item in subject.terms.slices])
+    reports = StressReport.objects.filter(cell_id__in=[item.cell_id for item in subject.terms.slices])
+    reports = reports.select_related("tick__valuation")
+    stress = {report.cell_id: list(report.body["rows"]) for report in reports}
     return {
         "as_of": subject.tick.valuation.as_of.isoformat(),
         "snapshot_id": subject.tick.snapshot_id,
@@ -91,6 +94,7 @@ def sheet(subject: Subject) -> dict[str, Any]:
         "slices": [_slice(subject, cell_id) for cell_id in subject.exposures],
         "curves": [_curve(subject, cell_id) for cell_id in list(subject.exposures)[:RELATIONSHIPS_DRAWN]],
         "scenarios": _scenarios(subject, stress),
+        "reported": sorted({report.tick.valuation.as_of.isoformat() for report in reports}),
     }
 
 
@@ -189,14 +193,10 @@ def _assumed(model: LossModel) -> dict[str, float]:
     }
 
 
-def _stress_rows(cell_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
-    reports = StressReport.objects.filter(cell_id__in=cell_ids)
-    return {report.cell_id: list(report.body["rows"]) for report in reports}
-
-
 def _scenarios(subject: Subject, stress: Mapping[UUID, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Each published scenario with what every class would lose in it: its own relationships' books, all at once, each
-    relationship's loss in its own slice only."""
+    relationship's loss in its own slice only. `measured` of the relationships have a report that has it: of the others
+    nothing is known, and nothing is counted."""
     names = {row["name"]: row["title"] for rows in stress.values() for row in rows}
     return [
         {

@@ -77,6 +77,7 @@ def _story(view: SheetView) -> list[Any]:
             _slices(view),
             Paragraph("In the published scenarios", HEADING),
             _scenarios(view),
+            Paragraph(_reported(view), SMALL),
         ]
     parts += [Paragraph("Terms", HEADING), _terms(view), Paragraph("Extension", HEADING), _extension(view)]
     parts.append(Paragraph(coupon_words.kept_back(terms), BODY))
@@ -126,14 +127,23 @@ def _slices(view: SheetView) -> Table:
 
 def _scenarios(view: SheetView) -> Table:
     names = [f"{one['name']}, lost" for one in view.classes]
-    rows = [["Scenario", *names]]
+    rows = [["Scenario", "Measured for", *names]]
     for row in view.scenarios:
-        rows.append(
-            [row["title"], *(f"{_usdc(loss)} ({share:.1%})" if loss else "nothing" for loss, share in row["losses"])]
-        )
+        least, nothing = ("", "nothing") if row["whole"] else ("at least ", "not measured")
+        losses = (f"{least}{_usdc(loss)} ({share:.1%})" if loss else nothing for loss, share in row["losses"])
+        rows.append([row["title"], f"{row['measured']} of {view.covered}", *losses])
     if len(rows) == 1:
-        rows.append(["Not measured yet", *("" for _ in names)])
-    return _table(rows, [0.4, *(0.6 / len(names) for _ in names)])
+        rows.append(["Not measured yet", f"0 of {view.covered}", *("" for _ in names)])
+    return _table(rows, [0.35, 0.15, *(0.5 / len(names) for _ in names)])
+
+
+def _reported(view: SheetView) -> str:
+    days = ", ".join(f"{at:%d %B %Y %H:%M} UTC" for at in view.reported)
+    return (
+        "Measured for so many of the covered relationships, by their stress reports"
+        + (f" at the valuation of {days}" if days else "")
+        + "; of one without a report nothing is known, and no loss of it is counted."
+    )
 
 
 def _terms(view: SheetView) -> Table:

@@ -85,20 +85,32 @@ class SheetView:
 
     @property
     def scenarios(self) -> list[dict[str, Any]]:
-        """Each published scenario with every class' loss in it, senior first, as amounts and shares of principal."""
+        """Each published scenario with every class' loss in it, senior first, as amounts and shares of principal; and
+        whether it is `whole`, measured for every covered relationship, or only says the least that would be lost."""
         if not self.figures:
             return []
         faces = [one["face_base_units"] for one in self.figures["classes"]]
         return [
             row
             | {
+                "whole": row["measured"] == self.covered,
                 "losses": [
                     (loss, Decimal(loss) / face)
                     for loss, face in reversed(list(zip(row["losses_base_units"], faces, strict=True)))
-                ]
+                ],
             }
             for row in self.figures["scenarios"]
         ]
+
+    @property
+    def covered(self) -> int:
+        """How many relationships the series covers."""
+        return len(self.terms.slices)
+
+    @property
+    def reported(self) -> list[datetime]:
+        """The valuations that the stress reports are of; empty where an older sheet does not say."""
+        return [datetime.fromisoformat(text) for text in (self.figures or {}).get("reported", [])]
 
     def _chart(self, curve: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
         edges = [edge / USDC for edge in item["edges_base_units"]]

@@ -39,9 +39,10 @@ def series(sides: tuple[Client, Client]) -> Series:
     return deployed(series_terms([with_layers(who.cell) for who in sides], classes=2))
 
 
-def stressed(series: Series, net_loss: int) -> None:
-    """Each covered relationship's own report says this loss beyond margin in one scenario."""
-    for item in series.slices.all():
+def stressed(series: Series, net_loss: int, only: int | None = None) -> None:
+    """Each covered relationship's own report, or that of the first `only`, says this loss beyond margin in one
+    scenario."""
+    for item in series.slices.order_by("index")[:only]:
         row = {"name": "deleveraging_2025_10", "title": "10-11 October 2025", "net_loss": net_loss}
         StressReport.objects.create(cell=item.cell, tick=last_tick(), body={"rows": [row]})
 
@@ -130,13 +131,28 @@ def test_the_extension_in_figures_stands_on_the_page_and_in_the_pdf(
     assert "Anything kept" not in before
 
 
+@override_settings(STATIC_ROOT="")
+def test_a_relationship_without_a_report_is_said_and_not_taken_for_unharmed(series: Series) -> None:
+    stressed(series, 9 * MILLION // 2, only=1)
+    made = sheets.make(series, last_tick())
+    assert made is not None
+    assert made.body["scenarios"][0]["measured"] == 1
+    at = last_tick().valuation.as_of
+    assert made.body["reported"] == [at.isoformat()]
+    page = Browser().get(reverse("investor:term_sheet", args=[series.id]), headers={"accept": "text/html"})
+    text, pdf = page.content.decode(), words_of(sheet_pdf(view_of(series)))
+    assert re.search(r"1 of 2</td>.*not measured.*at least", text)
+    assert "1 of 2 not measured at least 3,000,000 (50.0%)" in pdf
+    assert f"{at:%d %B %Y %H:%M} UTC" in pdf
+
+
 def words_of(pdf: bytes) -> str:
     """The text that its pages draw, in order."""
     found = []
     for raw in re.findall(rb"stream\r?\n(.*?)~>\s*endstream", pdf, re.DOTALL):
         drawn = zlib.decompress(base64.a85decode(raw.strip())).decode("latin-1")
         found += re.findall(r"\(((?:[^()\\]|\\.)*)\) Tj", drawn)
-    return " ".join(" ".join(found).split())
+    return re.sub(r"\\(.)", r"\1", " ".join(" ".join(found).split()))
 
 
 def test_a_pdf_exists_before_the_first_figures(series: Series) -> None:

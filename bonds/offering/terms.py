@@ -26,6 +26,13 @@ BPS = 10_000
 RECORD_BUSINESS_DAYS = 1  # the contract pays the units of its own block: no other record date can be kept
 RETAINED_BPS_MAX = 2_000  # no funded layer stands behind what is retained, only the house's float
 RETAINED_BPS_MIN = 500  # whoever sells a risk keeps at least a twentieth of it, as securitisation rules have it
+TRANSFERS = (
+    "units lie with eligible wallets of the register alone, and the notes of a series with no client that it covers and"
+    " no affiliate of one; transfers rest for up to 14 days after a margin call of a covered client lapses, until its"
+    " default is noticed or there is none; the enforcer can freeze units, or move them to an eligible wallet, after the"
+    " public delay of its role, and they are paid all the same; the denomination binds at issue only, and whoever is no"
+    " longer eligible keeps its notes and is paid, but can neither send nor receive any"
+)
 CouponKind = Literal["FIXED", "SOFR"]
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Of an estimated loss, what is kept back while it is not determined: up to so many months after the notice, then on.
@@ -75,6 +82,7 @@ class SeriesTerms:
     `long_stop`: the last day on which a recovery still reaches written-down units; None while anything may come.
     `record_business_days`: how many business days before a coupon's payment its holders are noted; the contract keeps
     `RECORD_BUSINESS_DAYS` alone, which is asked of new series (`composing`).
+    `transfers`: who may hold units and when they pass on, in words, as `trigger` is.
     `document_hashes`: (title, SHA-256) of each document of the pack.
     """
 
@@ -101,6 +109,7 @@ class SeriesTerms:
     extension_buffers: ExtensionBuffers = EXTENSION_BUFFERS
     long_stop: date | None = None
     record_business_days: int = RECORD_BUSINESS_DAYS
+    transfers: str = TRANSFERS
     document_hashes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:

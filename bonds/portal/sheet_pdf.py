@@ -159,6 +159,7 @@ def _terms(view: SheetView) -> Table:
         ["Who is paid", coupon_words.record(terms)],
         ["Who pays it", coupon_words.payer(terms)],
         ["Denomination", _usdc(terms.denomination_base_units)],
+        ["Transfers", terms.transfers],
         ["Trigger", terms.trigger],
         ["Loss determined", f"within {terms.loss_determination_days} days of the notice, then "
                             f"{terms.challenge_seconds // 3_600} hours to challenge it"],

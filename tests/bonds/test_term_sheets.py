@@ -77,7 +77,13 @@ def test_the_page_is_public_and_shows_sliders_scenarios_and_extension(series: Se
     text = page.content.decode()
     for said in ("sheet-grid", "10-11 October 2025", "1.5 × the estimated loss", "hard stop", "Explain"):
         assert said in text
-    for said in ("Extension in figures", "which earns nothing there", "Who pays it"):
+    for said in (
+        "Extension in figures",
+        "which earns nothing there",
+        "Who pays it",
+        "No coupon is earned after",
+        "Units lie with",
+    ):
         assert said in text, said
     assert "Chance that anything is kept" not in text, "books that cannot lose"
     assert len(page.content) < 150_000
@@ -125,6 +131,8 @@ def test_the_extension_in_figures_stands_on_the_page_and_in_the_pdf(
     for text in (before, said):
         assert "Extension in figures" in text
         assert "which earns nothing there" in text
+        assert "No coupon is earned after" in text
+        assert "rest for up to 14 days" in text
         # The middle of the junior class, 3m, kept 1.5 times over: all of its 3m from 1.5m on.
         assert "3,000,000" in text
     assert "Anything kept" in said

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from bonds.offering.isin import is_isin, with_check_digit
-from bonds.offering.terms import EXTENSION_BUFFERS, ClassTerms, SeriesTerms, SliceTerms, terms_from
+from bonds.offering.terms import EXTENSION_BUFFERS, TRANSFERS, ClassTerms, SeriesTerms, SliceTerms, terms_from
 from intermediary.errors import BadInput
 
 USD = 10**6
@@ -98,3 +98,12 @@ def test_a_text_from_before_a_field_existed_means_its_default() -> None:
         del body[name]
     read = terms_from(json.dumps(body))
     assert (read.coupon_kind, read.extension_buffers, read.long_stop) == ("FIXED", EXTENSION_BUFFERS, None)
+
+
+def test_limits_of_transfers_are_hashed_and_older_terms_mean_the_default() -> None:
+    other = replace(TERMS, transfers="units pass to nobody")
+    assert other.hash != TERMS.hash
+    assert terms_from(other.canonical).transfers == "units pass to nobody"
+    body = json.loads(TERMS.canonical)
+    del body["transfers"]
+    assert terms_from(json.dumps(body)).transfers == TRANSFERS

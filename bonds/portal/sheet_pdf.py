@@ -5,6 +5,7 @@ and the figures' hash can make it again with this release. Loads ReportLab, so o
 """
 
 from io import BytesIO
+from math import ceil
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -13,9 +14,11 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
 from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from bonds.portal import coupon_words
+from bonds.portal.sheet_drawing import curve_drawing
+from bonds.portal.sheet_sensitivities import sensitivities
 from bonds.portal.term_sheets import SheetView
 from intermediary.money import from_base_units
 
@@ -75,6 +78,8 @@ def _story(view: SheetView) -> list[Any]:
             ),
             Paragraph("Covered relationships", HEADING),
             _slices(view),
+            *_curves(view),
+            *_sensitivities(view),
             Paragraph("In the published scenarios", HEADING),
             _scenarios(view),
             Paragraph(_reported(view), SMALL),
@@ -123,6 +128,30 @@ def _slices(view: SheetView) -> Table:
         amounts = (one["attach_base_units"], one["detach_base_units"], one["loss_now_base_units"])
         rows.append([one["relationship"], *(_usdc(amount) for amount in amounts), one["basis"].lower()])
     return _table(rows, [0.2, 0.2, 0.2, 0.22, 0.18])
+
+
+def _curves(view: SheetView) -> list[Any]:
+    parts: list[Any] = []
+    for relationship, chart in view.curves:
+        drawn = curve_drawing(chart)
+        title = Paragraph(f"Loss-exceedance curve of {escape(relationship)}", HEADING)
+        parts.append(KeepTogether([title, drawn or Paragraph("A book that cannot lose at these marks.", SMALL)]))
+    return parts
+
+
+def _sensitivities(view: SheetView) -> list[Any]:
+    """What the sliders of the page say where one assumption is moved."""
+    if view.sliders is None:
+        return []
+    priced = [one for one in view.classes if one["grid"]]
+    heads = [f"{one['symbol']}, {figure}" for one in priced for figure in ("EL", "spread")]
+    rows = [["If the model is wrong", *heads]]
+    for moved in sensitivities(view.sliders["axes"], [one["grid"] for one in priced]):
+        figures = [text for el, spread in moved.figures for text in (_percent(el), _basis_points(spread))]
+        rows.append([moved.words, *figures])
+    shares = [0.34, *(0.66 / len(heads) for _ in heads)]
+    said = "One assumption moved at a time, the others as today: expected loss of the coming year and par spread."
+    return [Paragraph("Sensitivities", HEADING), _table(rows, shares), Paragraph(said, SMALL)]
 
 
 def _scenarios(view: SheetView) -> Table:
@@ -235,6 +264,11 @@ def _foot(view: SheetView) -> Any:
 
 def _usdc(amount_base_units: int) -> str:
     return f"{from_base_units(amount_base_units, 6):,.0f}"
+
+
+def _basis_points(spread_bps: float) -> str:
+    """Rounded up but for the noise of the grid, as the page's sliders round."""
+    return f"{ceil(spread_bps - 0.05):,} bp"
 
 
 def _percent(share: float) -> str:

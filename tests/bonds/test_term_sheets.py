@@ -7,8 +7,11 @@ import subprocess
 import sys
 import zlib
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from django.db import transaction
 from django.test import Client as Browser
@@ -123,6 +126,7 @@ def test_the_extension_in_figures_stands_on_the_page_and_in_the_pdf(
         )
     made = sheets.make(series, last_tick())
     assert made is not None
+    assert_drawn(sheet_pdf(view_of(series)), made.body)
     junior, senior = (one["extension"]["probability_reserved"]["value"] for one in made.body["classes"])
     assert 0 < senior < junior < 1
     page = Browser().get(reverse("investor:term_sheet", args=[series.id]), headers={"accept": "text/html"})
@@ -154,12 +158,37 @@ def test_a_relationship_without_a_report_is_said_and_not_taken_for_unharmed(seri
     assert f"{at:%d %B %Y %H:%M} UTC" in pdf
 
 
+def assert_drawn(pdf: bytes, body: dict[str, Any]) -> None:
+    """Curves with the bands of the classes, and the sliders' figures where one assumption is moved."""
+    said, drawn = words_of(pdf), drawing_of(pdf)
+    fills = {"layer-2": ".835294 .878431 .984314 rg", "layer-3": ".803922 .831373 .87451 rg"}
+    for colour in fills.values():
+        assert drawn.count(colour) == len(body["curves"])
+    for curve in body["curves"]:
+        assert f"Loss-exceedance curve of {curve['relationship']}" in said
+        assert max(level for _, level in curve["points"]) > 0
+    axes = body["axes"]
+    shape = (len(axes["pd"]), len(axes["severity"]), len(axes["rho"]), len(axes["load"]))
+    senior = body["classes"][1]["grid"]
+    today = [axes[axis].index(axes["base"][axis]) for axis in ("pd", "severity", "rho", "load")]
+    for words, moved in {"Default intensity doubled": (0, axes["pd"].index(2.0)), "Lambda doubled": (3, -1)}.items():
+        at = list(today)
+        at[moved[0]] = moved[1]
+        el = np.reshape(senior["el"], shape[:3])[tuple(at[:3])]
+        spread = ceil(1e4 * np.reshape(senior["spread"], shape)[tuple(at)] - 0.05)
+        chance = f"{100 * el:.3f}%" if el >= 1e-5 else "below 0.001%"
+        assert f"{words} {chance} {spread:,} bp" in said
+
+
+def drawing_of(pdf: bytes) -> str:
+    """The operators of its pages."""
+    pages = re.findall(rb"stream\r?\n(.*?)~>\s*endstream", pdf, re.DOTALL)
+    return "\n".join(zlib.decompress(base64.a85decode(raw.strip())).decode("latin-1") for raw in pages)
+
+
 def words_of(pdf: bytes) -> str:
     """The text that its pages draw, in order."""
-    found = []
-    for raw in re.findall(rb"stream\r?\n(.*?)~>\s*endstream", pdf, re.DOTALL):
-        drawn = zlib.decompress(base64.a85decode(raw.strip())).decode("latin-1")
-        found += re.findall(r"\(((?:[^()\\]|\\.)*)\) Tj", drawn)
+    found = re.findall(r"\(((?:[^()\\]|\\.)*)\) Tj", drawing_of(pdf))
     return re.sub(r"\\(.)", r"\1", " ".join(" ".join(found).split()))
 
 

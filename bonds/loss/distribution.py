@@ -1,4 +1,4 @@
-"""The whole distribution of a class' loss over the coming year: value at risk, expected shortfall, exceedance curve.
+"""The whole distribution of a class' loss over a horizon: value at risk, expected shortfall, exceedance curve.
 
 Slices depend on each other through the distress factor m that they share; given m they are independent and convolved
 (`baskets`). With `degrees_of_freedom` they depend given m as well, as in a Student copula without correlation: what is
@@ -30,23 +30,27 @@ _M = np.linspace(-DISTRESS_LIMIT, DISTRESS_LIMIT, DISTRESS_POINTS)
 _WEIGHTS = np.exp(-0.5 * _M**2) / np.exp(-0.5 * _M**2).sum()
 
 
-def note_distribution(pieces: Sequence[Piece], degrees_of_freedom: float = inf) -> TrancheRisk:
-    """Of a class with principal, in the unit of its pieces. Raises ValueError for one without."""
+def note_distribution(
+    pieces: Sequence[Piece], degrees_of_freedom: float = inf, horizon_years: float = HORIZON_YEARS
+) -> TrancheRisk:
+    """Of a class with principal, in the unit of its pieces, over the coming year or another horizon (years). Raises
+    ValueError for one without."""
     standing = [piece for piece in pieces if piece.principal > 0]
     if not standing:
         raise ValueError("a class without principal has no distribution of losses")
     widest, total = max(piece.principal for piece in standing), sum(piece.principal for piece in standing)
     step = max(widest / LATTICE_CELLS, 2 * total / CELLS_MAX)
     weights = np.outer(_mixing(degrees_of_freedom)[1], _WEIGHTS).ravel()
-    return tranche_risk([_conditional(piece, step, degrees_of_freedom) for piece in standing], weights, step)
+    slices = [_conditional(piece, step, degrees_of_freedom, horizon_years) for piece in standing]
+    return tranche_risk(slices, weights, step)
 
 
-def _conditional(piece: Piece, step: float, degrees_of_freedom: float) -> ConditionalSlice:
+def _conditional(piece: Piece, step: float, degrees_of_freedom: float, horizon_years: float) -> ConditionalSlice:
     """A piece on the lattice at every pair of factors. What is known about one in default holds at all of them."""
     model = piece.model
     if model is None:
         return _known(piece, step, _mixing(degrees_of_freedom)[0].size * _M.size)
-    default = default_probability(model, _M, HORIZON_YEARS)[:, None]
+    default = default_probability(model, _M, horizon_years)[:, None]
     scale = gap_scale(model, _M)[:, None]
 
     def exceedance(x: Floats) -> Floats:

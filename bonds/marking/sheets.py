@@ -20,6 +20,7 @@ from django.db.models import Max
 
 from bonds.loss.note_risk import note_risk
 from bonds.marking import rulesets
+from bonds.marking.class_loss import class_loss
 from bonds.marking.exposures import BASE_UNITS, Exposure, exposures
 from bonds.marking.extension import extension
 from bonds.marking.subject import Subject, SubjectClass, losses_of, of_series
@@ -119,6 +120,7 @@ def _class(subject: Subject, one: SubjectClass, axes: Axes, official: FearedWang
         "first_loss": risk.pfl,
         "last_loss": risk.pll,
         "conditional_loss": conditional,
+        "loss": class_loss(one.pieces, subject.market.as_of, subject.series.scheduled_maturity),
         "par_spread_bps": par_spread_bps(subject.series, one.tranche, subject.market, one.pieces) if live else None,
         "grid": _grid(subject, one, axes, official) if live else None,
         "extension": extension(subject.terms, subject.market.as_of, one.pieces) if live else None,

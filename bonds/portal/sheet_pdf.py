@@ -41,6 +41,13 @@ EXAMPLES = (
     "Kept back of each class past the scheduled maturity at example estimates of the net loss N of a relationship in"
     " default, by the months since its notice. Examples, not forecasts."
 )
+BEYOND_MEAN = (
+    "Shares of principal. VaR: the loss that is not exceeded with that probability over the rest of the term,"
+    " {years:.2f} years; ES: the mean loss of the worst cases beyond that level. PLL and EL are of the coming year"
+    " where no years are said. Officially relationships default independently once their common distress is given;"
+    " under a Student dependence with {degrees:g} degrees of freedom they default together more often: a variant,"
+    " which prices nothing and moves nothing of a class with one slice, and no expected loss."
+)
 ODDS = (
     "By the loss model over the rest of the risk period, as shares of principal; simulated. Assumed, for nothing public"
     " says it of this business: a loss is determined within {determination_days_at_most} days, an estimate is off by at"
@@ -76,6 +83,7 @@ def _story(view: SheetView) -> list[Any]:
                 f"principal; CEL: loss given one. Par spread under the measure {escape(view.figures['measure'])}.",
                 SMALL,
             ),
+            *_beyond_mean(view),
             Paragraph("Covered relationships", HEADING),
             _slices(view),
             *_curves(view),
@@ -119,6 +127,33 @@ def _classes(view: SheetView) -> Table:
             ]
         )
     return _table(rows, [0.13, 0.14, 0.13, 0.12, 0.09, 0.09, 0.09, 0.09, 0.12])
+
+
+def _beyond_mean(view: SheetView) -> list[Any]:
+    """Value at risk, expected shortfall, the Student variant, and expected loss by years where the term is longer."""
+    if not view.losses:
+        return []
+    first = view.losses[0]["loss"]
+    heads = [f"{name} {tail['level']:.1%}" for tail in first["tail"] for name in ("VaR", "ES")]
+    heads += ["PLL, official", "PLL, Student", "EL, Student"]
+    rows = [["Class", *heads, *(f"EL in {years:g} years" for years, _ in first["by_years"])]]
+    for one in view.losses:
+        loss = one["loss"]
+        tails = [tail[name] for tail in loss["tail"] for name in ("value_at_risk", "expected_shortfall")]
+        student = loss["student"]
+        chances = [
+            one["last_loss"],
+            student["last_loss"],
+            student["expected_loss"],
+            *(el for _, el in loss["by_years"]),
+        ]
+        rows.append([one["name"], *(f"{share:.1%}" for share in tails), *map(_percent, chances)])
+    words = BEYOND_MEAN.format(years=first["term_years"], degrees=first["student"]["degrees"])
+    return [
+        Paragraph("Beyond the mean", HEADING),
+        _table(rows, [1 / len(rows[0])] * len(rows[0])),
+        Paragraph(words, SMALL),
+    ]
 
 
 def _slices(view: SheetView) -> Table:

@@ -103,6 +103,11 @@ class SheetView:
         ]
 
     @property
+    def losses(self) -> list[dict[str, Any]]:
+        """Classes of which the sheet says what they may lose beyond the mean; senior first."""
+        return [one for one in self.classes if one.get("loss")]
+
+    @property
     def covered(self) -> int:
         """How many relationships the series covers."""
         return len(self.terms.slices)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bonds.loss.distribution import note_distribution
-from bonds.loss.note_risk import Piece, note_risk
+from bonds.loss.note_risk import Piece, note_risk, outstanding_at
+from bonds.pricing.measures import PhysicalMeasure
 from risk.margin.layers import LossModel, layer_measures, live_loss_model
 from risk.margin.ruleset import ruleset
 from risk.margin.shortfall import NormalBodySeverity
@@ -75,3 +76,11 @@ def test_mixing_moves_nothing_of_one_slice() -> None:
     for name in ("expected_loss", "pfl", "pll"):
         assert getattr(mixed, name) == pytest.approx(getattr(base, name), rel=1e-3)
     assert mixed.value_at_risk(0.999) == pytest.approx(base.value_at_risk(0.999), abs=2 * base.step)
+
+
+def test_a_longer_horizon_has_the_mean_of_its_term_structure_and_a_longer_tail() -> None:
+    year, longer = (note_distribution(PIECES, horizon_years=years) for years in (1.0, 2.5))
+    left = float(outstanding_at(PIECES, PhysicalMeasure(), np.array([2.5]))[0])
+    assert longer.expected_loss == pytest.approx(1 - left, rel=1e-3)
+    assert longer.value_at_risk(0.99) > year.value_at_risk(0.99)
+    assert longer.expected_shortfall(0.99) > longer.value_at_risk(0.99)

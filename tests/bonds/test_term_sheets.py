@@ -131,6 +131,7 @@ def test_the_extension_in_figures_stands_on_the_page_and_in_the_pdf(
     assert 0 < senior < junior < 1
     page = Browser().get(reverse("investor:term_sheet", args=[series.id]), headers={"accept": "text/html"})
     assert "Chance that anything is kept" in page.content.decode()
+    assert "Beyond the mean" in page.content.decode()
     said = words_of(sheet_pdf(view_of(series)))
     for text in (before, said):
         assert "Extension in figures" in text
@@ -161,6 +162,10 @@ def test_a_relationship_without_a_report_is_said_and_not_taken_for_unharmed(seri
 def assert_drawn(pdf: bytes, body: dict[str, Any]) -> None:
     """Curves with the bands of the classes, and the sliders' figures where one assumption is moved."""
     said, drawn = words_of(pdf), drawing_of(pdf)
+    tails = [tail for one in reversed(body["classes"]) for tail in one["loss"]["tail"]]
+    assert "VaR 99.5%" in said
+    for tail in tails:
+        assert f"{tail['value_at_risk']:.1%} {tail['expected_shortfall']:.1%}" in said
     fills = {"layer-2": ".835294 .878431 .984314 rg", "layer-3": ".803922 .831373 .87451 rg"}
     for colour in fills.values():
         assert drawn.count(colour) == len(body["curves"])

@@ -19,8 +19,9 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from intermediary import events
+from intermediary.ids import uuid7
 from intermediary.models import ChainInstruction, ChainTarget
-from intermediary.models.bulk import insert_all
+from intermediary.models.bulk import insert_plain
 from intermediary.typed_data import digest_of
 from settlement import chains, statements
 from settlement.messages import KIND_CODE, batch_message, movement_of, ref
@@ -252,18 +253,22 @@ def _write(house: ChainTarget, chain_id: int, number: int, head: bytes, picked: 
         approval=Approval.objects.create(kind=Approval.Kind.BATCH, body=message),
         head="0x" + head_after(head, digest_of(message)).hex(),
     )
-    insert_all(
+    insert_plain(
+        BatchMovement,
         [
-            BatchMovement(
-                batch=batch,
-                position=position,
-                instruction_id=draft.id,
-                vault_id=draft.target_id,
-                contract_seq=seq,
-                ref=movement["ref"],
-            )
+            {
+                "id": str(uuid7()),
+                "batch_id": str(batch.id),
+                "position": position,
+                "instruction_id": str(draft.id),
+                "vault_id": str(draft.target_id),
+                "contract_seq": seq,
+                "ref": movement["ref"],
+                "outcome": BatchMovement.Outcome.PENDING.value,
+                "reason": "",
+            }
             for position, ((draft, seq), movement) in enumerate(zip(numbered, movements, strict=True))
-        ]
+        ],
     )
     ChainInstruction.objects.filter(id__among=[draft.id for draft in picked]).update(state=State.BATCHED)
     events.notify(events.OUTBOX_CHANNEL)

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from django.db import models
 
+from intermediary.ids import uuid7
 from intermediary.models import ChainInstruction
 from intermediary.models.base import Row
-from intermediary.models.bulk import insert_all
+from intermediary.models.bulk import insert_plain
 from intermediary.typed_data import digest_of
 
 
@@ -36,7 +37,11 @@ class SignedMovement(Row):
 
 def record(approval_id: UUID, instruction_ids: Iterable[UUID]) -> None:
     """In the transaction that stores the signature."""
-    insert_all([SignedMovement(approval_id=approval_id, instruction_id=found) for found in instruction_ids])
+    signed = {"approval_id": str(approval_id)}
+    insert_plain(
+        SignedMovement,
+        [{"id": str(uuid7()), "instruction_id": str(found)} | signed for found in instruction_ids],
+    )
 
 
 def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str, str]:

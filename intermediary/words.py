@@ -36,6 +36,7 @@ ENTRIES = {
     "series_matured": "Maturity of a series",
     "coupon_gap": "Gap of a coupon, paid by the intermediary",
     "recovery_retained": "Intermediary's own part of a recovery on the tail",
+    "reserve_fell_short": "Loss beyond what was kept back of a series, borne by the intermediary",
     "loss_ruled_off": "Loss that a ruling left to the intermediary",
 }
 ACCOUNTS = {

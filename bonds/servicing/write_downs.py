@@ -25,7 +25,7 @@ from bonds import timeline
 from bonds.loss.tranches import PrincipalChange, apply_change, changes_of_slice
 from bonds.models import Redemption, Series, SeriesEvent, Slice, SliceAct, SlicePart
 from bonds.offering.terms import terms_from
-from bonds.servicing import chain_order, maturity, notices, reserves
+from bonds.servicing import chain_order, maturity, notices, reserves, shortfall
 from intermediary import audit, clock, events, ledger, outbox
 from intermediary.errors import Refusal
 from intermediary.ids import derive
@@ -133,6 +133,7 @@ def bring_to_loss(*, slice_id: UUID) -> SliceAct | None:
     down = sum(change.write_down_base_units for change in changes.values())
     up = sum(change.write_up_base_units for change in changes.values())
     assert not (down and up), "the loss of every part rises or falls with N"
+    shortfall.book(item, sum(change.unabsorbed_base_units for change in changes.values()))
     if down and clock.now() < terms_from(item.series.terms).final_at:
         return _notice(item, changes, down, loss)
     if up and not maturity.rights_ended(item.series, clock.now()):

@@ -28,7 +28,7 @@ from bonds.offering import stages
 from bonds.offering.isin import with_check_digit
 from bonds.offering.terms import ClassTerms
 from bonds.servicing import arrivals, early, maturity, reserves, write_downs
-from intermediary import clock, events
+from intermediary import clock, events, ledger
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, Cell, ChainInstruction, DefaultCase, Layer, Valuation
 from tests.bonds import serviced_world as life
@@ -172,6 +172,34 @@ def test_reserve_is_released_as_the_factor_falls_and_by_the_determination(series
     for review in Reserve.objects.all():
         assert review.reserved_base_units + review.released_base_units == review.outstanding_base_units
     assert_all_accounted_for(series)
+
+
+def test_what_a_loss_takes_beyond_the_reserve_is_the_intermediary_s(series: Series, cells: list[Cell]) -> None:
+    case = defaulted(cells[0], timedelta(days=30), series)
+    estimated(cells[0], 2 * MILLION)
+    to_maturity(series)
+    kept = 3 * MILLION // 2  # 1.5 x 2m - 1.5m
+    assert world.outstanding(series)["R1"] == kept
+    write_downs.on_loss_determined(world.determine(case, 5 * MILLION))
+    world.settle()
+    assert borne(cells[0]) == 2 * MILLION, "of 3.5m that the notes would have lost, 1.5m is left to lose"
+    write_downs.bring_to_loss(slice_id=series.slices.get(relationship="R1").id)
+    assert borne(cells[0]) == 2 * MILLION, "once"
+    world.settle_challenges(timedelta(days=3))
+    life.serve()
+    part = SlicePart.objects.get(slice__relationship="R1")
+    assert (part.outstanding_base_units, part.written_down_base_units) == (0, kept)
+    case.refresh_from_db()
+    write_downs.on_recovery_received(world.recover(case, MILLION))
+    assert borne(cells[0]) == MILLION, "a recovery lowers it first: it lies above what the notes lost"
+    assert borne(cells[1]) == 0
+    said = SeriesEvent.objects.filter(series=series, text__contains="the intermediary bears the rest")
+    assert [one.data["amount_base_units"] for one in said.order_by("id")] == [str(2 * MILLION), str(MILLION)]
+    assert_all_accounted_for(series)
+
+
+def borne(cell: Cell) -> int:
+    return ledger.balance(cell.id, AccountKind.LOSS, "USDC")
 
 
 def test_determination_at_maturity_keeps_what_the_challenge_will_take(series: Series, cells: list[Cell]) -> None:

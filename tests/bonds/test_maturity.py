@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Sum
 
 from bonds.models import (
@@ -94,6 +94,25 @@ def assert_all_accounted_for(series: Series) -> None:
         assert life.balance(part.slice.cell, AccountKind.ESCROW) == part.outstanding_base_units
         owed = CouponPart.objects.filter(cell=part.slice.cell).aggregate(total=Sum("amount_base_units"))["total"] or 0
         assert life.balance(part.slice.cell, AccountKind.COUPONS) == owed + part.redeemed_base_units
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"outstanding_base_units": 7 * MILLION},
+        {"outstanding_base_units": 7 * MILLION, "redeemed_base_units": -MILLION},
+        {"outstanding_base_units": -MILLION, "redeemed_base_units": 7 * MILLION},
+        {"written_down_base_units": 1},
+        {"outstanding_base_units": 6 * MILLION + 1, "written_up_base_units": 1},
+        {"redeemed_base_units": 1},
+    ],
+)
+def test_the_database_refuses_principal_that_does_not_add_up(series: Series, change: dict[str, int]) -> None:
+    parts = SlicePart.objects.filter(slice__series=series)
+    before = list(parts.order_by("id").values())
+    with pytest.raises(IntegrityError, match="principal_is_accounted_for"), transaction.atomic():
+        parts.update(**change)
+    assert list(parts.order_by("id").values()) == before
 
 
 def test_nothing_is_repaid_inside_the_risk_period(series: Series, cells: list[Cell]) -> None:

@@ -67,6 +67,8 @@ def test_what_is_off_by_a_digit_or_a_letter_has_not(isin: str) -> None:
         ({"document_hashes": ((" ", "0" * 64),)}, "bonds.document"),
         ({"slices": TERMS.slices * 2}, "bonds.one_slice_each"),
         ({"final_maturity": date(2026, 10, 8)}, "bonds.dates"),
+        ({"maturity_grace_seconds": 7_200}, "bonds.grace"),
+        ({"slices": ()}, "bonds.empty"),
     ],
 )
 def test_odd_terms_are_refused_by_name(change: dict[str, Any], code: str) -> None:

@@ -12,6 +12,7 @@ urlpatterns = [
     path("series/<str:code>/slices", views.Slices.as_view(), name="api_slices"),
     path("series/<str:code>/events", views.Events.as_view(), name="api_events"),
     path("series/<str:code>/coupons", views.Coupons.as_view(), name="api_coupons"),
+    path("series/<str:code>/documents", views.Documents.as_view(), name="api_documents"),
     path("series/<str:code>/term-sheet", views.Sheet.as_view(), name="api_term_sheet"),
     path("series/<str:code>/offering", views.Offering.as_view(), name="api_offering"),
     path("series/<str:code>/allocation", views.Report.as_view(), name="api_allocation"),

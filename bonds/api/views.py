@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from bonds.api import bodies
+from bonds.api import bodies, evidence
 from bonds.models import CouponRun, NoteMark, Series, SeriesEvent, TermSheet
-from bonds.portal import book_queries, queries
+from bonds.portal import book_queries, queries, term_sheets
 from intermediary import access
 from intermediary.api.paging import NewestFirst
 
@@ -124,6 +124,18 @@ class Coupons(ListAPIView[CouponRun]):
     def get_queryset(self) -> QuerySet[CouponRun]:
         """Of this series."""
         return super().get_queryset().filter(tranche__series=series_of(self.kwargs["code"]))
+
+
+class Documents(APIView):
+    """Public: no key is needed."""
+
+    @extend_schema(
+        summary="The document pack of a series", responses=evidence.DocumentBody(many=True), tags=[PUBLISHED]
+    )
+    def get(self, request: Request, code: str) -> Response:
+        """As its terms name it. What is not `stored` is kept elsewhere and named by its hash alone."""
+        found = term_sheets.documents_of(series_of(code))
+        return Response(evidence.DocumentBody(found, many=True, context={"request": request}).data)
 
 
 class Sheet(APIView):

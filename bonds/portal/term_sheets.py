@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -180,8 +182,14 @@ def context_of(series: Series) -> dict[str, Any]:
         "sheet": view_of(series),
         "classes": queries.classes_of(series),
         "slices": queries.slices_of(series),
-        "documents": SeriesDocument.objects.filter(series=series),
+        "documents": documents_of(series),
     }
+
+
+def documents_of(series: Series) -> QuerySet[SeriesDocument]:
+    """The pack in the order of the terms, each with `size_bytes`, None of what is kept elsewhere; without the bytes."""
+    rows = SeriesDocument.objects.filter(series=series).annotate(size_bytes=Length("document__content"))
+    return rows.select_related("document").defer("document__content")
 
 
 def pdf_response(series: Series) -> HttpResponse:

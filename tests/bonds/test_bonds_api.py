@@ -1,8 +1,10 @@
 """The API of notes: what is published, what is a holder's own, and bidding by a program from seal to outcome."""
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client, override_settings
 
-from bonds.models import Order, Series
+from bonds.models import Document, Order, Series, SeriesDocument
+from bonds.offering import stages
 from bonds.servicing import coupon_plan
 from intermediary.api import tokens
 from intermediary.config import requests as carried_out
@@ -73,6 +76,37 @@ def test_everything_published_of_an_issued_series(issued: Series, as_role: RoleS
     assert tokens.digest_of(said["allocation"].content.decode()) == said["offering"].json()["report_hash"]
     assert {one["state"] for one in said["coupons"].json()["results"]} == {"PLANNED"}
     assert said["term-sheet"].status_code == 404, "no valuation has marked it yet"
+
+
+def test_a_pack_says_what_is_stored_and_what_is_named_by_its_hash_alone(
+    investors: list[User], as_role: RoleSwitch
+) -> None:
+    content = b"%PDF-1.4 the circular"
+    digest, elsewhere = hashlib.sha256(content).hexdigest(), "1" * 64
+    pack = (("Circular", digest), ("Opinion", elsewhere))
+    with transaction.atomic():
+        terms = replace(world.series_terms([world.covered_cell("R1")]), document_hashes=pack)
+        series = stages.structure(actor="desk", terms=terms)
+        kept = Document.objects.create(
+            title="c", filename="c.pdf", media_type="application/pdf", content=content, sha256=digest,
+            uploaded_by=investors[0],
+        )  # fmt: skip
+        for (title, hash_), document in zip(pack, (kept, None), strict=True):
+            SeriesDocument.objects.create(series=series, title=title, sha256=hash_, document=document)
+    path = f"/api/v1/series/{series.code}/documents"
+    with as_role("web"):
+        assert Client().get(path).status_code == 404, "not published yet"
+    with transaction.atomic():
+        world.deployed(terms)
+    with as_role("web"):
+        stored, named = Client().get(path).json()
+        download = Client().get(stored["address"])
+    assert download.content == content
+    assert stored["address"].startswith("http://testserver/"), "a whole address"
+    assert (stored["title"], stored["sha256"], stored["stored"]) == ("Circular", digest, True)
+    assert (stored["size_bytes"], stored["media_type"]) == (len(content), "application/pdf")
+    nothing = dict.fromkeys(("media_type", "size_bytes", "address"))
+    assert named == {"title": "Opinion", "sha256": elsewhere, "stored": False} | nothing
 
 
 def test_a_holders_own(issued: Series, investors: list[User], as_role: RoleSwitch) -> None:

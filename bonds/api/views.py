@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -12,8 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bonds.api import bodies, evidence
-from bonds.models import CouponRun, NoteMark, Series, SeriesEvent, TermSheet
-from bonds.portal import book_queries, queries, term_sheets
+from bonds.models import CouponRun, EscrowReading, NoteMark, Series, SeriesEvent, TermSheet
+from bonds.portal import book_queries, collateral, queries, term_sheets
 from intermediary import access
 from intermediary.api.paging import NewestFirst
 
@@ -136,6 +137,37 @@ class Documents(APIView):
         """As its terms name it. What is not `stored` is kept elsewhere and named by its hash alone."""
         found = term_sheets.documents_of(series_of(code))
         return Response(evidence.DocumentBody(found, many=True, context={"request": request}).data)
+
+
+class Collateral(ListAPIView[EscrowReading]):
+    """Public: no key is needed."""
+
+    serializer_class = evidence.ReadingBody
+    pagination_class = NewestFirst
+    queryset = EscrowReading.objects.all()
+
+    @extend_schema(summary="What lies in the escrow of a series, newest look first", tags=[PUBLISHED])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Each as the chain said it at one final block: kept where something changed, and once a day."""
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[EscrowReading]:
+        """Of this series."""
+        return super().get_queryset().filter(series=series_of(self.kwargs["code"]))
+
+
+class Proof(APIView):
+    """Public: no key is needed."""
+
+    @extend_schema(summary="The calls that prove the newest look", responses=evidence.ProofBody, tags=[PUBLISHED])
+    def get(self, request: Request, code: str) -> Response:
+        """Send each to any node as `eth_call` at the block named; its answer is one word, the number in `said`."""
+        series = series_of(code)
+        reading = EscrowReading.objects.filter(series=series).first()
+        if reading is None:
+            raise access.not_found()
+        calls = collateral.calls_at(series, reading, collateral.classes_at(series, reading), [])
+        return Response(evidence.ProofBody({"chain_id": settings.CHAIN_ID, "reading": reading, "calls": calls}).data)
 
 
 class Sheet(APIView):

@@ -31,3 +31,8 @@ class EscrowReading(Row):
     def over_base_units(self) -> int:
         """What it holds beyond that; negative: the collateral is short."""
         return self.balance_base_units - self.liabilities_base_units
+
+    @property
+    def short_base_units(self) -> int:
+        """What is missing in it; 0 while every unit of principal is covered."""
+        return max(0, -self.over_base_units)

@@ -20,7 +20,9 @@ from bonds.portal import queries
 from intermediary.portal.deposits import asks_a_wallet
 from intermediary.queries import is_investor
 
+MARK = "1.0000"  # of the collateral: the notes are denominated in the token that the escrow holds
 READINGS_SHOWN = 100  # a quarter of daily marks, or a crash's every change
+BALANCE = "balanceOf(address)"
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,14 @@ class AskedCall:
 
     what: str
     to: str
-    data: str
     said: int
+    function: str
+    words: tuple[str, ...] = ()  # addresses
+
+    @property
+    def data(self) -> str:
+        """Its calldata."""
+        return call_data(self.function, *self.words)
 
 
 @asks_a_wallet
@@ -51,14 +59,15 @@ def collateral(request: HttpRequest, series_id: UUID) -> HttpResponse:
     series = queries.series_for_reader(series_id)
     readings = list(EscrowReading.objects.filter(series=series)[:READINGS_SHOWN])
     newest = readings[0] if readings else None
-    classes = _classes(series, newest) if newest else []
-    calls = _calls(series, newest, classes, _own(request, series, newest)) if newest else []
+    classes = classes_at(series, newest) if newest else []
+    calls = calls_at(series, newest, classes, _own(request, series, newest)) if newest else []
     base = settings.DEMO_WALLET_URL
     context = {
         "series": series,
         "readings": readings,
         "newest": newest,
         "classes": classes,
+        "mark": MARK,
         "calls": calls,
         "check": _check(series, newest, calls) if newest else None,
         "demo_wallet": f"{base}/{request.user.get_username()}" if base and request.user.is_authenticated else "",
@@ -73,7 +82,8 @@ def call_data(signature: str, *words: str) -> str:
     return "0x" + keccak(text=signature)[:4].hex() + padded
 
 
-def _classes(series: Series, reading: EscrowReading) -> list[ClassInEscrow]:
+def classes_at(series: Series, reading: EscrowReading) -> list[ClassInEscrow]:
+    """The classes as the chain had them at the reading, senior first."""
     return [
         ClassInEscrow(tranche, *(int(reading.notes[str(tranche.id)][name]) for name in
                                  ("principal", "supply", "written_down", "redeemed")))
@@ -95,25 +105,24 @@ def _own(request: HttpRequest, series: Series, reading: EscrowReading) -> list[t
     return found
 
 
-def _calls(
+def calls_at(
     series: Series, reading: EscrowReading, classes: list[ClassInEscrow], own: list[tuple[Tranche, str, int]]
 ) -> list[AskedCall]:
-    """What is asked of which contract, and what we say to it."""
+    """What is asked of which contract, and what we say to it; `own` are (class, wallet, units) of the reader."""
     escrow, token = series.escrow_address, series.currency.token_address
     asked = [
-        ("the escrow holds", token, call_data("balanceOf(address)", escrow), reading.balance_base_units),
-        ("its classes' principal is", escrow, call_data("principal()"), reading.principal_base_units),
-        ("it owes holders", escrow, call_data("owedTotal()"), reading.owed_base_units),
-        ("it must hold at least", escrow, call_data("liabilities()"), reading.liabilities_base_units),
+        AskedCall("the escrow holds", token, reading.balance_base_units, BALANCE, (escrow,)),
+        AskedCall("its classes' principal is", escrow, reading.principal_base_units, "principal()"),
+        AskedCall("it owes holders", escrow, reading.owed_base_units, "owedTotal()"),
+        AskedCall("it must hold at least", escrow, reading.liabilities_base_units, "liabilities()"),
     ]
     for one in classes:
         note, symbol = one.tranche.note_address, one.tranche.symbol
-        asked.append((f"principal of {symbol}", note, call_data("principal()"), one.principal))
-        asked.append((f"units of {symbol}", note, call_data("totalSupply()"), one.supply))
+        asked.append(AskedCall(f"principal of {symbol}", note, one.principal, "principal()"))
+        asked.append(AskedCall(f"units of {symbol}", note, one.supply, "totalSupply()"))
     for tranche, wallet, units in own:
-        data = call_data("balanceOf(address)", wallet)
-        asked.append((f"your units of {tranche.symbol}", tranche.note_address, data, units))
-    return [AskedCall(*one) for one in asked]
+        asked.append(AskedCall(f"your units of {tranche.symbol}", tranche.note_address, units, BALANCE, (wallet,)))
+    return asked
 
 
 def _check(series: Series, reading: EscrowReading, calls: list[AskedCall]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bonds.servicing import coupon_plan
 from intermediary.api import tokens
 from intermediary.config import requests as carried_out
 from tests.bonds import world
+from tests.bonds.test_holder_pages import looked_at
 from tests.bonds.world import MILLION
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary.builders import assets
@@ -107,6 +108,36 @@ def test_a_pack_says_what_is_stored_and_what_is_named_by_its_hash_alone(
     assert (stored["size_bytes"], stored["media_type"]) == (len(content), "application/pdf")
     nothing = dict.fromkeys(("media_type", "size_bytes", "address"))
     assert named == {"title": "Opinion", "sha256": elsewhere, "stored": False} | nothing
+
+
+def test_the_collateral_account_and_the_calls_that_prove_it(issued: Series, as_role: RoleSwitch) -> None:
+    base = f"/api/v1/series/{issued.code}/collateral"
+    with as_role("web"):
+        assert Client().get(base).json()["results"] == []
+        assert Client().get(f"{base}/proof").status_code == 404, "not looked at yet"
+    looked_at(issued, 76, 13 * MILLION)
+    looked_at(issued, 77, 11 * MILLION)
+    with as_role("web"):
+        page = Client().get(base, {"limit": 1}).json()
+        (newest,), (older,) = page["results"], Client().get(page["next"]).json()["results"]
+        proof = Client().get(f"{base}/proof").json()
+    assert (newest["block_number"], newest["balance_base_units"]) == (77, str(11 * MILLION))
+    assert (newest["principal_base_units"], newest["owed_base_units"]) == (str(12 * MILLION), str(MILLION // 2))
+    assert (newest["over_base_units"], newest["short_base_units"]) == (str(-3 * MILLION // 2), str(3 * MILLION // 2))
+    assert (older["over_base_units"], older["short_base_units"], older["mark"]) == (str(MILLION // 2), "0", "1.0000")
+    assert {name: proof[name] for name in ("block_number", "block_hash", "block_time")}.items() <= newest.items()
+    note, escrow = world.only_tranche(issued).note_address, issued.escrow_address
+    assert [(one["to"], one["function"], one["said"]) for one in proof["calls"]] == [
+        (issued.currency.token_address, "balanceOf(address)", str(11 * MILLION)),
+        (escrow, "principal()", str(12 * MILLION)),
+        (escrow, "owedTotal()", str(MILLION // 2)),
+        (escrow, "liabilities()", str(25 * MILLION // 2)),
+        (note, "principal()", str(12 * MILLION)),
+        (note, "totalSupply()", str(12 * MILLION)),
+    ]
+    assert (proof["calls"][0]["what"], proof["calls"][0]["words"]) == ("the escrow holds", [escrow])
+    assert proof["calls"][0]["calldata"] == "0x70a08231" + "0" * 24 + escrow[2:].lower()
+    assert proof["calls"][5]["calldata"] == "0x18160ddd"
 
 
 def test_a_holders_own(issued: Series, investors: list[User], as_role: RoleSwitch) -> None:

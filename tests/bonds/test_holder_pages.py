@@ -24,6 +24,23 @@ from tests.conftest import RoleSwitch
 __all__ = ["cells", "investors", "series", "web"]
 
 
+def looked_at(series: Series, block: int, balance: int) -> EscrowReading:
+    """What the watcher keeps of an escrow that owes principal of twelve million and half a million beside it."""
+    face = str(12 * MILLION)
+    note = {"principal": face, "supply": face, "written_down": "0", "redeemed": "0"}
+    with transaction.atomic():
+        return EscrowReading.objects.create(
+            series=series,
+            block_number=block,
+            block_hash=f"0x{block:064x}",
+            block_time=clock.now(),
+            balance_base_units=balance,
+            principal_base_units=12 * MILLION,
+            owed_base_units=MILLION // 2,
+            notes={str(series.tranches.get().id): note},
+        )
+
+
 def test_transfer_is_reviewed_before_the_wallet_is_asked(
     series: Series, investors: list[User], as_role: RoleSwitch, web: None
 ) -> None:
@@ -89,24 +106,9 @@ def test_statement_of_nothing(investors: list[User], as_role: RoleSwitch, web: N
 
 
 def test_collateral_account_shows_balance_against_what_is_owed(series: Series, as_role: RoleSwitch, web: None) -> None:
-    note = series.tranches.get()
     with as_role("web"):
         assert "was not looked at yet" in page(Client(), "collateral", series.id)
-    with transaction.atomic():
-        EscrowReading.objects.create(
-            series=series,
-            block_number=77,
-            block_hash="0x" + "7" * 64,
-            block_time=clock.now(),
-            balance_base_units=11 * MILLION,
-            principal_base_units=12 * MILLION,
-            owed_base_units=MILLION // 2,
-            notes={
-                str(note.id): {
-                    "principal": str(12 * MILLION), "supply": str(12 * MILLION), "written_down": "0", "redeemed": "0"
-                }
-            },
-        )  # fmt: skip
+    looked_at(series, 77, 11 * MILLION)
     with as_role("web"):
         shown = page(Client(), "collateral", series.id)
     assert "Short by" in shown

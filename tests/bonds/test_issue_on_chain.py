@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.test import Client as Browser
 from pytest_django import Settings
 
 from bonds.marking import valuation
@@ -287,3 +288,11 @@ def test_notes_sent_by_a_wallet_are_followed_and_by_nobody_else(
     assert seen.notes[str(note.id)]["supply"] == str(12 * MILLION)
     call = {"to": note.note_address, "data": call_data("balanceOf(address)", south.address)}
     assert int(chain.call("eth_call", call, hex(seen.block_number)), 16) == after[south.address]
+    proof = Browser().get(f"/api/v1/series/{series.code}/collateral/proof").json()
+    assert (proof["chain_id"], proof["block_hash"]) == (chain.rules.chain_id, seen.block_hash)
+    answers = [
+        chain.call("eth_call", {"to": one["to"], "data": one["calldata"]}, hex(proof["block_number"]))
+        for one in proof["calls"]
+    ]
+    assert [str(int(answer, 16)) for answer in answers] == [one["said"] for one in proof["calls"]]
+    assert len(answers) == 6

@@ -269,6 +269,25 @@ class AccountBody(serializers.Serializer[Any]):
     closing_principal = Amount(source="account.closing_principal")
 
 
+class MovedBody(serializers.Serializer[Any]):
+    """Units that one of your wallets received or sent, final on chain."""
+
+    series = serializers.CharField(source="row.tranche.series.code")
+    symbol = serializers.CharField(source="row.tranche.symbol")
+    kind = serializers.CharField(source="kind.value", help_text="ISSUED, RECEIVED or SENT")
+    units = Amount(source="signed_units", help_text="base units of original face; negative: sent")
+    wallet = serializers.CharField(source="own")
+    counterparty = serializers.CharField(source="other", help_text="address; of an issue the zero address")
+    standing = serializers.CharField(
+        allow_null=True,
+        help_text="of what came to you: ISSUED or HELD; UNKNOWN or BARRED: in no holding; null of what you sent",
+    )
+    transaction_hash = serializers.CharField(source="row.transaction_hash")
+    log_index = serializers.IntegerField(source="row.log_index")
+    block_number = serializers.IntegerField(source="row.block_number")
+    moved_at = serializers.DateTimeField(source="row.moved_at", help_text="time of the block")
+
+
 class StandingBody(serializers.Serializer[Any]):
     """Whether one of your wallets may hold notes."""
 

@@ -16,8 +16,8 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from bonds.api import bodies
-from bonds.models import HolderNotice, Order
-from bonds.portal import queries, rolled, standing, statements
+from bonds.models import HolderNotice, NoteTransfer, Order
+from bonds.portal import queries, rolled, sending, standing, statements
 from intermediary import access, clock
 from intermediary.api import wishes
 from intermediary.api.paging import NewestFirst
@@ -194,6 +194,30 @@ class RollWithdrawal(APIView):
     def post(self, request: Request, election_id: UUID) -> Response:
         """Until the sale has decided it. A bid that was made from it stays in the book."""
         return _ask(request, "withdraw_roll", {"election": str(election_id)})
+
+
+class Transfers(ListAPIView[NoteTransfer]):
+    """Your own."""
+
+    scopes = {"GET": (READ,)}
+    serializer_class = bodies.MovedBody
+    pagination_class = NewestFirst
+    queryset = NoteTransfer.objects.all()
+
+    @extend_schema(summary="What your wallets received and sent, last noticed first", tags=[YOURS])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Every final transfer, made here or not. One between two of your wallets is two lines, and a page may be as
+        much longer than its `limit`."""
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[NoteTransfer]:
+        """Of your party."""
+        return sending.transfers_of(sending.addresses_of(_person(self.request)))
+
+    def paginate_queryset(self, queryset: Any) -> list[Any]:
+        """A page of transfers, as your side reads them."""
+        mine = sending.addresses_of(_person(self.request))
+        return [side for row in super().paginate_queryset(queryset) or () for side in sending.sides_of(row, mine)]
 
 
 class Transfer(APIView):

@@ -27,5 +27,6 @@ urlpatterns = [
     path("orders/<uuid:order_id>/reveal", mine.Reveal.as_view(), name="api_reveal_order"),
     path("rolls", mine.Rolls.as_view(), name="api_rolls"),
     path("rolls/<uuid:election_id>/withdraw", mine.RollWithdrawal.as_view(), name="api_withdraw_roll"),
+    path("transfers", mine.Transfers.as_view(), name="api_transfers"),
     path("transfers/review", mine.Transfer.as_view(), name="api_review_transfer"),
 ]

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,6 +24,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from bonds.models import NoteTransfer
 from bonds.portal import queries
 from bonds.portal.forms import TransferForm
+from bonds.servicing.account import Kind
 from intermediary import access, clock
 from intermediary.models import CommandRequest
 from intermediary.portal import wishes
@@ -39,7 +41,20 @@ class Moved:
 
     row: NoteTransfer
     signed_units: int  # positive: received
-    other: str  # the other side's address
+    own: str  # the reader's address
+    other: str  # the other side's
+
+    @property
+    def kind(self) -> Kind:
+        """As a statement names it."""
+        if self.signed_units < 0:
+            return Kind.SENT
+        return Kind.ISSUED if self.row.standing == NoteTransfer.Standing.ISSUED else Kind.RECEIVED
+
+    @property
+    def standing(self) -> str | None:
+        """Where units that were received lie; None of what was sent: whose the other side is, is not ours to tell."""
+        return self.row.standing if self.signed_units > 0 else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -83,13 +98,29 @@ def moves_of(user: queries.Reader) -> list[Moved]:
     Between two wallets of the same party it is one of each."""
     if not isinstance(user, User):
         return []
-    mine = set(access.party_for(user).wallets.values_list("address", flat=True))
+    mine = addresses_of(user)
+    rows = transfers_of(mine).order_by("-block_number", "-log_index")
+    return [side for row in rows for side in sides_of(row, mine)]
+
+
+def addresses_of(user: User) -> set[str]:
+    """Of the wallets of the party that this person acts for."""
+    return set(access.party_for(user).wallets.values_list("address", flat=True))
+
+
+def transfers_of(mine: set[str]) -> QuerySet[NoteTransfer]:
+    """Every final transfer in which one of these addresses was a side."""
+    found = NoteTransfer.objects.filter(Q(sender__in=mine) | Q(receiver__in=mine))
+    return found.select_related("tranche__series")
+
+
+def sides_of(row: NoteTransfer, mine: set[str]) -> list[Moved]:
+    """The transfer as each of these addresses reads it; two where both sides are of them."""
     found = []
-    for row in NoteTransfer.objects.select_related("tranche__series").order_by("-block_number", "-log_index"):
-        if row.receiver in mine:
-            found.append(Moved(row, row.units, row.sender))
-        if row.sender in mine:
-            found.append(Moved(row, -row.units, row.receiver))
+    if row.receiver in mine:
+        found.append(Moved(row, row.units, row.receiver, row.sender))
+    if row.sender in mine:
+        found.append(Moved(row, -row.units, row.sender, row.receiver))
     return found
 
 

@@ -13,13 +13,15 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client, override_settings
 
-from bonds.models import Document, Order, Series, SeriesDocument
+from bonds.models import Document, NoteTransfer, Order, Series, SeriesDocument
 from bonds.offering import stages
-from bonds.servicing import coupon_plan
+from bonds.servicing import coupon_plan, transfers
 from intermediary.api import tokens
 from intermediary.config import requests as carried_out
+from intermediary.models import Wallet
 from tests.bonds import world
 from tests.bonds.test_holder_pages import looked_at
+from tests.bonds.test_transfers import moved
 from tests.bonds.world import MILLION
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary.builders import assets
@@ -138,6 +140,42 @@ def test_the_collateral_account_and_the_calls_that_prove_it(issued: Series, as_r
     assert (proof["calls"][0]["what"], proof["calls"][0]["words"]) == ("the escrow holds", [escrow])
     assert proof["calls"][0]["calldata"] == "0x70a08231" + "0" * 24 + escrow[2:].lower()
     assert proof["calls"][5]["calldata"] == "0x18160ddd"
+
+
+def test_a_holders_transfers_are_its_own_from_its_side(
+    issued: Series, investors: list[User], as_role: RoleSwitch
+) -> None:
+    mine, other = (world.party_of(user).wallets.get().address for user in investors)
+    with transaction.atomic():
+        stranger = world.investor("c")
+        second = Wallet.objects.create(party=world.party_of(investors[0]), address=world.address(), proof="0x").address
+        for sender, receiver, units in (
+            (NoteTransfer.NOBODY, mine, 6 * MILLION),
+            (mine, other, MILLION),
+            (mine, second, 2 * MILLION),
+        ):
+            transfers.on_note_transferred(moved(issued, sender, receiver, units))
+    client, receiving, outside = (program(user, as_role, tokens.READ) for user in (*investors, stranger))
+    with as_role("web"):
+        found = client.get("/api/v1/transfers").json()["results"]
+        (got,) = receiving.get("/api/v1/transfers").json()["results"]
+        page = client.get("/api/v1/transfers", {"limit": 1}).json()
+        following = client.get(page["next"]).json()["results"]
+        assert outside.get("/api/v1/transfers").json()["results"] == []
+        assert Client().get("/api/v1/transfers").status_code == 401
+    told = [(one["kind"], one["units"], one["wallet"], one["counterparty"], one["standing"]) for one in found]
+    assert told == [
+        ("RECEIVED", str(2 * MILLION), second, mine, "HELD"),
+        ("SENT", str(-2 * MILLION), mine, second, None),
+        ("SENT", str(-MILLION), mine, other, None),
+        ("ISSUED", str(6 * MILLION), mine, NoteTransfer.NOBODY, "ISSUED"),
+    ]
+    assert page["results"] == found[:2], "both sides of one transfer"
+    assert following == found[2:3]
+    assert (got["kind"], got["units"], got["counterparty"], got["standing"]) == ("RECEIVED", str(MILLION), mine, "HELD")
+    row = NoteTransfer.objects.get(receiver=other)
+    assert (got["transaction_hash"], got["block_number"]) == (row.transaction_hash, row.block_number)
+    assert (got["series"], got["symbol"]) == (issued.code, world.only_tranche(issued).symbol)
 
 
 def test_a_holders_own(issued: Series, investors: list[User], as_role: RoleSwitch) -> None:

@@ -86,6 +86,8 @@ def test_statement_says_what_happened_and_its_csv_is_exact(
         for words in ("Opening", "Issued", "Written down", "Sent", "Closing", "R1", "3,000,000.00"):
             assert words in shown, words
         assert "Received" in page(other, "statements")
+        assert "<td>Sent</td>" in page(client, "transfers")
+        assert "<td>Received</td>" in page(other, "transfers")
         text = str(client.get(reverse("investor:statement_csv")).content.decode())
     rows = list(csv.DictReader(text.splitlines()))
     assert [row["event"] for row in rows] == ["OPENING", "ISSUED", "WRITTEN_DOWN", "SENT"]

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bonds.loss.tranches import SliceState
 
 SCALE = 10**36
+BPS = 10_000
 Holder = TypeVar("Holder", bound=Hashable)
 
 
@@ -19,6 +20,12 @@ def break_of(state: SliceState) -> int:
     """B8: outstanding + net written down + redeemed - original; zero, or the books are broken."""
     ended = state.net_written_down_base_units + state.redeemed_base_units
     return state.outstanding_base_units + ended - state.slice.principal_base_units
+
+
+def borne(net_loss: int, attach: int, width: int, retained_bps: int = 0) -> int:
+    """What the notes of one class bear of a relationship's N: the loss of their layer [attach, attach + width) less the
+    intermediary's share of it, rounded down."""
+    return min(max(net_loss - attach, 0), width) * (BPS - retained_bps) // BPS
 
 
 def principal_of_each(units: Mapping[Holder, int], principal: int) -> dict[Holder, int]:

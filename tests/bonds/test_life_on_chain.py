@@ -11,6 +11,7 @@ from settlement.chain import Chain
 from settlement.signer import Signer, demo_wallet
 from tests.bonds import chain_life
 from tests.bonds.chain_life import WALLETS, Life
+from tests.bonds.note_model import borne
 from tests.bonds.world import MILLION
 from tests.settlement import world as chain_world
 
@@ -32,7 +33,7 @@ def clients(chain: Chain, built_world: tuple[str, list[chain_world.Client]]) -> 
 
 def of_layer(net_loss: int) -> int:
     """What the notes of one slice bear of N."""
-    return min(max(net_loss - ATTACH, 0), WIDTH)
+    return borne(net_loss, ATTACH, WIDTH)
 
 
 class Lived:

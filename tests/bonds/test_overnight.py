@@ -1,10 +1,8 @@
 """A floating coupon is each day's rate of the official valuations, simple; price and accrued interest know them."""
 
-from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from math import expm1
 
 import pytest
 
@@ -15,13 +13,10 @@ from bonds.servicing import coupons, overnight
 from intermediary import clock
 from intermediary.errors import Refusal
 from intermediary.models import Cell
-from risk import engine
 from risk.market.parameters import load_parameters
-from risk.models import Snapshot
 from tests.bonds import serviced_world as life
 from tests.bonds import world
 from tests.bonds.world import MILLION
-from tests.risk.builders import snapshot as market
 
 pytestmark = pytest.mark.world(build=life.floating)
 BASE = load_parameters().rates
@@ -33,28 +28,15 @@ def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
     return rolled_back_world[1]
 
 
-def valued(day: date, rates: tuple[tuple[int, Decimal], ...], *, official: bool = True, hour: int = 12) -> None:
-    """A market of these rates on a day."""
-    seen = replace(market(), as_of=datetime.combine(day, time(hour), UTC), rates=rates)
-    Snapshot.objects.create(id=seen.id, as_of=seen.as_of, source=seen.source, body=seen.to_json())
-    if official:
-        engine.open_tick(seen.id, 1)
-
-
-def paid_of(rates: tuple[tuple[int, Decimal], ...]) -> Fraction:
-    """The simple rate of one day, ACT/360, to seven places."""
-    return Fraction(str(round(expm1(float(rates[0][1]) / 365) * 360, 7)))
-
-
 def test_a_day_has_the_rate_of_its_last_official_valuation_or_of_the_last_one_before(series: Series) -> None:
     first = series.issue_date
-    valued(first, DEARER, hour=9)
-    valued(first, BASE)
-    valued(first + timedelta(days=1), DEARER, official=False)
-    valued(first + timedelta(days=3), DEARER)
+    life.valued(first, DEARER, hour=9)
+    life.valued(first, BASE)
+    life.valued(first + timedelta(days=1), DEARER, official=False)
+    life.valued(first + timedelta(days=3), DEARER)
     found = overnight.rates_of_days(first - timedelta(days=1), first + timedelta(days=5))
     assert [found.get(first + timedelta(days=count)) for count in range(-1, 5)] == [
-        None, *[paid_of(BASE)] * 3, *[paid_of(DEARER)] * 2,
+        None, *[life.paid_of(BASE)] * 3, *[life.paid_of(DEARER)] * 2,
     ]  # fmt: skip
 
 
@@ -69,11 +51,11 @@ def test_a_day_without_a_rate_pays_nothing_on_a_guess_and_its_accrued_interest_i
 
 def test_what_a_page_says_is_accrued_is_what_the_coupon_pays(series: Series) -> None:
     run, note = CouponRun.objects.order_by("number")[0], world.only_tranche(series)
-    valued(run.accrual_start, BASE)
-    valued(run.accrual_start + timedelta(days=30), DEARER)
+    life.valued(run.accrual_start, BASE)
+    life.valued(run.accrual_start + timedelta(days=30), DEARER)
     spread = Fraction(note.spread_bps or 0, 10_000)
     life.live_to_day(run.accrual_start + timedelta(days=40))
-    expected = 12 * MILLION * (40 * spread + 30 * paid_of(BASE) + 10 * paid_of(DEARER)) / 360
+    expected = 12 * MILLION * (40 * spread + 30 * life.paid_of(BASE) + 10 * life.paid_of(DEARER)) / 360
     assert queries.classes_of(series)[0].accrued_base_units == int(expected)
     for day in (run.payment_date - coupons.CHARGED_AHEAD, run.payment_date):
         life.live_to_day(day)
@@ -83,17 +65,17 @@ def test_what_a_page_says_is_accrued_is_what_the_coupon_pays(series: Series) -> 
         life.serve()
     run.refresh_from_db()
     days = (run.accrual_end - run.accrual_start).days
-    whole = 12 * MILLION * (days * spread + 30 * paid_of(BASE) + (days - 30) * paid_of(DEARER)) / 360
+    whole = 12 * MILLION * (days * spread + 30 * life.paid_of(BASE) + (days - 30) * life.paid_of(DEARER)) / 360
     assert run.state == CouponRun.State.PAID
     assert run.amount_base_units == said == int(whole)
 
 
 def test_a_mark_takes_the_rates_of_days_gone_from_the_valuations(series: Series) -> None:
     start = series.issue_date
-    valued(start, BASE)
-    valued(start + timedelta(days=10), DEARER)
+    life.valued(start, BASE)
+    life.valued(start + timedelta(days=10), DEARER)
     known = prices.fixings_of(series, start + timedelta(days=12)).rates
     assert len(known) == 12
-    assert (known[start], known[start + timedelta(days=11)]) == (float(paid_of(BASE)), float(paid_of(DEARER)))
+    assert (known[start], known[start + timedelta(days=11)]) == (float(life.paid_of(BASE)), float(life.paid_of(DEARER)))
     assert not prices.fixings_of(series, start).rates
     assert clock.now().date() == start

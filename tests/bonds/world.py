@@ -142,9 +142,9 @@ def series_terms(cells: list[Cell], *, classes: int = 1, tail_base_units: int = 
     )
 
 
-def retaining(cells: list[Cell], retained_bps: int) -> SeriesTerms:
-    """One class of which the intermediary keeps this vertical share of every slice."""
-    plain = series_terms(cells)
+def retaining(cells: list[Cell], retained_bps: int, *, classes: int = 1) -> SeriesTerms:
+    """Of every class the intermediary keeps this vertical share of every slice; 0 is none."""
+    plain = series_terms(cells, classes=classes)
     slices = tuple(
         replace(
             one,

@@ -5,6 +5,7 @@ chain at least: the collateral is marked daily. It is the settlement token itsel
 so its mark is one.
 """
 
+import logging
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,17 +17,23 @@ from bonds.models import EscrowReading, NoteTransfer, Series
 from intermediary import audit, events
 from settlement import chains
 from settlement.bindings import read
-from settlement.chain import Chain, default_chain
+from settlement.chain import Chain, ChainRefused, default_chain
 
+log = logging.getLogger(__name__)
 AT_LEAST_EVERY = timedelta(days=1)
 
 
 def look_if_any() -> int:
-    """A look at every escrow on the first chain that is configured; how many readings were kept."""
+    """A look at every escrow on the first chain that is configured; how many readings were kept. A node that was
+    started anew has forgotten what stood at an older block; it is asked again when a later one is final."""
     if not Series.objects.filter(state__in=Series.LIVE).exists():
         return 0
     with chains.on(""), closing(default_chain()) as chain:
-        return look(chain)
+        try:
+            return look(chain)
+        except ChainRefused as refused:
+            log.warning("The escrows are looked at again at the next final block: %s", refused)
+            return 0
 
 
 def look(chain: Chain) -> int:

@@ -28,7 +28,7 @@ from settlement.deployment import address_of
 from settlement.signer import Signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.bonds import world
-from tests.bonds.note_model import Note
+from tests.bonds.note_model import BPS, Note
 from tests.bonds.test_issue_on_chain import opposite_books
 from tests.bonds.world import MILLION
 from tests.people import as_owner
@@ -53,19 +53,30 @@ def world_in_time() -> tuple[str, list[chain_world.Client]]:
 
 @dataclass
 class Life:
-    """One series with its chain, and the model that both are held against."""
+    """One series with its chain, and the models of its classes, junior first, that both are held against."""
 
     chain: Chain
     clients: list[chain_world.Client]
     series: Series
-    model: Note
+    models: tuple[Note, ...]
     issued: tuple[int, ...]
     cases: dict[str, DefaultCase] = field(default_factory=dict)
-    balances: dict[date, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.classes = list(self.series.tranches.order_by("seniority"))
+        self.balances: list[dict[date, int]] = [{} for _ in self.models]
 
     @property
     def note(self) -> Tranche:
-        return world.only_tranche(self.series)
+        """The only class."""
+        (note,) = self.classes
+        return note
+
+    @property
+    def model(self) -> Note:
+        """Of the only class."""
+        (model,) = self.models
+        return model
 
     # ---------------------------------------------------------------------------------------------- time
 
@@ -93,25 +104,26 @@ class Life:
                 return
 
     def noted(self, day: date | None = None) -> None:
-        """The model's principal stands so from today on."""
-        self.balances[day or clock.now().date()] = self.model.principal
+        """The models' principal stands so from today on."""
+        for balances, model in zip(self.balances, self.models, strict=True):
+            balances[day or clock.now().date()] = model.principal
 
     # ---------------------------------------------------------------------------------------------- acts
 
-    def coupon(self, number: int) -> CouponRun:
-        """The spread a month ahead, the coupon on its day: what the terms give on the model's balances, to the unit."""
-        run = CouponRun.objects.get(tranche=self.note, number=number)
-        if clock.now().date() < run.payment_date - coupons.CHARGED_AHEAD:
-            self.until_day(run.payment_date - coupons.CHARGED_AHEAD)
-        self.until_day(run.payment_date)
-        run.refresh_from_db()
-        rate = self.note.coupon_rate_annual
-        assert rate is not None
-        dated = [DatedBalance(day, self.balances[day]) for day in sorted(self.balances) if day < run.accrual_end]
-        due_now = coupon_base_units_round_down(run.accrual_start, run.accrual_end, dated, rate)
-        assert (run.state, run.amount_base_units) == (CouponRun.State.PAID, due_now)
-        self.model.share_out(due_now)
-        return run
+    def coupon(self, number: int) -> None:
+        """The spread a month ahead, the coupon of every class on its day: what the terms give on the model's balances,
+        to the unit."""
+        payment_date = CouponRun.objects.get(tranche=self.classes[0], number=number).payment_date
+        if clock.now().date() < payment_date - coupons.CHARGED_AHEAD:
+            self.until_day(payment_date - coupons.CHARGED_AHEAD)
+        self.until_day(payment_date)
+        for note, model, balances in zip(self.classes, self.models, self.balances, strict=True):
+            run, rate = CouponRun.objects.get(tranche=note, number=number), note.coupon_rate_annual
+            assert rate is not None
+            dated = [DatedBalance(day, balances[day]) for day in sorted(balances) if day < run.accrual_end]
+            due_now = coupon_base_units_round_down(run.accrual_start, run.accrual_end, dated, rate)
+            assert (run.state, run.amount_base_units) == (CouponRun.State.PAID, due_now)
+            model.share_out(due_now)
 
     def lose(self, relationship: str, net_loss: int) -> None:
         """A default noticed, determined, and written down after its challenge period."""
@@ -137,16 +149,17 @@ class Life:
             write_downs.bring_to_loss(slice_id=self.series.slices.get(relationship=relationship).id)
         self.settle()
 
-    def claim(self, wallet: Signer) -> int:
-        """A holder takes what its units have earned; what came out."""
+    def claim(self, wallet: Signer, of: int = 0) -> int:
+        """A holder takes what its units of a class have earned; what came out."""
         before = self.cash_of(wallet.address)
-        Transactor(self.chain, wallet, mine).call(self.escrow, "SeriesEscrow", "claim", 0, wallet.address)
+        Transactor(self.chain, wallet, mine).call(self.escrow, "SeriesEscrow", "claim", of, wallet.address)
         self.settle()
         return self.cash_of(wallet.address) - before
 
-    def send(self, sender: Signer, receiver: str, units: int) -> None:
-        """A holder sends notes on."""
-        Transactor(self.chain, sender, mine).call(self.note.note_address, "TrancheNote", "transfer", receiver, units)
+    def send(self, sender: Signer, receiver: str, units: int, of: int = 0) -> None:
+        """A holder sends notes of a class on."""
+        note = self.classes[of].note_address
+        Transactor(self.chain, sender, mine).call(note, "TrancheNote", "transfer", receiver, units)
         self.settle()
 
     def mature(self, caller: Signer) -> None:
@@ -160,9 +173,9 @@ class Life:
     def escrow(self) -> str:
         return self.series.escrow_address
 
-    def said(self, name: str, *arguments: Any) -> int:
-        """What the note contract says."""
-        return int(read(self.chain, self.note.note_address, "TrancheNote", name, *arguments))
+    def said(self, name: str, *arguments: Any, of: int = 0) -> int:
+        """What the note contract of a class says."""
+        return int(read(self.chain, self.classes[of].note_address, "TrancheNote", name, *arguments))
 
     def owed(self) -> int:
         return int(read(self.chain, self.escrow, "SeriesEscrow", "owedTotal"))
@@ -177,25 +190,31 @@ class Life:
         """Model, rows and contracts say the same to the base unit, slice by slice (B4, B8, B9), and the last comparison
         found nothing."""
         chain_world.assert_reconciled()
-        parts = SlicePart.objects.filter(slice__series=self.series)
+        for of in range(len(self.models)):
+            self._assert_class_agrees(of)
+        assert self.cash_of(self.escrow) == sum(model.principal for model in self.models) + self.owed()
+
+    def _assert_class_agrees(self, of: int) -> None:
+        note, model = self.classes[of], self.models[of]
+        parts = SlicePart.objects.filter(tranche=note).select_related("slice")
         outstanding = sum(part.outstanding_base_units for part in parts)
         lost = sum(part.written_down_base_units - part.written_up_base_units for part in parts)
         redeemed = sum(part.redeemed_base_units for part in parts)
         rows = (outstanding, lost, redeemed)
-        on_chain = (self.said("principal"), self.said("writtenDown"), self.said("redeemed"))
-        assert rows == on_chain == (self.model.principal, self.model.written_down, self.model.redeemed)
-        assert sum(rows) == self.said("totalSupply") == self.model.supply
-        for part in parts.select_related("slice", "tranche"):
+        on_chain = tuple(self.said(name, of=of) for name in ("principal", "writtenDown", "redeemed"))
+        assert rows == on_chain == (model.principal, model.written_down, model.redeemed)
+        assert sum(rows) == self.said("totalSupply", of=of) == model.supply
+        for part in parts:
             lost_alone = part.written_down_base_units - part.written_up_base_units
-            place = (part.slice.index, part.tranche.seniority)
+            place = (part.slice.index, of)
             on_chain_alone = read(self.chain, self.escrow, "SeriesEscrow", "position", *place)
             assert tuple(on_chain_alone) == (part.outstanding_base_units, lost_alone), f"slice and class {place}"
-        for address, units in self.model.units.items():
-            held = sum(Holding.objects.filter(wallet__address=address).values_list("units", flat=True))
-            assert held == units == self.said("balanceOf", address)
-            assert self.said("claimable", address) == self.model.claimable(address)
-            assert self.said("principalOf", address) == self.model.principal_of(address)
-        assert self.cash_of(self.escrow) == outstanding + self.owed()
+        for address, units in model.units.items():
+            holdings = Holding.objects.filter(tranche=note, wallet__address=address)
+            held = sum(holdings.values_list("units", flat=True))
+            assert held == units == self.said("balanceOf", address, of=of)
+            assert self.said("claimable", address, of=of) == model.claimable(address)
+            assert self.said("principalOf", address, of=of) == model.principal_of(address)
 
     def explained(self) -> dict[str, int]:
         """Every movement of the settlement token into or out of the escrow, each matched by what the ledger says of its
@@ -214,7 +233,7 @@ class Life:
         final = ChainInstruction.objects.filter(target__address=self.escrow, state="FINAL", entry__isnull=False)
         acts = [act for act in final if act.kind != ChainInstruction.Kind.REPAY]  # principal to claims: nothing moves
         moved = outbox.moved_by(acts)
-        claims = HolderClaim.objects.filter(tranche=self.note, amount_base_units__gt=0)
+        claims = HolderClaim.objects.filter(tranche__series=self.series, amount_base_units__gt=0)
         found: dict[tuple[str, int], list[str]] = defaultdict(list)
         for act in acts:
             amount = -moved[act.id] if act.kind == ChainInstruction.Kind.APPLY_LOSS else moved[act.id]
@@ -251,11 +270,19 @@ def valued() -> Tick:
     return engine.open_tick(seen.id, 1)
 
 
-def begin(chain: Chain, clients: list[chain_world.Client], *, years: int, months_between_coupons: int = 6) -> Life:
-    """A series on the tails of both, held by three investors, on risk."""
+def begin(
+    chain: Chain,
+    clients: list[chain_world.Client],
+    *,
+    years: int,
+    months_between_coupons: int = 6,
+    classes: int = 1,
+    retained_bps: int = 0,
+) -> Life:
+    """A series on the tails of both, each class held by three investors in thirds, on risk."""
     valued()
     terms = replace(
-        world.series_terms([who.cell for who in clients]),
+        world.retaining([who.cell for who in clients], retained_bps, classes=classes),
         scheduled_maturity=START.date() + timedelta(days=365 * years),
         final_maturity=START.date() + timedelta(days=365 * years + 200),
         months_between_coupons=months_between_coupons,
@@ -264,15 +291,27 @@ def begin(chain: Chain, clients: list[chain_world.Client], *, years: int, months
     for person in people:
         world.granted(person)
     bids = [
-        Bid(person, demo_wallet(index), 0, 4_000_000 * 10**6, 0) for index, person in zip(WALLETS, people, strict=True)
+        Bid(person, demo_wallet(index), of, terms.face_base_units(of) // len(people), 0)
+        for of in range(classes)
+        for index, person in zip(WALLETS, people, strict=True)
     ]
+    if retained_bps:
+        widths = sum(sum(one.widths_base_units) for one in terms.slices)
+        float_for(chain, clients[0].cell, widths * retained_bps // BPS)
     series = issue_series(chain=chain, terms=terms, bids=bids, mine=mine)
     coupons_can_be_paid(chain, clients)
-    held = {holding.wallet.address: holding.units for holding in Holding.objects.select_related("wallet")}
-    life = Life(chain, clients, series, Note(units=held, principal=sum(held.values())), tuple(held.values()))
+    models = tuple(_issued(note) for note in series.tranches.order_by("seniority"))
+    issued = tuple(units for model in models for units in model.units.values())
+    life = Life(chain, clients, series, models, issued)
     life.noted(series.issue_date)
     life.settle()
     return life
+
+
+def _issued(note: Tranche) -> Note:
+    holdings = Holding.objects.filter(tranche=note).select_related("wallet")
+    held = {holding.wallet.address: holding.units for holding in holdings}
+    return Note(units=held, principal=sum(held.values()))
 
 
 def coupons_can_be_paid(chain: Chain, clients: list[chain_world.Client]) -> None:

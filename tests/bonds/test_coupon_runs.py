@@ -31,16 +31,6 @@ pytestmark = pytest.mark.world(build=life.serviced)
 FLOAT, INTEREST, COUPONS = AccountKind.FLOAT, AccountKind.INTEREST, AccountKind.COUPONS
 
 
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
 def first(series: Series) -> CouponRun:
     return CouponRun.objects.get(tranche__series=series, number=1)
 

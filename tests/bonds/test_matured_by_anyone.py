@@ -21,16 +21,6 @@ pytestmark = pytest.mark.world(build=life.serviced)
 State = Series.State
 
 
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
 def matured_by_anyone(series: Series) -> Event:
     """The chain's log of it, booked; what servicing is told is returned, not yet delivered."""
     assert series.escrow is not None

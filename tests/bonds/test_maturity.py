@@ -41,16 +41,6 @@ pytestmark = pytest.mark.world(build=life.serviced)
 State = Series.State
 
 
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
 def state(series: Series) -> Series.State:
     series.refresh_from_db()
     return Series.State(series.state)

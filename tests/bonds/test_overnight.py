@@ -12,7 +12,6 @@ from bonds.portal import queries
 from bonds.servicing import coupons, overnight
 from intermediary import clock
 from intermediary.errors import Refusal
-from intermediary.models import Cell
 from risk.market.parameters import load_parameters
 from tests.bonds import serviced_world as life
 from tests.bonds import world
@@ -21,11 +20,6 @@ from tests.bonds.world import MILLION
 pytestmark = pytest.mark.world(build=life.floating)
 BASE = load_parameters().rates
 DEARER = tuple((days, rate + Decimal("0.0050")) for days, rate in BASE)
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
 
 
 def test_a_day_has_the_rate_of_its_last_official_valuation_or_of_the_last_one_before(series: Series) -> None:

@@ -10,7 +10,6 @@ from bonds.portal import statements
 from bonds.servicing import coupons, due, early, locks, transfers
 from bonds.servicing.account import Kind
 from intermediary import clock, events
-from intermediary.models import Cell
 from intermediary.outbox import Place
 from tests.bonds import serviced_world as life
 from tests.bonds import world
@@ -18,11 +17,6 @@ from tests.bonds import world
 pytestmark = pytest.mark.world(build=life.serviced)
 BEFORE, PAID, AFTER = (99, 7), (100, 3), (100, 4)  # block and log
 FINAL_AFTER = timedelta(minutes=15)
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
 
 
 def holders() -> tuple[Holding, Holding]:

@@ -24,16 +24,6 @@ def two_classes() -> tuple[list[Cell], Series]:
 pytestmark = pytest.mark.world(build=two_classes)
 
 
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
 def lost(cell: Cell, amount: int) -> DefaultCase:
     case = world.notice(cell)
     write_downs.on_loss_determined(world.determine(case, amount))

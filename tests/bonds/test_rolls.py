@@ -36,16 +36,6 @@ pytestmark = pytest.mark.world(build=life.serviced)
 State = RollForward.State
 
 
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
 def holder(name: str = "a") -> User:
     return User.objects.get(username=name)
 

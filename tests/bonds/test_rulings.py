@@ -21,16 +21,6 @@ pytestmark = pytest.mark.world(build=on_risk)
 
 
 @pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
-@pytest.fixture
 def uncovered_cells(rolled_back_world: list[Cell]) -> list[Cell]:
     return rolled_back_world
 

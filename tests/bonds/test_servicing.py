@@ -44,16 +44,6 @@ def uncovered_cells(rolled_back_world: list[Cell]) -> list[Cell]:
     return rolled_back_world
 
 
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
 def escrow_of(cell: Cell) -> int:
     return ledger.balance(cell.id, AccountKind.ESCROW, "USDC")
 

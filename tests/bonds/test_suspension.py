@@ -16,16 +16,6 @@ from tests.bonds.world import MILLION
 pytestmark = pytest.mark.world(build=life.serviced)
 
 
-@pytest.fixture
-def cells(rolled_back_world: tuple[list[Cell], Series]) -> list[Cell]:
-    return rolled_back_world[0]
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
-
-
 def lapsed(cell: Cell) -> Event:
     """A margin call that was not met in time."""
     valuation = Valuation.objects.create(as_of=clock.now(), prices={}, snapshot_id="lapsed")

@@ -11,16 +11,11 @@ from django.urls import reverse
 from bonds.models import CouponPayment, CouponRun, HolderClaim, Series
 from bonds.portal.collateral import call_data
 from bonds.servicing import coupons
-from intermediary.models import Cell, Wallet
+from intermediary.models import Wallet
 from tests.bonds import serviced_world as life
 from tests.people import as_owner
 
 pytestmark = pytest.mark.world(build=life.serviced)
-
-
-@pytest.fixture
-def series(rolled_back_world: tuple[list[Cell], Series]) -> Series:
-    return rolled_back_world[1]
 
 
 def shown(**query: str) -> str:

@@ -45,7 +45,7 @@ from intermediary.models import (
 def propose_determination(*, maker: User, case_id: UUID, reason: str) -> Proposal:
     """Propose the loss of a case whose book is replaced and whose collateral is sold and paid for.
 
-    Refuses `not_replaced`, `seizure_in_flight`, `margin_unseized`, `collateral_unsold`, `disposal_unpaid`.
+    Refuses `cover_being_issued`, `not_replaced`, `seizure_in_flight`, `margin_unseized`, `collateral_unsold`, `disposal_unpaid`.
     """
     require_officer(maker)
     case = locked_case(case_id)
@@ -119,7 +119,20 @@ def _evidence(case: DefaultCase) -> dict[str, Any]:
     }
 
 
+def _refuse_unissued_cover(case: DefaultCase) -> None:
+    """Where an escrow was closed for a relationship and its series is about to be issued, the tail pays from the issue
+    on; allocated before, its part of the loss would fall on others and on the notes as well."""
+    held = ledger.balance(case.cell_id, AccountKind.ESCROW, ledger.settlement_asset().code)
+    if held and not case.cell.layers.filter(kind=Layer.Kind.TAIL, funded=True).exists():
+        raise Refusal(
+            "cover_being_issued",
+            "Principal for this relationship lies in an escrow whose series is not issued yet; try again after it.",
+            held_base_units=held,
+        )
+
+
 def _refuse_unfinished(case: DefaultCase) -> None:
+    _refuse_unissued_cover(case)
     left = closeout.remaining_positions(case.id)
     if left:
         codes = [position.instrument.code for position in left]

@@ -12,6 +12,7 @@ from django.db import DatabaseError, models, transaction
 from intermediary import closeout, defaults, determination, ledger, loss, recovery, trading, variation
 from intermediary.closeout_schedule import CloseOutRules, DepthQuote
 from intermediary.errors import NotAllowed, Refusal
+from intermediary.ids import uuid7
 from intermediary.models import (
     AccountKind,
     Cell,
@@ -71,6 +72,20 @@ def test_nothing_is_determined_before_all_is_replaced_seized_sold_and_paid_for(w
     assert refusal() == "collateral_unsold"
     world_of.settle()
     assert refusal() == "disposal_unpaid"
+
+
+def test_no_loss_is_allocated_past_a_cover_that_is_paid_and_not_issued_yet(world: World) -> None:
+    case = closed_out(world, 78_000)
+    tail = Layer.objects.filter(cell=case.cell, kind=Layer.Kind.TAIL)
+    principal = 6_000_000 * USD
+    tail.update(funded=False)
+    lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -principal), ledger.Line(AccountKind.ESCROW, "USDC", principal)]
+    ledger.post(entry_id=uuid7(), cell_id=case.cell_id, kind="subscribed", memo="subscribed", lines=lines)
+    with pytest.raises(Refusal, match="cover_being_issued") as refused:
+        world_of.proposed(world, case)
+    assert refused.value.data["held_base_units"] == principal
+    tail.update(funded=True)
+    assert world_of.determined(world, case).state == DefaultCase.State.ALLOCATED
 
 
 def test_a_half_replaced_book_is_not_determined(world: World) -> None:

@@ -45,7 +45,8 @@ from intermediary.models import (
 def propose_determination(*, maker: User, case_id: UUID, reason: str) -> Proposal:
     """Propose the loss of a case whose book is replaced and whose collateral is sold and paid for.
 
-    Refuses `cover_being_issued`, `not_replaced`, `seizure_in_flight`, `margin_unseized`, `collateral_unsold`, `disposal_unpaid`.
+    Refuses `cover_being_issued`, `not_replaced`, `seizure_in_flight`, `margin_unseized`, `collateral_unsold`,
+    `disposal_unpaid`.
     """
     require_officer(maker)
     case = locked_case(case_id)

@@ -7,12 +7,11 @@ refused by name, and nothing of that batch goes out.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from intermediary import audit, events
@@ -22,12 +21,13 @@ from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
 from settlement import chains, sender_alarms, signed, statements
 from settlement.acts import caps, plans
 from settlement.messages import batch_message, claim_message, movement_of, ref
-from settlement.models import Approval, Batch, BatchMovement
+from settlement.models import Approval, Batch
 from settlement.packing import next_numbers
 from settlement.signer import Signer
 
 Kind = ChainInstruction.Kind
 Reasons = dict[str, str]
+Derived = tuple[dict[str, object], Reasons, Sequence[UUID]]  # what to sign, why not, and the instructions it moves
 PostingLine = tuple[str, str, UUID, int]
 # From where to where each movement may take tokens.
 ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
@@ -37,16 +37,42 @@ ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
 }
 
 
+# Asked several times a batch, mostly to be told that nothing waits: of all chains, which two indexes answer at once.
+_ANYTHING = """
+    SELECT EXISTS (SELECT FROM settlement_approval WHERE signature = '' AND refusal IS NULL),
+        EXISTS (SELECT FROM settlement_senderalarm WHERE role = 'approver' AND cleared_at IS NULL)
+"""
+_WAITING = """
+    SELECT approval.id FROM settlement_approval AS approval
+        LEFT JOIN settlement_batch AS batch ON batch.approval_id = approval.id
+        LEFT JOIN intermediary_chaininstruction AS claim ON claim.id = approval.instruction_id
+        LEFT JOIN intermediary_chaintarget AS target ON target.id IN (batch.house_id, claim.target_id)
+        LEFT JOIN intermediary_asset AS asset ON asset.code = target.asset_id
+        LEFT JOIN settlement_chainact AS act ON act.id = approval.act_id
+    WHERE approval.signature = '' AND approval.refusal IS NULL AND (asset.chain = ANY(%s) OR act.chain = %s)
+    ORDER BY approval.id
+"""
+
+
 def step(signer: Signer, chain_id: int) -> int:
     """Answer every open request; how many were answered. What the signer does not sign stays open, is asked again, and
     holds up no other request; a person is told."""
-    of_batches = Q(batch__house__asset__chain__in=chains.asset_chains())
-    of_claims = Q(instruction__target__asset__chain__in=chains.asset_chains())
-    of_caps = Q(act__chain=chains.here())
-    unanswered = Approval.objects.filter(signature="", refusal__isnull=True)
-    waiting = unanswered.filter(of_batches | of_claims | of_caps).order_by("id")
+    with connection.cursor() as cursor:
+        cursor.execute(_ANYTHING)
+        waits, alarmed = cursor.fetchone()
+    answered, failed = _answer_all(signer, chain_id) if waits else (0, False)
+    if alarmed and not failed:
+        sender_alarms.clear("approver", *sender_alarms.KIND_OF.values())
+    return answered
+
+
+def _answer_all(signer: Signer, chain_id: int) -> tuple[int, bool]:
+    """How many requests of this chain were answered, and whether the signer failed on one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, [chains.asset_chains(), chains.here()])
+        waiting = [approval_id for (approval_id,) in cursor.fetchall()]
     answered, failed = 0, False
-    for approval_id in waiting.values_list("id", flat=True):
+    for approval_id in waiting:
         try:
             answered += answer(approval_id, signer, chain_id)
         except Refusal as error:
@@ -56,9 +82,7 @@ def step(signer: Signer, chain_id: int) -> int:
             sender_alarms.tell(sender_alarms.KIND_OF[error.code], "approver", str(error))
             if error.code == "signer_away":
                 break
-    if not failed:
-        sender_alarms.clear("approver", *sender_alarms.KIND_OF.values())
-    return answered
+    return answered, failed
 
 
 def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
@@ -69,7 +93,7 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
         if approval is None:
             return False
         try:
-            message, reasons = _DERIVED[Approval.Kind(approval.kind)](approval, chain_id)
+            message, reasons, moved = _DERIVED[Approval.Kind(approval.kind)](approval, chain_id)
         except signed.NotYet:
             return False
         if message != approval.body and not reasons:
@@ -78,10 +102,7 @@ def answer(approval_id: UUID, signer: Signer, chain_id: int) -> bool:
             approval.refusal = reasons
         else:
             approval.signature = "0x" + signer.sign_typed(message).hex()
-            signed.record(
-                approval.id,
-                BatchMovement.objects.filter(batch__approval=approval).values_list("instruction", flat=True),
-            )
+            signed.record(approval.id, moved)
         approval.signer = signer.address
         approval.signed_at = Now()
         approval.save(update_fields=["signer", "signature", "signed_at", "refusal"])
@@ -120,7 +141,7 @@ _ASKED = (
 )
 
 
-def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
+def _batch(approval: Approval, chain_id: int) -> Derived:
     batch = Batch.objects.select_related("house").get(approval=approval)
     movements = [_Asked(*row) for row in batch.movements.order_by("position").values_list(*_ASKED)]
     reasons: Reasons = {}
@@ -131,7 +152,8 @@ def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
         numbers[movement.vault_id] += 1
         if reason:
             reasons[str(movement.instruction_id)] = reason
-    reasons |= signed.twice(batch.house.address, batch.number, [movement.instruction_id for movement in movements])
+    moved = [movement.instruction_id for movement in movements]
+    reasons |= signed.twice(batch.house.address, batch.number, moved)
     if batch.statement != "0x" + statements.root([statements.leaf(row) for row in batch.leaves]).hex():
         reasons["statement"] = "the statement is not the root of its leaves"
     if batch.house.kind != ChainTarget.Kind.HOUSE:
@@ -140,7 +162,7 @@ def _batch(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
         movement_of(made, ref(made.instruction_id, made.entry_id, made.body_hash), made.vault, made.contract_seq)
         for made in movements
     ]
-    return batch_message(batch.house.address, chain_id, batch.number, batch.statement, rebuilt), reasons
+    return batch_message(batch.house.address, chain_id, batch.number, batch.statement, rebuilt), reasons, moved
 
 
 def _postings(entries: list[UUID]) -> dict[UUID, list[PostingLine]]:
@@ -185,7 +207,7 @@ def _money_off(movement: _Asked, postings: dict[UUID, list[PostingLine]]) -> str
     return ""
 
 
-def _claim(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
+def _claim(approval: Approval, chain_id: int) -> Derived:
     instruction = approval.instruction
     assert instruction is not None, "the database lets no claim be without its instruction"
     house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
@@ -215,17 +237,17 @@ def _claim(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reason
         instruction.amount_base_units,
         f"0x{evidence}",
     )
-    return message, reasons
+    return message, reasons, ()
 
 
-def _cap(approval: Approval, chain_id: int) -> tuple[dict[str, object], Reasons]:
+def _cap(approval: Approval, chain_id: int) -> Derived:
     act = approval.act
     assert act is not None, "the database lets no cap be without its act"
     message, reason = caps.expected(act, plans.body_of(act), approval.body, chain_id)
-    return message, {"act": reason} if reason else {}
+    return message, {"act": reason} if reason else {}, ()
 
 
-_DERIVED: dict[Approval.Kind, Callable[[Approval, int], tuple[dict[str, object], Reasons]]] = {
+_DERIVED: dict[Approval.Kind, Callable[[Approval, int], Derived]] = {
     Approval.Kind.BATCH: _batch,
     Approval.Kind.CLAIM: _claim,
     Approval.Kind.CAP: _cap,

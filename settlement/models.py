@@ -74,6 +74,10 @@ class Approval(Row):
                 | Q(kind="CAP", instruction__isnull=True, act__isnull=False),
             ),
         ]
+        indexes = [  # of the few that somebody asks for: an approval is answered within a second, and none ever goes
+            models.Index(fields=["id"], name="unanswered_approvals", condition=Q(signature="", refusal__isnull=True)),
+            models.Index(fields=["id"], name="refused_approvals", condition=Q(refusal__isnull=False)),
+        ]
 
 
 class Batch(Row):

@@ -25,10 +25,17 @@ class NotYet(Exception):
 
 
 class SignedMovement(Row):
-    """One instruction in one batch that the approver signed. Written by the approver alone, never changed."""
+    """One instruction in one batch that the approver signed. Written by the approver alone, never changed.
 
-    approval = models.ForeignKey("settlement.Approval", models.PROTECT, related_name="+")
-    instruction = models.ForeignKey(ChainInstruction, models.PROTECT, related_name="+")
+    That both exist the database checks for all rows of a statement together, not for each by a key of its own: nobody
+    may delete either."""
+
+    approval = models.ForeignKey(
+        "settlement.Approval", models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    instruction = models.ForeignKey(
+        ChainInstruction, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["approval", "instruction"], name="signed_once_a_batch")]
@@ -48,8 +55,11 @@ def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str,
     """Instructions that batch `number` of this house would move a second time, and why. Raises NotYet."""
     count = Counter(instruction_ids)
     reasons = {str(found): "it stands in the batch twice" for found, times in count.items() if times > 1}
-    earlier = SignedMovement.objects.filter(instruction__in=count).select_related("approval", "instruction__target")
-    for row in earlier:
+    earlier = list(SignedMovement.objects.filter(instruction_id__among=count).values_list("id", flat=True))
+    if not earlier:
+        return reasons
+    rows = SignedMovement.objects.filter(id__in=earlier).select_related("approval", "instruction__target")
+    for row in rows:
         if not _can_never_move(row, house, number):
             reasons[str(row.instruction_id)] = f"it was signed in batch {_said(row)['id']} already"
     return reasons

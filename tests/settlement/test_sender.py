@@ -9,6 +9,7 @@ from eth_account import Account
 from pytest_django import Settings
 
 from intermediary.errors import Refusal
+from intermediary.ids import uuid7
 from intermediary.models import ChainInstruction, ChainTarget
 from settlement import approver, packing, poster, rights, sender, sender_alarms, signed
 from settlement.chain import Chain
@@ -287,6 +288,17 @@ def test_poster_cannot_write_what_the_approver_trusts(chain: Chain, who: Client,
                 connection.cursor().execute(statement, {"made": made.id, "asked": asked.id})
                 pytest.fail(f"the poster can write {what}")
     settle_all()
+
+
+def test_nothing_is_recorded_as_signed_that_is_not_there(chain: Chain, who: Client, as_role: Any) -> None:
+    made = debit(who, MILLION)
+    poster.step(chain, signers())
+    asked, nowhere = Approval.objects.get(), uuid7()
+    with as_role("approver"):
+        for approval_id, named in ((asked.id, [made.id, nowhere]), (nowhere, [made.id])):
+            with pytest.raises(DatabaseError, match="signed_movements_exist"), transaction.atomic():
+                signed.record(approval_id, named)
+        signed.record(asked.id, [made.id])
 
 
 def test_poster_that_calls_a_signed_movement_failed_does_not_get_it_signed_again(

@@ -133,6 +133,6 @@ _COMING = """
     SELECT instruction.cell_id, target.asset_id, instruction.amount_base_units
     FROM intermediary_chaininstruction AS instruction
         JOIN intermediary_chaintarget AS target ON target.id = instruction.target_id
-    WHERE instruction.state IN ('DRAFT', 'BATCHED', 'INCLUDED') AND instruction.kind = 'CREDIT'
+    WHERE instruction.is_open AND instruction.kind = 'CREDIT'
         AND instruction.arguments ->> 'destination' = 'client_margin' AND instruction.cell_id = ANY(%s)"""
 COUNTED = _LYING + " UNION ALL " + _COMING

@@ -55,7 +55,7 @@ def cited(to: str, calldata: str) -> ChainInstruction | None:
     act = act_of(calldata)
     if act is None:
         return None
-    waiting = ChainInstruction.objects.filter(kind=act.kind, state=ChainInstruction.State.DRAFT)
+    waiting = ChainInstruction.objects.filter(is_open=True, kind=act.kind, state=ChainInstruction.State.DRAFT)
     found = [one for one in waiting.select_related("target", "entry") if makes(one, to, calldata)]
     return found[0] if len(found) == 1 else None
 

@@ -37,7 +37,7 @@ _BOOKS = """
         UNION ALL
         SELECT i.arguments ->> 'source', i.cell_id, t.asset_id, i.amount_base_units
         FROM intermediary_chaininstruction i JOIN intermediary_chaintarget t ON t.id = i.target_id
-        WHERE i.entry_id IS NOT NULL AND i.state IN ('DRAFT', 'BATCHED', 'INCLUDED')
+        WHERE i.entry_id IS NOT NULL AND i.is_open
         UNION ALL
         SELECT 'receipt', NULL, r.asset_id, r.amount_base_units FROM settlement_housereceipt r
         WHERE NOT EXISTS (SELECT FROM intermediary_journalentry e WHERE e.id = r.entry_key)

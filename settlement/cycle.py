@@ -25,7 +25,7 @@ def unfinished() -> int:
     """Instructions neither final nor failed, and final events not yet booked. A call that the chain will only take
     later (a cure or challenge period runs), or that waits for people, does not count: nothing can be done now."""
     waiting = HeldCall.objects.filter(instruction__state=State.DRAFT).values("instruction")
-    instructions = ChainInstruction.objects.filter(state__in=ChainInstruction.UNFINISHED).exclude(id__in=waiting)
+    instructions = ChainInstruction.objects.filter(is_open=True).exclude(id__in=waiting)
     here = instructions.filter(target__asset__chain__in=chains.asset_chains())
     unapplied = ChainLog.objects.filter(block__chain=chains.here(), block__canonical=True, applied=False)
     return here.count() + unapplied.count()
@@ -36,7 +36,7 @@ def _nothing_to_do(chain: Chain) -> bool:
     read = watcher.tip()
     if read is None or read.number != chain.head() or demo_chain.has_work(chain):
         return False
-    return not (ChainInstruction.objects.filter(state__in=ChainInstruction.UNFINISHED).exists() or unfinished())
+    return not (ChainInstruction.objects.filter(is_open=True).exists() or unfinished())
 
 
 def settle_all(

@@ -189,7 +189,7 @@ def _candidates() -> Iterator[ChainInstruction]:
     earlier = packing.in_line().filter(target=OuterRef("target"), cell=OuterRef("cell"), seq__lt=OuterRef("seq"))
     waiting = HeldCall.objects.filter(instruction=OuterRef("pk")).exclude(given_up=False, next_try_at__lte=Now())
     here = ChainInstruction.objects.filter(target__asset__chain__in=chains.asset_chains())
-    drafts = here.filter(state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)
+    drafts = here.filter(is_open=True, state=State.DRAFT).exclude(kind__in=packing.MOVEMENTS)
     drafts = drafts.exclude(Exists(earlier)).exclude(Exists(waiting)).select_related("target", "entry")
     yield from drafts.order_by("recorded_at", "seq", "id")[:LOOK_AHEAD]
 

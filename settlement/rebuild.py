@@ -166,7 +166,8 @@ def _movements(batch: Batch, said: Sequence[dict[str, Any]], row: ChainLog, made
     if unknown:
         raise Refusal("unknown_vault", f"Batch {batch.number} moves vaults that are not known here.", vaults=unknown)
     ledger.lock_cells({vaults[move["vault"]].cell_id for move in said})
-    open_ones = ChainInstruction.objects.filter(target__in=vaults.values(), state=State.DRAFT).select_related("entry")
+    drafts = ChainInstruction.objects.filter(is_open=True, state=State.DRAFT, target__in=vaults.values())
+    open_ones = drafts.select_related("entry")
     by_ref = {ref_of(one): one for one in open_ones.filter(kind__in=packing.MOVEMENTS)}
     # What failed on chain and was sent again there cites what it cited before.
     again = BatchMovement.objects.filter(instruction__in=open_ones, outcome=BatchMovement.Outcome.AGAIN)

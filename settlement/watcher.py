@@ -287,7 +287,7 @@ def _give_up_above(number: int) -> None:
         shown = ChainLog.objects.filter(block__in=gone, name="Moved").values_list("transaction_hash", flat=True)
         lost = ChainTransaction.objects.filter(block_hash__in=hashes, state=ChainTransaction.State.INCLUDED)
         single = list(lost.exclude(instruction=None).values_list("instruction_id", flat=True))
-        included = ChainInstruction.objects.filter(state=ChainInstruction.State.INCLUDED)
+        included = ChainInstruction.objects.filter(is_open=True, state=ChainInstruction.State.INCLUDED)
         for instructions in (included.filter(transaction_hash__in=set(shown)), included.filter(id__in=single)):
             instructions.update(state=ChainInstruction.State.BATCHED)
         lost.update(state=ChainTransaction.State.SENT, block_number=None, block_hash="", succeeded=None)

@@ -57,7 +57,7 @@ def _write(rows: Sequence[Row], key: str | None = None, *, unless_known: bool = 
     if not rows:
         return
     model = rows[0]._meta
-    fields = [field for field in model.concrete_fields if not field.has_db_default()]
+    fields = [field for field in model.concrete_fields if not (field.has_db_default() or field.generated)]
     end: sql.Composable = _STOP
     if key is not None:
         names = {field.attname: sql.Identifier(str(field.column)) for field in fields}

@@ -75,14 +75,29 @@ class ChainInstruction(Row):
     arguments = models.JSONField(default=dict)
     entry = models.ForeignKey(JournalEntry, models.PROTECT, null=True, related_name="instructions", db_constraint=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
+    is_open = models.GeneratedField(  # what is unfinished is found by it: see the indexes
+        expression=models.ExpressionWrapper(models.Q(state__in=UNFINISHED), models.BooleanField()),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
     failure = models.CharField(max_length=200, blank=True)
     transaction_hash = models.CharField(max_length=66, blank=True)
     final_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["target", "seq"], name="instruction_seq_once")]
+        # None names `state`: a row that goes from one unfinished state to the next stays in its page, and no index is
+        # written for it. Whoever looks for unfinished ones asks for `is_open` too.
         indexes = [
-            models.Index(fields=["state", "id"]),
+            models.Index(
+                fields=["recorded_at", "seq", "id"], name="unfinished_in_order", condition=models.Q(is_open=True)
+            ),
+            models.Index(fields=["target", "seq"], name="unfinished_of_target", condition=models.Q(is_open=True)),
+            models.Index(
+                fields=["target", "seq"],
+                name="unfinished_single_calls",
+                condition=models.Q(is_open=True) & ~models.Q(kind__in=["REQUIRE", "CREDIT", "DEBIT", "RETURN"]),
+            ),
             models.Index(fields=["target", "at"], name="debits_of_a_vault_by_time", condition=models.Q(kind="DEBIT")),
         ]
 

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from intermediary import outbox
 from intermediary.ids import uuid7
 from intermediary.models import ChainInstruction, ChainTarget, Lot, Trade
 from settlement.models import Approval, Batch
@@ -108,3 +109,14 @@ def test_a_movement_goes_to_the_vault_of_its_instruction() -> None:
     )
     refused("movement_goes_to_its_target", insert, uuid7(), batch.id, instruction.id, vault.id)
     rows(insert, uuid7(), batch.id, instruction.id, instruction.target_id)
+
+
+def test_an_instruction_goes_from_state_to_state_as_listed_and_keeps_its_key() -> None:
+    world_of.build()
+    vault = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT)[0]
+    assert vault.cell_id is not None
+    made = outbox.instruct(target=vault, cell_id=vault.cell_id, kind=ChainInstruction.Kind.REQUIRE).id
+    refused("transition_not_listed", "UPDATE intermediary_chaininstruction SET state = 'FINAL' WHERE id = %s", made)
+    rows("UPDATE intermediary_chaininstruction SET state = 'BATCHED' WHERE id = %s", made)
+    another = "UPDATE intermediary_chaininstruction SET id = %s, state = 'INCLUDED' WHERE id = %s"
+    refused("transition_not_listed", another, uuid7(), made)

@@ -14,8 +14,6 @@ from risk.models import Tick
 from risk.stress_queries import measured_at
 from settlement.models import ReconciliationBreak
 
-State = ChainInstruction.State
-
 
 def desk(request: HttpRequest) -> HttpResponse:
     """Every relationship on one page, most urgent first."""
@@ -30,7 +28,7 @@ def desk(request: HttpRequest) -> HttpResponse:
         tick=Tick.objects.first(),
         chains=status.chain_facts(),
         breaks=ReconciliationBreak.objects.filter(resolved_block=None).count(),
-        moving=ChainInstruction.objects.exclude(state__in=[State.FINAL, State.FAILED]).count(),
+        moving=ChainInstruction.objects.filter(is_open=True).count(),
         clock_stop=ClockStop.objects.filter(ended_at=None).order_by("-started_at").first(),
         replay=Replay.objects.first(),
         stale_after_s=STALE_AFTER_S,

@@ -35,7 +35,7 @@ _OUTBOX = """
     SELECT CASE WHEN h.id IS NOT NULL AND i.state = 'DRAFT' THEN 'HELD' ELSE i.state END, count(*),
         min(i.recorded_at)
     FROM intermediary_chaininstruction i LEFT JOIN settlement_heldcall h ON h.instruction_id = i.id
-    WHERE i.state IN ('DRAFT', 'BATCHED', 'INCLUDED') GROUP BY 1"""
+    WHERE i.is_open GROUP BY 1"""
 _BATCHES = """
     SELECT state, count(*), min(recorded_at) FROM (SELECT * FROM settlement_batch ORDER BY id DESC LIMIT 1000) AS newest
     WHERE state IN ('PACKED', 'INCLUDED') GROUP BY state"""

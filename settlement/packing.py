@@ -56,6 +56,15 @@ class Draft(NamedTuple):
         return ref(self.id, self.entry_id, self.body_hash)
 
 
+def with_room(houses: QuerySet[ChainTarget]) -> QuerySet[ChainTarget]:
+    """Those of which every batch is on its way, while there are movements to pack."""
+    uncarried = Batch.objects.filter(house=OuterRef("pk"), state=Batch.State.PACKED).exclude(
+        Exists(carried().filter(batch=OuterRef("pk")))
+    )
+    drafts = ChainInstruction.objects.filter(is_open=True, state=State.DRAFT, kind__in=MOVEMENTS)
+    return houses.filter(~Exists(uncarried.exclude(Exists(_in_a_block()))), Exists(drafts))
+
+
 def pack(house: ChainTarget, chain_id: int) -> Batch | None:
     """Put this house's drafts into its next batch and ask for approval; None when there is nothing to pack yet."""
     with transaction.atomic():

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import chains, fence, holding, packing, reconcile, sender, sender_alarms
+from settlement import chains, due, fence, holding, packing, sender, sender_alarms
 from settlement.acts import delayed
 from settlement.acts import driver as acts
 from settlement.bindings import contract, known_error, read
@@ -26,8 +26,8 @@ from settlement.models import (
     Approval,
     Batch,
     ChainSender,
-    ChainTransaction,
     HeldCall,
+    TransactionAttempt,
 )
 from settlement.signer import Signer
 
@@ -39,31 +39,40 @@ LOOK_AHEAD = 50  # single calls examined in one step; each costs one or two roun
 
 
 def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
-    """Pack, follow what is in flight, send what is ready; how many transactions were newly sent. Behind a fence only
+    """Follow what is in flight, send what is ready, pack; how many transactions were newly sent. Behind a fence only
     signs of life go out."""
     chain_id = chain.id()
-    if fence.is_up():
-        return _guarded("poster", signers["poster"], partial(_keep_alive, chain, signers["poster"]))
-    packing.release_refused()
-    for house in _houses():
+    found = due.look()
+    if found.is_fenced:
+        return _guarded("poster", signers["poster"], found, partial(_keep_alive, chain, signers["poster"]))
+    if found.has_refused:
+        packing.release_refused()
+    sent = 0
+    for role, ready in _SERVED.items():
+        sent += _serve(chain, role, signers[role], ready, found)
+        if found.in_flight and fence.is_up():  # one key's turn may find what puts it up
+            return sent
+    for house in packing.with_room(_houses()):
         packing.pack(house, chain_id)
-    # One key's turn may find what puts the fence up.
-    return sum(_serve(chain, role, signers[role], ready) for role, ready in _SERVED.items() if not fence.is_up())
+    return sent
 
 
-def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready") -> int:
+def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready", found: due.Due) -> int:
     """One key's turn. While outflow is stopped a house still gets its signs of life: silence would free every vault."""
+    is_clear = role not in found.in_flight and role not in found.troubled
+    if role == "operator" and is_clear and not found.has_calls:
+        return 0
 
     def turn(account: ChainSender) -> tuple[bool, int]:
-        sender.follow_former(chain, account)
-        is_free = sender.follow(chain, account, signer)
-        if not is_free:
-            return False, 0
-        if not reconcile.outflow_is_stopped():
+        if not is_clear:
+            sender.follow_former(chain, account)
+            if not sender.follow(chain, account, signer):
+                return False, 0
+        if not found.is_outflow_stopped:
             return True, ready(chain, account, signer)
         return True, _beat(chain, account, signer) if role == "poster" else 0
 
-    return _guarded(role, signer, turn)
+    return _guarded(role, signer, found, turn)
 
 
 def _keep_alive(chain: Chain, signer: Signer, account: ChainSender) -> tuple[bool, int]:
@@ -75,7 +84,7 @@ def _keep_alive(chain: Chain, signer: Signer, account: ChainSender) -> tuple[boo
     return True, _beat(chain, account, signer)
 
 
-def _guarded(role: str, signer: Signer, turn: Callable[[ChainSender], tuple[bool, int]]) -> int:
+def _guarded(role: str, signer: Signer, found: due.Due, turn: Callable[[ChainSender], tuple[bool, int]]) -> int:
     """How many were sent. A key that cannot sign, or whose nonce is in doubt, holds up no other; a person is told."""
     try:
         is_free, sent = turn(sender.account_of(role, signer))
@@ -84,7 +93,7 @@ def _guarded(role: str, signer: Signer, turn: Callable[[ChainSender], tuple[bool
             raise
         sender_alarms.tell(sender_alarms.KIND_OF[error.code], role, str(error))
         return 0
-    if is_free:
+    if is_free and role in found.troubled:
         sender_alarms.clear(role, *sender_alarms.KIND_OF.values())
     return sent
 
@@ -93,7 +102,7 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
     for batch in _batches_of_this_chain():
         call = _batch_call(batch)
         try:
-            gas_limit = _gas_of_batch(chain, call, signer.address, batch.movements.count())
+            gas_limit = _gas_of_batch(chain, call, signer.address, len(batch.approval.body["message"]["movements"]))
         except ChainRefused as error:
             reason = known_error(error.revert_data) or error.message
             fresh = Q(refused_at=None) | Q(refused_at__lt=timezone.now() - holding.RETRY_AFTER)
@@ -176,10 +185,10 @@ Ready = Callable[[Chain, ChainSender, Signer], int]
 _SERVED: dict[str, Ready] = {"poster": _ready_batch, "operator": _ready_call}
 
 
-def _send(chain: Chain, made: ChainTransaction | None) -> int:
+def _send(chain: Chain, made: TransactionAttempt | None) -> int:
     if made is None:  # another process was faster
         return 0
-    sender.send(chain, made.attempts.get())
+    sender.send(chain, made)
     return 1
 
 

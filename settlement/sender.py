@@ -49,7 +49,8 @@ def follow_former(chain: Chain, account: ChainSender) -> None:
 
 def follow(chain: Chain, sender: ChainSender, signer: Signer | None) -> bool:
     """Move every unfinished transaction of a sender along; True when none is left in flight."""
-    unfinished = list(sender.transactions.filter(state__in=ChainTransaction.UNFINISHED).order_by("nonce"))
+    # Without what they say, which is long and read again only where no block has them yet.
+    unfinished = sender.transactions.filter(state__in=ChainTransaction.UNFINISHED).defer("data").order_by("nonce")
     done = [_follow_one(chain, found, signer) for found in unfinished]
     if all(done):
         about_transactions = (SenderAlarm.Kind.FEE_CAP, SenderAlarm.Kind.NODE_REFUSES, SenderAlarm.Kind.NONCE)
@@ -68,10 +69,10 @@ def prepare(
     instruction: ChainInstruction | None = None,
     act: ChainAct | None = None,
     step: str = "",
-) -> ChainTransaction | None:
+) -> TransactionAttempt | None:
     """Take the next nonce and store the signed bytes; nothing is sent yet. Call it with nothing in flight. None when
-    another process was faster: then what was signed is forgotten, and has never left this one. A `step` of an act goes
-    out once, unless it reverted.
+    another process was faster, or has put up a fence: then what was signed is forgotten, and has never left this one. A
+    `step` of an act goes out once, unless it reverted.
 
     Refuses `nonce_in_doubt`, and what the signer refuses.
     """
@@ -96,8 +97,7 @@ def prepare(
         if not _is_free(locked, made):
             return None
         made.save()
-        _store_attempt(made, signed, offer)
-    return made
+        return TransactionAttempt.objects.create(**_attempt(made, signed, offer))
 
 
 def send(chain: Chain, attempt: TransactionAttempt) -> None:
@@ -150,11 +150,14 @@ def used_finally(chain: Chain, address: str) -> int:
 
 
 def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
-    """Under the sender's lock: nothing is in flight, the nonce is nobody's, and nothing carries what this is for."""
+    """Under the sender's lock: nothing is in flight, the nonce is nobody's, nothing carries what this is for, and there
+    is no fence but for a sign of life."""
     taken = sender.transactions.filter(state__in=ChainTransaction.UNFINISHED) | sender.transactions.filter(
         nonce__gte=made.nonce
     )
     if taken.exists():
+        return False
+    if (made.batch_id or made.instruction_id or made.act_id or made.step) and fence.is_up():
         return False
     if made.batch is not None:
         return packing.stays(made.batch) and packing.next_for_the_chain().contains(made.batch)
@@ -168,7 +171,7 @@ def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
 
 
 def _follow_one(chain: Chain, found: ChainTransaction, signer: Signer | None) -> bool:
-    attempts = list(found.attempts.all())
+    attempts = list(found.attempts.defer("raw"))
     receipts = chain.receipts([attempt.hash for attempt in attempts])
     mined = next((receipt for receipt in receipts if receipt), None)
     if mined is not None:
@@ -177,9 +180,9 @@ def _follow_one(chain: Chain, found: ChainTransaction, signer: Signer | None) ->
     used_by = _used_by_another(chain, found, {attempt.hash for attempt in attempts})
     if used_by is not None:
         return _give_way(chain, found, used_by)
-    ours = [attempt for attempt in attempts if attempt.raw]  # not what was read back from a block
-    if ours:
-        _offer_again(chain, found, ours[-1], signer)
+    last = found.attempts.exclude(raw="").defer("raw").last()  # not what was read back from a block
+    if last is not None:
+        _offer_again(chain, found, last, signer)
     return False
 
 
@@ -220,16 +223,19 @@ def _sign(chain: Chain, made: ChainTransaction, signer: Signer, offer: fees.Fees
 
 
 def _store_attempt(made: ChainTransaction, signed: SignedTransaction, offer: fees.Fees) -> TransactionAttempt:
-    stored, _ = TransactionAttempt.objects.get_or_create(  # a second process may have raised the fee to the same
-        hash=signed.hash,
-        defaults={
-            "transaction": made,
-            "raw": "0x" + signed.raw.hex(),
-            "max_fee_wei": offer.max_fee_wei,
-            "priority_fee_wei": offer.priority_fee_wei,
-        },
-    )
+    # A second process may have raised the fee to the same.
+    stored, _ = TransactionAttempt.objects.get_or_create(hash=signed.hash, defaults=_attempt(made, signed, offer))
     return stored
+
+
+def _attempt(made: ChainTransaction, signed: SignedTransaction, offer: fees.Fees) -> dict[str, Any]:
+    return {
+        "transaction": made,
+        "hash": signed.hash,
+        "raw": "0x" + signed.raw.hex(),
+        "max_fee_wei": offer.max_fee_wei,
+        "priority_fee_wei": offer.priority_fee_wei,
+    }
 
 
 def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:

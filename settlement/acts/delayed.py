@@ -12,7 +12,7 @@ from settlement.acts.scheduling import May
 from settlement.calls import ContractCall
 from settlement.chain import Chain
 from settlement.deployment import address_of
-from settlement.models import ChainSender, ChainTransaction, HeldCall
+from settlement.models import ChainSender, ChainTransaction, HeldCall, TransactionAttempt
 from settlement.signer import Signer
 
 # What the access manager answers to a call that is not scheduled, not yet ready, or was scheduled too long ago.
@@ -23,7 +23,7 @@ State = ChainTransaction.State
 
 def wait_or_schedule(
     chain: Chain, account: ChainSender, signer: Signer, instruction: ChainInstruction, call: ContractCall
-) -> ChainTransaction | None:
+) -> TransactionAttempt | None:
     """The transaction that schedules the call, prepared; None where it waits, for its time or for people."""
     manager = address_of("AccessManager")
     stands = scheduling.standing(chain, manager, account.address, call.to, call.data)

@@ -245,7 +245,7 @@ def _attempt(chain: Chain, act: ChainAct, found: Look, step: Step, account: Chai
     if made is None:
         return None
     _say(act, found, "a transaction is on its way", ready_at=act.ready_at if act.step == step.label else None)
-    sender.send(chain, made.attempts.get())
+    sender.send(chain, made)
     return step.key
 
 

@@ -97,7 +97,7 @@ def _cancel(
     call = ContractCall(address_of("AccessManager"), scheduling.cancel(caller, step.to, step.calldata()))
     made = sender.prepare(chain, account, signer, call, CANCEL_GAS, act=act, step=f"{step.label}: take back {number}")
     if made is not None:
-        sender.send(chain, made.attempts.get())
+        sender.send(chain, made)
     return made is not None
 
 

@@ -8,11 +8,12 @@ import logging
 from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 
 from intermediary import ledger, outbox
 from intermediary.models import ChainInstruction
 from settlement import chains, holding, shown
+from settlement.any_of import AnyOf
 from settlement.models import ChainBlock, ChainLog, ChainTransaction, TransactionAttempt, Witnessed
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ BOOKED_BY_EVENT = (
 def settle_transactions() -> None:
     """Close what the poster saw in blocks that are final by now: the calls that reverted, which leave no log. Every
     call of ours that succeeds leaves one, so a receipt of success that no log bears out is asked for again."""
-    included = ChainTransaction.objects.filter(
-        sender__chain=chains.here(), state=ChainTransaction.State.INCLUDED, step=""
-    )  # steps of acts leave logs that nobody watches: `settlement.acts.closing`
+    if not _TO_CLOSE.exists():
+        return
+    included = _included()
     blocks = {
         block.number: block
         for block in ChainBlock.objects.filter(canonical=True, number__in=included.values("block_number"))
@@ -51,6 +52,21 @@ def settle_transactions() -> None:
             continue
         found.succeeded = is_shown
         close(found)
+
+
+def _included() -> QuerySet[ChainTransaction]:
+    """Without the steps of acts, which leave logs that nobody watches: `settlement.acts.closing`."""
+    here = ChainTransaction.objects.filter(sender__chain=chains.here(), state=ChainTransaction.State.INCLUDED)
+    return here.filter(step="")
+
+
+def _without_a_final_block_to_come() -> QuerySet[ChainTransaction]:
+    """Those of which it can be told what became of them: their block is final, or is not one of ours."""
+    block = ChainBlock.objects.filter(canonical=True, number=OuterRef("block_number"), hash=OuterRef("block_hash"))
+    return _included().exclude(Exists(block.filter(finalized=False)))
+
+
+_TO_CLOSE = AnyOf(_without_a_final_block_to_come)
 
 
 def _is_witnessed(found: ChainTransaction) -> bool:

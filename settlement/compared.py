@@ -5,31 +5,46 @@ still holds. So a page reads a row of its own client's and asks no node, and a r
 few moved writes those few.
 """
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from intermediary.models.bulk import replace_all
+from django.db import connection
+
+from intermediary.ids import uuid7
+from intermediary.models.bulk import insert_plain
 from settlement.breaks import ComparedVault
 
 if TYPE_CHECKING:
     from settlement.comparisons import Holding
 
-FIGURES = ("ledger_base_units", "chain_base_units", "ledger_seq", "chain_seq")
+_CHANGED = """
+    UPDATE settlement_comparedvault AS known SET ledger_base_units = now.ledger_base_units,
+        chain_base_units = now.chain_base_units, ledger_seq = now.ledger_seq, chain_seq = now.chain_seq,
+        block_number = now.block_number
+    FROM jsonb_populate_recordset(NULL::settlement_comparedvault, %s::jsonb) AS now
+    WHERE known.target_id = now.target_id
+"""
 
 
 def note(holdings: Sequence["Holding"], block_number: int) -> None:
     """Remember what was compared at this block, as far as it is not known already."""
-    known = {target_id: figures for target_id, *figures in ComparedVault.objects.values_list("target_id", *FIGURES)}
-    changed = []
-    for one in holdings:
-        figures = [one.ledger, one.chain, one.ledger_seq, one.chain_seq]
-        if known.get(one.target.id) != figures:
-            changed.append(
-                ComparedVault(
-                    target_id=one.target.id,
-                    cell_id=one.target.cell_id,
-                    block_number=block_number,
-                    **dict(zip(FIGURES, figures, strict=True)),
-                )
-            )
-    replace_all(changed, key="target_id")
+    changed = [one for one in holdings if one[1:] != one.target[-4:]]
+    known = [_figures(one, block_number) for one in changed if one.target.noted_ledger is not None]
+    if known:
+        with connection.cursor() as cursor:
+            cursor.execute(_CHANGED, [json.dumps(known)])
+    fresh = [one for one in changed if one.target.noted_ledger is None]
+    named = [_figures(one, block_number) | {"id": str(uuid7()), "cell_id": one.target.cell_id} for one in fresh]
+    insert_plain(ComparedVault, named, unless_known=True)
+
+
+def _figures(one: "Holding", block_number: int) -> dict[str, str | int | None]:
+    return {
+        "target_id": one.target.id,
+        "ledger_base_units": one.ledger,
+        "chain_base_units": one.chain,
+        "ledger_seq": one.ledger_seq,
+        "chain_seq": one.chain_seq,
+        "block_number": block_number,
+    }

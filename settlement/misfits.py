@@ -7,6 +7,7 @@ zero for both: they are breaks like any other, under a name that says what to do
 """
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from intermediary.models import ChainInstruction, ChainTarget
 from settlement import chains
@@ -15,6 +16,9 @@ from settlement.breaks import ReconciliationBreak, ReconciliationRun
 from settlement.messages import KIND_CODE
 from settlement.models import ChainLog
 
+if TYPE_CHECKING:
+    from settlement.comparisons import Holder
+
 Kind, Moves = ReconciliationBreak.Kind, ChainInstruction.Kind
 AMOUNTS = (Kind.AMOUNT, Kind.FEE_ON_TRANSFER, Kind.DUST)
 # Of any token here: a hundredth of a cent of USDC, a tenth of one of a bitcoin at 100,000. Payments are rounded to
@@ -22,7 +26,7 @@ AMOUNTS = (Kind.AMOUNT, Kind.FEE_ON_TRANSFER, Kind.DUST)
 DUST_BASE_UNITS = 100
 
 
-def kind_of(place: str, ledger: int, on_chain: int, target: ChainTarget, block_number: int) -> ReconciliationBreak.Kind:
+def kind_of(place: str, ledger: int, on_chain: int, target: "Holder", block_number: int) -> ReconciliationBreak.Kind:
     """The kind of an amount that differs. An open break keeps its kind while the difference stays as it was."""
     known = ReconciliationBreak.objects.filter(
         chain=chains.here(), place=place[:120], kind__in=AMOUNTS, resolved_block=None
@@ -35,7 +39,7 @@ def kind_of(place: str, ledger: int, on_chain: int, target: ChainTarget, block_n
     return Kind.DUST if abs(missing) <= DUST_BASE_UNITS else Kind.AMOUNT
 
 
-def _kept_back(target: ChainTarget, block_number: int) -> int:
+def _kept_back(target: "Holder", block_number: int) -> int:
     """Base units that movements towards this contract lost on the way since the last comparison."""
     last = ReconciliationRun.objects.filter(block_number__lt=block_number).first()
     logs = ChainLog.objects.filter(
@@ -49,7 +53,7 @@ def _kept_back(target: ChainTarget, block_number: int) -> int:
         event = decode_event(row.topics, row.data)
         if event is not None and event.arguments["kind"] == KIND_CODE[Moves.DEBIT if to_house else Moves.CREDIT]:
             said[row.transaction_hash] += event.arguments["amount"]
-    arrived = logs.filter(name="Transfer", address=target.asset.token_address, transaction_hash__in=said)
+    arrived = logs.filter(name="Transfer", address=target.token_address, transaction_hash__in=said)
     for row in arrived:
         event = decode_event(row.topics, row.data)
         if event is not None and event.arguments["to"] == target.address:

@@ -1,9 +1,13 @@
 """What needs a person although the sums agree, or because of what a log says by itself."""
 
 from collections.abc import Iterable, Iterator
+from uuid import UUID
+
+from django.db.models import QuerySet
 
 from intermediary.models import AccountKind, Asset, ChainInstruction, Delivery
 from settlement import chains, holding
+from settlement.any_of import AnyOf
 from settlement.bindings import decode_event
 from settlement.breaks import ReconciliationBreak
 from settlement.comparisons import Books, Comparison
@@ -21,28 +25,56 @@ BY_REFUSAL = {
 
 def open_questions(books: Books) -> Iterator[Comparison]:
     """Every one, as something that is said twice and differs."""
+    suspense = {key: amount for key, amount in books.items() if key[0] == AccountKind.SUSPENSE and amount}
+    if suspense or _OF_THIS_CHAIN.exists():
+        yield from _of_this_chain(suspense)
+    if chains.here() == chains.names()[0] and _OF_NO_CHAIN.exists():  # the first one's watcher says it
+        yield from _of_no_chain()
+
+
+def _of_this_chain(suspense: Books) -> Iterator[Comparison]:
     here = set(Asset.objects.filter(chain__in=chains.asset_chains()).values_list("code", flat=True))
-    for (place, cell_id, asset), amount in books.items():
-        if place == AccountKind.SUSPENSE and amount and asset in here:
-            yield Comparison(Kind.UNKNOWN_SENDER, f"suspense {cell_id} {asset}", "0", str(amount), cell_id, asset)
-    unbooked = ChainLog.objects.filter(
-        applied=False, block__chain=chains.here(), block__canonical=True, block__finalized=True
-    )
-    for row in unbooked:
+    for (_, cell_id, asset), amount in suspense.items():
+        if cell_id is not None and asset in here:
+            about = f"suspense {cell_id} {asset}"
+            yield Comparison(Kind.UNKNOWN_SENDER, about, "0", str(amount), UUID(cell_id), asset)
+    for row in _unbooked():
         place = f"{row.name} {row.transaction_hash} {row.log_index}"
         yield Comparison(_kind_of(row), place, row.refusal[:100], "final", row.cell_id)
     yield from _refused_calls(here)
-    for standing in Fence.objects.filter(chain=chains.here(), lifted_at=None):
+    for standing in _fences():
         yield Comparison(Kind.MISSING_IN_LEDGER, FENCE, "nothing is sent", standing.reason[:100])
-    if chains.here() != chains.names()[0]:
-        return  # the rest is of no chain: the first one's watcher says it
-    for lost in Delivery.objects.filter(state=Delivery.State.FAILED).select_related("event"):
+
+
+def _of_no_chain() -> Iterator[Comparison]:
+    for lost in _lost().select_related("event"):
         place = f"{lost.event.kind} for {lost.consumer} {lost.id}"
         yield Comparison(Kind.DELIVERY, place, lost.state, lost.error[:100], lost.event.cell_id)
-    for approval in Approval.objects.filter(refusal__isnull=False):
+    for approval in _refused():
         for instruction in _still_waiting(approval):
             place = f"{instruction.kind} {instruction.id}"
             yield Comparison(Kind.APPROVAL, place, instruction.state, "not approved", instruction.cell_id)
+
+
+def _unbooked() -> QuerySet[ChainLog]:
+    final = ChainLog.objects.filter(block__chain=chains.here(), block__canonical=True, block__finalized=True)
+    return final.filter(applied=False)
+
+
+def _fences() -> QuerySet[Fence]:
+    return Fence.objects.filter(chain=chains.here(), lifted_at=None)
+
+
+def _lost() -> QuerySet[Delivery]:
+    return Delivery.objects.filter(state=Delivery.State.FAILED)
+
+
+def _refused() -> QuerySet[Approval]:
+    return Approval.objects.filter(refusal__isnull=False).only("refusal")  # without the messages
+
+
+_OF_THIS_CHAIN = AnyOf(_unbooked, holding.for_a_person, holding.stuck_batches, _fences)
+_OF_NO_CHAIN = AnyOf(_lost, _refused)
 
 
 def _kind_of(row: ChainLog) -> ReconciliationBreak.Kind:

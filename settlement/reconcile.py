@@ -1,4 +1,4 @@
-"""Ledger and chain compared at a final block, tolerance zero.
+"""Ledger and chain compared at final blocks, tolerance zero.
 
 A difference opens a break; agreement closes it. What is compared stands in `settlement.comparisons`, what needs a
 person although the sums agree in `settlement.questions`. Every run also notes what each client may see of its own
@@ -12,12 +12,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from intermediary.errors import Refusal
-from settlement import chains, compared, reports, statements
+from intermediary.models.bulk import insert_all
+from settlement import chains, compared, comparisons, reports, statements
+from settlement.any_of import AnyOf
 from settlement.breaks import ReconciliationBreak, ReconciliationRun
 from settlement.chain import Chain
-from settlement.comparisons import Comparison, compare
+from settlement.comparisons import Compared, Comparison, Ledger, chain_side
 from settlement.models import ChainBlock
 from settlement.questions import open_questions
+from settlement.views import Answers
 
 Kind = ReconciliationBreak.Kind
 # Found by the watcher while it reads, each by its own comparison: a run at a block says nothing about them.
@@ -26,17 +29,40 @@ NOT_OF_A_RUN = (Kind.WITNESSES, Kind.REORG)
 
 def run(chain: Chain, block: ChainBlock) -> ReconciliationRun:
     """Compare everything at `block`, the last one whose events the ledger holds; opens and closes breaks."""
-    found = compare(chain, block)
-    said = [*found.comparisons, *open_questions(found.books)]
+    return run_each(chain, [block])[-1]
+
+
+def run_each(chain: Chain, blocks: Sequence[ChainBlock]) -> list[ReconciliationRun]:
+    """Compare everything at each of these blocks, in their order: at the first of them the ledger holds the last event,
+    so its side is the same for all. Where the chain says at one what it said at the one before, nothing is compared
+    anew."""
+    ledger = comparisons.ledger_side()
+    questions = list(open_questions(ledger.books))
+    found = _compared_at(chain, ledger, blocks)
+    made: list[ReconciliationRun] = []
     with transaction.atomic():
-        breaks = _open_and_close(block.number, said, [kind for kind in Kind if kind not in NOT_OF_A_RUN])
-        made = ReconciliationRun.objects.create(
-            block_number=block.number, block_hash=block.hash, comparisons=len(said), breaks=breaks
-        )
-        compared.note(found.holdings, block.number)
+        for place, (block, compared_there) in enumerate(zip(blocks, found, strict=True)):
+            if place == 0 or compared_there is not found[place - 1]:
+                off = [*compared_there.off, *(one for one in questions if not one.agrees)]
+                breaks = _open_and_close(block.number, off, [kind for kind in Kind if kind not in NOT_OF_A_RUN])
+            count = compared_there.count + len(questions)
+            named = {"block_number": block.number, "block_hash": block.hash}
+            made.append(ReconciliationRun(**named, comparisons=count, breaks=breaks))
+            reports.close_day(block, made[-1], compared_there)
+        insert_all(made)
+        compared.note(found[-1].holdings, blocks[-1].number)
         statements.hand_out()
-        reports.close_day(block, made, found.holdings, found.comparisons)
     return made
+
+
+def _compared_at(chain: Chain, ledger: Ledger, blocks: Sequence[ChainBlock]) -> list[Compared]:
+    """What was compared at each block; the same object as of the block before where the chain says the same."""
+    found: list[Compared] = []
+    before: Answers | None = None
+    for block, answers in zip(blocks, chain_side(chain, ledger, [one.number for one in blocks]), strict=True):
+        found.append(found[-1] if answers == before else comparisons.compare(ledger, answers, block))
+        before = answers
+    return found
 
 
 def compare_witnesses(
@@ -87,6 +113,9 @@ def open_breaks_here() -> QuerySet[ReconciliationBreak]:
     return ReconciliationBreak.objects.filter(chain=chains.here(), resolved_block=None)
 
 
+_OPEN = AnyOf(open_breaks_here)
+
+
 def outflow_is_stopped() -> bool:
     """Nodes that disagree on a final block, and a final block that is gone, stop what leaves, never what arrives."""
     return open_breaks_here().filter(kind__in=NOT_OF_A_RUN).exists()
@@ -112,6 +141,9 @@ def _hash_at(witness: Chain, number: int) -> str:
 def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Sequence[str]) -> int:
     """Make the open breaks of these kinds exactly those found; how many are open."""
     off = {(comparison.kind, comparison.place[:120]): comparison for comparison in found if not comparison.agrees}
+    count = len(off)
+    if not off and not _OPEN.exists():
+        return 0
     for known in open_breaks_here().filter(kind__in=kinds):
         comparison = off.pop((Kind(known.kind), known.place), None)
         if comparison is None:
@@ -132,4 +164,4 @@ def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Seque
         for (_, place), comparison in off.items()
     ]
     ReconciliationBreak.objects.bulk_create(fresh, ignore_conflicts=True)  # a second watcher may have found it too
-    return open_breaks_here().filter(kind__in=kinds).count()
+    return count

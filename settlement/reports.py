@@ -6,30 +6,40 @@ no block after it has no report: nothing was compared. A report is never written
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, timedelta
+from datetime import UTC, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from django.db import connection
 from django.utils import timezone
 
+from intermediary.models import ChainTarget
 from settlement import chains
 from settlement.breaks import ReconciliationBreak, ReconciliationReport, ReconciliationRun
 from settlement.models import ChainBlock
 
 if TYPE_CHECKING:
-    from settlement.comparisons import Comparison, Holding
+    from settlement.comparisons import Compared, Comparison, Holding
 
 ONE_DAY = timedelta(days=1)
 
 
-def close_day(
-    block: ChainBlock, run: ReconciliationRun, holdings: Sequence["Holding"], compared: Sequence["Comparison"]
-) -> None:
+# Asked at every block, of days that are written or were not read but for one block a day.
+_IS_DUE = """
+    SELECT NOT EXISTS (SELECT FROM settlement_reconciliationreport WHERE chain = %(chain)s AND day >= %(day)s)
+        AND (SELECT block_time FROM settlement_chainblock WHERE chain = %(chain)s AND canonical AND finalized
+             ORDER BY number LIMIT 1) < %(ends)s
+"""
+
+
+def close_day(block: ChainBlock, run: ReconciliationRun, found: "Compared") -> None:
     """Write the report on the day before this block's, unless it is written or nothing was read of that day."""
-    day = block.block_time.astimezone(UTC).date() - ONE_DAY
-    last = ReconciliationReport.objects.first()
-    if (last is not None and last.day >= day) or not _anything_final_until(day):
-        return
+    ends = block.block_time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = ends.date() - ONE_DAY
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_DUE, {"chain": chains.here(), "day": day, "ends": ends})
+        if not cursor.fetchone()[0]:
+            return
     ReconciliationReport.objects.create(
         day=day,
         block_number=block.number,
@@ -37,20 +47,15 @@ def close_day(
         block_time=block.block_time,
         comparisons=run.comparisons,
         breaks=run.breaks,
-        body={"totals": [*_by_place(holdings), *_alone(compared)], "breaks": _open_breaks()},
+        body={"totals": [*_by_place(found.holdings), *_alone(found.alone)], "breaks": _open_breaks()},
     )
-
-
-def _anything_final_until(day: date) -> bool:
-    first = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("number").first()
-    return first is not None and first.block_time.astimezone(UTC).date() <= day
 
 
 def _by_place(holdings: Sequence["Holding"]) -> Iterator[dict[str, Any]]:
     """Vaults and retentions, summed by token; each of them was compared by itself."""
 
     def place(one: "Holding") -> tuple[str, str]:
-        return one.target.get_kind_display(), one.target.asset_id
+        return ChainTarget.Kind(one.target.kind).label, one.target.asset_id
 
     for (kind, asset), group in groupby(sorted(holdings, key=place), key=place):
         some = list(group)
@@ -66,8 +71,7 @@ def _by_place(holdings: Sequence["Holding"]) -> Iterator[dict[str, Any]]:
 def _alone(compared: Sequence["Comparison"]) -> Iterator[dict[str, Any]]:
     """Everything else that was compared: houses, escrows, series, hash chains."""
     for one in compared:
-        if not one.place.startswith(("vault ", "retention ")):
-            yield {"place": one.place, "asset": one.asset_id, "compared": 1, "ledger": one.ledger, "chain": one.chain}
+        yield {"place": one.place, "asset": one.asset_id, "compared": 1, "ledger": one.ledger, "chain": one.chain}
 
 
 def _open_breaks() -> list[dict[str, Any]]:

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+
 from intermediary.models import ChainTarget, MarginState
+from settlement.any_of import AnyOf
 from settlement.breaks import VaultStatement
 from settlement.documents import AMOUNTS, FORMAT, plain
 from settlement.leaves import leaf as leaf
@@ -37,6 +40,8 @@ def statements_of(vault_of_cell: Mapping[UUID, str]) -> list[dict[str, Any]]:
 
 def hand_out() -> None:
     """Give every vault its statement of the batches that have become final."""
+    if not _NOT_HANDED_OUT.exists():
+        return
     final = Batch.objects.filter(state=Batch.State.FINAL).exclude(leaves=[])
     for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE):
         handed = VaultStatement.objects.filter(target__asset_id=house.asset_id).order_by("-batch_number").first()
@@ -59,6 +64,18 @@ def hand_out() -> None:
             unique_fields=["target"],
             update_fields=["batch_number", "body"],
         )
+
+
+def _houses_with_statements_due() -> QuerySet[ChainTarget]:
+    """Whose last final batch with a statement nobody was given: one look at a batch, and at a statement, a house."""
+    told = Batch.objects.filter(house=OuterRef("pk"), state=Batch.State.FINAL).exclude(leaves=[])
+    handed = VaultStatement.objects.filter(target__asset=OuterRef("asset"), batch_number__gte=OuterRef("last"))
+    houses = ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE)
+    houses = houses.annotate(last=Subquery(told.order_by("-number").values("number")[:1]))
+    return houses.filter(~Exists(handed), last__isnull=False)
+
+
+_NOT_HANDED_OUT = AnyOf(_houses_with_statements_due)
 
 
 def documents(batch: Batch) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ same block; one that reverts fails the call, one without a contract answers None
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from settlement.bindings import contract
 from settlement.chain import Call, Chain, block_name
@@ -18,16 +19,20 @@ VIEWS_A_CALL = 500
 CALLS_A_REQUEST = 10
 _ENTRY = 56  # bytes: an address, a selector, one word
 _ANSWER = 33  # bytes: a word, and 1 where there was one
-View = tuple[str, bytes]  # address, calldata of 4 or 36 bytes
+View = bytes  # an entry of the list: address, calldata of 4 or 36 bytes, zeros
+Answers = tuple[str, ...]  # what a node said, call by call; equal ones say the same
+# Two views a vault of ten thousand, and some: they stay what they are as long as the contract does.
+REMEMBERED = 32_768
 
 
+@lru_cache(REMEMBERED)
 def view(address: str, name: str, function: str, argument: str | int | None = None) -> View:
     """A view without arguments, or with one of one word, that answers with one word."""
     calldata = contract(name).selector(function)
     if argument is not None:
         word = int(argument, 16) if isinstance(argument, str) else argument
         calldata += word.to_bytes(32, "big")
-    return address, calldata
+    return (bytes.fromhex(address[2:]) + calldata).ljust(_ENTRY, b"\0")
 
 
 def read_words(chain: Chain, views: Sequence[View], block: int | str) -> list[int | None]:
@@ -35,24 +40,34 @@ def read_words(chain: Chain, views: Sequence[View], block: int | str) -> list[in
 
     Raises ChainRefused when one reverts, or the node no longer has the state of that block.
     """
-    parts = [views[start : start + VIEWS_A_CALL] for start in range(0, len(views), VIEWS_A_CALL)]
-    found: list[int | None] = []
-    for start in range(0, len(parts), CALLS_A_REQUEST):
-        some = parts[start : start + CALLS_A_REQUEST]
-        answers = chain.batch([_call(part, block) for part in some])
-        for part, answer in zip(some, answers, strict=True):
-            found += _words(bytes.fromhex(answer[2:]), len(part))
-    return found
+    (answers,) = answers_at(chain, views, [block])
+    return words_in(answers, len(views))
 
 
-def _call(views: Sequence[View], block: int | str) -> Call:
-    listed = b"".join(bytes.fromhex(address[2:]) + calldata.ljust(36, b"\0") for address, calldata in views)
-    return ("eth_call", [{"data": "0x" + (_CODE + listed).hex()}, block_name(block)])
+def answers_at(chain: Chain, views: Sequence[View], blocks: Sequence[int | str]) -> Iterator[Answers]:
+    """What the node answers about all of these views at each of the blocks, in their order. Raises as `read_words`."""
+    starts = range(0, len(views), VIEWS_A_CALL)
+    asked = ["0x" + (_CODE + b"".join(views[start : start + VIEWS_A_CALL])).hex() for start in starts]
+    calls: list[Call] = [("eth_call", [{"data": data}, block_name(block)]) for block in blocks for data in asked]
+    found: list[str] = []
+    sent = 0
+    for _ in blocks:
+        while len(found) < len(asked):
+            found += chain.batch(calls[sent : sent + CALLS_A_REQUEST])
+            sent += CALLS_A_REQUEST
+        yield tuple(found[: len(asked)])
+        del found[: len(asked)]
 
 
-def _words(answer: bytes, count: int) -> Iterator[int | None]:
+def words_in(answers: Answers, count: int) -> list[int | None]:
+    """The words of the answers about so many views, in their order."""
+    words = [word for answer in answers for word in _words(bytes.fromhex(answer[2:]))]
+    assert len(words) == count, "the node ran other code than ours"
+    return words
+
+
+def _words(answer: bytes) -> Iterator[int | None]:
     # One byte in front: returned bytes that begin with 0xEF are refused as code.
-    assert len(answer) == 1 + count * _ANSWER, "the node ran other code than ours"
     for start in range(1, len(answer), _ANSWER):
         yield int.from_bytes(answer[start : start + 32], "big") if answer[start + 32] else None
 

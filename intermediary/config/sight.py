@@ -8,10 +8,12 @@ lapse; the watcher lets them run again once it has read what it missed. A stop b
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from intermediary import calls, clock, margining
 from intermediary.models import ClockStop
 from settlement import lookout, queries
+from settlement.any_of import AnyOf
 
 BLIND_SECONDS = 30.0  # two missed blocks of a slow chain; a deposit may lie there unseen after that
 REASON = "deposits could not be seen: the chain or its watcher did not answer"
@@ -21,7 +23,7 @@ _LOCK = 7_301_977  # any number of our own: a stop is made by one process at a t
 def stop_clocks_unless_seen() -> None:
     """Stop the clocks when the last look at the chain is more than half a minute old. For whoever lets calls lapse."""
     since = lookout.unseen_since(BLIND_SECONDS)
-    if since is None or _standing():
+    if since is None or _STANDING.exists():
         return
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
@@ -33,7 +35,7 @@ def seen(read_until: datetime | None = None) -> None:
     clocks run that stood still for this reason. A chain that makes no blocks, or shows each node others, is not seen.
     """
     lookout.note(read_until)
-    if _standing() and lookout.unseen_since(BLIND_SECONDS) is None:
+    if _STANDING.exists() and lookout.unseen_since(BLIND_SECONDS) is None:
         margining.resume_clocks()
 
 
@@ -43,5 +45,8 @@ def lapse_due() -> None:
     calls.lapse_due(clock.now(), deposits=queries.deposits_seen)
 
 
-def _standing() -> bool:
-    return ClockStop.objects.filter(ended_at=None, reason=REASON).exists()
+def _standing() -> QuerySet[ClockStop]:
+    return ClockStop.objects.filter(ended_at=None, reason=REASON)
+
+
+_STANDING = AnyOf(_standing)

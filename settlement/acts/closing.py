@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from intermediary import audit, events
 from intermediary.errors import Refusal
 from settlement import chains
 from settlement.acts import driver, plans
+from settlement.any_of import AnyOf
 from settlement.chain import Chain, ChainRefused
 from settlement.closed import back_to_sent
 from settlement.models import ChainAct, ChainBlock, ChainTransaction
@@ -25,7 +27,9 @@ State = ChainTransaction.State
 def settle(chain: Chain, witnesses: Sequence[Chain] = ()) -> None:
     """Close what is final, and of which every node gives the same receipt. Harmless when repeated; what cannot be told
     now is asked again at the next final block."""
-    for found in _included():
+    if not _TO_SETTLE.exists():
+        return
+    for found in _included().order_by("recorded_at"):
         _close(chain, witnesses, found)
     for act in driver.open_acts():
         try:
@@ -34,9 +38,11 @@ def settle(chain: Chain, witnesses: Sequence[Chain] = ()) -> None:
             log.warning("act %s cannot be finished now: %s", act.id, error)
 
 
-def _included() -> list[ChainTransaction]:
-    rows = ChainTransaction.objects.filter(sender__chain=chains.here(), state=State.INCLUDED)
-    return list(rows.exclude(step="").order_by("recorded_at"))
+def _included() -> QuerySet[ChainTransaction]:
+    return ChainTransaction.objects.filter(sender__chain=chains.here(), state=State.INCLUDED).exclude(step="")
+
+
+_TO_SETTLE = AnyOf(_included, driver.open_acts)
 
 
 def _close(chain: Chain, witnesses: Sequence[Chain], found: ChainTransaction) -> None:

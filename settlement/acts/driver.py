@@ -13,6 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from eth_utils.address import to_checksum_address
 
 from intermediary import events
@@ -72,10 +73,10 @@ def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
     return len(sent)
 
 
-def open_acts() -> list[ChainAct]:
+def open_acts() -> QuerySet[ChainAct]:
     """Of this chain, the oldest first."""
     found = ChainAct.objects.filter(chain=chains.here(), state__in=ChainAct.UNFINISHED)
-    return list(found.select_related("proposal").order_by("id"))
+    return found.select_related("proposal").order_by("id")
 
 
 def is_in_flight(signers: Mapping[str, Signer]) -> bool:

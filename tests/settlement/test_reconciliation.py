@@ -2,14 +2,17 @@
 
 import pytest
 from django.db import transaction
+from eth_utils.crypto import keccak
 
 from intermediary import ledger, outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from settlement import watcher
+from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
-from settlement.models import ReconciliationBreak
+from settlement.models import ComparedVault, ReconciliationBreak, ReconciliationRun
 from settlement.signer import demo_wallet
 from settlement.vault_terms import predict_vaults
 from settlement.watcher import step as watch
@@ -38,9 +41,11 @@ def open_places() -> set[str]:
     return set(ReconciliationBreak.objects.filter(resolved_block=None).values_list("place", flat=True))
 
 
+@pytest.mark.parametrize("at_once", [watcher.COMPARED_AT_EACH, 1])
 def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_together(
-    chain: Chain, who: Client
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
+    monkeypatch.setattr(watcher, "COMPARED_AT_EACH", at_once)
     lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -3), ledger.Line(AccountKind.FIRST_LOSS, "USDC", 3)]
     with transaction.atomic():
         ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="gift", memo="booked too early", lines=lines)
@@ -51,8 +56,51 @@ def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_to
         mine(chain)
     compared_at = watch(chain).finalized
     found = ReconciliationBreak.objects.get()
-    assert (found.first_block, found.ledger_value, found.chain_value) == (differs_at, "3", "0")
-    assert found.resolved_block == compared_at > differs_at
+    assert (found.ledger_value, found.chain_value) == ("3", "0")
+    assert found.first_block < differs_at < compared_at
+    assert found.resolved_block == (compared_at if at_once == 1 else differs_at + 1)
+
+
+def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain, who: Client) -> None:
+    """A balance changes without a log, and is back before anything else happens."""
+    before = watch(chain).finalized
+    place, held_before = balance_slot(who), held_by(chain, who)
+    mine(chain)
+    differs_at = chain.head()
+    store(chain, place, held_before - 7)
+    mine(chain)
+    store(chain, place, held_before)
+    for _ in range(4):
+        mine(chain)
+    final = watch(chain).finalized
+    runs = ReconciliationRun.objects.filter(block_number__gt=before).order_by("block_number")
+    assert list(runs.values_list("block_number", flat=True)) == list(range(before + 1, final + 1))
+    assert {run.block_number for run in runs if run.breaks} == {differs_at}
+    found = ReconciliationBreak.objects.get()
+    assert (found.place, found.first_block, found.resolved_block) == (
+        f"vault {who.vault.address}",
+        differs_at,
+        differs_at + 1,
+    )
+    assert int(found.ledger_value) - int(found.chain_value) == 7
+    told = ComparedVault.objects.get(target=who.vault)
+    assert told.ledger_base_units == told.chain_base_units == held_before
+    assert_reconciled()
+
+
+def balance_slot(who: Client) -> tuple[str, str]:
+    """The token, and where in its storage the balance of this client's vault stands: the first mapping of an ERC-20."""
+    place = keccak(bytes.fromhex(who.vault.address[2:]).rjust(32, b"\0") + bytes(32))
+    return who.vault.asset.token_address, "0x" + place.hex()
+
+
+def held_by(chain: Chain, who: Client) -> int:
+    return int(read(chain, who.vault.asset.token_address, "DemoUSDC", "balanceOf", who.vault.address))
+
+
+def store(chain: Chain, place: tuple[str, str], amount: int) -> None:
+    """In the state of the latest block."""
+    chain.call("anvil_setStorageAt", *place, f"0x{amount:064x}")
 
 
 def test_a_shortfall_of_one_series_does_not_hide_behind_another(chain: Chain, who: Client) -> None:

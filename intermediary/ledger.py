@@ -9,6 +9,7 @@ What is on its way to the chain stands in `in_transit` until it is final; see `i
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,16 +22,19 @@ from intermediary.ids import uuid7
 from intermediary.models import Account, AccountKind, Asset, Cell, JournalEntry, Posting
 from intermediary.models.bulk import TIMES, insert_plain
 
-Key = tuple[UUID, AccountKind, str]  # cell, kind, asset: one account
-# Of a posting, what the database counts as it writes it.
-NOT_COUNTED = {"balance_before_base_units": 0, "balance_after_base_units": 0, "version": 0}
+Key = tuple[str, str, str]  # cell, kind, asset: one account, in the words of the database
+_TO_WRITE = """
+    SELECT cell_id::text, kind, asset_id, id::text, balance_base_units::text, version
+    FROM accounts_to_write(%s::uuid[], %s)
+"""  # as text, since making an object of every id takes longer than finding it
 
 
 class Held(NamedTuple):
-    """An account, and what it holds before the entries that are about to be written."""
+    """An account, what it holds before the lines that are about to be written, and how many lines it has."""
 
-    account_id: UUID
+    account_id: str
     base_units: int
+    version: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Draft:
     memo: str
     lines: tuple[Line, ...]
 
-    @property
+    @cached_property
     def moving(self) -> list[Line]:
         """The lines that will be postings."""
         return [line for line in self.lines if line.amount_base_units]
@@ -93,11 +97,8 @@ def post_all(drafts: Sequence[Draft]) -> None:
     for draft in new:
         _refuse_unbalanced(draft.moving)
     if new:
-        accounts = _accounts(new)
-        _refuse_overdraft(new, accounts)
+        postings = _postings(new, _accounts(new))
         insert_plain(JournalEntry, [_entry(draft) for draft in new])
-        postings = [_posting(draft, line, accounts) for draft in new for line in draft.moving]
-        postings.sort(key=lambda posting: posting["account_id"])
         insert_plain(Posting, postings)
 
 
@@ -138,24 +139,38 @@ def _entry(draft: Draft) -> dict[str, str | int]:
     }
 
 
-def _posting(draft: Draft, line: Line, accounts: Mapping[Key, Held]) -> dict[str, str | int]:
-    return {
-        "id": str(uuid7()),
-        "cell_id": str(draft.cell_id),
-        "entry_id": str(draft.entry_id),
-        "account_id": str(accounts[_key(draft, line)].account_id),
-        "asset_id": line.asset,
-        "amount_base_units": line.amount_base_units,
-        **NOT_COUNTED,
-    }
-
-
-def _key(draft: Draft, line: Line) -> Key:
-    return draft.cell_id, line.kind, line.asset
+def _postings(drafts: Sequence[Draft], held: dict[Key, Held]) -> list[dict[str, str | int]]:
+    """The lines, each counted on from the one before it of its account, as if written one after the other. The accounts
+    are held still, and the database refuses a line that does not go on from what its account holds
+    (intermediary/sql/0032)."""
+    rows: list[dict[str, str | int]] = []
+    for draft in drafts:
+        cell_id, entry_id = str(draft.cell_id), str(draft.entry_id)
+        for line in draft.moving:
+            key = cell_id, line.kind.value, line.asset
+            account_id, before, version = held[key]
+            after = before + line.amount_base_units
+            held[key] = Held(account_id, after, version + 1)
+            rows.append(
+                {
+                    "id": str(uuid7()),
+                    "cell_id": cell_id,
+                    "entry_id": entry_id,
+                    "account_id": account_id,
+                    "asset_id": line.asset,
+                    "amount_base_units": line.amount_base_units,
+                    "balance_before_base_units": before,
+                    "balance_after_base_units": after,
+                    "version": version + 1,
+                }
+            )
+        _refuse_overdraft(draft, held)
+    return rows
 
 
 def _accounts(drafts: Sequence[Draft]) -> dict[Key, Held]:
-    wanted = {_key(draft, line) for draft in drafts for line in draft.moving}
+    """The accounts of these entries, held still until the transaction ends; those that are missing are made."""
+    wanted = {(str(draft.cell_id), line.kind.value, line.asset) for draft in drafts for line in draft.moving}
     found = _existing(wanted)
     missing = sorted(wanted - found.keys())
     if missing:
@@ -168,15 +183,13 @@ def _accounts(drafts: Sequence[Draft]) -> dict[Key, Held]:
 
 
 def _existing(keys: Collection[Key]) -> dict[Key, Held]:
-    found = Account.objects.filter(
-        cell_id__among={cell_id for cell_id, _, _ in keys}, kind__in={kind for _, kind, _ in keys}
-    )
-    return {
-        (cell_id, AccountKind(kind), asset): Held(account_id, balance)
-        for account_id, cell_id, kind, asset, balance in found.values_list(
-            "id", "cell_id", "kind", "asset_id", "balance_base_units"
-        )
-    }
+    cells, kinds = {cell_id for cell_id, _, _ in keys}, {kind for _, kind, _ in keys}
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_WRITE, [list(cells), list(kinds)])
+        return {
+            (cell_id, kind, asset): Held(account_id, int(balance), version)
+            for cell_id, kind, asset, account_id, balance, version in cursor.fetchall()
+        }
 
 
 NEVER_NEGATIVE = frozenset(
@@ -191,25 +204,17 @@ NEVER_NEGATIVE = frozenset(
 )
 
 
-def _refuse_overdraft(drafts: Sequence[Draft], accounts: Mapping[Key, Held]) -> None:
-    """Each entry leaves every account of these kinds at zero or above, as if written one after the other."""
-    held = {key: account.base_units for key, account in accounts.items()}
-    for draft in drafts:
-        for key, change in _changes(draft).items():
-            held[key] += change
-            if key[1] in NEVER_NEGATIVE and held[key] < 0:
-                raise Refusal(
-                    "account_overdrawn",
-                    f"{key[1].label} holds {held[key] - change} base units of {key[2]}, {-change} are needed.",
-                    held_base_units=held[key] - change,
-                    needed_base_units=-change,
-                    asset=key[2],
-                )
-
-
-def _changes(draft: Draft) -> dict[Key, int]:
-    changes: dict[Key, int] = {}
+def _refuse_overdraft(draft: Draft, held: Mapping[Key, Held]) -> None:
+    """An entry leaves every account of these kinds at zero or above; `held` is what is left."""
     for line in draft.moving:
-        key = _key(draft, line)
-        changes[key] = changes.get(key, 0) + line.amount_base_units
-    return changes
+        left = held[str(draft.cell_id), line.kind.value, line.asset].base_units
+        if left < 0 and line.kind in NEVER_NEGATIVE:
+            of_account = (one for one in draft.moving if (one.kind, one.asset) == (line.kind, line.asset))
+            needed = -sum(one.amount_base_units for one in of_account)
+            raise Refusal(
+                "account_overdrawn",
+                f"{line.kind.label} holds {left + needed} base units of {line.asset}, {needed} are needed.",
+                held_base_units=left + needed,
+                needed_base_units=needed,
+                asset=line.asset,
+            )

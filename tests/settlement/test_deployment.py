@@ -6,6 +6,7 @@ from django.conf import settings
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainTarget
 from settlement.bindings import read
+from settlement.calls import FIRST_LOSS_LAYER
 from settlement.chain import Chain
 from settlement.demo_chain import mine
 from settlement.deployment import address_of
@@ -41,7 +42,7 @@ def test_vault_stands_at_the_address_its_terms_predict(chain: Chain) -> None:
     who = client(chain, "W", 0)
     assert who.vault.address == predicted["USDC"]
     assert read(chain, who.vault.address, "MarginVault", "termsHash").hex() == who.terms.hash
-    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 0
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == 0
 
 
 def test_other_terms_have_another_vault(chain: Chain) -> None:

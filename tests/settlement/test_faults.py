@@ -12,6 +12,7 @@ from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from settlement import approver, poster
 from settlement.bindings import contract, read, topic
+from settlement.calls import FIRST_LOSS_LAYER
 from settlement.chain import Chain, ChainRefused, ChainUnreachable
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
@@ -177,7 +178,7 @@ def test_a_denied_receipt_never_sends_a_call_again(chain: Chain, who: Client, pr
     settle_all(chain=seen)
     assert ChainInstruction.objects.get(id=made.id).state == "FINAL"
     assert ChainTransaction.objects.filter(instruction=made).count() == 1
-    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 2 * MILLION
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == 2 * MILLION
     assert held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
 
 
@@ -217,7 +218,7 @@ def test_a_receipt_that_lies_about_what_happened_changes_nothing(
     if not single:
         assert_moved_once(chain, who, 4 * MILLION)
     else:
-        assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 2 * MILLION
+        assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == 2 * MILLION
 
 
 def test_a_call_that_reverted_is_not_booked_because_a_receipt_says_it_succeeded(

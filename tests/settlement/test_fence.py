@@ -13,6 +13,7 @@ from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from settlement import approver, fence, lifting, poster, read_back, rebuild
 from settlement.bindings import contract, read
+from settlement.calls import FIRST_LOSS_LAYER
 from settlement.chain import Chain
 from settlement.cited import act_of, cited
 from settlement.cycle import settle_all
@@ -109,7 +110,7 @@ def test_the_same_call_of_another_database_is_taken_as_ours(chain: Chain, who: C
     ours.refresh_from_db()
     assert (ours.state, ours.transaction_hash, ours.attempts.count()) == ("FINAL", theirs, 2)
     assert ChainTransaction.objects.filter(sender=ours.sender).count() == 1
-    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == 2 * MILLION
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == 2 * MILLION
     assert held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
     assert not fence.is_up()
     assert_reconciled()
@@ -127,7 +128,7 @@ def test_another_call_under_our_nonce_puts_the_fence_up_until_it_is_explained(ch
         made = rebuild.rebuild(chain)
         assert (len(made.unexplained), made.is_lifted) == (1, False)
         assert poster.step(chain, signers()) == 0
-    assert read(chain, who.targets["RETENTION"].address, "Retention", "firstLoss") == MILLION
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == MILLION
     assert ChainInstruction.objects.get(kind="FUND").state == "DRAFT"
 
 
@@ -146,7 +147,8 @@ def test_a_call_that_an_instruction_here_makes_is_read_back_as_its_own(chain: Ch
     settle_all()
     waiting.refresh_from_db()
     assert waiting.state == "FINAL"
-    assert read(chain, retention, "Retention", "firstLoss") == held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
+    on_chain = read(chain, retention, "Retention", "held", FIRST_LOSS_LAYER)
+    assert on_chain == held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
 
 
 def test_a_call_is_cited_by_everything_it_says_and_by_one_instruction_only(chain: Chain, who: Client) -> None:

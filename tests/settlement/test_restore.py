@@ -16,6 +16,7 @@ from intermediary.ids import uuid7
 from intermediary.models import AccountKind, AuditRecord, ChainInstruction, ChainTarget, JournalEntry
 from settlement import approver, fence, poster, rebuild
 from settlement.bindings import read
+from settlement.calls import FIRST_LOSS_LAYER
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
@@ -99,7 +100,7 @@ def on_chain(chain: Chain, who: Client) -> tuple[int, int, int]:
     return (
         read(chain, vault, "MarginVault", "seq"),
         read(chain, token, "DemoUSDC", "balanceOf", vault),
-        read(chain, retention, "Retention", "firstLoss"),
+        read(chain, retention, "Retention", "held", FIRST_LOSS_LAYER),
     )
 
 

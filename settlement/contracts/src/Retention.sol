@@ -18,15 +18,12 @@ enum Layer {
 contract Retention is Structure {
     using SafeERC20 for IERC20;
 
-    /// @dev held: tokens set aside. applied: used for losses and not restored, the most recoveries can refill.
-    struct Held {
-        uint128 held;
-        uint128 applied;
-    }
-
     /// @notice Hash of the relationship id whose losses this money bears.
     bytes32 public immutable relationship;
-    mapping(Layer layer => Held) private _layers;
+    /// @notice Tokens set aside in a layer, base units.
+    mapping(Layer layer => uint256) public held;
+    /// @notice Net loss a layer has borne, the most that recoveries can refill, base units.
+    mapping(Layer layer => uint256) public applied;
 
     /// @notice `by` assigned this much to the layer, base units.
     event Funded(Layer indexed layer, address indexed by, uint256 amount);
@@ -53,21 +50,6 @@ contract Retention is Structure {
         relationship = relationship_;
     }
 
-    /// @notice Tokens set aside as first loss, base units.
-    function firstLoss() public view returns (uint256) {
-        return _layers[Layer.FIRST_LOSS].held;
-    }
-
-    /// @notice Tokens set aside as senior retention, base units.
-    function senior() public view returns (uint256) {
-        return _layers[Layer.SENIOR].held;
-    }
-
-    /// @notice Net loss a layer has borne, base units.
-    function applied(Layer layer) external view returns (uint256) {
-        return _layers[layer].applied;
-    }
-
     /// @notice Assign tokens that arrived by plain transfer to a layer.
     function note(Layer layer, uint96 amount) external restricted {
         _note(layer, amount);
@@ -79,53 +61,53 @@ contract Retention is Structure {
     }
 
     /// @notice Use the retentions for a determined loss: cash to the house. Senior only once first loss is used up.
-    function applyLoss(uint64 seq_, uint96 firstLoss_, uint96 senior_, bytes32 evidence) external restricted {
+    function applyLoss(uint64 seq_, uint96 firstLoss, uint96 senior, bytes32 evidence) external restricted {
         _next(seq_);
-        _lose(Layer.FIRST_LOSS, firstLoss_);
-        _lose(Layer.SENIOR, senior_);
-        if (senior_ != 0 && firstLoss() != 0) revert OutOfOrder();
-        emit Applied(seq_, firstLoss_, senior_, evidence);
-        token.safeTransfer(house, uint256(firstLoss_) + senior_);
+        _lose(Layer.FIRST_LOSS, firstLoss);
+        _lose(Layer.SENIOR, senior);
+        if (senior != 0 && held[Layer.FIRST_LOSS] != 0) revert OutOfOrder();
+        emit Applied(seq_, firstLoss, senior, evidence);
+        token.safeTransfer(house, uint256(firstLoss) + senior);
     }
 
     /// @notice Refill after a recovery with cash the house has just sent: at most what was used, senior first.
-    function restore(uint64 seq_, uint96 firstLoss_, uint96 senior_, bytes32 evidence) external onlyHouse {
+    function restore(uint64 seq_, uint96 firstLoss, uint96 senior, bytes32 evidence) external onlyHouse {
         _next(seq_);
-        _refill(Layer.SENIOR, senior_);
-        _refill(Layer.FIRST_LOSS, firstLoss_);
-        if (firstLoss_ != 0 && _layers[Layer.SENIOR].applied != 0) revert OutOfOrder();
-        _requireCash(firstLoss() + senior());
-        emit Restored(seq_, firstLoss_, senior_, evidence);
+        _refill(Layer.SENIOR, senior);
+        _refill(Layer.FIRST_LOSS, firstLoss);
+        if (firstLoss != 0 && applied[Layer.SENIOR] != 0) revert OutOfOrder();
+        _requireCash(held[Layer.FIRST_LOSS] + held[Layer.SENIOR]);
+        emit Restored(seq_, firstLoss, senior, evidence);
     }
 
     /// @notice Free retention that no longer stands behind the relationship: to the house, under the manager's delay.
-    function release(uint64 seq_, uint96 firstLoss_, uint96 senior_, bytes32 ref) external restricted {
+    function release(uint64 seq_, uint96 firstLoss, uint96 senior, bytes32 ref) external restricted {
         _next(seq_);
-        _take(Layer.FIRST_LOSS, firstLoss_);
-        _take(Layer.SENIOR, senior_);
-        emit Released(seq_, firstLoss_, senior_, ref);
-        token.safeTransfer(house, uint256(firstLoss_) + senior_);
+        _take(Layer.FIRST_LOSS, firstLoss);
+        _take(Layer.SENIOR, senior);
+        emit Released(seq_, firstLoss, senior, ref);
+        token.safeTransfer(house, uint256(firstLoss) + senior);
     }
 
     function _note(Layer layer, uint96 amount) private {
-        _layers[layer].held += amount;
-        _requireCash(firstLoss() + senior());
+        held[layer] += amount;
+        _requireCash(held[Layer.FIRST_LOSS] + held[Layer.SENIOR]);
         emit Funded(layer, msg.sender, amount);
     }
 
     function _take(Layer layer, uint96 amount) private {
-        if (amount > _layers[layer].held) revert Insufficient(layer);
-        _layers[layer].held -= amount;
+        if (amount > held[layer]) revert Insufficient(layer);
+        held[layer] -= amount;
     }
 
     function _lose(Layer layer, uint96 amount) private {
         _take(layer, amount);
-        _layers[layer].applied += amount;
+        applied[layer] += amount;
     }
 
     function _refill(Layer layer, uint96 amount) private {
-        if (amount > _layers[layer].applied) revert Insufficient(layer);
-        _layers[layer].applied -= amount;
-        _layers[layer].held += amount;
+        if (amount > applied[layer]) revert Insufficient(layer);
+        applied[layer] -= amount;
+        held[layer] += amount;
     }
 }

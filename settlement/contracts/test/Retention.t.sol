@@ -29,16 +29,17 @@ contract RetentionTest is World {
     }
 
     function held() private view returns (uint256) {
-        assertTrue(usdc.balanceOf(address(retention)) >= retention.firstLoss() + retention.senior(), "backed");
-        return retention.firstLoss() + retention.senior();
+        uint256 both = retention.held(Layer.FIRST_LOSS) + retention.held(Layer.SENIOR);
+        assertTrue(usdc.balanceOf(address(retention)) >= both, "backed");
+        return both;
     }
 
     function test_money_is_set_aside_by_the_house_or_noted_once_it_has_arrived() public {
         house.fundRetention(retention, Layer.FIRST_LOSS, 5e6, "equity");
         usdc.transfer(address(retention), 2e6);
         retention.note(Layer.SENIOR, 2e6);
-        assertEq(retention.firstLoss(), 20e6, "first loss");
-        assertEq(retention.senior(), 32e6, "senior");
+        assertEq(retention.held(Layer.FIRST_LOSS), 20e6, "first loss");
+        assertEq(retention.held(Layer.SENIOR), 32e6, "senior");
         vm.expectRevert(Structure.CashMissing.selector);
         retention.note(Layer.SENIOR, 1);
         vm.expectRevert(HouseBound.NotHouse.selector);
@@ -60,8 +61,8 @@ contract RetentionTest is World {
         vm.expectRevert(Retention.OutOfOrder.selector);
         house.restore(retention, 2, 1e6, 9e6, "recovery");
         house.restore(retention, 2, 1e6, 10e6, "recovery");
-        assertEq(retention.senior(), 30e6, "senior");
-        assertEq(retention.firstLoss(), 1e6, "first loss");
+        assertEq(retention.held(Layer.SENIOR), 30e6, "senior");
+        assertEq(retention.held(Layer.FIRST_LOSS), 1e6, "first loss");
         vm.expectRevert(abi.encodeWithSelector(Retention.Insufficient.selector, Layer.FIRST_LOSS));
         house.restore(retention, 3, 14e6 + 1, 0, "recovery");
         assertEq(held(), 31e6, "held");
@@ -103,11 +104,11 @@ contract RetentionTest is World {
                 uint96 first = uint96(min(amount - senior, retention.applied(Layer.FIRST_LOSS)));
                 house.restore(retention, seq, first, senior, "recovery");
             } else {
-                uint96 first = uint96(min(amount, retention.firstLoss()));
-                uint96 senior = uint96(min(amount - first, retention.senior()));
+                uint96 first = uint96(min(amount, retention.held(Layer.FIRST_LOSS)));
+                uint96 senior = uint96(min(amount - first, retention.held(Layer.SENIOR)));
                 retention.applyLoss(seq, first, senior, "evidence");
             }
-            assertTrue(retention.applied(Layer.SENIOR) == 0 || retention.firstLoss() == 0, "order");
+            assertTrue(retention.applied(Layer.SENIOR) == 0 || retention.held(Layer.FIRST_LOSS) == 0, "order");
             assertEq(held() + retention.applied(Layer.FIRST_LOSS) + retention.applied(Layer.SENIOR), 45e6, "sum");
         }
     }

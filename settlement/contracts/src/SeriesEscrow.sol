@@ -63,7 +63,8 @@ contract SeriesEscrow is Structure, SeriesLog {
     mapping(uint256 tranche => mapping(address investor => uint256)) public allotment;
     /// @notice Face of a tranche: the sum over its slices, base units.
     mapping(uint256 tranche => uint256) public face;
-    mapping(uint256 slice => mapping(uint256 tranche => Position)) private _positions;
+    /// @notice Principal and net written-down amount of one tranche's part of one slice, base units.
+    mapping(uint256 slice => mapping(uint256 tranche => Position)) public position;
 
     modifier during(Phase wanted) {
         if (phase != wanted) revert WrongPhase(phase);
@@ -98,16 +99,10 @@ contract SeriesEscrow is Structure, SeriesLog {
         return slices.length;
     }
 
-    /// @notice Principal and net written-down amount of one tranche's part of one slice, base units.
-    function position(uint256 slice, uint256 tranche) external view returns (uint256 outstanding, uint256 lost) {
-        Position storage p = _positions[slice][tranche];
-        return (p.principal, p.writtenDown);
-    }
-
     /// @notice Outstanding principal of a slice, base units.
     function slicePrincipal(uint256 slice) public view returns (uint256 total) {
         for (uint256 t; t < notes.length; ++t) {
-            total += _positions[slice][t].principal;
+            total += position[slice][t].principal;
         }
     }
 
@@ -128,16 +123,14 @@ contract SeriesEscrow is Structure, SeriesLog {
     /// @notice Name the classes, junior first; once, each bound to this escrow and without units.
     function setNotes(TrancheNote[] calldata notes_) external restricted during(Phase.STRUCTURING) {
         if (notes.length != 0 || notes_.length == 0 || notes_.length > MAX_TRANCHES) revert BadStructure();
-        address[] memory addresses = new address[](notes_.length);
         for (uint256 t; t < notes_.length; ++t) {
             if (notes_[t].escrow() != address(this) || notes_[t].totalSupply() != 0) revert BadStructure();
             for (uint256 other; other < t; ++other) {
                 if (notes_[other] == notes_[t]) revert BadStructure();
             }
-            notes.push(notes_[t]);
-            addresses[t] = address(notes_[t]);
         }
-        emit NotesSet(addresses);
+        notes = notes_;
+        emit NotesSet(notes_);
     }
 
     /// @notice Add a slice that covers one relationship, with the principal of each class, junior first.
@@ -147,7 +140,7 @@ contract SeriesEscrow is Structure, SeriesLog {
         }
         uint256 slice = slices.length;
         for (uint256 t; t < byTranche.length; ++t) {
-            _positions[slice][t].principal = byTranche[t];
+            position[slice][t].principal = byTranche[t];
             face[t] += byTranche[t];
         }
         slices.push(Slice(relationship, 0));
@@ -272,7 +265,7 @@ contract SeriesEscrow is Structure, SeriesLog {
         uint256[] memory byTranche = new uint256[](notes.length);
         uint256 left = amount;
         for (uint256 t; left != 0; ++t) {
-            Position storage p = _positions[slice][t];
+            Position storage p = position[slice][t];
             uint256 loss = p.principal < left ? p.principal : left;
             if (loss == 0) continue;
             (p.principal, p.writtenDown) = (p.principal - uint128(loss), p.writtenDown + uint128(loss));
@@ -292,7 +285,7 @@ contract SeriesEscrow is Structure, SeriesLog {
         uint256 left = amount;
         for (uint256 t = notes.length; t != 0 && left != 0;) {
             --t;
-            Position storage p = _positions[slice][t];
+            Position storage p = position[slice][t];
             uint256 gain = p.writtenDown < left ? p.writtenDown : left;
             if (gain == 0) continue;
             (p.principal, p.writtenDown) = (p.principal + uint128(gain), p.writtenDown - uint128(gain));
@@ -327,10 +320,10 @@ contract SeriesEscrow is Structure, SeriesLog {
         if (slice >= slices.length || tranche >= notes.length) revert BadStructure();
         uint256 pending = slices[slice].pending;
         for (uint256 t; t < tranche; ++t) {
-            uint256 junior = _positions[slice][t].principal;
+            uint256 junior = position[slice][t].principal;
             pending = pending > junior ? pending - junior : 0;
         }
-        uint256 outstanding = _positions[slice][tranche].principal;
+        uint256 outstanding = position[slice][tranche].principal;
         if (amount > outstanding) revert ExceedsPrincipal();
         if (amount + pending > outstanding) revert Reserved();
         _repay(slice, tranche, amount, ref);
@@ -347,7 +340,7 @@ contract SeriesEscrow is Structure, SeriesLog {
         for (uint256 s; s < slices.length; ++s) {
             slices[s].pending = 0;
             for (uint256 t; t < notes.length; ++t) {
-                uint256 outstanding = _positions[s][t].principal;
+                uint256 outstanding = position[s][t].principal;
                 if (outstanding != 0) _repay(s, t, outstanding, "maturity");
             }
         }
@@ -363,7 +356,7 @@ contract SeriesEscrow is Structure, SeriesLog {
     }
 
     function _repay(uint256 slice, uint256 tranche, uint256 amount, bytes32 ref) private {
-        _positions[slice][tranche].principal -= uint128(amount);
+        position[slice][tranche].principal -= uint128(amount);
         owedTotal += amount;
         notes[tranche].distribute(amount, true, ref);
     }

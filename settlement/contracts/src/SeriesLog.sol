@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {TrancheNote} from "./TrancheNote.sol";
+
 /// @notice The dates and periods of a series.
 /// @param subscribeBy unix seconds after which anyone may pull an offering that was not closed
 /// @param finalMaturity unix seconds after which no loss can be noticed
@@ -27,7 +29,7 @@ abstract contract SeriesLog {
     }
 
     /// @notice The classes of notes, junior first.
-    event NotesSet(address[] notes);
+    event NotesSet(TrancheNote[] notes);
     /// @notice A slice covers this relationship, with so much principal of each class.
     event SliceAdded(uint256 indexed slice, bytes32 indexed relationship, uint96[] principal);
     /// @notice The series entered another phase of its life.

@@ -120,7 +120,8 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
         return _decimals;
     }
 
-    /// @notice ERC-7092: outstanding principal of a holder, base units, rounded down, so that the sum never exceeds `principal`.
+    /// @notice ERC-7092: outstanding principal of a holder, base units, rounded down, so that the sum never exceeds
+    /// `principal`.
     function principalOf(address account) external view returns (uint256) {
         uint256 supply = totalSupply();
         return supply == 0 ? 0 : Math.mulDiv(balanceOf(account), principal, supply);
@@ -267,8 +268,7 @@ contract TrancheNote is ERC20, ERC20Permit, AccessManaged, IERC7943Fungible {
     }
 
     function _unfrozen(address account) private view returns (uint256) {
-        (uint256 balance, uint256 frozen) = (balanceOf(account), _frozen[account]);
-        return balance > frozen ? balance - frozen : 0;
+        return Math.saturatingSub(balanceOf(account), _frozen[account]);
     }
 
     function _accrue(address account) private {

@@ -75,7 +75,8 @@ def test_debit_and_credit_go_vault_to_house_to_vault_and_reconcile(chain: Chain,
     assert on_chain == [3 * MILLION, 2 * MILLION]
     assert [held(loser), held(winner)] == on_chain
     assert [ChainInstruction.objects.get(id=made.id).state for made in (taken, paid)] == ["FINAL", "FINAL"]
-    assert read(chain, winner.vault.address, "MarginVault", "required") == MILLION
+    hot, _, _ = read(chain, winner.vault.address, "MarginVault", "state")
+    assert hot["required"] == MILLION
     assert_reconciled()
     assert unfinished() == 0
 

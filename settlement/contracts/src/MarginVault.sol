@@ -87,6 +87,11 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
         _;
     }
 
+    modifier whileNoticed() {
+        if (!noticeLive()) revert NoNotice();
+        _;
+    }
+
     /// @param token_ the one token this vault and all its clones hold
     /// @param house_ the only other party
     constructor(IERC20 token_, address house_) HouseBound(token_, house_) EIP712("MarginVault", "1") {}
@@ -106,11 +111,6 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
     /// @notice Number of the last movement; the next must be one higher.
     function seq() external view returns (uint32) {
         return _hot.seq;
-    }
-
-    /// @notice Requirement last posted, base units.
-    function required() external view returns (uint96) {
-        return _hot.required;
     }
 
     /// @notice Number of the last notice or raise; the next approval is signed over one higher.
@@ -204,9 +204,10 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
 
     // ---------------------------------------------------------------------------------------------- house: default
 
-    /// @notice Declare a default and claim `amount` (base units; `evidence` is the hash of what it rests on). Refused once the client's exit has matured, while another notice
-    /// lives, and for 30 days after one lapsed. One that was withdrawn may be followed at once by one that lives no
-    /// longer than it had left, a cured one by one of full length.
+    /// @notice Declare a default and claim `amount` (base units; `evidence` is the hash of what it rests on). Refused
+    /// once the client's exit has matured, while another notice lives, and for 30 days after one lapsed. One that was
+    /// withdrawn may be followed at once by one that lives no longer than it had left, a cured one by one of full
+    /// length.
     function noticeDefault(uint96 amount, bytes32 evidence) external onlyHouse {
         if (noticeLive()) revert NotReady();
         if (exitMatured()) revert ExitMatured();
@@ -225,8 +226,7 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
     }
 
     /// @notice Raise the claim of a live notice, on new evidence; neither cure time nor lapse moves.
-    function raiseClaim(uint96 amount, bytes32 evidence) external onlyHouse {
-        if (!noticeLive()) revert NoNotice();
+    function raiseClaim(uint96 amount, bytes32 evidence) external onlyHouse whileNoticed {
         if (amount <= _claim.amount || evidence == _claim.evidence) revert ClaimNotRaised();
         uint32 nonce = ++_cold.claimNonce;
         (_claim.amount, _claim.evidence) = (amount, evidence);
@@ -234,8 +234,7 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
     }
 
     /// @notice Take a notice back before anything was seized; the relationship goes on.
-    function withdrawNotice() external onlyHouse {
-        if (!noticeLive()) revert NoNotice();
+    function withdrawNotice() external onlyHouse whileNoticed {
         if (_claim.seized != 0) revert AlreadySeized();
         _claim.unspent = _cold.lapsesAt - uint32(block.timestamp);
         (_cold.lapsesAt, _cold.renewableAt) = (uint32(block.timestamp), uint32(block.timestamp + NOTICE_GAP));
@@ -245,8 +244,7 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
     /// @notice After the cure period and before the notice lapses, take the open claim or all there is, to the house.
     /// A first seizure ends the relationship: when the notice ends, the rest is the client's.
     /// @return amount base units taken
-    function seize() external onlyHouse returns (uint256 amount) {
-        if (!noticeLive()) revert NoNotice();
+    function seize() external onlyHouse whileNoticed returns (uint256 amount) {
         if (block.timestamp < _cold.cureBy) revert NotReady();
         (uint256 open, uint256 balance) = (_claim.amount - _claim.seized, token.balanceOf(address(this)));
         amount = open < balance ? open : balance;
@@ -259,8 +257,7 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
     }
 
     /// @notice The loss is determined: the notice ends and everything left is the client's at once.
-    function determine() external onlyHouse {
-        if (!noticeLive()) revert NoNotice();
+    function determine() external onlyHouse whileNoticed {
         if (_claim.seized == 0) revert NothingSeized();
         _cold.lapsesAt = uint32(block.timestamp);
         emit Determined(_cold.claimNonce, _claim.seized);
@@ -308,8 +305,7 @@ contract MarginVault is HouseBound, VaultLog, EIP712 {
     }
 
     /// @notice Pay the open claim of a live notice and end it, at any time. What was seized in full is not cured.
-    function cure() external onlyClient {
-        if (!noticeLive()) revert NoNotice();
+    function cure() external onlyClient whileNoticed {
         uint256 amount = _claim.amount - _claim.seized;
         if (amount == 0) revert NothingToPay();
         (_cold.lapsesAt, _cold.renewableAt) = (uint32(block.timestamp), 0);

@@ -30,6 +30,7 @@ ENTRIES = {
     "recovery_to_float": "Recovery repaid to the liquidity float",
     "disposal_proceeds": "Proceeds of seized margin",
     "cured_by_client": "Claim paid to cure the default",
+    "suspense_seized": "Tokens of an unknown sender, seized with the margin",
     "uncovered": "UNCOVERED loss",
     "series_issued": "Principal of a tail slice placed in escrow",
     "series_paid": "Payment to noteholders",

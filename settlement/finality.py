@@ -193,31 +193,27 @@ def _note_transferred(row: ChainLog, event: Arguments) -> None:
 
 
 def _withdrawn(row: ChainLog, event: Arguments) -> None:
-    """The client took free margin out by itself; what its margin does not cover came out of suspense."""
-    target = ChainTarget.objects.get(address=row.address)
-    amount, asset = event["amount"], target.asset_id
-    from_margin = min(amount, ledger.balance(target.cell_id, AccountKind.CLIENT_MARGIN, asset))
-    _post(
-        row,
-        target.cell_id,
-        "withdrawn_by_client",
-        [
-            Line(AccountKind.CLIENT_MARGIN, asset, -from_margin),
-            Line(AccountKind.SUSPENSE, asset, from_margin - amount),
-            Line(AccountKind.OUTSIDE, asset, amount),
-        ],
-    )
+    """The client took free margin out by itself."""
+    _left_vault(row, "withdrawn_by_client", AccountKind.OUTSIDE, event["amount"])
 
 
 def _cured(row: ChainLog, event: Arguments) -> None:
     if event["amount"] == 0:
         return  # the vaults of today refuse that
+    _left_vault(row, "cured_by_client", AccountKind.HOUSE, event["amount"])
+
+
+def _left_vault(row: ChainLog, kind: str, destination: AccountKind, amount_base_units: int) -> None:
+    """A call of the client's moved this much; what its margin does not cover came out of suspense."""
     target = ChainTarget.objects.get(address=row.address)
+    margin = ledger.balance(target.cell_id, AccountKind.CLIENT_MARGIN, target.asset_id)
+    from_margin = min(amount_base_units, margin)
     lines = [
-        Line(AccountKind.CLIENT_MARGIN, target.asset_id, -event["amount"]),
-        Line(AccountKind.HOUSE, target.asset_id, event["amount"]),
+        Line(AccountKind.CLIENT_MARGIN, target.asset_id, -from_margin),
+        Line(AccountKind.SUSPENSE, target.asset_id, from_margin - amount_base_units),
+        Line(destination, target.asset_id, amount_base_units),
     ]
-    _post(row, target.cell_id, "cured_by_client", lines)
+    _post(row, target.cell_id, kind, lines)
 
 
 def _took(row: ChainLog, event: Arguments) -> None:
@@ -232,12 +228,26 @@ def _took(row: ChainLog, event: Arguments) -> None:
             "movement_differs", f"{row.name} of {row.address} is not what {row.transaction_hash} was sent for."
         )
     ledger.lock_cells([sent.transaction.instruction.cell_id])
+    _take_out_of_suspense(row, sent.transaction.instruction, event["amount"])
     outbox.mark_final(
         sent.transaction.instruction.id,
         transaction_hash=row.transaction_hash,
         moved_base_units=event["amount"],
         place=shown.place_in(row),
     )
+
+
+def _take_out_of_suspense(row: ChainLog, made: ChainInstruction, amount_base_units: int) -> None:
+    """A vault does not know whose tokens it holds: a seizure takes a stranger's too where the claim reaches them. What
+    was not instructed comes from the margin, and what that does not cover came out of suspense."""
+    if made.kind != ChainInstruction.Kind.SEIZE:
+        return
+    asset = made.target.asset_id
+    margin = ledger.balance(made.cell_id, AccountKind.CLIENT_MARGIN, asset)
+    taken = amount_base_units - made.amount_base_units - margin
+    if taken > 0:
+        lines = [Line(AccountKind.SUSPENSE, asset, -taken), Line(AccountKind.CLIENT_MARGIN, asset, taken)]
+        _post(row, made.cell_id, "suspense_seized", lines)
 
 
 def _post(row: ChainLog, cell_id: UUID, kind: str, lines: list[Line]) -> None:

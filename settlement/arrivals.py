@@ -42,7 +42,7 @@ _LIVE = """
     CROSS JOIN LATERAL (
         SELECT live.* FROM settlement_batchmovement AS live
         WHERE live.vault_id = (SELECT id FROM intermediary_chaintarget WHERE address = asked.vault)
-            AND live.contract_seq = asked.number AND live.outcome IN ('PENDING', 'SETTLED')
+            AND live.contract_seq = asked.number AND live.is_live
         LIMIT 1
     ) AS movement
     CROSS JOIN LATERAL (

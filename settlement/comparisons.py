@@ -61,8 +61,7 @@ _HOLDERS = """
     FROM intermediary_chaintarget AS target JOIN intermediary_asset AS asset ON asset.code = target.asset_id
     LEFT JOIN LATERAL (
         SELECT contract_seq FROM settlement_batchmovement
-        WHERE target.kind = 'VAULT' AND vault_id = target.id AND outcome IN ('PENDING', 'SETTLED')
-            AND outcome = 'SETTLED'
+        WHERE target.kind = 'VAULT' AND vault_id = target.id AND is_live AND outcome = 'SETTLED'
         ORDER BY contract_seq DESC LIMIT 1
     ) AS movement ON true
     LEFT JOIN LATERAL (

@@ -24,7 +24,7 @@ BLOCKS_A_ROUND = 3  # the demonstration chain calls a block final two blocks lat
 def unfinished() -> int:
     """Instructions neither final nor failed, and final events not yet booked. A call that the chain will only take
     later (a cure or challenge period runs), or that waits for people, does not count: nothing can be done now."""
-    waiting = HeldCall.objects.filter(instruction__state=State.DRAFT).values("instruction")
+    waiting = HeldCall.objects.filter(instruction__is_open=True, instruction__state=State.DRAFT).values("instruction")
     instructions = ChainInstruction.objects.filter(is_open=True).exclude(id__in=waiting)
     here = instructions.filter(target__asset__chain__in=chains.asset_chains())
     unapplied = ChainLog.objects.filter(block__chain=chains.here(), block__canonical=True, applied=False)

@@ -59,7 +59,7 @@ def approve(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str) ->
 
 def waiting() -> QuerySet[ChainInstruction]:
     """Every instruction that waits for two people, oldest first."""
-    live = BatchMovement.objects.filter(instruction=OuterRef("pk"), outcome__in=[Outcome.PENDING, Outcome.SETTLED])
+    live = BatchMovement.objects.filter(instruction=OuterRef("pk"), is_live=True)
     refused = Q(is_open=True, state=State.BATCHED, kind__in=packing.MOVEMENTS) & ~Exists(live)
     held = Q(id__in=holding.for_a_person().values("instruction"))
     stuck = Q(id__in=BatchMovement.objects.filter(batch__in=holding.stuck_batches()).values("instruction"))

@@ -101,7 +101,7 @@ def _batches(houses: Sequence[ChainTarget], counts: Sequence[int]) -> list[Ahead
 
 
 def _movements(vaults: Sequence[ChainTarget], counts: Sequence[int]) -> list[Ahead]:
-    live = BatchMovement.objects.filter(outcome__in=[Outcome.PENDING, Outcome.SETTLED])
+    live = BatchMovement.objects.filter(is_live=True)
     ours = dict(live.values_list("vault_id").annotate(last=Max("contract_seq")))
     return [
         Ahead(f"movements of vault {vault.address}", ours.get(vault.id, 0), count)

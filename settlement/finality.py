@@ -97,7 +97,7 @@ def _set_aside(row: ChainLog, event: DecodedEvent, refusal: str) -> bool:
 def _moved(row: ChainLog, event: Arguments) -> None:
     movement = (
         BatchMovement.objects.filter(vault__address=row.address, contract_seq=event["seq"])
-        .filter(outcome__in=[Outcome.PENDING, Outcome.SETTLED])
+        .filter(is_live=True)
         .select_related("instruction")
         .first()
     )

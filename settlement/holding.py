@@ -49,7 +49,8 @@ def hold_refused(instruction: ChainInstruction, error: ChainRefused) -> None:
 def for_a_person() -> QuerySet[HeldCall]:
     """Calls that somebody must look at."""
     stubborn = Q(tries__gte=REFUSALS_BEFORE_BREAK) & ~Q(reason__in=BY_TIME)
-    return HeldCall.objects.filter(Q(given_up=True) | stubborn, instruction__state=ChainInstruction.State.DRAFT)
+    waiting = HeldCall.objects.filter(instruction__is_open=True, instruction__state=ChainInstruction.State.DRAFT)
+    return waiting.filter(Q(given_up=True) | stubborn)
 
 
 def stuck_batches() -> QuerySet[Batch]:

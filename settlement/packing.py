@@ -31,7 +31,6 @@ Kind, State = ChainInstruction.Kind, ChainInstruction.State
 MOVEMENTS = tuple(KIND_CODE)
 # 200 movements are 5.6 million gas: a batch fits several times into a block of 30 million even when storage is cold.
 BATCH_LIMIT = 200
-LIVE = (BatchMovement.Outcome.PENDING, BatchMovement.Outcome.SETTLED)
 UNDECIDED = (State.DRAFT, State.BATCHED)
 _NOT_FINAL = (Batch.State.PACKED, Batch.State.INCLUDED)
 
@@ -124,7 +123,7 @@ def stays(batch: Batch) -> bool:
 
 def next_numbers(vault_ids: Collection[UUID], before: Batch | None = None) -> dict[UUID, int]:
     """The next contract number of each vault, `before` a batch if one is given."""
-    live = BatchMovement.objects.filter(vault=OuterRef("pk"), outcome__in=LIVE)
+    live = BatchMovement.objects.filter(vault=OuterRef("pk"), is_live=True)
     if before is not None:
         live = live.exclude(batch=before)
     # By the unique key of live movements, one look a vault: a grouping would read every movement there ever was.
@@ -241,7 +240,8 @@ def _vaults_with_a_gap(house: ChainTarget) -> list[UUID]:
     pending = BatchMovement.objects.filter(batch__in=on_way, outcome=BatchMovement.Outcome.PENDING)
     found = pending.values_list("vault_id").annotate(Min("contract_seq"), Max("contract_seq"), Count("id"))
     on_their_way = {vault_id: (first, last, count) for vault_id, first, last, count in found}
-    settled = BatchMovement.objects.filter(vault=OuterRef("pk"), outcome=BatchMovement.Outcome.SETTLED)
+    live = BatchMovement.objects.filter(vault=OuterRef("pk"), is_live=True)
+    settled = live.filter(outcome=BatchMovement.Outcome.SETTLED)
     newest = settled.order_by("-contract_seq").values("contract_seq")[:1]
     vaults = ChainTarget.objects.filter(id__among=on_their_way).annotate(newest=Subquery(newest))
     done = {vault_id: number or 0 for vault_id, number in vaults.values_list("id", "newest")}

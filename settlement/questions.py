@@ -83,7 +83,9 @@ def _kind_of(row: ChainLog) -> ReconciliationBreak.Kind:
     found = BY_REFUSAL.get(row.refusal.partition(":")[0], Kind.NOT_APPLIED)
     event = decode_event(row.topics, row.data) if row.name == "Moved" else None
     if found == Kind.MISSING_IN_LEDGER and event is not None:
-        settled = BatchMovement.objects.filter(vault__address=row.address, outcome=BatchMovement.Outcome.SETTLED)
+        settled = BatchMovement.objects.filter(
+            vault__address=row.address, is_live=True, outcome=BatchMovement.Outcome.SETTLED
+        )
         if settled.filter(ref="0x" + event.arguments["ref"].hex()).exists():
             return Kind.DUPLICATE
     return found
@@ -101,5 +103,5 @@ def _refused_calls(assets: set[str]) -> Iterator[Comparison]:
 def _still_waiting(approval: Approval) -> Iterable[ChainInstruction]:
     named = [key for key in (approval.refusal or {}) if len(key) == 36]  # the others name no instruction
     return ChainInstruction.objects.filter(id__in=named, state__in=["DRAFT", "BATCHED"]).exclude(
-        movements__outcome__in=["PENDING", "SETTLED"]
+        movements__is_live=True
     )

@@ -23,7 +23,7 @@ from settlement.models import Batch, ChainLog
 
 def statements_of(vault_of_cell: Mapping[UUID, str]) -> list[dict[str, Any]]:
     """The present margin statement of each cell that has one, in order of the vault's address."""
-    states = MarginState.objects.filter(cell_id__in=vault_of_cell).select_related("valuation")
+    states = MarginState.objects.filter(cell_id__among=vault_of_cell).select_related("valuation")
     rows = [
         {
             "vault": vault_of_cell[state.cell_id],

@@ -3,8 +3,8 @@
 One access manager and register of eligible holders a chain; one token (on a demonstration chain), house and vault
 factory an asset. Each contract is written down as soon as it stands, and every step looks at the chain first: a
 deployment that was cut off goes on where it was, and one that is finished changes nothing. The administrator's key is
-the only one it signs with. At the end the whole table of roles is read back (`settlement.rights`), so that a missing
-or an extra right never starts to work.
+the only one it signs with. What an older table gave to one of our keys is taken from it. At the end the whole table of
+roles is read back (`settlement.rights`), so that a missing or an extra right never starts to work.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from intermediary.models import Asset, Cell, ChainTarget
 from settlement import chains, rights, role_table
 from settlement.bindings import read
 from settlement.chain import Chain
-from settlement.holders import HOLDERS, PAYEES, key_address, require_apart
+from settlement.holders import APART, HOLDERS, PAYEES, key_address, require_apart
 from settlement.models import Deployment
 from settlement.signer import signer_for
 from settlement.transactor import Mine, Transactor
@@ -70,6 +70,7 @@ def deploy(
     _record_payees(chain)
     _set_up_houses(admin, manager, assets, rulebook_hash, rulebook_uri, outflow_caps)
     _grant_roles(admin, manager)
+    _take_back_roles(admin, manager)
     rights.assert_as_intended(chain)
     return admin.sent - before
 
@@ -198,4 +199,13 @@ def _grant_roles(admin: Transactor, manager: str) -> None:
             if not live[0]:
                 admin.call(manager, "AccessManager", "labelRole", role.id, role.label)
             admin.call(manager, "AccessManager", "grantRole", role.id, account, wanted[1])
+    admin.wait()
+
+
+def _take_back_roles(admin: Transactor, manager: str) -> None:
+    """From our own keys only: who else holds a role is named by the comparison, and a person looks at it first."""
+    ours = {key_address(name) for name in APART}
+    for role, account in rights.held_beyond(admin.chain):
+        if account in ours:
+            admin.call(manager, "AccessManager", "revokeRole", role, account)
     admin.wait()

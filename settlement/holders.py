@@ -2,7 +2,7 @@
 administrator's.
 
 In production an address is stated (`SETTLEMENT_<KEY>_ADDRESS`), so that the machine that deploys holds none of the
-others; a published key of the demonstration is refused, and those that check each other must differ.
+others; a published key of the demonstration is refused, and all must differ.
 """
 
 import os
@@ -11,29 +11,16 @@ from itertools import combinations
 from eth_utils.address import is_address, to_checksum_address
 
 from intermediary.errors import Refusal
+from settlement import role_table
 from settlement.signer import refuse_published, signer_for
 
-# The operator acts through the outbox only; set-up keys never touch money.
-HOLDERS: dict[str, tuple[str, ...]] = {
-    "POSTER": ("poster",),
-    "APPROVER": ("approver",),
-    "DEFAULTS": ("operator",),
-    "ONBOARDER": ("onboarder", "structurer"),
-    "TREASURER": ("operator",),
-    "DISPOSER": ("operator",),
-    "RULEMAKER": ("onboarder",),
-    "CAP_KEEPER": ("operator",),
-    "SERVICER": ("operator", "onboarder"),
-    "STRUCTURER": ("structurer",),
-    "TRUSTEE": ("trustee",),
-    "EXPERT": ("expert",),
-    "ENFORCER": ("enforcer",),
-    "REGISTRAR": ("structurer",),
-}
+# The operator acts through the outbox only; set-up keys never touch money: no key that accepts whom a house may pay
+# also has it pay.
+HOLDERS: dict[str, tuple[str, ...]] = {role.label: role.holders for role in role_table.roles()}
 PAYEES = ("market", "costs")  # accounts that a house may pay; they hold no role
-# No two of these may be one key: who sends, who approves, who decides on defaults, who sets rights, who challenges a
-# loss, and who rules on it.
-APART = ("admin", "poster", "approver", "operator", "trustee", "expert")
+# No two of these may be one key: each is bounded by what another does, signs or takes back (the contracts' readme says
+# what two of them could take together).
+APART = tuple(dict.fromkeys(("admin", *(key for holders in HOLDERS.values() for key in holders))))
 
 
 def key_address(name: str) -> str:
@@ -47,7 +34,7 @@ def key_address(name: str) -> str:
 
 
 def require_apart() -> None:
-    """Refuses `keys_not_apart` when keys that check each other are one."""
+    """Refuses `keys_not_apart` when two keys are one."""
     addresses = {name: key_address(name) for name in APART}
     same = [f"{one} and {other}" for one, other in combinations(APART, 2) if addresses[one] == addresses[other]]
     if same:

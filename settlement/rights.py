@@ -71,6 +71,19 @@ def differences(chain: Chain) -> list[str]:
     ]
 
 
+def held_beyond(chain: Chain) -> list[tuple[int, str]]:
+    """(role, account) of every role that an account holds and that the table does not give it."""
+    manager = Deployment.objects.get(name="AccessManager")
+    granted, _ = _events(chain, manager)
+    others = sorted(granted - _intended().keys())
+    asked = [contract("AccessManager").call(manager.address, "hasRole", one, "latest") for one in others]
+    members = [
+        contract("AccessManager").decode_result("hasRole", bytes.fromhex(answer[2:]))[0]
+        for answer in chain.batch(asked)
+    ]
+    return [one for one, is_member in zip(others, members, strict=True) if is_member]
+
+
 def delay_of(role: Role) -> int:
     """Seconds between scheduling and acting; in a demonstration there are none."""
     return role.delay_seconds if settings.MODE == "production" else 0
@@ -122,14 +135,19 @@ def _functions(manager: str, named: Iterable[tuple[str, bytes]]) -> Iterator[Que
         yield Question(about, "AccessManager", manager, "getTargetFunctionRole", (address, selector), role)
 
 
-def _holders(manager: str, granted: Iterable[tuple[int, str]]) -> Iterator[Question]:
-    """Everybody who should hold a role, and everybody who was ever given one: (is a member, delay in seconds)."""
+def _intended() -> dict[tuple[int, str], tuple[bool, int]]:
+    """(role, account) of everybody who should hold a role: (is a member, delay in seconds)."""
     wanted = {
         (role.id, key_address(holder)): (True, delay_of(role))
         for role in role_table.roles()
         for holder in HOLDERS[role.label]
     }
-    wanted[(ADMIN_ROLE, key_address("admin"))] = (True, 0)
+    return wanted | {(ADMIN_ROLE, key_address("admin")): (True, 0)}
+
+
+def _holders(manager: str, granted: Iterable[tuple[int, str]]) -> Iterator[Question]:
+    """Everybody who should hold a role, and everybody who was ever given one: (is a member, delay in seconds)."""
+    wanted = _intended()
     labels = {role.id: role.label for role in role_table.roles()} | {ADMIN_ROLE: "ADMIN"}
     for role, account in sorted({*wanted, *granted}):
         about = f"{labels.get(role, role)} of {account} (member, delay)"

@@ -1,4 +1,4 @@
-"""Which role may call which function of the contracts, and the delay its members act under.
+"""Which role may call which function of the contracts, which keys hold it, and the delay they act under.
 
 The table is data beside the contracts, `contracts/roles.json`: a deployment sets the access manager accordingly and
 compares the live rights with it. A restricted function that stands in no row belongs to the administrator.
@@ -17,11 +17,13 @@ TABLE = Path(__file__).parent / "contracts" / "roles.json"
 
 @dataclass(frozen=True)
 class Role:
-    """One role of the access manager; `delay_seconds` lie between scheduling and acting in production."""
+    """One role of the access manager, and the names of the keys that hold it; `delay_seconds` lie between scheduling
+    and acting in production."""
 
     id: int
     label: str
     delay_seconds: int
+    holders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ def _table() -> dict[str, Any]:
 
 def roles() -> list[Role]:
     """Every role, in order of its id."""
-    return [Role(role["id"], role["label"], role["delay_seconds"]) for role in _table()["roles"]]
+    return [
+        Role(role["id"], role["label"], role["delay_seconds"], tuple(role["holders"])) for role in _table()["roles"]
+    ]
 
 
 def rows(contract_name: str) -> list[Row]:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 from pytest_django import Settings
 
 from intermediary.errors import Refusal
 from intermediary.models import Asset, ChainTarget
 from settlement import deployment, holders, rights, role_table
-from settlement.bindings import read
+from settlement.bindings import contract, read
 from settlement.chain import Chain
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of
@@ -153,6 +154,37 @@ def test_right_that_nobody_intended_is_found(chain: Chain, change: Any, named: s
     assert (len(off), named in off[0]) == (1, True), off
 
 
+def test_rights_of_an_older_table_are_brought_to_this_one_and_a_strangers_are_left_to_a_person(empty: Chain) -> None:
+    """As it was when the onboarder's key could fund what it accepts: a servicer recorded amendments, and it was one."""
+    deployed(f"--cap=USDC={CAP}")
+    servicer = next(role.id for role in role_table.roles() if role.label == "SERVICER")
+    manager, house = address_of("AccessManager"), address_of("House", "USDC")
+    onboarder, amend = demo_signer("onboarder").address, contract("House").selector("amend")
+    admin = Transactor(empty, demo_signer("admin"), mine)
+    admin.call(manager, "AccessManager", "grantRole", servicer, onboarder, 0)
+    admin.call(manager, "AccessManager", "setTargetFunctionRole", house, [amend], servicer)
+    admin.wait()
+    off = rights.differences(empty)
+    assert [f"0x{amend.hex()}" in off[0], off[1].startswith(f"SERVICER of {onboarder}"), len(off)] == [True, True, 2]
+    with pytest.raises(CommandError, match="not the table's"):
+        deployed("--check")
+    again = deployed()
+    assert (again["transactions"], again["differences"]) == (2, [])
+    admin = Transactor(empty, demo_signer("admin"), mine)
+    more_of_a_role(admin, manager, house)
+    admin.wait()
+    head = empty.head()
+    with pytest.raises(CommandError, match=f"POSTER of {to_checksum_address(STRANGER)}"):
+        deployed()
+    assert empty.head() == head
+
+
+def test_no_key_that_accepts_whom_a_house_pays_also_has_it_pay() -> None:
+    paying = {key for label in ("SERVICER", "TREASURER", "POSTER") for key in holders.HOLDERS[label]}
+    assert not paying & {*holders.HOLDERS["ONBOARDER"]}
+    assert {*holders.APART} == {"admin", *(key for several in holders.HOLDERS.values() for key in several)}
+
+
 @pytest.mark.world(build=house_alone)
 def test_rights_of_a_relationships_contracts_are_compared_too(chain: Chain) -> None:
     retention = client(chain, "W", 0).targets["RETENTION"].address
@@ -215,6 +247,10 @@ def test_production_refuses_published_keys_and_keys_that_check_themselves(
     holders.require_apart()
     monkeypatch.setenv("SETTLEMENT_APPROVER_ADDRESS", keys["poster"])
     with pytest.raises(Refusal, match="poster and approver"):
+        holders.require_apart()
+    monkeypatch.setenv("SETTLEMENT_APPROVER_ADDRESS", keys["approver"])
+    monkeypatch.setenv("SETTLEMENT_ONBOARDER_ADDRESS", keys["operator"])  # would accept a structure, and pay it
+    with pytest.raises(Refusal, match="operator and onboarder"):
         holders.require_apart()
     monkeypatch.setenv("SETTLEMENT_APPROVER_ADDRESS", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
     with pytest.raises(Refusal, match="demo_key_refused"):

@@ -15,11 +15,11 @@ library Roles {
     uint64 internal constant TREASURER = 5;
     /// @notice Sends seized tokens to the disposal desk, and nowhere else.
     uint64 internal constant DISPOSER = 6;
-    /// @notice Publishes rulebooks.
+    /// @notice Publishes rulebooks, and records the amendments that clients signed.
     uint64 internal constant RULEMAKER = 7;
     /// @notice Changes the outflow cap at once, with an approver's signature.
     uint64 internal constant CAP_KEEPER = 8;
-    /// @notice Services retentions and bond series: losses, coupons, repayments, write-ups; records amendments clients signed.
+    /// @notice Services retentions and bond series: losses, coupons, repayments, write-ups.
     uint64 internal constant SERVICER = 9;
     /// @notice Sets up a bond series and allots its notes.
     uint64 internal constant STRUCTURER = 10;

@@ -61,7 +61,7 @@ contract RolesTest is World {
         expect(rows, House.restore.selector, 9);
         expect(rows, House.writeUp.selector, 9);
         expect(rows, House.payCoupon.selector, 9);
-        expect(rows, House.amend.selector, 9);
+        expect(rows, House.amend.selector, 7);
         assertEq(rowsSeen, count(rows), "no other function");
     }
 

@@ -52,14 +52,16 @@ def step(chain: Chain, signers: Mapping[str, Signer]) -> int:
         sent += _serve(chain, role, signers[role], ready, found)
         if found.in_flight and fence.is_up():  # one key's turn may find what puts it up
             return sent
-    for house in packing.with_room(_houses()):
-        packing.pack(house, chain_id)
+    if found.has_room or found.has_refused or sent:
+        for house in packing.with_room(_houses()):
+            packing.pack(house, chain_id)
     return sent
 
 
 def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready", found: due.Due) -> int:
     """One key's turn. While outflow is stopped a house still gets its signs of life: silence would free every vault."""
     is_clear = role not in found.in_flight and role not in found.troubled
+    is_ready = role == "operator" or found.has_signed or bool(found.in_flight)
     if role == "operator" and is_clear and not found.has_calls:
         return 0
 
@@ -68,7 +70,7 @@ def _serve(chain: Chain, role: str, signer: Signer, ready: "Ready", found: due.D
             sender.follow_former(chain, account)
             if not sender.follow(chain, account, signer):
                 return False, 0
-        if not found.is_outflow_stopped:
+        if is_ready and not found.is_outflow_stopped:
             return True, ready(chain, account, signer)
         return True, _beat(chain, account, signer) if role == "poster" else 0
 
@@ -127,11 +129,11 @@ def _houses() -> QuerySet[ChainTarget]:
 
 def _beat(chain: Chain, account: ChainSender, signer: Signer) -> int:
     """A sign of life to a house that has had no batch for a day: after seven days of silence every vault is free."""
-    latest = chain.block("latest")
-    assert latest is not None, "every chain has a latest block"
-    for house in _houses():
-        silent_seconds = int(latest["timestamp"], 16) - read(chain, house.address, "House", "lastBeat")
-        if silent_seconds > BEAT_AFTER_SECONDS:
+    houses = list(_houses())
+    asked = [contract("House").call(house.address, "lastBeat", (), "latest") for house in houses]
+    latest, *beats = chain.batch([("eth_getBlockByNumber", ["latest", False]), *asked])
+    for house, last_beat in zip(houses, beats, strict=True):
+        if int(latest["timestamp"], 16) - int(last_beat, 16) > BEAT_AFTER_SECONDS:
             call = ContractCall(house.address, contract("House").encode("beat"))
             return _send(chain, sender.prepare(chain, account, signer, call, BEAT_GAS))
     return 0

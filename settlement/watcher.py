@@ -97,6 +97,8 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     _follow(chain, head)
     newly_final = list(ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number"))
     logs = _witnessed(chain, witnesses, newly_final)
+    if newly_final:
+        _compare_what_was_left(chain)
     parts = _by_what_happened(newly_final)
     at_each = len(newly_final) <= COMPARED_AT_EACH
     for part in parts[:-1]:
@@ -143,6 +145,18 @@ def _by_what_happened(blocks: Sequence[ChainBlock]) -> list[list[ChainBlock]]:
             parts.append([])
         parts[-1].append(block)
     return parts
+
+
+def _compare_what_was_left(chain: Chain) -> None:
+    """Final blocks that were booked and not compared: a watcher ended in between, or its node did not answer. Nothing
+    has been booked since, so the books are theirs still."""
+    compared = ReconciliationRun.objects.values_list("block_number", flat=True).first()
+    if compared is None:
+        return
+    final = ChainBlock.objects.filter(canonical=True, finalized=True, number__gt=compared)
+    left = list(final.order_by("-number")[:COMPARED_AT_EACH])
+    if left:
+        _reconcile(chain, left[::-1])
 
 
 def _reconcile(chain: Chain, blocks: Sequence[ChainBlock]) -> bool:
@@ -381,7 +395,3 @@ def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> dict[
 
 def _header(which: str) -> tuple[str, list[Any]]:
     return ("eth_getBlockByNumber", [which, False])
-
-
-def _number(header: dict[str, Any] | None) -> int:
-    return int(header["number"], 16) if header else 0

@@ -7,7 +7,7 @@ from eth_utils.crypto import keccak
 from intermediary import ledger, outbox
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
-from settlement import watcher
+from settlement import reconcile, watcher
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all
@@ -17,6 +17,7 @@ from settlement.signer import demo_wallet
 from settlement.vault_terms import predict_vaults
 from settlement.watcher import step as watch
 from tests.intermediary.builders import client_cell
+from tests.settlement.test_crashes import die
 from tests.settlement.test_default_and_series import issued_series
 from tests.settlement.test_default_and_series import move as instruct_move
 from tests.settlement.world import (
@@ -86,6 +87,23 @@ def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain,
     told = ComparedVault.objects.get(target=who.vault)
     assert told.ledger_base_units == told.chain_base_units == held_before
     assert_reconciled()
+
+
+def test_blocks_that_a_watcher_booked_before_it_died_are_compared_by_the_next(
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = watch(chain).finalized
+    deposit(chain, who, MILLION)
+    for _ in range(4):
+        mine(chain)
+    monkeypatch.setattr(reconcile, "run_each", die)
+    with pytest.raises(KeyboardInterrupt):
+        watch(chain)
+    monkeypatch.undo()
+    mine(chain)
+    final = watch(chain).finalized
+    runs = ReconciliationRun.objects.filter(block_number__gt=before).order_by("block_number")
+    assert list(runs.values_list("block_number", "breaks")) == [(number, 0) for number in range(before + 1, final + 1)]
 
 
 def balance_slot(who: Client) -> tuple[str, str]:

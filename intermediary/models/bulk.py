@@ -13,8 +13,10 @@ from psycopg import sql
 
 from intermediary.models.base import Row
 
+# What is written together is of one moment: asking for it once a row takes a fifth of the time that writing does.
 _INSERT = sql.SQL(
-    "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
+    "INSERT INTO {table} ({columns}, at)"
+    " SELECT {columns}, (SELECT platform_now()) FROM json_populate_recordset(NULL::{table}, %s::json)"
 )
 
 _STOP = sql.SQL("")

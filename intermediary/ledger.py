@@ -75,6 +75,12 @@ def lock_cells(cell_ids: Iterable[UUID]) -> dict[UUID, Cell]:
     return {cell.id: cell for cell in cells.order_by("id")}
 
 
+def hold_cells(cell_ids: Collection[UUID]) -> None:
+    """`lock_cells` for a writer that needs nothing of the cells but that they are still."""
+    wanted = Cell.objects.select_for_update().filter(id__among=cell_ids).order_by("id")
+    list(wanted.values_list("id"))
+
+
 def post(*, entry_id: UUID, cell_id: UUID, kind: str, memo: str, lines: Sequence[Line]) -> JournalEntry:
     """Write one entry, or return the one that this id already stands for.
 

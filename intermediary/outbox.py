@@ -170,9 +170,10 @@ def mark_all_final(
     by_hash: dict[str, list[UUID]] = {}
     for made in new:
         by_hash.setdefault(hashes[made.id], []).append(made.id)
+    now = clock.now()
     for transaction_hash, ids in by_hash.items():
         ChainInstruction.objects.filter(id__among=ids).update(
-            state=State.FINAL, transaction_hash=transaction_hash, final_at=clock.now()
+            state=State.FINAL, transaction_hash=transaction_hash, final_at=now
         )
     events.notify_pages_of(made.cell_id for made in new if made.kind in EVERYDAY)
     for made in new:

@@ -80,7 +80,6 @@ def book_together(logs: Sequence[Seen]) -> list[Seen]:
     """
     decoded = {row.id: event for row in logs if (event := decode_event(row.topics, row.data)) is not None}
     inside = _between_house_and_vaults(decoded)
-    ChainLog.objects.filter(id__among=inside).update(applied=True, refusal="")
     movements = _movements(logs, decoded)
     by_cell: dict[UUID | None, list[Seen]] = {}
     for row in logs:
@@ -91,7 +90,9 @@ def book_together(logs: Sequence[Seen]) -> list[Seen]:
     ]
     for start in range(0, len(everyday), CELLS_AT_ONCE):
         cells = everyday[start : start + CELLS_AT_ONCE]
-        _book(cells, [row for cell_id in cells for row in by_cell[cell_id]], movements)
+        _book(cells, [row for cell_id in cells for row in by_cell[cell_id]], movements, inside)
+        inside = set()
+    _applied(inside)
     for cell_id in everyday:
         del by_cell[cell_id]
     return [row for rows in by_cell.values() for row in rows]
@@ -122,12 +123,17 @@ def _movements(logs: Sequence[Seen], decoded: Mapping[UUID, DecodedEvent]) -> di
     return found
 
 
-def _book(cells: Collection[UUID], rows: Sequence[Seen], movements: Mapping[UUID, UUID]) -> None:
+def _book(cells: Collection[UUID], rows: Sequence[Seen], movements: Mapping[UUID, UUID], inside: set[UUID]) -> None:
+    """Book these cells' movements; `inside` are logs that mean nothing more."""
     with transaction.atomic():
-        ledger.lock_cells(cells)
+        ledger.hold_cells(cells)
         hashes = {movements[row.id]: row.transaction_hash for row in rows}
         outbox.mark_all_final(hashes)
         BatchMovement.objects.filter(instruction_id__among=hashes, outcome=Outcome.PENDING).update(
             outcome=Outcome.SETTLED
         )
-        ChainLog.objects.filter(id__among=[row.id for row in rows]).update(applied=True, refusal="")
+        _applied(inside.union(row.id for row in rows))
+
+
+def _applied(logs: Collection[UUID]) -> None:
+    ChainLog.objects.filter(id__among=logs).update(applied=True, refusal="")

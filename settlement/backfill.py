@@ -68,7 +68,7 @@ def _logs(node: Chain, first: int, last: int) -> list[Entry]:
 def _keep(chain: Chain, entries: Sequence[Entry], made: Backfill) -> list[ChainBlock]:
     """Store those of the entries that are not known; the blocks that were not known before."""
     hashes = {entry["blockHash"] for entry in entries}
-    keys = set(ChainLog.objects.filter(block_hash__in=hashes).values_list("block_hash", "log_index"))
+    keys = set(ChainLog.objects.filter(block__hash__in=hashes).values_list("block_hash", "log_index"))
     unknown = [entry for entry in entries if (entry["blockHash"], int(entry["logIndex"], 16)) not in keys]
     if not unknown:
         return []

@@ -283,7 +283,7 @@ class ChainLog(Row):
 
     DISPUTED = "witness_differs"  # how a refusal begins that the nodes' agreeing ends
 
-    block = models.ForeignKey(ChainBlock, models.PROTECT, related_name="logs")
+    block = models.ForeignKey(ChainBlock, models.PROTECT, related_name="logs", db_index=False)
     block_hash = models.CharField(max_length=66)
     log_index = models.PositiveIntegerField()
     transaction_hash = models.CharField(max_length=66)
@@ -297,8 +297,8 @@ class ChainLog(Row):
     set_aside = models.BooleanField(default=False, help_text="a deposit that does not count: it lies in suspense")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["block_hash", "log_index"], name="log_once")]
-        indexes = [models.Index(fields=["applied", "block"])]
+        constraints = [models.UniqueConstraint(fields=["block", "log_index"], name="log_once")]
+        indexes = [models.Index(fields=["block"], name="unapplied_logs", condition=Q(applied=False))]
 
 
 class Witnessed(models.Model):

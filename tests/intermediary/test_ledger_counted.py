@@ -69,6 +69,8 @@ def cell() -> Cell:
 def test_lines_that_say_the_truth_move_their_accounts(cell: Cell) -> None:
     write(cell, MARGIN, OUTSIDE)
     assert held(cell) == {"client_margin": (105, 2), "outside": (-105, 2)}
+    written = Posting.objects.filter(version=2)
+    assert len(set(written.values_list("at", flat=True))) == 1, "what is written together is of one moment"
 
 
 @pytest.mark.django_db

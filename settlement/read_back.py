@@ -14,7 +14,7 @@ from eth_utils.address import to_checksum_address
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction
-from settlement import chains, fence, sender, watcher
+from settlement import chains, displaced, fence, sender, watcher
 from settlement.bindings import contract, decode_event
 from settlement.chain import Chain
 from settlement.cited import act_of, cited, contract_seq_of
@@ -33,8 +33,8 @@ def lock() -> None:
 
 
 def read_calls(chain: Chain, final: int) -> int:
-    """Read what our keys sent up to this final block; how many rows that made or changed. Refuses `no_receipt`, and
-    what `settlement.holders.key_address` refuses: the present keys may be younger than the backup."""
+    """Read what our keys sent up to this final block; how many rows that made or changed. Refuses `no_receipt`,
+    `nonce_in_doubt`, and what `settlement.holders.key_address` does: a key may be younger than the backup."""
     for role in fence.ROLES:
         ChainSender.objects.get_or_create(address=key_address(role), defaults={"role": role})
     senders = ChainSender.objects.filter(chain=chains.here(), role__in=fence.ROLES)
@@ -70,7 +70,8 @@ def _missing(chain: Chain, account: ChainSender, final: int) -> Iterator[dict[st
 
 
 def _keep(chain: Chain, account: ChainSender, sent: dict[str, Any]) -> int:
-    """Whether a row was made of it, or changed."""
+    """Whether a row was made of it, or changed. Refuses `nonce_in_doubt` where it took a nonce of ours for one node
+    only."""
     (receipt,) = chain.receipts([sent["hash"]])
     if receipt is None:
         raise Refusal("no_receipt", f"The node has no receipt of final transaction {sent['hash']}.")
@@ -80,6 +81,8 @@ def _keep(chain: Chain, account: ChainSender, sent: dict[str, Any]) -> int:
         if ours is not None and ours.state in ChainTransaction.UNFINISHED:
             if sender.is_same_call(ours, sent):
                 return int(sender.adopt(chain, ours, sent))
+            if not displaced.is_final_for_all(chain, sent):
+                raise Refusal("nonce_in_doubt", f"Not every node has {sent['hash']}, nonce {ours.nonce} of {account}.")
             sender.mark_displaced(ours)
         if ours is not None and act_of(sent["input"]) is None:
             return 0  # it displaced a call of ours, and did nothing that an instruction does

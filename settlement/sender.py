@@ -15,7 +15,7 @@ from eth_utils.address import to_checksum_address
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import chains, fees, fence, packing, sender_alarms
+from settlement import chains, displaced, fees, fence, packing, sender_alarms
 from settlement.calls import ContractCall
 from settlement.chain import Chain, ChainRefused
 from settlement.models import Batch, ChainAct, ChainSender, ChainTransaction, SenderAlarm, TransactionAttempt
@@ -257,7 +257,7 @@ def _mark_included(found: ChainTransaction, receipt: Mapping[str, Any]) -> None:
 
 def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> dict[str, Any] | None:
     """The final transaction that is not ours and used the nonce. Asked after all receipts were null; that a receipt is
-    null proves nothing, so the transaction that did it must be seen."""
+    null proves nothing, so the transaction that did it must be seen, signed by our key, and in every node's blocks."""
     used = int(chain.call("eth_getTransactionCount", found.sender_id, "latest"), 16)
     # The latest block first: not every node has the state of the final one still.
     if used <= found.nonce or used_finally(chain, found.sender_id) <= found.nonce:
@@ -268,6 +268,11 @@ def _used_by_another(chain: Chain, found: ChainTransaction, ours: set[str]) -> d
     if used_by is None or used_by["hash"] in ours:
         what = "is in a block, but has no receipt" if used_by else "may or may not be in a block"
         _tell(SenderAlarm.Kind.NONCE, last, f"nonce {found.nonce} is used; the transaction {what}")
+        return None
+    if not displaced.is_final_for_all(chain, used_by):
+        _tell(
+            SenderAlarm.Kind.NONCE, last, f"nonce {found.nonce} is used by {used_by['hash']}, which not all nodes have"
+        )
         return None
     return used_by
 
@@ -325,13 +330,13 @@ def _user_of_nonce(chain: Chain, found: ChainTransaction, final: int) -> dict[st
 
 
 def sent_by(chain: Chain, address: str, first: int, last: int) -> Iterator[dict[str, Any]]:
-    """The transactions of a key in these blocks, in their order: whole blocks are read, since no node is asked by
-    sender."""
+    """The transactions that a key signed in these blocks, in their order: whole blocks are read, since no node is asked
+    by sender."""
     for start in range(first, last + 1, BLOCKS_AT_ONCE):
         numbers = range(start, min(start + BLOCKS_AT_ONCE, last + 1))
         for block in chain.batch([("eth_getBlockByNumber", [hex(number), True]) for number in numbers]):
             for sent in block["transactions"] if block else ():
-                if sent["from"].lower() == address.lower():
+                if displaced.is_signed_by(sent, address, chain.rules.chain_id):
                     yield sent
 
 

@@ -1,12 +1,16 @@
 """Crashes and a chain that changes its mind: each function is called in the order in which the process died."""
 
+from typing import Any
+
 import pytest
+from eth_account import Account
+from pytest_django import Settings
 
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import approver, lookout, packing, poster, sender
+from settlement import approver, displaced, lookout, packing, poster, sender, sender_alarms
 from settlement.chain import Chain
 from settlement.cycle import settle_all
-from settlement.demo_chain import mine
+from settlement.demo_chain import fund_gas, mine
 from settlement.models import (
     Approval,
     BatchMovement,
@@ -20,6 +24,8 @@ from settlement.signer import Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
 from settlement.watcher import tip
+from tests.settlement.faults.proxy import proxy_of
+from tests.settlement.faults.rules import null
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, deposit, funded_client, held
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -106,6 +112,49 @@ def test_nonce_used_elsewhere_displaces_the_transaction_and_the_batch_goes_out_o
     assert states == ["DISPLACED", "FINAL"]
     assert held(who) == 4 * MILLION
     assert_reconciled()
+
+
+def test_nonce_is_given_up_when_every_node_has_the_transaction_that_used_it(
+    chain: Chain, who: Client, settings: Settings
+) -> None:
+    debit(who, MILLION)
+    sent = post_signed_batch(chain)
+    chain.call("anvil_dropTransaction", sent.attempts.get().hash)
+    Transactor(chain, demo_signer("poster"), mine).send(demo_signer("poster").address, b"")
+    for _ in range(4):
+        mine(chain)
+    with proxy_of(chain.url) as proxy:
+        settings.CHAIN_RPC_URLS = [chain.url, proxy.url("witness"), "http://127.0.0.1:9"]
+        proxy.add(null, "eth_getTransactionReceipt")
+        poster.step(chain, signers())
+        sent.refresh_from_db()
+        assert sent.state == "SENT"
+        assert "not all nodes" in sender_alarms.open_alarms().get(kind="nonce").detail
+        proxy.clear()
+        poster.step(chain, signers())  # the third is silent, and holds nothing up
+    sent.refresh_from_db()
+    assert sent.state == "DISPLACED"
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_transaction_that_a_node_describes_is_told_from_one_that_nobody_signed(chain: Chain, kind: int) -> None:
+    key, nobody = Account.create(), Account.create().address
+    prices: dict[str, Any] = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9} if kind == 2 else {}
+    prices |= {"gasPrice": 10**10} if kind < 2 else {}
+    listed = [{"address": nobody, "storageKeys": ["0x" + "07" * 32]}]
+    prices |= {"type": kind, "accessList": listed} if kind else {}
+    fund_gas(chain, key.address)
+    asked = {"chainId": CHAIN_ID, "nonce": 0, "gas": 60_000, "to": nobody, "value": 5, "data": "0x00ab"} | prices
+    chain.call("eth_sendRawTransaction", "0x" + key.sign_transaction(asked).raw_transaction.hex())
+    mine(chain)
+    shown = next(iter(sender.sent_by(chain, key.address, 0, chain.head())))
+    assert displaced.is_signed_by(shown, key.address, CHAIN_ID)
+    changes: list[dict[str, Any]] = [{"nonce": "0x1"}, {"to": key.address}, {"to": None}, {"input": "0x"}]
+    changes += [{"hash": "0x" + "ab" * 32}, {"s": "0x1"}, {"r": None}, {"type": "0x9"}]
+    for changed in changes:
+        assert not displaced.is_signed_by(shown | changed, key.address, CHAIN_ID), changed
+    assert not displaced.is_signed_by(shown, key.address, CHAIN_ID + 1)
+    assert not displaced.is_signed_by(shown | {"from": nobody}, nobody, CHAIN_ID)
 
 
 @pytest.mark.parametrize("depth", [1, 2])

@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from django.db import transaction
+from pytest_django import Settings
 
 from intermediary import outbox
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
-from settlement import approver, poster
+from settlement import approver, poster, sender_alarms
 from settlement.bindings import contract, read, topic
 from settlement.calls import FIRST_LOSS_LAYER
 from settlement.chain import Chain, ChainRefused, ChainUnreachable
@@ -30,7 +32,10 @@ from settlement.watcher import step as watch
 from settlement.watcher import tip
 from tests.settlement.faults.proxy import Proxy, proxy_of
 from tests.settlement.faults.rules import (
+    Answer,
+    Ask,
     Fault,
+    Forward,
     altered,
     behind,
     delayed,
@@ -180,6 +185,47 @@ def test_a_denied_receipt_never_sends_a_call_again(chain: Chain, who: Client, pr
     assert ChainTransaction.objects.filter(instruction=made).count() == 1
     assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == 2 * MILLION
     assert held(who, AccountKind.FIRST_LOSS) == 2 * MILLION
+
+
+def test_an_invented_transaction_of_our_key_never_sends_a_call_again(
+    chain: Chain, who: Client, proxy: Proxy, seen: Chain, settings: Settings
+) -> None:
+    """The node hides our receipt, calls its latest block final, and shows in it what our key never signed under the
+    same nonce: the call would be made anew, and a retention funded twice."""
+    settings.CHAIN_RPC_URLS = [seen.url]  # nobody contradicts it
+    made = funding(chain, who)
+    poster.step(seen, signers())
+    sent = ChainTransaction.objects.get(instruction=made)
+    stored = sent.attempts.get()
+
+    def invented(ask: Ask, forward: Forward) -> Answer:
+        which, *rest = ask.params
+        answer = forward(replace(ask, params=["latest" if which == "finalized" else which, *rest]))
+        block = answer["result"]
+        if rest == [True] and block:
+            for one in block["transactions"]:
+                if one["hash"] == stored.hash:
+                    one |= {"hash": "0x" + "ab" * 32, "to": "0x" + "cd" * 20, "input": "0x"}
+        return answer
+
+    def latest(ask: Ask, forward: Forward) -> Answer:
+        return forward(replace(ask, params=[ask.params[0], "latest"]))
+
+    mine(chain)
+    proxy.add(invented, "eth_getBlockByNumber")
+    proxy.add(latest, "eth_getTransactionCount")
+    proxy.add(null, "eth_getTransactionReceipt", "eth_getTransactionByHash")
+    for _ in range(3):
+        poster.step(seen, signers())
+    sent.refresh_from_db()
+    made.refresh_from_db()
+    assert (sent.state, made.state) == ("SENT", "BATCHED")
+    assert sender_alarms.open_alarms().get(role="operator").kind == "nonce"
+    proxy.clear()
+    settle_all(chain=seen)
+    assert ChainTransaction.objects.filter(instruction=made).count() == 1
+    assert read(chain, who.targets["RETENTION"].address, "Retention", "held", FIRST_LOSS_LAYER) == 2 * MILLION
+    assert_reconciled()
 
 
 def funding(chain: Chain, who: Client) -> ChainInstruction:

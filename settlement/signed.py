@@ -109,14 +109,14 @@ def _ref(row: SignedMovement) -> str:
 
 def _log(house: str, name: str, *indexed: int | str) -> Any:
     """The final log of this house with these indexed values; None where there is none. Raises NotYet when it is seen
-    and not final."""
+    and not final, or not shown by every node."""
     from settlement.models import ChainLog
 
     topics = ["0x" + (f"{one:064x}" if isinstance(one, int) else one[2:].lower().rjust(64, "0")) for one in indexed]
     found = ChainLog.objects.filter(address=house, name=name, block__canonical=True, topics__1=topics[0])
     for place, topic in enumerate(topics[1:], start=2):
         found = found.filter(**{f"topics__{place}": topic})
-    row = found.select_related("block").first()
-    if row is not None and not row.block.finalized:
+    rows = list(found.select_related("block").order_by("id"))
+    if any(not row.block.finalized or row.refusal.startswith(ChainLog.DISPUTED) for row in rows):
         raise NotYet
-    return row
+    return rows[0] if rows else None

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
-from intermediary.models import ChainInstruction, ChainTarget
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from settlement import approver, packing, poster, rights, sender, sender_alarms, signed
 from settlement.chain import Chain
 from settlement.cycle import settle_all
@@ -29,7 +29,7 @@ from settlement.signer import LocalSigner, Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
 from tests.settlement.test_crashes import CHAIN_ID, post_signed_batch, signers
-from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
+from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held, move
 
 pytestmark = pytest.mark.world(build=funded_client)
 
@@ -333,6 +333,18 @@ def test_what_a_node_left_out_is_no_leave_to_sign_again(chain: Chain, who: Clien
     ChainLog.objects.filter(id=gone.id).update(name="")
     with pytest.raises(signed.NotYet):
         signed.twice(house, 3, [made.id])
+
+
+@pytest.mark.parametrize("name", ["MovementFailed", "BatchPosted"])
+def test_log_that_the_nodes_dispute_is_no_leave_to_sign_again(chain: Chain, who: Client, name: str) -> None:
+    """A movement that failed may be signed again; that it did must not be one node's word."""
+    made = move(who, ChainInstruction.Kind.CREDIT, AccountKind.FLOAT, AccountKind.CLIENT_MARGIN, 600 * MILLION)
+    settle_all()
+    house = ChainTarget.objects.get(kind="HOUSE").address
+    assert signed.twice(house, 2, [made.id]) == {}
+    ChainLog.objects.filter(name=name).update(refusal=f"{ChainLog.DISPUTED}: not shown by another")
+    with pytest.raises(signed.NotYet):
+        signed.twice(house, 2, [made.id])
 
 
 def test_movement_that_stands_twice_in_a_batch_is_refused(chain: Chain, who: Client, as_role: Any) -> None:

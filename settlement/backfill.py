@@ -2,8 +2,8 @@
 and booked, and the caller is told what that was. Whatever is known already stays as it is, so it may run at any time,
 beside the watcher too, and again after it was cut off.
 
-Every node is asked: a log that the node worked with has lost may stand in a witness's index. It counts when the block
-it is in is the one that the first node has at that height.
+Every node is asked: a log that the node worked with has lost may stand in a witness's index. It is kept when the block
+it is in is the one that the first node has at that height, and booked when every node shows it: until then it waits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from intermediary.models.bulk import insert_plain
 from settlement import closed, finality, reconcile, watcher
 from settlement.chain import LOG_BLOCKS, Chain
 from settlement.models import ChainBlock, ChainLog, ReconciliationRun
+from settlement.witnessed import LATE
 
 Entry = dict[str, Any]
 
@@ -47,11 +48,12 @@ def backfill(chain: Chain, witnesses: Sequence[Chain], first: int, last: int | N
     if not 0 <= first <= made.last:
         raise Refusal("no_such_range", f"Final blocks were read up to {made.last}.", first=first, last=made.last)
     new_blocks: list[ChainBlock] = []
-    for node in (chain, *witnesses):
-        for start in range(first, made.last + 1, LOG_BLOCKS):
+    for start in range(first, made.last + 1, LOG_BLOCKS):
+        for node in (chain, *witnesses):
             entries = _logs(node, start, min(start + LOG_BLOCKS - 1, made.last))
             made.logs_read += len(entries)
             new_blocks += _keep(chain, entries, made)
+        watcher.witness((chain, *witnesses), [], made.last)
     finality.finalize(new_blocks)
     closed.settle_transactions()
     made.run = reconcile.run(chain, reconcile.latest_final())
@@ -81,7 +83,7 @@ def _keep(chain: Chain, entries: Sequence[Entry], made: Backfill) -> list[ChainB
         ChainBlock.objects.bulk_create(new, ignore_conflicts=True)
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=ours)}
         concerning = watcher.watched()
-        rows = [watcher.row_of(blocks[entry["blockHash"]], entry, concerning) for entry in wanted]
+        rows = [watcher.row_of(blocks[entry["blockHash"]], entry, concerning, LATE) for entry in wanted]
         insert_plain(ChainLog, rows, unless_known=True)
     made.found += ChainLog.objects.filter(id__in=[row["id"] for row in rows])
     return [blocks[block.hash] for block in new]

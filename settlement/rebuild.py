@@ -106,9 +106,10 @@ def _open_breaks() -> QuerySet[ReconciliationBreak]:
 
 
 def _posted() -> list[ChainLog]:
-    """Where final blocks say that a batch was posted, and no row of ours is that batch, oldest first."""
+    """Where final blocks of all nodes say that a batch was posted, and no row of ours is that batch, oldest first."""
     logs = ChainLog.objects.filter(name="BatchPosted", applied=False, block__canonical=True, block__finalized=True)
-    return list(logs.filter(block__chain=chains.here()).order_by("block__number", "log_index").select_related("block"))
+    logs = logs.filter(block__chain=chains.here()).exclude(refusal__startswith=ChainLog.DISPUTED)
+    return list(logs.order_by("block__number", "log_index").select_related("block"))
 
 
 def _read_back(chain: Chain, row: ChainLog, made: Rebuilt) -> int:

@@ -5,7 +5,7 @@ person although the sums agree in `settlement.questions`. Every run also notes w
 vaults, hands out the margin statements that became final, and, the first of a day, the report on the day before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -66,10 +66,15 @@ def _compared_at(chain: Chain, ledger: Ledger, blocks: Sequence[ChainBlock]) -> 
 
 
 def compare_witnesses(
-    chain: Chain, witnesses: Sequence[Chain], block: ChainBlock, logs: Sequence[Comparison] = ()
+    chain: Chain,
+    witnesses: Sequence[Chain],
+    block: ChainBlock,
+    logs: Sequence[Comparison] = (),
+    unknown: Collection[str] = (),
 ) -> None:
     """Open a break when another node has another block at this final height, or other logs than the first one; close it
-    when all agree again. So far the chain has the final blocks that we have."""
+    when all agree again, but not at places of which nothing new is known. So far the chain has the final blocks that we
+    have."""
     found = [
         Comparison(
             Kind.WITNESSES, f"block by node {number}, {witness.name}", block.hash, _hash_at(witness, block.number)
@@ -77,7 +82,7 @@ def compare_witnesses(
         for number, witness in enumerate(witnesses, start=2)
     ]
     with transaction.atomic():
-        _open_and_close(block.number, [*found, *logs], NOT_OF_A_RUN)
+        _open_and_close(block.number, [*found, *logs], NOT_OF_A_RUN, unknown)
 
 
 def final_block_is_gone(chain: Chain, block: ChainBlock) -> None:
@@ -138,14 +143,20 @@ def _hash_at(witness: Chain, number: int) -> str:
     return header["hash"] if header else "unknown"
 
 
-def _open_and_close(block_number: int, found: Sequence[Comparison], kinds: Sequence[str]) -> int:
-    """Make the open breaks of these kinds exactly those found; how many are open."""
+def _open_and_close(
+    block_number: int, found: Sequence[Comparison], kinds: Sequence[str], unknown: Collection[str] = ()
+) -> int:
+    """Make the open breaks of these kinds exactly those found and those open at unknown places; how many are open."""
+    stays = {place[:120] for place in unknown}
     off = {(comparison.kind, comparison.place[:120]): comparison for comparison in found if not comparison.agrees}
     count = len(off)
     if not off and not _OPEN.exists():
         return 0
     for known in open_breaks_here().filter(kind__in=kinds):
         comparison = off.pop((Kind(known.kind), known.place), None)
+        if comparison is None and known.place in stays:
+            count += 1
+            continue
         if comparison is None:
             known.resolved_block = block_number
         else:

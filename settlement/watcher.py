@@ -25,7 +25,6 @@ from settlement.acts import closing
 from settlement.any_of import AnyOf
 from settlement.bindings import checksummed, decode_event, topic
 from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
-from settlement.comparisons import Comparison
 from settlement.models import (
     Batch,
     ChainBlock,
@@ -36,6 +35,7 @@ from settlement.models import (
     ReconciliationBreak,
     ReconciliationRun,
 )
+from settlement.witnessed import Said
 
 log = logging.getLogger(__name__)
 Block = tuple[dict[str, Any], Sequence[dict[str, Any]]]  # a header, and the logs of the block that concern us
@@ -96,7 +96,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     final = _final_by_all(final, witnesses)
     _follow(chain, head)
     newly_final = list(ChainBlock.objects.filter(canonical=True, finalized=False, number__lte=final).order_by("number"))
-    logs = _witnessed(chain, witnesses, newly_final)
+    logs = witness((chain, *witnesses), newly_final, final) if newly_final else Said([], set())
     if newly_final:
         _compare_what_was_left(chain)
     parts = _by_what_happened(newly_final)
@@ -110,18 +110,18 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
     if newly_final:
         closing.settle(chain, witnesses)
         last = newly_final[-1]
-        reconcile.compare_witnesses(chain, witnesses, last, logs)
+        reconcile.compare_witnesses(chain, witnesses, last, *logs)
         if not _reconcile(chain, parts[-1] if at_each else [last]):
-            _complete(chain, last)
+            _complete(chain, witnesses, last)
         events.notify(events.PAGES_CHANNEL, f"chain:{last.number}")
     return Progress(head, final, reconcile.agreed_until(witnesses, tip()))
 
 
-def _witnessed(chain: Chain, witnesses: Sequence[Chain], blocks: Sequence[ChainBlock]) -> list[Comparison]:
-    """What the witnesses say of the logs of blocks that are about to be booked."""
-    concerning = watched() if witnesses and blocks else Watched({}, {})
+def witness(nodes: Sequence[Chain], blocks: Sequence[ChainBlock], up_to: int) -> Said:
+    """What the nodes say of the logs of blocks that are about to be booked, and of all that wait up to a height."""
+    concerning = watched() if len(nodes) > 1 else Watched({}, {})
     return witnessed.compare(
-        witnesses, blocks, lambda within: filters_of(within, concerning), lambda *of: read_again(chain, *of)
+        nodes, blocks, up_to, lambda within: filters_of(within, concerning), lambda *of: read_again(nodes[0], *of)
     )
 
 
@@ -170,14 +170,16 @@ def _reconcile(chain: Chain, blocks: Sequence[ChainBlock]) -> bool:
         return _reconcile(chain, blocks[-1:]) if len(blocks) > 1 else False
 
 
-def _complete(chain: Chain, block: ChainBlock) -> None:
+def _complete(chain: Chain, witnesses: Sequence[Chain], block: ChainBlock) -> None:
     """Where chain and ledger differ at this block, a log may be missing: a node's index has holes, a balance or a
-    vault's number has not. The logs of the blocks since the two last agreed are asked for again."""
+    vault's number has not. The logs of the blocks since the two last agreed are asked for again; what that brings is
+    booked when every node shows it."""
     if not reconcile.open_breaks_here().filter(kind__in=BY_A_MISSING_LOG).exists():
         return
     agreed = ReconciliationRun.objects.filter(breaks=0).order_by("-block_number").first()
     first = max(agreed.block_number + 1 if agreed else 0, block.number - LOG_BLOCKS + 1)
     if read_again(chain, first, block.number):
+        witness((chain, *witnesses), [], block.number)
         finality.finalize([])
         closed.settle_transactions()
         _reconcile(chain, [block])
@@ -185,7 +187,7 @@ def _complete(chain: Chain, block: ChainBlock) -> None:
 
 def read_again(chain: Chain, first: int, last: int) -> int:
     """Ask for the logs of these blocks once more and keep those that were left out; how many that were. Those of final
-    blocks are booked with the next one."""
+    blocks are booked with the next one, if every node shows them."""
     before = ChainLog.objects.count()
     _store_logs(chain, watched(), first, last)
     found = ChainLog.objects.count() - before
@@ -249,15 +251,15 @@ def _read_back(chain: Chain, concerning: Watched, up_to: int) -> None:
 
 
 def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> None:
-    """Keep the logs of blocks that are known already, as far as they are not kept yet."""
+    """Keep the logs of blocks that are known already, as far as they are not kept yet. They wait: their blocks may have
+    been witnessed without them."""
     for start in range(first, last + 1, LOG_BLOCKS):
         within = {"fromBlock": hex(start), "toBlock": hex(min(start + LOG_BLOCKS - 1, last))}
         found = [entry for part in chain.batch(filters_of(within, concerning)) for entry in part]
         hashes = {entry["blockHash"] for entry in found}
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=hashes, canonical=True)}
-        rows = [
-            row_of(blocks[entry["blockHash"]], entry, concerning) for entry in found if entry["blockHash"] in blocks
-        ]
+        known = [entry for entry in found if entry["blockHash"] in blocks]
+        rows = [row_of(blocks[entry["blockHash"]], entry, concerning, witnessed.LATE) for entry in known]
         insert_plain(ChainLog, rows, unless_known=True)
 
 
@@ -368,7 +370,7 @@ def block_of(header: Mapping[str, Any]) -> ChainBlock:
     )
 
 
-def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> dict[str, Any]:
+def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched, refusal: str = "") -> dict[str, Any]:
     """The row of a log, by column of `ChainLog`."""
     address = checksummed(log["address"])
     event = decode_event(log["topics"], log["data"])
@@ -388,7 +390,7 @@ def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched) -> dict[
         "name": event.name if event else "",
         "cell_id": str(about.cell_id) if about else None,
         "applied": False,
-        "refusal": "",
+        "refusal": refusal,
         "set_aside": False,
     }
 

@@ -10,6 +10,9 @@ import {Test} from "./Test.sol";
 /// @notice Four investors, the servicer, the trustee, the expert and strangers act in any order on one series.
 contract BondHandler is BondWorld {
     SeriesEscrow public theEscrow;
+    /// @notice Cash that losses of a slice took to the house, and that write-ups of it brought back.
+    uint256[2] public lost;
+    uint256[2] public recovered;
 
     constructor() {
         buildSeries();
@@ -47,6 +50,7 @@ contract BondHandler is BondWorld {
         uint256 juniorBefore = outstanding(slice, 0);
         uint256 seniorBefore = outstanding(slice, 1);
         bytes32 other = picture(1 - slice);
+        uint256 houseBefore = usdc.balanceOf(address(house));
         if (act % 4 == 0) {
             try escrow.challenge(id) {} catch {}
         } else if (act % 4 == 1) {
@@ -56,16 +60,23 @@ contract BondHandler is BondWorld {
         } else {
             try escrow.applyLoss(next(), id) {} catch {}
         }
+        lost[slice] += usdc.balanceOf(address(house)) - houseBefore;
         assertTrue(picture(1 - slice) == other, "a loss of one slice touched the other");
         if (outstanding(slice, 1) != seniorBefore) assertEq(outstanding(slice, 0), 0, "senior before junior");
         assertTrue(juniorBefore - outstanding(slice, 0) <= noticed, "more than was noticed");
     }
 
+    /// @dev Half of the attempts are above what was written down in the slice, whatever stands in the other.
     function recover(uint256 slice, uint96 amount) external only(slice & 1) {
-        (, uint256 junior) = escrow.position(slice & 1, 0);
-        (, uint256 senior) = escrow.position(slice & 1, 1);
-        if (junior + senior == 0) return;
-        house.writeUp(escrow, next(), slice & 1, uint96(bound(amount, 1, junior + senior)), "recovery");
+        slice &= 1;
+        uint256 room = lost[slice] - recovered[slice];
+        amount = uint96(bound(amount, 0, 2 * room + 1e6));
+        try house.writeUp(escrow, next(), slice, amount, "recovery") {
+            recovered[slice] += amount;
+        } catch (bytes memory reason) {
+            assertTrue(amount == 0 || amount > room, "a recovery of what was written down was refused");
+            assertTrue(bytes4(reason) == SeriesLog.ExceedsWrittenDown.selector, "refused for another reason");
+        }
     }
 
     function repay(uint256 slice, uint256 tranche, uint96 amount) external only(slice & 1) {
@@ -125,6 +136,7 @@ contract BondInvariants is Test {
         slices_classes_and_holders_add_up();
         what_holders_can_claim_is_owed();
         pending_notices_are_covered_by_their_slice();
+        a_slice_is_written_up_at_most_what_it_was_written_down();
     }
 
     function cash_covers_principal_and_what_is_owed() private view {
@@ -163,6 +175,15 @@ contract BondInvariants is Test {
         for (uint256 s; s < 2; ++s) {
             (, uint128 pending) = handler.theEscrow().slices(s);
             assertTrue(pending <= handler.theEscrow().slicePrincipal(s), "pending");
+        }
+    }
+
+    function a_slice_is_written_up_at_most_what_it_was_written_down() private view {
+        for (uint256 s; s < 2; ++s) {
+            (, uint256 junior) = handler.theEscrow().position(s, 0);
+            (, uint256 senior) = handler.theEscrow().position(s, 1);
+            assertTrue(handler.recovered(s) <= handler.lost(s), "written up above what was written down");
+            assertEq(handler.recovered(s) + junior + senior, handler.lost(s), "what is left to recover");
         }
     }
 }

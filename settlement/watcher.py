@@ -271,33 +271,32 @@ def first_block() -> int:
 
 
 def _rewound(chain: Chain, head: int) -> ChainBlock | None:
-    """The last block we share with the chain; what lies above it in our rows is given up first."""
+    """The last block we share with the chain; what lies above it in our rows is given up first. A node that does not
+    know our last blocks says nothing against them: one of several machines behind an address lags."""
     last = tip()
-    if last is None or _is_on(chain, last) or _is_behind(chain, head, last):
-        return last
     ours = ChainBlock.objects.filter(canonical=True).order_by("-number")
-    fork = next((block for block in ours.iterator() if _is_on(chain, block)), None)
-    floor = ChainBlock.objects.filter(finalized=True).order_by("-number").first()
-    if floor is not None and (fork is None or fork.number < floor.number):
-        reconcile.final_block_is_gone(chain, floor)
-        raise Refusal("finality_broken", f"The chain dropped final block {floor.number}.", hash=floor.hash)
-    keep = (fork.number if fork else -1) - REWIND_MARGIN
-    if floor is not None:
-        keep = max(keep, floor.number)
-    _give_up_above(keep)
+    asked = last if last is None or head >= last.number else ours.filter(number=head).first()
+    if asked is None or not _is_replaced(chain, asked):
+        return last
+    floor = ours.filter(finalized=True).first()
+    gone = asked if floor is not None and asked.number < floor.number else floor
+    if gone is not None and _is_replaced(chain, gone):
+        reconcile.final_block_is_gone(chain, gone)
+        raise Refusal("finality_broken", f"The chain dropped final block {gone.number}.", hash=gone.hash)
+    above = ours.filter(number__gt=floor.number) if floor is not None else ours
+    fork = next((block.number for block in above.iterator() if _hash_at(chain, block.number) == block.hash), -1)
+    _give_up_above(max(fork - REWIND_MARGIN, floor.number if floor is not None else -1))
     return tip()
 
 
-def _is_behind(chain: Chain, head: int, last: ChainBlock) -> bool:
-    """Whether the node knows nothing that differs from ours, but not our last blocks either: one of several machines
-    behind an address lags. What it will say when it is up to date is not known yet."""
-    theirs = ChainBlock.objects.filter(canonical=True, number=head).first()
-    return head < last.number and (theirs is None or _is_on(chain, theirs))
+def _is_replaced(chain: Chain, block: ChainBlock) -> bool:
+    """Whether the chain has another block at this height; not where this node has none there, or none yet."""
+    return _hash_at(chain, block.number) not in (block.hash, None)
 
 
-def _is_on(chain: Chain, block: ChainBlock) -> bool:
-    found = chain.block(block.number)
-    return found is not None and found["hash"] == block.hash
+def _hash_at(chain: Chain, number: int) -> str | None:
+    found = chain.block(number)
+    return found["hash"] if found is not None else None
 
 
 def _give_up_above(number: int) -> None:

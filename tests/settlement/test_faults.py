@@ -39,6 +39,7 @@ from tests.settlement.faults.rules import (
     altered,
     behind,
     delayed,
+    lagging,
     lost_after,
     lost_before,
     null,
@@ -139,6 +140,29 @@ def test_a_node_that_is_behind_is_no_reorganisation(chain: Chain, who: Client, p
     proxy.clear()
     settle_all(chain=seen)
     assert_moved_once(chain, who, 4 * MILLION)
+
+
+def test_a_machine_that_lags_behind_its_address_breaks_no_finality(
+    chain: Chain, who: Client, proxy: Proxy, seen: Chain
+) -> None:
+    """It denies final blocks of ours: that it has none there says nothing of the chain."""
+    for _ in range(8):
+        mine(chain)
+    watch(seen)
+    before = tip()
+    mine(chain)
+    proxy.add(lagging(6), client="platform")
+    watch(seen)
+    assert tip() == before
+    assert not ChainBlock.objects.filter(canonical=False).exists()
+    chain.call("anvil_reorg", 2, [])
+    watch(seen)  # what it does not know yet, it cannot have dropped
+    proxy.clear()
+    debit(who, MILLION)
+    settle_all(chain=seen)
+    assert ChainBlock.objects.filter(canonical=False).exists()
+    assert_moved_once(chain, who, 4 * MILLION)
+    assert not ReconciliationBreak.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["Moved", "BatchPosted", "Transfer"])

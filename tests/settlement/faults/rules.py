@@ -122,6 +122,18 @@ def behind(blocks: int) -> Fault:
     return fault
 
 
+def lagging(blocks: int) -> Fault:
+    """One of several machines behind the address has not got the last blocks yet, and is the one asked for a block by
+    its number; another says which is the latest."""
+    late = behind(blocks)
+
+    def fault(ask: Ask, forward: Forward) -> Answer:
+        is_numbered = ask.method == "eth_getBlockByNumber" and ask.params[0] not in (*LATEST, *FINAL)
+        return late(ask, forward) if is_numbered else forward(ask)
+
+    return fault
+
+
 def _block_behind(ask: Ask, forward: Forward, head: int, blocks: int) -> Answer:
     which, *rest = ask.params
     if which in LATEST:

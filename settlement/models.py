@@ -99,13 +99,17 @@ class Batch(Row):
     refusals = models.PositiveIntegerField(default=0, help_text="how often the chain would not take it, signed")
     refused_at = models.DateTimeField(null=True, help_text="when that was last counted, wall clock")
     refusal = models.CharField(max_length=200, blank=True, help_text="why, the last time")
+    handed_out = models.BooleanField(default=False, help_text="final, and each vault has its statement")
 
     class Meta:
         verbose_name_plural = "batches"
         constraints = [
             models.UniqueConstraint(fields=["house", "number"], condition=~Q(state="REFUSED"), name="batch_number_once")
         ]
-        indexes = [models.Index(fields=["house", "number"], name="batches_on_their_way", condition=Q(state="PACKED"))]
+        indexes = [
+            models.Index(fields=["house", "number"], name="batches_on_their_way", condition=Q(state="PACKED")),
+            models.Index(fields=["state"], name="batches_to_hand_out", condition=Q(handed_out=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.house} batch {self.number}"

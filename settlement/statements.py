@@ -9,11 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
-
 from intermediary.models import ChainTarget, MarginState
-from settlement.any_of import AnyOf
 from settlement.breaks import VaultStatement
+from settlement.chains import asset_chains
 from settlement.documents import AMOUNTS, FORMAT, plain
 from settlement.leaves import leaf as leaf
 from settlement.leaves import levels, proof_in
@@ -39,43 +37,28 @@ def statements_of(vault_of_cell: Mapping[UUID, str]) -> list[dict[str, Any]]:
 
 
 def hand_out() -> None:
-    """Give every vault its statement of the batches that have become final."""
-    if not _NOT_HANDED_OUT.exists():
+    """Give every vault its statement of the batches that have become final, in whatever order they did."""
+    final = Batch.objects.filter(state=Batch.State.FINAL, handed_out=False, house__asset__chain__in=asset_chains())
+    batches = list(final.select_related("approval", "house").order_by("number"))
+    if not batches:
         return
-    final = Batch.objects.filter(state=Batch.State.FINAL).exclude(leaves=[])
-    for house in ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE):
-        handed = VaultStatement.objects.filter(target__asset_id=house.asset_id).order_by("-batch_number").first()
-        after = handed.batch_number if handed else 0
-        fresh: dict[str, dict[str, Any]] = {}
-        for batch in final.filter(house=house, number__gt=after).select_related("approval").order_by("number"):
-            fresh |= {str(body["leaf"]["vault"]): body for body in documents(batch)}
-        vaults = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT, address__in=fresh)
-        VaultStatement.objects.bulk_create(
-            (
-                VaultStatement(
-                    target=vault,
-                    cell_id=vault.cell_id,
-                    batch_number=fresh[vault.address]["batch"]["number"],
-                    body=fresh[vault.address],
-                )
-                for vault in vaults
-            ),
-            update_conflicts=True,
-            unique_fields=["target"],
-            update_fields=["batch_number", "body"],
-        )
-
-
-def _houses_with_statements_due() -> QuerySet[ChainTarget]:
-    """Whose last final batch with a statement nobody was given: one look at a batch, and at a statement, a house."""
-    told = Batch.objects.filter(house=OuterRef("pk"), state=Batch.State.FINAL).exclude(leaves=[])
-    handed = VaultStatement.objects.filter(target__asset=OuterRef("asset"), batch_number__gte=OuterRef("last"))
-    houses = ChainTarget.objects.filter(kind=ChainTarget.Kind.HOUSE)
-    houses = houses.annotate(last=Subquery(told.order_by("-number").values("number")[:1]))
-    return houses.filter(~Exists(handed), last__isnull=False)
-
-
-_NOT_HANDED_OUT = AnyOf(_houses_with_statements_due)
+    fresh = {str(body["leaf"]["vault"]): body for batch in batches for body in documents(batch)}
+    vaults = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT, address__in=fresh)
+    handed = dict(VaultStatement.objects.filter(target__in=vaults).values_list("target_id", "batch_number"))
+    number_of = {vault.id: int(fresh[vault.address]["batch"]["number"]) for vault in vaults}
+    VaultStatement.objects.bulk_create(
+        (
+            VaultStatement(
+                target=vault, cell_id=vault.cell_id, batch_number=number_of[vault.id], body=fresh[vault.address]
+            )
+            for vault in vaults
+            if number_of[vault.id] > handed.get(vault.id, 0)
+        ),
+        update_conflicts=True,
+        unique_fields=["target"],
+        update_fields=["batch_number", "body"],
+    )
+    Batch.objects.filter(id__in=[batch.id for batch in batches]).update(handed_out=True)
 
 
 def documents(batch: Batch) -> Iterator[dict[str, Any]]:

@@ -5,20 +5,26 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.conf import settings as django_settings
 
+from intermediary.models import ChainTarget
+from settlement import approver, poster
 from settlement.breaks import VaultStatement
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
-from settlement.models import Batch
+from settlement.models import Batch, ChainLog
 from settlement.proving import check, is_proved
+from settlement.signer import demo_signer
 from settlement.watcher import step as watch
 from tests.settlement.statement_world import three_told
+from tests.settlement.test_witnessed import Forgetful
 from tests.settlement.world import MILLION, Client, debit
 
 pytestmark = pytest.mark.world(build=three_told)
@@ -112,3 +118,38 @@ def test_a_client_is_given_nothing_before_its_batch_is_final(chain: Chain, who: 
     debit(who, 5)
     watch(chain)
     assert VaultStatement.objects.get(target=who.vault).batch_number == before
+
+
+def post(chain: Chain) -> str:
+    """What was instructed leaves in a batch, which is in a block; its transaction."""
+    signers = {role: demo_signer(role) for role in ("poster", "operator")}
+    poster.step(chain, signers)
+    approver.step(demo_signer("approver"), chain.id())
+    poster.step(chain, signers)
+    mine(chain)
+    watch(chain)
+    return ChainLog.objects.filter(name="BatchPosted").latest("id").transaction_hash
+
+
+def handed_out() -> dict[UUID, int]:
+    """The number of the batch that each vault's statement is of."""
+    return dict(VaultStatement.objects.values_list("target_id", "batch_number"))
+
+
+def test_a_batch_that_becomes_final_after_a_later_one_is_handed_out_too(chain: Chain, who: Client) -> None:
+    """The nodes disputed that it was posted, for a while."""
+    first = Batch.objects.count() + 1
+    vault = ChainTarget.objects.filter(kind="VAULT").exclude(id=who.vault.id).first()
+    assert vault is not None
+    witness = Forgetful(chain.url)
+    debit(who, 5)
+    witness.hidden = post(chain)
+    debit(replace(who, cell=vault.cell, targets={"USDC": vault}), 5)
+    post(chain)
+    for told in (first - 1, first):
+        for _ in range(4):
+            mine(chain)
+            watch(chain, [witness])
+        assert (handed_out()[who.vault.id], handed_out()[vault.id]) == (told, first + 1)
+        witness.hidden = ""
+    assert is_proved(check(VaultStatement.objects.get(target=who.vault).body, chain))

@@ -20,12 +20,12 @@ from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.holders import APART, HOLDERS, PAYEES, key_address, require_apart
 from settlement.models import Deployment
+from settlement.rights import NOBODY
 from settlement.signer import signer_for
 from settlement.transactor import Mine, Transactor
 
 # A rulebook may not take effect before its block's time; the block that will carry it is at most this far away.
 EFFECTIVE_AHEAD_SECONDS = 600
-NOBODY = "0x" + "00" * 20
 SET_UP = ("TREASURER", "RULEMAKER")  # what the administrator holds while it sets up a house, and not a moment longer
 
 
@@ -150,8 +150,8 @@ def _set_up_houses(
     rulebook_uri: str,
     outflow_caps: Mapping[str, int],
 ) -> None:
-    """Cap, disposal desk and rulebook of every house that has none yet. The administrator gives itself what that takes,
-    and gives it back, whatever happened in between."""
+    """Cap, disposal desk and rulebook of every house, as far as they are missing. The administrator gives itself what
+    that takes, and gives it back, whatever happened in between."""
     roles = [role for role in role_table.roles() if role.label in SET_UP]
     calls = [
         call for asset in assets for call in _missing(admin.chain, asset, rulebook_hash, rulebook_uri, outflow_caps)
@@ -178,7 +178,10 @@ def _missing(
         if not outflow_caps.get(asset.code):
             raise Refusal("no_outflow_cap", f"The new house of {asset} needs a cap of what may leave it a day.")
         calls.append((house, "setOutflowCap", outflow_caps[asset.code]))
-    if read(chain, house, "House", "disposalDesk") == NOBODY:
+    desk = read(chain, house, "House", "disposalDesk")
+    if asset.is_settlement and desk != NOBODY:
+        calls.append((house, "setDisposalDesk", NOBODY))  # what is seized there is money already: nothing is to be sold
+    if not asset.is_settlement and desk == NOBODY:
         calls.append((house, "setDisposalDesk", key_address("market")))
     if bytes(read(chain, house, "House", "rulebook")) == bytes(32):
         latest = chain.block("latest")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from intermediary.errors import Refusal
-from intermediary.models import ChainTarget
+from intermediary.models import Asset, ChainTarget
 from settlement import chains, role_table
 from settlement.bindings import contract, decode_event, topic
 from settlement.chain import LOG_BLOCKS, Call, Chain
@@ -20,6 +20,7 @@ from settlement.models import Deployment
 from settlement.role_table import Role
 
 ADMIN_ROLE = 0
+NOBODY = "0x" + "00" * 20
 NOTICE_SECONDS = 30 * 24 * 3600  # of a new rulebook; in a demonstration everyone starts together
 NAMES = {
     ChainTarget.Kind.RETENTION: "Retention",
@@ -111,13 +112,17 @@ def _without_code(chain: Chain) -> Iterator[str]:
 
 
 def _wiring(manager: str) -> Iterator[Question]:
-    """Contracts that point at each other."""
+    """Contracts that point at each other. Where margin is the settlement token itself nothing is sold, so no desk may
+    be sent any of it."""
+    settling = set(Asset.objects.filter(is_settlement=True).values_list("code", flat=True))
     of_asset = {row.asset_id: row.address for row in Deployment.objects.filter(name="Token")}
     for row in Deployment.objects.filter(name__in=["House", "Eligibility"]):
         yield Question(f"authority of {row}", row.name, row.address, "authority", (), manager)
         if row.name == "House":
             yield Question(f"token of {row}", row.name, row.address, "token", (), of_asset[row.asset_id])
             yield Question(f"rulebook notice of {row}", row.name, row.address, "rulebookNotice", (), notice_seconds())
+        if row.name == "House" and row.asset_id in settling:
+            yield Question(f"disposal desk of {row}", row.name, row.address, "disposalDesk", (), NOBODY)
 
 
 def _functions(manager: str, named: Iterable[tuple[str, bytes]]) -> Iterator[Question]:

@@ -81,6 +81,24 @@ def test_run_that_was_cut_off_goes_on_where_it_was(empty: Chain, step: str, monk
     assert ChainTarget.objects.filter(kind="HOUSE").count() == 1
 
 
+def test_the_house_of_the_settlement_token_has_no_disposal_desk(empty: Chain) -> None:
+    Asset.objects.create(code="WBTC", decimals=8, priced_as="BTC")
+    deployed(f"--cap=USDC={CAP}", f"--cap=WBTC={CAP}")
+    houses = {code: address_of("House", code) for code in ("USDC", "WBTC")}
+    desks = {code: read(empty, house, "House", "disposalDesk") for code, house in houses.items()}
+    assert desks == {"USDC": rights.NOBODY, "WBTC": holders.key_address("market")}
+    fund_gas(empty, demo_signer("operator").address)
+    treasurer = Transactor(empty, demo_signer("operator"), mine)
+    treasurer.call(houses["USDC"], "House", "setDisposalDesk", STRANGER)
+    treasurer.wait()
+    (off,) = rights.differences(empty)
+    assert off.startswith(f"disposal desk of House USDC {houses['USDC']}: 0x")
+    with pytest.raises(CommandError, match="not the table's"):
+        deployed("--check")
+    assert deployed()["differences"] == []
+    assert read(empty, houses["USDC"], "House", "disposalDesk") == rights.NOBODY
+
+
 def test_new_house_without_a_cap_is_refused(empty: Chain) -> None:
     with pytest.raises(CommandError, match="no_outflow_cap"):
         deployed()

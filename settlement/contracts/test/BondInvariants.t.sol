@@ -72,6 +72,7 @@ contract BondHandler is BondWorld {
         uint256 room = lost[slice] - recovered[slice];
         amount = uint96(bound(amount, 0, 2 * room + 1e6));
         try house.writeUp(escrow, next(), slice, amount, "recovery") {
+            assertTrue(amount != 0, "a write-up of nothing");
             recovered[slice] += amount;
         } catch (bytes memory reason) {
             assertTrue(amount == 0 || amount > room, "a recovery of what was written down was refused");

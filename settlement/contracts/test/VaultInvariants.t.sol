@@ -12,6 +12,7 @@ import {World} from "./World.sol";
 /// @notice Four clients, the operator's keys, depositors and strangers act in any order on one house. What an act may
 /// not do is checked in the act; what must hold after every act is asked by the invariants below.
 contract VaultHandler is World {
+    uint256 public constant ADDRESSES = 3;
     DemoUSDC public usdc;
     House public theHouse;
     MarginVault[4] public vaults;
@@ -20,10 +21,31 @@ contract VaultHandler is World {
     uint256[4] public credited;
     uint256[4] public taken;
     uint256[4] public movements;
-    uint256[4] public claimSeized;
-    uint256[4] public claimAmount;
     uint64 public batches;
     bytes32 public head;
+
+    /// @notice A default notice as its rules say it must be, the seconds one had left when it was withdrawn included.
+    struct Notice {
+        uint256 amount;
+        uint256 seized;
+        uint256 cureBy;
+        uint256 lapsesAt;
+        uint256 withdrawnAt;
+        uint256 left;
+    }
+
+    /// @notice Variation margin taken at a moment.
+    struct Debit {
+        uint256 at;
+        uint256 amount;
+    }
+
+    Notice[4] public notices;
+    Debit[][4] private _debits;
+    /// @notice Where a client's money goes now, and what was proposed instead; see `address_`.
+    address[4] public destination;
+    address[4] private _proposed;
+    uint256[4] private _proposedAt;
 
     constructor() {
         usdc = newUSDC();
@@ -34,22 +56,33 @@ contract VaultHandler is World {
             deposited[i] = 1_000e6;
             usdc.mint(factory.predict(termsOf(i)), 1_000e6);
             vaults[i] = openVault(i);
+            destination[i] = payoutOf(i);
         }
     }
 
-    /// @dev An act on one vault leaves the others byte for byte as they were, and their clients' money too.
+    /// @notice The addresses client `i` is paid at in the course of a run; the first is that of its terms.
+    function address_(uint256 i, uint256 k) public pure returns (address) {
+        return payoutOf(i + 4 * (k % ADDRESSES));
+    }
+
+    /// @dev An act on one vault leaves the others byte for byte as they were, and their clients' money too. Cash moves
+    /// between the vault, the house and the client's address of that moment, and nowhere else.
     modifier only(uint256 i) {
         bytes32 before = others(i);
         uint256 houseBefore = usdc.balanceOf(address(house));
-        uint256 vaultBefore = usdc.balanceOf(address(vaults[i]));
-        uint256 paidBefore = usdc.balanceOf(payoutOf(i));
+        address to = destination[i];
+        uint256 elsewhereBefore = elsewhere(i, to);
         _;
         assertTrue(others(i) == before, "an act on one vault touched another");
         uint256 houseAfter = usdc.balanceOf(address(house));
         if (houseAfter >= houseBefore) taken[i] += houseAfter - houseBefore;
         else credited[i] += houseBefore - houseAfter;
-        uint256 sum = usdc.balanceOf(address(vaults[i])) + usdc.balanceOf(payoutOf(i)) + houseAfter;
-        assertTrue(sum >= vaultBefore + paidBefore + houseBefore, "cash left to a third party");
+        assertEq(elsewhere(i, to), elsewhereBefore, "cash left to a third party");
+    }
+
+    function elsewhere(uint256 i, address to) private view returns (uint256) {
+        uint256 within = usdc.balanceOf(address(vaults[i])) + usdc.balanceOf(address(house)) + usdc.balanceOf(to);
+        return usdc.totalSupply() - within;
     }
 
     function others(uint256 i) private view returns (bytes32) {
@@ -57,9 +90,16 @@ contract VaultHandler is World {
     }
 
     function picture(uint256 i) private view returns (bytes32) {
-        (bytes memory state) = abi.encode(usdc.balanceOf(address(vaults[i])), usdc.balanceOf(payoutOf(i)));
+        (bytes memory state) = abi.encode(usdc.balanceOf(address(vaults[i])), paid(i));
         (MarginVault.Hot memory hot, MarginVault.Cold memory cold, MarginVault.Claim memory claim) = vaults[i].state();
         return keccak256(abi.encode(state, hot, cold, claim, vaults[i].payout(), vaults[i].termsHash()));
+    }
+
+    /// @notice What client `i` got, at any of its addresses.
+    function paid(uint256 i) public view returns (uint256 sum) {
+        for (uint256 k; k < ADDRESSES; ++k) {
+            sum += usdc.balanceOf(address_(i, k));
+        }
     }
 
     function deposit(uint256 i, uint256 amount) external only(i & 3) {
@@ -82,11 +122,37 @@ contract VaultHandler is World {
         if (settled) {
             ++movements[i];
             assertTrue(one[0].seq == want && one[0].required <= MAX_REQUIRED, "a number or a cap was passed over");
-            if (one[0].kind == Kind.DEBIT) assertTrue(one[0].amount <= DEBIT_CAP, "debit cap");
+            if (one[0].kind == Kind.DEBIT) recordDebit(i, one[0].amount);
             if (one[0].kind == Kind.CREDIT) assertTrue(one[0].amount <= CREDIT_LIMIT, "credit limit");
         } else {
             assertTrue(usdc.balanceOf(address(house)) == houseBefore, "a failed movement moved cash");
         }
+    }
+
+    /// @dev In every span of t seconds that ends now at most cap * (1 + t / day) was taken, see RollingLimit.
+    function recordDebit(uint256 i, uint256 amount) private {
+        _debits[i].push(Debit(time(), amount));
+        uint256 sum;
+        for (uint256 j = _debits[i].length; j != 0;) {
+            Debit memory first = _debits[i][--j];
+            sum += first.amount;
+            uint256 most = DEBIT_CAP + (uint256(DEBIT_CAP) * (time() - first.at)) / 1 days;
+            assertTrue(sum <= most, "debits above the rolling cap");
+        }
+    }
+
+    /// @dev Debits of every size up to the cap, some hours apart, out of a vault that can pay them.
+    function debitSoon(uint256 i, uint96 amount, uint32 wait) external only(i & 3) {
+        i &= 3;
+        skip(wait % 9 hours);
+        deposited[i] += DEBIT_CAP;
+        usdc.mint(address(vaults[i]), DEBIT_CAP);
+        Movement[] memory one = new Movement[](1);
+        one[0] = movement(vaults[i], Kind.DEBIT, uint96(bound(amount, 0, DEBIT_CAP)), 100e6);
+        fold(one);
+        if (vaults[i].seq() != one[0].seq) return;
+        ++movements[i];
+        recordDebit(i, one[0].amount);
     }
 
     /// @dev One loses, its neighbour wins, in one batch.
@@ -98,6 +164,7 @@ contract VaultHandler is World {
         fold(two);
         if (vaults[loser].seq() == two[0].seq) {
             (taken[loser], movements[loser]) = (taken[loser] + two[0].amount, movements[loser] + 1);
+            recordDebit(loser, two[0].amount);
         }
         if (vaults[winner].seq() == two[1].seq) {
             (credited[winner], movements[winner]) = (credited[winner] + two[1].amount, movements[winner] + 1);
@@ -117,12 +184,33 @@ contract VaultHandler is World {
             vault.requestWithdraw(amount);
         } else if (act % 6 == 2) {
             try vault.requestExit() {} catch {}
-        } else if (act % 6 == 3) {
+        } else if (act % 6 < 5) {
             try vault.cancelExit() {} catch {}
-        } else if (act % 6 == 4) {
-            try vault.cure() {} catch {}
         } else {
-            vault.proposePayout(address(0));
+            try vault.cure() {
+                notices[i].lapsesAt = time();
+            } catch {}
+        }
+        vm.stopPrank();
+    }
+
+    /// @dev Another address holds five days after it was proposed, and surely then. What was proposed is mostly waited
+    /// for, or hardly any would ever be applied.
+    function changePayout(uint256 i, uint8 act, uint256 k) external only(i & 3) {
+        i &= 3;
+        vm.startPrank(client(i));
+        if (act % 8 == 0 || (_proposed[i] == address(0) && act % 8 != 1)) {
+            _proposed[i] = act % 32 == 0 ? address(0) : address_(i, k);
+            _proposedAt[i] = time();
+            vaults[i].proposePayout(_proposed[i]);
+        } else {
+            bool ripe = _proposed[i] != address(0) && time() >= _proposedAt[i] + 5 days;
+            try vaults[i].applyPayout() {
+                assertTrue(ripe, "another payout address too soon");
+                (destination[i], _proposed[i]) = (_proposed[i], address(0));
+            } catch {
+                assertTrue(!ripe, "a ripe payout address was refused");
+            }
         }
         vm.stopPrank();
     }
@@ -145,21 +233,58 @@ contract VaultHandler is World {
         bytes memory approval = signature(APPROVER_KEY, house.claimDigest(vault, amount, evidence));
         if (act % 6 < 2) {
             try house.noticeDefault(vault, amount, evidence, approver(), approval) {
-                (claimAmount[i], claimSeized[i]) = (amount, 0);
+                recordNotice(notices[i], amount);
             } catch {}
         } else if (act % 6 == 2) {
             try house.raiseClaim(vault, amount, evidence, approver(), approval) {
-                claimAmount[i] = amount;
+                assertTrue(time() < notices[i].lapsesAt, "a dead notice was raised");
+                notices[i].amount = amount;
             } catch {}
         } else if (act % 6 == 3) {
-            try house.withdrawNotice(vault) {} catch {}
-        } else if (act % 6 == 4) {
-            try house.determine(vault) {} catch {}
-        } else {
-            try house.seize(vault) returns (uint256 got) {
-                claimSeized[i] += got;
+            try house.withdrawNotice(vault) {
+                (notices[i].left, notices[i].withdrawnAt) = (notices[i].lapsesAt - time(), time());
+                notices[i].lapsesAt = time();
             } catch {}
+        } else if (act % 6 == 4) {
+            try house.determine(vault) {
+                notices[i].lapsesAt = time();
+            } catch {}
+        } else {
+            seize(i);
         }
+    }
+
+    function recordNotice(Notice storage n, uint256 amount) private {
+        assertTrue(time() >= n.lapsesAt, "a notice beside a live one");
+        bool renewed = n.withdrawnAt != 0 && time() < n.withdrawnAt + 30 days;
+        (n.amount, n.seized) = (amount, 0);
+        (n.cureBy, n.lapsesAt) = (time() + CURE, time() + (renewed ? n.left : CURE + 5 days));
+        (n.withdrawnAt, n.left) = (0, 0);
+    }
+
+    /// @dev Between cure and lapse, and of the claim at most.
+    function seize(uint256 i) private {
+        Notice storage n = notices[i];
+        uint256 before = usdc.balanceOf(address(vaults[i]));
+        try house.seize(vaults[i]) {
+            assertTrue(time() >= n.cureBy, "seized before the cure period ended");
+            assertTrue(time() < n.lapsesAt, "seized after the notice lapsed");
+            n.seized += before - usdc.balanceOf(address(vaults[i]));
+            assertTrue(n.seized <= n.amount, "seized above the claim");
+        } catch {}
+    }
+
+    /// @dev Default, notice and time until a seizure may be tried, in one act: rare when each is left to chance.
+    function noticeAndSeize(uint256 i, uint96 amount, uint32 wait) external only(i & 3) {
+        i &= 3;
+        amount = uint96(bound(amount, 1, 8_000e6));
+        bytes32 evidence = keccak256(abi.encode(amount, time()));
+        bytes memory approval = signature(APPROVER_KEY, house.claimDigest(vaults[i], amount, evidence));
+        try house.noticeDefault(vaults[i], amount, evidence, approver(), approval) {
+            recordNotice(notices[i], amount);
+        } catch {}
+        skip(wait % 8 days);
+        seize(i);
     }
 
     function strangerActs(uint256 i, uint8 act) external only(i & 3) {
@@ -203,16 +328,14 @@ contract VaultInvariants is Test {
         numbers_run_without_gap_and_the_head_folds_every_batch();
         silence_or_exit_frees_and_a_notice_dies();
         a_seizure_takes_the_claim_at_most();
-    }
-
-    function paid(uint256 i) private pure returns (address) {
-        return address(uint160(0x9A400000 + i));
+        a_notice_lives_as_long_as_its_rules_say();
+        the_payout_address_is_the_one_last_applied();
     }
 
     function every_vault_conserves_its_cash() private view {
         for (uint256 i; i < 4; ++i) {
             uint256 inside = handler.usdc().balanceOf(address(handler.vaults(i)));
-            uint256 out = handler.usdc().balanceOf(paid(i)) + handler.taken(i);
+            uint256 out = handler.paid(i) + handler.taken(i);
             assertEq(handler.deposited(i) + handler.credited(i), inside + out, "conservation");
         }
     }
@@ -237,7 +360,21 @@ contract VaultInvariants is Test {
 
     function a_seizure_takes_the_claim_at_most() private view {
         for (uint256 i; i < 4; ++i) {
-            assertTrue(handler.claimSeized(i) <= handler.claimAmount(i), "claim");
+            (uint256 amount, uint256 seized,,,,) = handler.notices(i);
+            assertTrue(seized <= amount, "claim");
+        }
+    }
+
+    function a_notice_lives_as_long_as_its_rules_say() private view {
+        for (uint256 i; i < 4; ++i) {
+            (,,, uint256 lapsesAt,,) = handler.notices(i);
+            assertTrue(handler.vaults(i).noticeLive() == (time() < lapsesAt), "a notice lives too long or too short");
+        }
+    }
+
+    function the_payout_address_is_the_one_last_applied() private view {
+        for (uint256 i; i < 4; ++i) {
+            assertTrue(handler.vaults(i).payout() == handler.destination(i), "payout");
         }
     }
 }

@@ -23,7 +23,9 @@ from settlement.models import Batch, BatchMovement, ChainSender, ChainTransactio
 from settlement.views import read_words, view
 
 Outcome = BatchMovement.Outcome
-# Keys whose forgotten calls would move money twice. What others send is derived from the chain each time anew.
+# Keys that sign for nothing but this platform, so that a nonce without a row was used by another database. The others
+# also sign deployments, whose nonces have no rows; a step of theirs that does not show on its contract is looked for
+# on chain before it is sent (`settlement.acts.recalled`).
 ROLES = ("poster", "operator")
 
 
@@ -110,12 +112,12 @@ def _movements(vaults: Sequence[ChainTarget], counts: Sequence[int]) -> list[Ahe
 
 
 def _nonces(chain: Chain, block: int | str, keys: Collection[str]) -> list[Ahead]:
-    last = dict(ChainTransaction.objects.values_list("sender_id").annotate(last=Max("nonce")))
-    of_instructions = ChainSender.objects.filter(chain=chains.here(), role__in=ROLES)
-    known = [sender.address for sender in of_instructions if sender.address in last]
-    senders = sorted({*known, *keys})
+    of_instructions = ChainSender.objects.filter(chain=chains.here(), role__in=ROLES, transactions__isnull=False)
+    senders = sorted({*of_instructions.values_list("address", flat=True).distinct(), *keys})
     where = "pending" if block == "latest" else block_name(block)
     used = chain.batch([("eth_getTransactionCount", [address, where]) for address in senders])
+    # After the chain: whoever sends stores first, so what the poster does meanwhile is not taken for another's.
+    last = dict(ChainTransaction.objects.values_list("sender_id").annotate(last=Max("nonce")))
     return [
         Ahead(f"nonces of {address}", last.get(address, -1) + 1, int(count, 16))
         for address, count in zip(senders, used, strict=True)

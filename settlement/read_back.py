@@ -1,26 +1,31 @@
 """Single calls read back: what our keys sent under nonces that no row of ours explains.
 
 Every such call becomes a row, so that it is read once and its nonce is counted. One that an instruction still waiting
-here would have made is that instruction's. One that only instructions make, and that none here explains, was
-instructed after the backup: it is *unexplained* for as long as it stays so, and keeps the fence up.
+here, or an open act, would have made is that one's. One that only instructions make, or that would do something once
+more, and that none here explains, was decided after the backup: it is *unexplained* for as long as it stays so, and
+keeps the fence up.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max, Min
+from django.db.models import Exists, Max, Min, OuterRef
 from eth_utils.address import to_checksum_address
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction
 from settlement import chains, displaced, fence, sender, watcher
+from settlement.acts import driver, recalled
+from settlement.acts.steps import Step
 from settlement.bindings import contract, decode_event
-from settlement.chain import Chain
+from settlement.chain import Chain, ChainRefused
 from settlement.cited import act_of, cited, contract_seq_of
 from settlement.holders import key_address
-from settlement.models import Batch, ChainLog, ChainSender, ChainTransaction, Fence
+from settlement.models import Batch, ChainLog, ChainSender, ChainTransaction, Fence, TransactionAttempt
 
+log = logging.getLogger(__name__)
 State = ChainTransaction.State
 UNKNOWN_YET = (*ChainTransaction.UNFINISHED, State.DISPLACED)  # their nonces may be another transaction's
 _LOCK = "settlement.rebuild"
@@ -38,19 +43,52 @@ def read_calls(chain: Chain, final: int) -> int:
     for role in fence.ROLES:
         ChainSender.objects.get_or_create(address=key_address(role), defaults={"role": role})
     senders = ChainSender.objects.filter(chain=chains.here(), role__in=fence.ROLES)
-    return sum(_keep(chain, account, sent) for account in senders for sent in _missing(chain, account, final))
+    read = sum(_keep(chain, account, sent) for account in senders for sent in _missing(chain, account, final))
+    return read + _recall(chain) + sum(_keep(chain, account, sent) for account, sent in _of_acts(chain))
 
 
 def unexplained() -> list[str]:
     """Calls that only an instruction makes, and that none here explains; each is looked at again. What two people
     have lifted a fence with is explained by them."""
     accepted = {one for lifted in Fence.objects.exclude(lifted_by=None) for one in lifted.found.get("unexplained", [])}
-    kept = ChainTransaction.objects.filter(sender__chain=chains.here(), batch=None, instruction=None, succeeded=True)
+    here = ChainTransaction.objects.filter(sender__chain=chains.here(), succeeded=True)
+    kept = here.filter(batch=None, instruction=None, act=None)
     left = []
     for found in kept.exclude(state=State.DISPLACED).order_by("block_number", "nonce"):
-        if act_of(found.data) is not None and not _explained(found):
+        if _is_told_by_a_row(found.data) and not _explained(found):
             left.append(f"transaction {found.transaction_hash} of {found.sender}")
     return [one for one in left if one not in accepted]
+
+
+def _is_told_by_a_row(calldata: str) -> bool:
+    """Whether it was made because a row here said so, which it does once."""
+    return act_of(calldata) is not None or recalled.acts_once(calldata)
+
+
+def _recall(chain: Chain) -> int:
+    """Steps of open acts that a former database made; how many."""
+    found = 0
+    for act in driver.open_acts():
+        try:
+            while isinstance(step := driver.look(chain, act).step, Step) and recalled.is_recalled(chain, act, step):
+                found += 1
+        except ChainRefused as error:
+            log.warning("act %s cannot be looked for: %s", act.id, error)
+    return found
+
+
+def _of_acts(chain: Chain) -> Iterator[tuple[ChainSender, dict[str, Any]]]:
+    """Final calls of the keys of acts that no row tells of, by the logs they left."""
+    key_of = dict(recalled.ONCE_MORE.values())
+    final = ChainLog.objects.filter(name__in=key_of, block__canonical=True, block__finalized=True)
+    known = TransactionAttempt.objects.filter(hash=OuterRef("transaction_hash"))
+    names = dict(final.exclude(Exists(known)).order_by("block__number").values_list("transaction_hash", "name"))
+    for sent in chain.batch([("eth_getTransactionByHash", [one]) for one in names]):
+        if sent is None or not recalled.acts_once(sent["input"]):
+            continue
+        if displaced.is_signed_by(sent, sent["from"], chain.id()):
+            address, key = to_checksum_address(sent["from"]), key_of[names[sent["hash"]]]
+            yield ChainSender.objects.get_or_create(address=address, defaults={"role": key})[0], sent
 
 
 def _missing(chain: Chain, account: ChainSender, final: int) -> Iterator[dict[str, Any]]:
@@ -84,7 +122,7 @@ def _keep(chain: Chain, account: ChainSender, sent: dict[str, Any]) -> int:
             if not displaced.is_final_for_all(chain, sent):
                 raise Refusal("nonce_in_doubt", f"Not every node has {sent['hash']}, nonce {ours.nonce} of {account}.")
             sender.mark_displaced(ours)
-        if ours is not None and act_of(sent["input"]) is None:
+        if ours is not None and not _is_told_by_a_row(sent["input"]):
             return 0  # it displaced a call of ours, and did nothing that an instruction does
         _store(ours or ChainTransaction(sender=account, nonce=int(sent["nonce"], 16)), sent, receipt)
     return 1

@@ -89,6 +89,8 @@ def rebuild(chain: Chain, witnesses: Sequence[Chain] = ()) -> Rebuilt:
     ahead = [str(one) for one in fence.ahead(chain, keys=keys)]
     made.differs = [*ahead]
     made.differs += [f"{one.kind} at {one.place}: {one.ledger_value}, {one.chain_value}" for one in _open_breaks()]
+    if made.unexplained:  # also where no count is ahead: the keys of acts have none
+        fence.put_up(f"unexplained: {made.unexplained[0]}")
     standing = Fence.objects.filter(chain=chains.here(), lifted_at=None)
     if made.differs or made.unexplained:
         found = {"ahead": ahead, "differs": made.differs, "unexplained": made.unexplained}

@@ -1,9 +1,9 @@
 """Carrying acts out: one call a key at a time, each derived from what was decided and from the chain as it is.
 
 A step counts as made when a call of its act made it, or when the chain shows that somebody did; so a process that was
-killed at any line, or a database that forgot, goes on where the chain is. A call under a delay is scheduled first. When
-every step shows in a final block the act is done (`closing`). Whatever stands in the way is said in the act's row and
-looked at again; what people must decide anew is stopped and proposed again.
+killed at any line, or a database that forgot (`recalled`), goes on where the chain is. A call under a delay is
+scheduled first. When every step shows in a final block the act is done (`closing`). Whatever stands in the way is said
+in the act's row and looked at again; what people must decide anew is stopped and proposed again.
 """
 
 import time
@@ -19,7 +19,7 @@ from eth_utils.address import to_checksum_address
 from intermediary import events
 from intermediary.errors import Refusal
 from settlement import chains, fence, reconcile, sender, sender_alarms
-from settlement.acts import books, plans, scheduling, stopping
+from settlement.acts import books, plans, recalled, scheduling, stopping
 from settlement.acts.scheduling import May
 from settlement.acts.steps import Made, Step, Wait
 from settlement.bindings import error_name
@@ -221,7 +221,7 @@ def _attempt(chain: Chain, act: ChainAct, found: Look, step: Step, account: Chai
     except Refusal as refusal:
         _say(act, found, f"the books refuse: {refusal}")
         return None
-    call, label = ContractCall(step.to, step.calldata()), step.label
+    call, label, stands = ContractCall(step.to, step.calldata()), step.label, None
     if step.is_restricted:
         manager = address_of("AccessManager")
         stands = scheduling.standing(chain, manager, account.address, step.to, call.data)
@@ -231,12 +231,15 @@ def _attempt(chain: Chain, act: ChainAct, found: Look, step: Step, account: Chai
         if stands.may == May.WAIT:
             _say(act, found, SCHEDULED, ready_at=stands.ready_at)
             return None
-        if stands.may == May.SCHEDULE:
-            if _was_taken_back(act, step, stands):
-                stopping.stop(act, actor="guardian", reason="what was scheduled was taken back on chain")
-                return None
-            label = schedule_label(step, stands.number + 1)
-            call = ContractCall(manager, scheduling.schedule(step.to, call.data))
+    if recalled.is_recalled(chain, act, step):
+        _say(act, found, "it was made before the database was restored")
+        return None
+    if stands is not None and stands.may == May.SCHEDULE:
+        if _was_taken_back(act, step, stands):
+            stopping.stop(act, actor="guardian", reason="what was scheduled was taken back on chain")
+            return None
+        label = schedule_label(step, stands.number + 1)
+        call = ContractCall(manager, scheduling.schedule(step.to, call.data))
     try:
         gas = _gas(chain, call, account.address)
     except ChainRefused as error:

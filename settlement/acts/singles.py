@@ -28,7 +28,7 @@ def eligible(body: Body) -> Steps:
 
 def allot(body: Body) -> Steps:
     """`allotments`: for each class, junior first, units by account. Subscribing uses an allotment up, so nothing on
-    chain tells later that it was made: it is sent once."""
+    chain tells later that it was made but its logs: it is sent once (`recalled`)."""
     for tranche, units_of in enumerate(body["allotments"]):
         listed = sorted(units_of.items())
         for start in range(0, len(listed), ACCOUNTS_A_CALL):
@@ -96,7 +96,7 @@ def challenge(body: Body) -> Steps:
 
 
 def rule(body: Body) -> Steps:
-    """The expert's answer; nothing else on chain looks like one that leaves the whole amount, so it is sent once."""
+    """The expert's answer; no view tells one that leaves the whole amount, so it is sent once (`recalled`)."""
     number, amount = int(body["number"]), int(body["amount_base_units"])
     yield Step("rule on the notice", "expert", "SeriesEscrow", body["escrow"], "rule", (number, amount))
 
@@ -110,7 +110,7 @@ def cancel_loss(chain: Chain, body: Body) -> Steps:
 
 
 def call(body: Body) -> Steps:
-    """Any restricted function, with its arguments as they were decided; sent once."""
+    """Any restricted function, with its arguments as they were decided; sent once (`recalled`)."""
     arguments = tuple(plain(value) for value in body["arguments"])
     yield Step("make the call", body["key"], body["contract"], body["to"], body["function"], arguments)
 

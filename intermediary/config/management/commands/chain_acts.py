@@ -8,6 +8,7 @@ the terms in force. Role worker; the poster carries out what is the operator's, 
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,9 @@ from django.db import transaction
 
 from intermediary.config.chain_command import ChainCommand, name_of, reporter
 from intermediary.errors import Refusal
-from settlement import chains, loops
+from settlement import chains, fence, loops
 from settlement.acts import driver, for_clients, keys, stopping
-from settlement.chain import Chain, all_chains
+from settlement.chain import all_chains
 from settlement.models import ChainAct
 from settlement.signer import Signer, signer_for
 
@@ -72,12 +73,16 @@ class Command(ChainCommand):
         if not signers:
             raise CommandError(f"No key is configured here: {', '.join(keys.KEYS)} (docs/signer.md).")
         self.stdout.write(", ".join(f"{key} {name_of(signer)}" for key, signer in signers.items()))
-        chain = all_chains()[0]
+        chain, sentry = all_chains()[0], fence.Sentry([])
+
+        def step() -> int:
+            sentry.step(chain)
+            return driver.step(chain, signers)
+
         if options["follow"]:
-            told = reporter("acts")
-            loops.run(lambda: driver.step(chain, signers), listen=True, poll_seconds=POLL_SECONDS, told=told)
+            loops.run(step, listen=True, poll_seconds=POLL_SECONDS, told=reporter("acts"))
         else:
-            _do_what_can_be_done(chain, signers)
+            _do_what_can_be_done(step, signers)
 
     def _list(self) -> None:
         acts = ChainAct.objects.filter(chain=chains.here()).select_related("proposal__cell")
@@ -89,9 +94,9 @@ class Command(ChainCommand):
             self.stdout.write(f"{act.id}  {act.get_state_display()}: {act.get_kind_display()}, {steps}{said}{ready}")
 
 
-def _do_what_can_be_done(chain: Chain, signers: dict[str, Signer]) -> None:
+def _do_what_can_be_done(step: Callable[[], int], signers: dict[str, Signer]) -> None:
     """Until a round sends nothing and nothing of these keys is on its way."""
     for _ in range(ROUNDS_MAX):
-        if not driver.step(chain, signers) and not driver.is_in_flight(signers):
+        if not step() and not driver.is_in_flight(signers):
             return
         loops.pause(ROUND_SECONDS)

@@ -1,19 +1,20 @@
 """What the ledger says of each contract, and what the chain says of it, at one final block.
 
 What the ledger says lies in a contract is the sum of its accounts there, plus what is instructed and has not moved
-yet, plus (for a house) receipts nobody has booked. All of that is read in one statement, so the books cannot move in
+yet, plus (for a house) receipts nobody has booked. All of that is read in one snapshot, so the books cannot move in
 between; the chain is read at the block the books are final at. Each vault, retention and series is compared by itself,
 so that no shortfall hides behind another's surplus. What agrees is counted, not made an object of: of thousands of
 vaults almost all do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from intermediary.models import ChainTarget
 from intermediary.models.journal import ESCROW_KINDS, HOUSE_KINDS, RETENTION_KINDS, VAULT_KINDS
@@ -162,8 +163,20 @@ class Compared:
         return len(self.holdings) + sum(one.ledger_seq is not None for one in self.holdings) + len(self.alone)
 
 
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """All that is read within is of one moment, whatever is booked meanwhile; in a caller's transaction, of its own."""
+    if connection.in_atomic_block:
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
 def ledger_side() -> Ledger:
-    """Read it."""
+    """Read it, in `one_moment`."""
     with connection.cursor() as cursor:
         cursor.execute(_HOLDERS, [chains.asset_chains()])
         holders = [Holder(*row) for row in cursor.fetchall()]

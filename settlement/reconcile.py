@@ -36,8 +36,9 @@ def run_each(chain: Chain, blocks: Sequence[ChainBlock]) -> list[ReconciliationR
     """Compare everything at each of these blocks, in their order: at the first of them the ledger holds the last event,
     so its side is the same for all. Where the chain says at one what it said at the one before, nothing is compared
     anew."""
-    ledger = comparisons.ledger_side()
-    questions = list(open_questions(ledger.books))
+    with comparisons.one_moment():
+        ledger = comparisons.ledger_side()
+        questions = list(open_questions(ledger.books))
     found = _compared_at(chain, ledger, blocks)
     made: list[ReconciliationRun] = []
     with transaction.atomic():

@@ -1,7 +1,9 @@
 """What two people decide about an instruction that does not get on chain: try it again, or let it fail.
 
 Three kinds wait for that: a single call that the chain refuses for good (`settlement.holding`), a movement that the
-approver refused, and a movement of a signed batch that the chain does not take. Each shows as a break until then.
+approver refused, and a movement of a signed batch that the chain does not take. Each shows as a break until then. A
+signature stays good until its number is used. So a movement of a signed batch is taken out of it first, by one
+decision, and its tokens stay in transit; it fails by a second one, when another batch of that number is final.
 Nothing here can send anything: what is tried again is derived, approved and checked like any other.
 """
 
@@ -27,7 +29,8 @@ NEVER_FAIL = frozenset(
 
 
 def propose(*, maker: User, instruction_id: UUID, act: str, reason: str) -> Proposal:
-    """Lay one of the two before a second officer. Refuses `nothing_to_decide`, `must_be_tried_again`."""
+    """Lay one of the two before a second officer. Refuses `nothing_to_decide`, `must_be_tried_again`,
+    `still_postable`."""
     instruction = ChainInstruction.objects.get(id=instruction_id)
     _refuse_unless_open(instruction, act)
     body = {
@@ -62,7 +65,7 @@ def waiting() -> QuerySet[ChainInstruction]:
     live = BatchMovement.objects.filter(instruction=OuterRef("pk"), is_live=True)
     refused = Q(is_open=True, state=State.BATCHED, kind__in=packing.MOVEMENTS) & ~Exists(live)
     held = Q(id__in=holding.for_a_person().values("instruction"))
-    stuck = Q(id__in=BatchMovement.objects.filter(batch__in=holding.stuck_batches()).values("instruction"))
+    stuck = Q(id__in=_in_stuck_batches().values("instruction"))
     found = ChainInstruction.objects.filter(refused | held | stuck).select_related("cell", "target__asset", "held")
     return found.order_by("recorded_at", "id")
 
@@ -80,6 +83,19 @@ def _refuse_unless_open(instruction: ChainInstruction, act: str) -> None:
         raise Refusal("nothing_to_decide", "This instruction does not wait for a decision.", state=instruction.state)
     if act not in (AGAIN, FAIL) or (act == FAIL and instruction.kind in NEVER_FAIL):
         raise Refusal("must_be_tried_again", "The books stand on this: make it possible, then try it again.")
+    if act == FAIL and not _in_stuck_batches().filter(instruction=instruction).exists():
+        signed = packing.still_postable(instruction.id)
+        if signed is not None:
+            number = signed.number
+            raise Refusal(
+                "still_postable",
+                f"It is signed in a batch {number}, and can fail once another batch {number} is final.",
+                batch=number,
+            )
+
+
+def _in_stuck_batches() -> QuerySet[BatchMovement]:
+    return BatchMovement.objects.filter(batch__in=holding.stuck_batches())
 
 
 def _carry_out(instruction: ChainInstruction, failure: str) -> None:
@@ -92,9 +108,11 @@ def _carry_out(instruction: ChainInstruction, failure: str) -> None:
         ChainInstruction.objects.filter(id=instruction.id).update(state=State.BATCHED)
     stuck = holding.stuck_batches().filter(movements__instruction=instruction).select_related("house").first()
     if stuck is not None:
-        if not packing.take_apart(stuck, {str(instruction.id): failure} if failure else {}):
+        taken_out = f"taken out of signed batch {stuck.number}: can fail once another batch {stuck.number} is final"
+        if not packing.take_apart(stuck, {str(instruction.id): taken_out} if failure else {}):
             raise Refusal("batch_has_gone_out", "The chain has taken this batch meanwhile.", batch=stuck.number)
-    elif not failure:
-        ChainInstruction.objects.filter(id=instruction.id).update(state=State.DRAFT)
+        return
     if failure:
         outbox.mark_failed(instruction.id, failure=failure)
+    else:
+        ChainInstruction.objects.filter(id=instruction.id).update(state=State.DRAFT)

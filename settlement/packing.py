@@ -115,6 +115,14 @@ def _undo(batch: Batch, reasons: Mapping[str, str]) -> None:
     batch.save(update_fields=["state"])
 
 
+def still_postable(instruction_id: UUID) -> Batch | None:
+    """A batch that was taken apart and whose signature could move this instruction still, posted by whoever has the
+    poster's key: no other batch of that number is final. The house takes a number once."""
+    signed = Batch.objects.filter(movements__instruction=instruction_id, state=Batch.State.REFUSED)
+    taken = Batch.objects.filter(house=OuterRef("house"), number=OuterRef("number"), state=Batch.State.FINAL)
+    return signed.exclude(approval__signature="").exclude(Exists(taken)).order_by("-number").first()
+
+
 def stays(batch: Batch) -> bool:
     """Whether this batch waits for the chain as it is; until the caller's transaction ends nobody takes it apart or
     sends it."""

@@ -72,13 +72,16 @@ def units_of_heir(chain: Chain, note: str) -> int:
     return found
 
 
+@pytest.mark.parametrize("scheduled", [False, True])
 def test_units_are_moved_by_order_of_a_court_once(
-    postgres: Services, chain: Chain, committing_db: TestDatabase, who: Client, note: str
+    postgres: Services, chain: Chain, committing_db: TestDatabase, who: Client, note: str, scheduled: bool
 ) -> None:
     delay(chain, "ENFORCER", "enforcer", DAY)
     act = forced(note, 100)
-    go_on(chain, act, rounds=4)
+    rounds_of = [4, 0] if scheduled else [0, 4]
+    go_on(chain, act, rounds_of[0])
     backup = Backup(postgres, committing_db)
+    go_on(chain, act, rounds_of[1])
     pass_time(chain, DAY + 1)
     assert go_on(chain, act) == "DONE"
     assert units_of_heir(chain, note) == 100

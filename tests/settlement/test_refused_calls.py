@@ -155,6 +155,34 @@ def test_a_signed_batch_that_the_chain_goes_on_refusing_shows_and_can_be_taken_a
     assert_reconciled()
 
 
+def test_a_movement_of_a_signed_batch_fails_when_another_batch_has_taken_its_number(chain: Chain, who: Client) -> None:
+    made = debit(who, MILLION)
+    poster.step(chain, signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
+    for _ in range(holding.REFUSALS_BEFORE_BREAK):
+        poster.step(moody, signers())
+        Batch.objects.update(refused_at=None)  # two seconds later
+    decide(made, decisions.FAIL)
+    assert list(decisions.waiting()) == [made]
+    made.refresh_from_db()
+    assert "taken out of signed batch 1" in decisions.why(made)
+    assert (ChainInstruction.objects.get(id=made.id).state, held(who)) == ("BATCHED", 4 * MILLION)
+    with pytest.raises(Refusal, match="still_postable"):
+        decide(made, decisions.FAIL)
+    debit(who, 1)
+    for _ in range(3):  # `settle_all` waits for the first one too
+        poster.step(chain, signers())
+        approver.step(demo_signer("approver"), CHAIN_ID)
+        for _ in range(3):
+            mine(chain)
+        watch(chain)
+    assert list(Batch.objects.order_by("id").values_list("number", "state")) == [(1, "REFUSED"), (1, "FINAL")]
+    decide(made, decisions.FAIL)
+    assert (ChainInstruction.objects.get(id=made.id).state, held(who)) == ("FAILED", 5 * MILLION - 1)
+    assert_reconciled()
+
+
 def test_a_batch_is_taken_apart_once_and_not_when_it_has_gone_out(chain: Chain, who: Client) -> None:
     first = debit(who, MILLION)
     poster.step(chain, signers())

@@ -2,8 +2,9 @@
 which margin is held.
 
 By the last stress report, in which each relationship stands under every published scenario. A vault's debit cap must
-carry what its relationship would pay in the worst of them; the cap of the settlement token's house what all winners
-would be paid in the worst. A loss counts with the cost of its close-out, which a mere payment has not; since every
+carry what its relationship would pay in the worst of them; the limit of a credit to it what it would be paid in the
+best, should one payment settle the day; the cap of the settlement token's house what all winners would be paid in the
+worst. A loss counts with the cost of its close-out, which a mere payment has not; since every
 instrument nets to zero over the platform, what losers lose is what winners are paid, and the larger sum counts.
 """
 
@@ -37,6 +38,25 @@ _OF_ALL = """
             jsonb_array_elements(r.body -> 'rows') AS line
         WHERE c.kind = 'CLIENT' AND r.tick_id = (SELECT tick_id FROM risk_stressreport ORDER BY tick_id DESC LIMIT 1)
         GROUP BY line ->> 'name') AS by_scenario"""
+# Of the settlement token's vaults, as its house last said in a block of the chain. An event has the address as a word.
+_CREDITS = """
+    WITH best AS (
+        SELECT r.cell_id, c.code, max(-(line ->> 'gross')::numeric) AS gain
+        FROM risk_stressreport r JOIN intermediary_cell c ON c.id = r.cell_id,
+            jsonb_array_elements(r.body -> 'rows') AS line
+        WHERE c.kind = 'CLIENT' AND r.tick_id = (SELECT tick_id FROM risk_stressreport ORDER BY tick_id DESC LIMIT 1)
+        GROUP BY r.cell_id, c.code
+    ), said AS (
+        SELECT DISTINCT ON (topic) lower(right(l.topics ->> 1, 40)) AS topic, l.data
+        FROM settlement_chainlog l JOIN settlement_chainblock b ON b.id = l.block_id
+        WHERE l.name = 'CreditLimitSet' AND b.canonical AND l.address IN (
+            SELECT address FROM intermediary_chaintarget WHERE kind = 'HOUSE' AND asset_id = %(asset)s)
+        ORDER BY topic, b.number DESC, l.log_index DESC
+    )
+    SELECT best.code, best.gain, said.data FROM best
+    JOIN intermediary_chaintarget vault ON vault.cell_id = best.cell_id AND vault.kind = 'VAULT'
+        AND vault.asset_id = %(asset)s
+    JOIN said ON said.topic = lower(right(vault.address, 40))"""
 _kept: tuple[datetime, Shortfalls, int] | None = None  # of this hour: relationships, and what the house needs
 
 
@@ -46,7 +66,7 @@ def shortfalls(house_caps: Mapping[str, int]) -> Shortfalls:
     global _kept
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     if _kept is None or _kept[0] != hour:
-        _kept = (hour, _of_relationships(), stressed_outflow())
+        _kept = (hour, _of_relationships() | _of_credits(), stressed_outflow())
     found = dict(_kept[1])
     if not house_caps:  # nothing is deployed yet, and no token may be named
         return found
@@ -79,6 +99,13 @@ def refuse_below(cell_id: UUID) -> None:
 
 def _of_relationships() -> Shortfalls:
     return {f"vault of {code}": (cap, needed) for _, code, needed, cap in _rows() if cap < needed}
+
+
+def _of_credits() -> Shortfalls:
+    with connection.cursor() as cursor:
+        cursor.execute(_CREDITS, {"asset": settlement_asset().code})
+        found = [(code, int(limit, 16), int(gain)) for code, gain, limit in cursor.fetchall()]
+    return {f"credit to {code}": (limit, gain) for code, limit, gain in found if limit < gain}
 
 
 def _rows() -> list[tuple[UUID, str, int, int]]:

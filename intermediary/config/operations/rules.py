@@ -165,7 +165,7 @@ RULES: tuple[Rule, ...] = (
         "A cap is smaller than a stressed day needs",
         WARNING,
         "On a day like those for which margin is held, payments would fail at the cap.",
-        "Two officers raise the house's cap; a vault's stands in its address, so its client signs new terms.",
+        "Two officers raise a house's cap or a credit's limit; for a vault's its client signs new terms.",
         "bulkhead_caps_short > 0",
         findings.cap_short,
     ),

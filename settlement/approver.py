@@ -18,7 +18,7 @@ from intermediary import audit, events
 from intermediary.errors import Refusal
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting, Proposal
 from intermediary.models.journal import HOUSE_KINDS, VAULT_KINDS
-from settlement import chains, sender_alarms, signed, statements
+from settlement import chains, numbers, sender_alarms, signed, statements
 from settlement.acts import caps, plans
 from settlement.messages import batch_message, claim_message, movement_of, ref
 from settlement.models import Approval, Batch
@@ -212,38 +212,36 @@ def _claim(approval: Approval, chain_id: int) -> Derived:
     assert instruction is not None, "the database lets no claim be without its instruction"
     house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
     evidence = str(instruction.arguments.get("evidence", "")).removeprefix("0x")
-    if instruction.arguments.get("act") == "raise":  # new evidence in a default that two people declared
-        decided = (
-            DefaultCase.objects.filter(cell_id=instruction.cell_id, notice__state=Proposal.State.APPROVED)
-            .exclude(state__in=[DefaultCase.State.CURED, DefaultCase.State.CLOSED])
-            .exists()
-        )
-    else:
-        decided = Proposal.objects.filter(
-            cell_id=instruction.cell_id, hash=evidence, kind=Proposal.Kind.DEFAULT_NOTICE, state=Proposal.State.APPROVED
-        ).exists()
-    reasons: Reasons = {}
+    number, notice = int(approval.body["message"]["nonce"]), instruction.arguments.get("act") != "raise"
+    live = DefaultCase.objects.filter(cell_id=instruction.cell_id, notice__state=Proposal.State.APPROVED)
+    live = live.filter(notice__kind=Proposal.Kind.DEFAULT_NOTICE)
+    live = live.exclude(state__in=[DefaultCase.State.CURED, DefaultCase.State.CLOSED])
+    decided = live.filter(notice__hash=evidence) if notice else live  # a claim rises on new evidence
     if instruction.kind != Kind.NOTICE or instruction.state != ChainInstruction.State.DRAFT:
-        reasons[str(instruction.id)] = "it is not a notice waiting to be sent"
-    elif not decided:
-        reasons[str(instruction.id)] = "no default that two people approved stands behind it"
+        reason = "it is not a notice waiting to be sent"
+    elif not decided.exists():
+        reason = "no live default that two people approved stands behind it"
     elif instruction.amount_base_units <= 0:
-        reasons[str(instruction.id)] = "a claim is more than nothing"
+        reason = "a claim is more than nothing"
+    else:
+        reason = numbers.off_claim(instruction, evidence, number)
     message = claim_message(
         house.address,
         chain_id,
         instruction.target.address,
-        int(approval.body["message"]["nonce"]),  # the contract itself refuses any other than its next
+        number,
         instruction.amount_base_units,
         f"0x{evidence}",
     )
-    return message, reasons, ()
+    return message, {str(instruction.id): reason} if reason else {}, ()
 
 
 def _cap(approval: Approval, chain_id: int) -> Derived:
     act = approval.act
     assert act is not None, "the database lets no cap be without its act"
     message, reason = caps.expected(act, plans.body_of(act), approval.body, chain_id)
+    if not reason and message == approval.body:
+        reason = numbers.off_cap(act, message["domain"]["verifyingContract"], message["message"]["nonce"])
     return message, {"act": reason} if reason else {}, ()
 
 

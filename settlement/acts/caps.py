@@ -20,7 +20,7 @@ LABEL = "set the cap at once"
 
 def at_once(chain: Chain, act: ChainAct, body: Body) -> Steps:
     """One call under the house's next number, once the approver has signed it. Another emergency change of the same
-    house in between takes the number, and a new signature is asked for. Of a step that was made nothing is asked."""
+    house that has the number's signature goes first. Of a step that was made nothing is asked."""
     house, cap = address_of("House", body["asset"]), int(body["cap_base_units"])
     done = (says("House", house, "outflowCap", wanted=cap),)
     nonce = int(read(chain, house, "House", "outflowCapNonce")) + 1
@@ -39,11 +39,14 @@ def at_once(chain: Chain, act: ChainAct, body: Body) -> Steps:
 
 
 def _approval(chain: Chain, act: ChainAct, house: str, cap: int, nonce: int) -> Any:
-    """The answered request under this number; None while there is none, which asks for one."""
+    """The answered request under this number; None while there is none, which asks for one unless another act did."""
     from settlement.models import Approval  # which names the act
 
     asked = Approval.objects.filter(act=act, body__message__nonce=nonce).first()
     if asked is None:
+        others = Approval.objects.filter(kind=Approval.Kind.CAP, body__domain__verifyingContract=house)
+        if others.filter(body__message__nonce=nonce, act__state__in=ChainAct.UNFINISHED, refusal__isnull=True).exists():
+            return None
         Approval.objects.create(kind=Approval.Kind.CAP, act=act, body=cap_message(house, chain.id(), cap, nonce))
         return None
     return asked if asked.signature or asked.refusal is not None else None
@@ -51,7 +54,7 @@ def _approval(chain: Chain, act: ChainAct, house: str, cap: int, nonce: int) -> 
 
 def expected(act: ChainAct, body: Body, asked: Mapping[str, Any], chain_id: int) -> tuple[dict[str, Any], str]:
     """For the approver: the message that the act stands for, and why it is not to be signed (empty: it is). The number
-    is the request's: the contract itself refuses any other than its next."""
+    is the request's, which `settlement.numbers` judges."""
     house, cap = address_of("House", body["asset"]), int(body["cap_base_units"])
     message = cap_message(house, chain_id, cap, int(asked["message"]["nonce"]))
     decided = act.proposal.state == Proposal.State.APPROVED and act.kind == ChainAct.Kind.CAP_NOW

@@ -11,7 +11,7 @@ from intermediary import clock, events, outbox
 from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
-from intermediary.models import AccountKind, ChainInstruction, ChainTarget, Event, Proposal
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Event, Proposal
 from settlement.acts.rows import ChainAct
 from settlement.bindings import read
 from settlement.chain import Chain
@@ -32,9 +32,9 @@ Route = tuple[AccountKind, AccountKind]
 
 
 def approved_notice(who: Client) -> Proposal:
-    """A default notice that two people approved."""
+    """A default notice that two people approved, and its case."""
     maker, checker = person(f"maker {uuid7()}"), person(f"checker {uuid7()}")
-    body = canonical_json({"cell": who.cell.code})
+    body = canonical_json({"cell": who.cell.code, "call": str(uuid7())})
     proposal = Proposal.objects.create(
         kind=Proposal.Kind.DEFAULT_NOTICE,
         cell=who.cell,
@@ -47,6 +47,8 @@ def approved_notice(who: Client) -> Proposal:
     proposal.state, proposal.checker, proposal.decided_at = Proposal.State.APPROVED, checker, Now()
     proposal.approved_hash, proposal.decision_reason = proposal.hash, "agreed"
     proposal.save()
+    now = clock.now()
+    DefaultCase.objects.create(cell=who.cell, notice=proposal, noticed_at=now, cure_by=now, claim_base_units=1)
     return proposal
 
 
@@ -243,6 +245,7 @@ def test_a_second_default_is_noticed_at_once_after_the_first_was_cured_by_a_depo
         settle_all()
         assert ChainInstruction.objects.get(id=notice.id).state == "FINAL"
         assert read(chain, who.vault.address, "MarginVault", "noticeLive")
+        DefaultCase.objects.update(state=DefaultCase.State.CURED)
         instruct(who.vault, who, Kind.RELEASE_NOTICE)
         settle_all()
         assert not read(chain, who.vault.address, "MarginVault", "noticeLive")

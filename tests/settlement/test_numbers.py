@@ -1,0 +1,128 @@
+"""Under which number the approver signs claims and emergency caps, and that a number has one live signature."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from intermediary.models import ChainInstruction, DefaultCase
+from settlement import approver, numbers, poster
+from settlement.acts import driver
+from settlement.acts.rows import ChainAct
+from settlement.bindings import read
+from settlement.chain import Chain
+from settlement.cycle import settle_all
+from settlement.deployment import address_of
+from settlement.models import Approval
+from settlement.signed import NotYet
+from settlement.signer import demo_signer
+from settlement.watcher import step as watch
+from tests.settlement.test_acts import decide, go_on
+from tests.settlement.test_crashes import CHAIN_ID, signers
+from tests.settlement.test_default_and_series import approved_notice, instruct
+from tests.settlement.world import CAP, MILLION, Client, funded_client
+
+pytestmark = pytest.mark.world(build=funded_client)
+
+
+@pytest.fixture(autouse=True)
+def days_pass_in_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "REST_SECONDS", 0.0)
+
+
+def ahead(asked: Approval, by: int) -> Approval:
+    """The same request under a later number, as whoever holds the poster's login may ask for it."""
+    body: dict[str, Any] = json.loads(json.dumps(asked.body))
+    body["message"]["nonce"] += by
+    return Approval.objects.create(kind=asked.kind, instruction=asked.instruction, act=asked.act, body=body)
+
+
+def answers(*asked: Approval) -> list[str]:
+    """What became of each: signed, refused, or neither."""
+    approver.step(demo_signer("approver"), CHAIN_ID)
+    for one in asked:
+        one.refresh_from_db()
+    return ["signed" if one.signature else "refused" if one.refusal else "" for one in asked]
+
+
+def requested(chain: Chain, who: Client) -> Approval:
+    """A notice that two people approved, and the poster's request."""
+    watch(chain)
+    instruct(who.vault, who, ChainInstruction.Kind.NOTICE, MILLION, evidence=approved_notice(who).hash)
+    poster.step(chain, signers())
+    return Approval.objects.get(kind="CLAIM")
+
+
+def test_a_claim_is_signed_under_its_vaults_next_number_only(chain: Chain, who: Client) -> None:
+    asked = requested(chain, who)
+    next_, later = ahead(asked, 1), ahead(asked, 2)
+    assert answers(asked, next_, later) == ["signed", "", "refused"]
+    with pytest.raises(IntegrityError, match="approval_number_is_signed_once"), transaction.atomic():
+        Approval.objects.filter(id=ahead(asked, 0).id).update(signature="0x00")
+    settle_all()
+    assert read(chain, who.vault.address, "MarginVault", "claimNonce") == 1
+    assert answers(next_) == ["refused"], "it is claimed"
+    instruction = ChainInstruction.objects.get(approvals=asked)
+    evidence = instruction.arguments["evidence"].removeprefix("0x")
+    assert numbers.off_claim(instruction, evidence, 2) == "the chain shows this claim under number 1"
+    instruction.amount_base_units += 1
+    assert numbers.off_claim(instruction, evidence, 2) == ""
+    assert numbers.off_claim(instruction, evidence, 1) == "the next number is 2, not 1"
+
+
+def test_no_claim_is_signed_after_the_cure(chain: Chain, who: Client) -> None:
+    asked = requested(chain, who)
+    DefaultCase.objects.update(state=DefaultCase.State.CURED)
+    assert answers(asked) == ["refused"]
+    assert asked.refusal == {str(asked.instruction_id): "no live default that two people approved stands behind it"}
+
+
+def test_a_claim_waits_until_the_one_before_is_final(chain: Chain, who: Client) -> None:
+    asked = requested(chain, who)
+    assert answers(asked) == ["signed"]
+    poster.step(chain, signers())
+    chain.call("evm_mine")
+    watch(chain)
+    instruction = ChainInstruction.objects.get(approvals=asked)
+    with pytest.raises(NotYet):
+        numbers.off_claim(instruction, "00" * 32, 2)
+
+
+def test_a_cap_is_signed_once_an_act_and_a_number(chain: Chain) -> None:
+    watch(chain)
+    first = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
+    second = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(4 * CAP))
+    driver.step(chain, {})
+    asked = Approval.objects.get()
+    next_, later = ahead(asked, 1), ahead(asked, 2)
+    others = Approval.objects.create(kind="CAP", act=second, body=cap_of(asked, 4 * CAP))
+    assert answers(asked, next_, later, others) == ["signed", "refused", "refused", ""], "one has its signature"
+    with pytest.raises(IntegrityError, match="approval_number_is_signed_once"), transaction.atomic():
+        Approval.objects.filter(id=others.id).update(signature="0x00")
+    go_on(chain)
+    for act in (first, second):
+        act.refresh_from_db()
+    assert (first.state, second.state) == (ChainAct.State.DONE, ChainAct.State.DONE)
+    house = address_of("House", "USDC")
+    assert read(chain, house, "House", "outflowCapNonce") == 2
+    assert read(chain, house, "House", "outflowCap") == 4 * CAP
+
+
+def cap_of(asked: Approval, cap: int) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(json.dumps(asked.body))
+    body["message"]["cap"] = cap
+    return body
+
+
+def test_a_stopped_act_leaves_its_number_to_the_next(chain: Chain) -> None:
+    watch(chain)
+    first = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
+    driver.step(chain, {})
+    assert answers(Approval.objects.get()) == ["signed"]
+    for state in (ChainAct.State.STOPPING, ChainAct.State.STOPPED):
+        ChainAct.objects.filter(id=first.id).update(state=state)
+    second = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(4 * CAP))
+    go_on(chain)
+    second.refresh_from_db()
+    assert second.state == ChainAct.State.DONE

@@ -28,7 +28,8 @@ class MarginColumns:
     """Of A relationships in K tokens, in the order in which these are locked; amounts in base units.
 
     `held` and `in_force` (what the vaults lock; nan without a vault) (A, K), `counts` the share after haircut, nought
-    for what the terms do not count, `touched` whether something is held or locked. `unit` and `cap` (A,) of the terms.
+    for what the terms do not count, `touched` whether something is held or locked, `cap` the most that may be locked.
+    `unit` (A,) of the terms.
     `plain` (A,) the worth of tokens that are a dollar; `priced` of the others, by relationship: amount, token, haircut.
     """
 
@@ -54,7 +55,7 @@ class MarginColumns:
             counts=np.zeros(shape),
             touched=np.zeros(shape, dtype=bool),
             unit=np.zeros(count),
-            cap=np.zeros(count),
+            cap=np.zeros(shape),
             plain=np.zeros(count, dtype=np.int64),
             priced={},
         )
@@ -91,7 +92,8 @@ class MarginColumns:
             if terms is None:
                 self.counts[row] = self.unit[row] = self.cap[row] = self.plain[row] = 0
                 continue
-            self.unit[row], self.cap[row] = terms.rounding_unit_base_units, terms.max_required_base_units
+            self.unit[row] = terms.rounding_unit_base_units
+            self.cap[row] = [terms.most_required(asset.code) for asset in self.tokens]
             self.counts[row] = [1.0 - terms.haircut_of(asset.code) / 10_000 for asset in self.tokens]
             dollars = {code: amount for code, amount in holdings.items() if not assets[code].priced_as}
             self.plain[row] = value_of_holdings(dollars, None, terms, assets)
@@ -140,7 +142,7 @@ class MarginColumns:
             missing -= number[:, token] * each
         base = self.counts[:, 0] * price[0]
         number[:, 0] += np.divide(np.maximum(missing, 0.0), base, out=np.zeros_like(missing), where=base > 0.0)
-        number = np.minimum(number, self.cap[:, None])
+        number = np.minimum(number, self.cap)
         off = np.where(np.isnan(self.in_force), 0.0, np.abs(number - self.in_force)) * price
         doubt = ROUNDED + SHARE * (required + (self.held * price).sum(axis=1))
         within = off + doubt[:, None] + BASE_UNITS * price <= self.unit[:, None]

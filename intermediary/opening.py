@@ -30,6 +30,7 @@ UINT80 = 1 << 80  # of a vault's largest amounts
 LONGEST_MINUTES = 365 * 24 * 60  # VaultFactory.MAX_PERIOD
 PERIODS = ("valuation_minutes", "deliver_minutes", "cure_minutes", "answer_minutes", "exit_minutes")
 CAPS = ("debit_cap_base_units", "max_required_base_units", "rounding_unit_base_units")
+NOTHING_BPS = 10_000  # the haircut of what does not count
 NOT_BELOW_ZERO = ("minimum_transfer_base_units", "grace_minutes", "acknowledge_minutes")
 HASHES, HEX_64 = ("agreement", "rulebook_hash"), re.compile("[0-9a-f]{64}")
 ADDRESSES = ("client", "payout")
@@ -90,7 +91,11 @@ def _refuse_odd(terms: Terms) -> None:
     odd: dict[str, Any] = {name: getattr(terms, name) for name, limits in bounds.items()
                            if not _lies_in(getattr(terms, name), *limits)}  # fmt: skip
     known = set(Asset.objects.values_list("code", flat=True))
-    odd |= {code: bps for code, bps in terms.haircut_bps if code not in known or not _lies_in(bps, 0, 10_000)}
+    odd |= {code: bps for code, bps in terms.haircut_bps if code not in known or not _lies_in(bps, 0, NOTHING_BPS)}
+    others = set(Asset.objects.filter(is_settlement=False).values_list("code", flat=True))
+    caps = dict(terms.max_required_by_token)
+    odd |= {code: cap for code, cap in caps.items() if code not in others or not _lies_in(cap, 1, UINT80 - 1)}
+    odd |= {code: "no cap" for code, bps in terms.haircut_bps if code in others - caps.keys() and bps != NOTHING_BPS}
     odd |= {name: getattr(terms, name) for name in HASHES if not HEX_64.fullmatch(str(getattr(terms, name)))}
     odd |= {name: getattr(terms, name) for name in ADDRESSES if not _is_account(getattr(terms, name))}
     if odd:

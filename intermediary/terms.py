@@ -11,7 +11,8 @@ from intermediary.canonical import canonical_json, hash_of
 
 @dataclass(frozen=True)
 class Terms:
-    """Amounts in settlement base units, times in minutes, haircuts in basis points."""
+    """Amounts in settlement base units, times in minutes, haircuts in basis points. `max_required_by_token`: most that
+    may be required of each other token, in base units of its own; terms without any are hashed as if it were not."""
 
     relationship: str
     agreement: str  # hash of the master agreement document
@@ -33,10 +34,13 @@ class Terms:
     max_required_base_units: int
     interest_spread_bps: int = -20
     cross_default: bool = False
+    max_required_by_token: tuple[tuple[str, int], ...] = ()
 
     def body(self) -> dict[str, Any]:
         """The plain JSON value that is hashed and signed."""
-        return asdict(self) | {"haircut_bps": dict(self.haircut_bps)}
+        body = asdict(self) | {"haircut_bps": dict(self.haircut_bps)}
+        caps = body.pop("max_required_by_token")
+        return body | {"max_required_by_token": dict(caps)} if caps else body
 
     @property
     def hash(self) -> str:
@@ -51,7 +55,9 @@ class Terms:
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> "Terms":
         """Read a body back; raises TypeError on an unknown or missing field."""
-        return cls(**body | {"haircut_bps": tuple(sorted(body["haircut_bps"].items()))})
+        caps = tuple(sorted(body.get("max_required_by_token", {}).items()))
+        haircuts = tuple(sorted(body["haircut_bps"].items()))
+        return cls(**body | {"haircut_bps": haircuts, "max_required_by_token": caps})
 
     @classmethod
     @lru_cache(maxsize=20_000)  # terms are fixed for good, and read at every valuation: some 2 kB for a relationship
@@ -62,6 +68,11 @@ class Terms:
     def haircut_of(self, asset: str) -> int:
         """Haircut of an asset in basis points; an asset that the terms do not name is worth nothing."""
         return dict(self.haircut_bps).get(asset, 10_000)
+
+    def most_required(self, asset: str) -> int:
+        """Most that the vault of this token may lock, base units of the token. Vaults that were opened before terms
+        named one for each token commit to the settlement token's number."""
+        return dict(self.max_required_by_token).get(asset, self.max_required_base_units)
 
     @property
     def time_to_deliver(self) -> timedelta:

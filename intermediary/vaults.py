@@ -82,7 +82,7 @@ def required_by_token(
         locked[settlement.code] += asset_for_value(
             missing, settlement, price_of(settlement, None), haircut_bps, settlement
         )
-    return {code: min(amount, terms.max_required_base_units) for code, amount in locked.items()}
+    return {code: min(amount, terms.most_required(code)) for code, amount in locked.items()}
 
 
 def requirements(

@@ -30,11 +30,11 @@ def register_cell(
     this chain. The retention lies where the settlement token does.
 
     `client` (the holder of `terms.client`) signs the terms into each vault; None leaves that for later.
-    `credit_limits` is the largest single credit an asset, default the terms' highest requirement. Returns the vaults
-    by asset code and the retention under "RETENTION".
+    `credit_limits` is the largest single credit an asset, default the terms' highest requirement of that asset.
+    Returns the vaults by asset code and the retention under "RETENTION".
     """
     assets, vaults = deployed_assets(), predict_vaults(chain=chain, terms=terms)
-    limits = dict.fromkeys(vaults, terms.max_required_base_units) | dict(credit_limits or {})
+    limits = {code: terms.most_required(code) for code in vaults} | dict(credit_limits or {})
     signed = {} if client is None else _signatures(chain, vaults, terms, client)
     made = at_once.carry_out(chain, lambda made: relationship.steps(terms, assets, vaults, limits, signed, made), mine)
     return relationship.record(cell, terms, assets, vaults, made)

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from intermediary.errors import Refusal
 from intermediary.models import Asset
 from intermediary.terms import Terms
 from settlement.bindings import read
@@ -15,15 +16,23 @@ MINUTE = 60
 
 
 def vault_terms(terms: Terms, asset: Asset) -> VaultTerms:
-    """The immutable arguments of a vault. Variation margin is paid in the settlement token only, so a vault of any
-    other token has no debit cap at all."""
+    """The immutable arguments of a vault, amounts in base units of its token. Variation margin is paid in the
+    settlement token only, so a vault of any other token has no debit cap at all. Refuses `no_cap_of_token` where the
+    terms have no highest requirement for this one: the settlement token's is an amount of something else."""
+    if not asset.is_settlement and asset.code not in dict(terms.max_required_by_token):
+        raise Refusal(
+            "no_cap_of_token",
+            f"The terms of {terms.relationship} do not say how much {asset.code} may be required at the most.",
+            relationship=terms.relationship,
+            asset=asset.code,
+        )
     return (
         relationship_hash(terms.relationship),
         bytes.fromhex(terms.agreement),
         terms.client,
         terms.payout,
         terms.debit_cap_base_units if asset.is_settlement else 0,
-        terms.max_required_base_units,
+        terms.most_required(asset.code),
         terms.answer_minutes * MINUTE,
         terms.exit_minutes * MINUTE,
         terms.cure_minutes * MINUTE,

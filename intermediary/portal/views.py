@@ -198,7 +198,12 @@ def isolation(request: HttpRequest, cell: Cell) -> HttpResponse:
 @of_cell
 def terms(request: HttpRequest, cell: Cell) -> HttpResponse:
     """The signed terms, every version, hashes and signatures."""
-    return render(request, "portal/terms.html", context_of(cell) | {"versions": reads.terms_versions(cell)})
+    context = context_of(cell)
+    caps = dict(context["terms"].max_required_by_token) if context["terms"] else {}
+    most = [(asset, caps[code]) for code, asset in sorted(Asset.objects.in_bulk(caps).items())]
+    return render(
+        request, "portal/terms.html", context | {"versions": reads.terms_versions(cell), "most_required": most}
+    )
 
 
 @require_safe

@@ -21,7 +21,7 @@ from settlement.acts.restricted import refuse_unless_callable
 from settlement.acts.rows import ChainAct
 from settlement.acts.series import SeriesSpec
 from settlement.models import ChainTransaction
-from settlement.vault_terms import deployed_assets
+from settlement.vault_terms import deployed_assets, vault_terms
 
 Body = dict[str, Any]
 Asked = Mapping[str, Any]
@@ -64,8 +64,11 @@ def _relationship(asked: Asked) -> Body:
     if version is None:
         raise Refusal("no_terms", "This relationship has no signed terms.", relationship=cell.code)
     terms = Terms.from_canonical(version.body)
-    codes = [asset.code for asset in deployed_assets()]
-    limits = dict.fromkeys(codes, terms.max_required_base_units)
+    assets = deployed_assets()
+    for asset in assets:
+        vault_terms(terms, asset)  # a token without a cap is refused before anybody decides
+    codes = [asset.code for asset in assets]
+    limits = {code: terms.most_required(code) for code in codes}
     limits |= {code: _amount(limit) for code, limit in asked.get("credit_limits", {}).items()}
     if set(limits) != set(codes):
         raise BadInput("unknown_asset", "A limit is of a token with a house on this chain.", assets=codes)

@@ -120,6 +120,7 @@ def terms_of(code: str, wallet: str) -> Terms:
         exit_minutes=10_080,
         debit_cap_base_units=20 * MILLION,
         max_required_base_units=500 * MILLION,
+        max_required_by_token=(("WBTC", 5_000 * 10**8),),
     )
 
 

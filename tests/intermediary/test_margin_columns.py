@@ -1,5 +1,6 @@
 """Columns of margin say what the rules say of each relationship alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def standings(draw: st.DrawFn) -> Standing:
     """A relationship whose vaults lock anything, or nearly what some requirement asks for."""
     haircuts = {"USDC": draw(st.integers(0, 500))} | draw(some({"BTC": 10_000, "ETH": 9_000, "USDT": 10_000}))
     terms = terms_of(haircuts, unit=draw(st.sampled_from([1, DOLLAR, 10_000 * DOLLAR])), cap=draw(required))
+    terms = replace(terms, max_required_by_token=tuple(draw(some(dict.fromkeys(("BTC", "ETH"), 10**20))).items()))
     holdings = draw(some(amounts))
     locked = draw(some(amounts))
     if draw(st.booleans()):

@@ -48,7 +48,8 @@ def entered(terms: Terms) -> dict[str, str]:
     party = {name: value for name, value in PARTY.items() if name != "code"}
     haircuts = {f"haircut_{code}": str(bps) for code, bps in terms.haircut_bps}
     reason = {"party_code": PARTY["code"], "reason": "Terms agreed on Friday.", "interest_spread_bps": "-20"}
-    return said | amounts | party | haircuts | reason
+    most = {f"most_{code}": str(cap // 10**8) for code, cap in terms.max_required_by_token}
+    return said | amounts | party | haircuts | most | reason
 
 
 def proof(party: Party | None = None) -> str:
@@ -122,6 +123,8 @@ def test_what_cannot_be_opened_is_refused_when_it_is_proposed_and_leaves_nothing
     for odd in (
         {"cure_minutes": 366 * 24 * 60}, {"debit_cap_base_units": 0}, {"max_required_base_units": 1 << 80},
         {"payout": "0x" + "00" * 20}, {"haircut_bps": (("USDC", -1),)}, {"haircut_bps": (("XYZ", 1),)},
+        {"max_required_by_token": ()}, {"max_required_by_token": (("USDC", 1),)},
+        {"max_required_by_token": (("WBTC", 1 << 80),)},
     ):  # fmt: skip
         assert refused(body(replace(terms, **odd))) == "odd_terms"
     code = Cell.objects.get(kind=Cell.Kind.CLIENT).code

@@ -76,6 +76,7 @@ def terms_of(code: str, key: Signer, debit_cap: int = 100 * MILLION) -> Terms:
         exit_minutes=5 * 24 * 60,
         debit_cap_base_units=debit_cap,
         max_required_base_units=400 * MILLION,
+        max_required_by_token=(("WBTC", 40_000 * 10**8),),
     )
 
 

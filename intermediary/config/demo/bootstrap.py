@@ -368,6 +368,7 @@ def terms_of(client: world.Client, address: str, ruleset: str) -> Terms:
         exit_minutes=5 * 24 * 60,
         debit_cap_base_units=DEBIT_CAP,
         max_required_base_units=DEBIT_CAP,
+        max_required_by_token=(("WBTC", 10_000 * 10**8),),
     )
 
 

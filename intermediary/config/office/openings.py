@@ -96,6 +96,9 @@ class OpeningForm(forms.Form):
             field = forms.IntegerField(label=f"Haircut of {asset.code}, bp", min_value=0, max_value=10_000)
             field.initial = 0 if asset.is_settlement else 10_000
             self.fields[f"haircut_{asset.code}"] = field
+        for asset in self.assets[1:]:
+            label = f"Most {asset.code} that may be required, tokens"
+            self.fields[f"most_{asset.code}"] = forms.DecimalField(label=label, min_value=0, required=False)
         late = ("reason", "wallet_signature", "client_signature", "house_signature", "house_signer")
         self.order_fields([name for name in self.fields if name not in late])
 
@@ -107,6 +110,10 @@ class OpeningForm(forms.Form):
         body: dict[str, Any] = {name: said[name] for name in (*plain, "interest_spread_bps", "cross_default", *MINUTES)}
         body |= {name: to_base_units(said[name], decimals) for name in AMOUNTS}
         body["haircut_bps"] = {asset.code: said[f"haircut_{asset.code}"] for asset in self.assets}
+        most = {asset: said[f"most_{asset.code}"] for asset in self.assets[1:]}
+        body["max_required_by_token"] = {
+            asset.code: to_base_units(amount, asset.decimals) for asset, amount in most.items() if amount is not None
+        }
         return Terms.from_body(body)
 
     def party(self) -> dict[str, str]:

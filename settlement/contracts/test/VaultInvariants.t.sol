@@ -141,18 +141,23 @@ contract VaultHandler is World {
         }
     }
 
-    /// @dev Debits of every size up to the cap, some hours apart, out of a vault that can pay them.
-    function debitSoon(uint256 i, uint96 amount, uint32 wait) external only(i & 3) {
+    /// @dev Two debits some hours apart, often of the whole cap, out of a vault that can pay them: a midnight in
+    /// between must change nothing.
+    function debitTwice(uint256 i, uint96[2] memory amounts, uint32 wait) external only(i & 3) {
         i &= 3;
-        skip(wait % 9 hours);
-        deposited[i] += DEBIT_CAP;
-        usdc.mint(address(vaults[i]), DEBIT_CAP);
+        deposited[i] += 2 * DEBIT_CAP;
+        usdc.mint(address(vaults[i]), 2 * DEBIT_CAP);
         Movement[] memory one = new Movement[](1);
-        one[0] = movement(vaults[i], Kind.DEBIT, uint96(bound(amount, 0, DEBIT_CAP)), 100e6);
-        fold(one);
-        if (vaults[i].seq() != one[0].seq) return;
-        ++movements[i];
-        recordDebit(i, one[0].amount);
+        for (uint256 k; k < 2; ++k) {
+            uint256 amount = amounts[k] % 2 == 0 ? DEBIT_CAP : bound(amounts[k], 0, DEBIT_CAP);
+            one[0] = movement(vaults[i], Kind.DEBIT, uint96(amount), 100e6);
+            fold(one);
+            if (vaults[i].seq() == one[0].seq) {
+                ++movements[i];
+                recordDebit(i, amount);
+            }
+            if (k == 0) skip(wait % 9 hours);
+        }
     }
 
     /// @dev One loses, its neighbour wins, in one batch.

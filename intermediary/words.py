@@ -31,6 +31,8 @@ ENTRIES = {
     "disposal_proceeds": "Proceeds of seized margin",
     "cured_by_client": "Claim paid to cure the default",
     "suspense_seized": "Tokens of an unknown sender, seized with the margin",
+    "stray_assigned": "Tokens that a stranger sent to the retention, given to a layer",
+    "retention_released": "Retention released to the house",
     "uncovered": "UNCOVERED loss",
     "series_issued": "Principal of a tail slice placed in escrow",
     "series_paid": "Payment to noteholders",

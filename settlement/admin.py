@@ -16,6 +16,7 @@ from settlement.models import (
     ReconciliationBreak,
     ReconciliationReport,
     ReconciliationRun,
+    Stray,
     TransactionAttempt,
 )
 
@@ -94,6 +95,13 @@ class HouseReceiptAdmin(ReadOnlyAdmin):
     money_asset = "asset"
     search_fields = ("sender", "transaction_hash")
     list_filter = ("asset",)
+    ordering = ("-id",)
+
+
+@admin.register(Stray)
+class StrayAdmin(ReadOnlyAdmin):
+    columns = ("at", "target", "amount_base_units", "sender", "transaction_hash", "block_number")
+    search_fields = ("sender", "transaction_hash", "target__address")
     ordering = ("-id",)
 
 

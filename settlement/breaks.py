@@ -59,7 +59,10 @@ class ReconciliationBreak(Row):
     DUTIES = {
         Kind.AMOUNT: ("settlement desk", "Read the transfers of this address since the last block that agreed."),
         Kind.FEE_ON_TRANSFER: ("settlement desk", "Stop new credits in this token; the issuer says what it takes."),
-        Kind.DUST: ("settlement desk", "Find who sent it; two people book it or send it back."),
+        Kind.DUST: (
+            "settlement desk",
+            "Ask the issuer whether balances of this token change by themselves.",
+        ),
         Kind.MISSING_IN_LEDGER: (
             "engineering",
             "Stop the poster: somebody else signs with its key, or a row is lost.",

@@ -1,10 +1,10 @@
 """What the ledger says of each contract, and what the chain says of it, at one final block.
 
 What the ledger says lies in a contract is the sum of its accounts there, plus what is instructed and has not moved
-yet, plus (for a house) receipts nobody has booked. All of that is read in one snapshot, so the books cannot move in
-between; the chain is read at the block the books are final at. Each vault, retention and series is compared by itself,
-so that no shortfall hides behind another's surplus. What agrees is counted, not made an object of: of thousands of
-vaults almost all do.
+yet, plus (for a house) receipts nobody has booked, or (for a retention or an escrow) what strangers sent. All of that
+is read in one snapshot, so the books cannot move in between; the chain is read at the block the books are final at.
+Each vault, retention and series is compared by itself, so that no shortfall hides behind another's surplus. What agrees
+is counted, not made an object of: of thousands of vaults almost all do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,19 +23,20 @@ from settlement.breaks import ReconciliationBreak
 from settlement.chain import Chain
 from settlement.escrows import is_on_risk, standing
 from settlement.models import ChainBlock
+from settlement.strays import lying_at
 from settlement.views import Answers, View, answers_at, view, words_in
 
 Kind = ReconciliationBreak.Kind
 TargetKind = ChainTarget.Kind
-# (place, cell, asset) -> base units; the place is an account kind, or "receipt". What lies in a house or an escrow is
-# of no cell here: many have their part in it.
+# (place, cell, asset) -> base units; the place is an account kind, "receipt", or one of strays. What lies in a house or
+# an escrow is of no cell here: many have their part in it.
 Books = dict[tuple[str, str | None, str], int]
 OF_KIND = {
     TargetKind.VAULT.value: [kind.value for kind in VAULT_KINDS],
-    TargetKind.RETENTION.value: [kind.value for kind in RETENTION_KINDS],
+    TargetKind.RETENTION.value: [*(kind.value for kind in RETENTION_KINDS), "stray"],
 }
 OF_HOUSES = [*(kind.value for kind in HOUSE_KINDS), "receipt"]
-OF_ESCROWS = [kind.value for kind in ESCROW_KINDS]
+OF_ESCROWS = [*(kind.value for kind in ESCROW_KINDS), "escrow_stray"]
 BY_CELL = [place for places in OF_KIND.values() for place in places]
 ZERO_HASH = "0x" + bytes(32).hex()
 
@@ -50,6 +51,11 @@ _BOOKS = """
         UNION ALL
         SELECT 'receipt', NULL, r.asset_id, r.amount_base_units FROM settlement_housereceipt r
         WHERE NOT EXISTS (SELECT FROM intermediary_journalentry e WHERE e.id = r.entry_key)
+        UNION ALL
+        SELECT CASE t.kind WHEN 'RETENTION' THEN 'stray' ELSE 'escrow_stray' END, t.cell_id, t.asset_id,
+            s.amount_base_units
+        FROM settlement_stray s JOIN intermediary_chaintarget t ON t.id = s.target_id
+        WHERE t.kind = 'RETENTION' OR (t.creation ->> 'on_risk')::boolean
     ) AS lying WHERE place = ANY(%(places)s) GROUP BY place, cell, asset_id
 """
 # By the unique keys of live movements and of batches, one look a vault and a house: a grouping would read every one
@@ -274,7 +280,7 @@ def _series() -> Iterable[Said]:
 def _said_of(escrow: ChainTarget, targets: Sequence[ChainTarget]) -> Iterator[tuple[str, View, int]]:
     """(what, where the chain says it, what the ledger says) of one series."""
     series, now = escrow.creation["series"], standing(escrow)
-    yield "cash", view(escrow.asset.token_address, "DemoUSDC", "balanceOf", escrow.address), now.cash
+    yield "cash", view(escrow.asset.token_address, "DemoUSDC", "balanceOf", escrow.address), now.cash + lying_at(escrow)
     yield "owed", view(escrow.address, "SeriesEscrow", "owedTotal"), now.owed
     for index, parts in enumerate(now.principal):  # ring-fenced: a loss of one relationship touches its own slice alone
         yield f"principal of slice {index}", view(escrow.address, "SeriesEscrow", "slicePrincipal", index), sum(parts)

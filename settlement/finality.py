@@ -21,7 +21,7 @@ from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from intermediary.receipts import receipt_entry_id
-from settlement import arrivals, chains, closed, refused, rulings, shown
+from settlement import arrivals, chains, closed, refused, rulings, shown, strays
 from settlement.arrivals import Seen, seen
 from settlement.bindings import DecodedEvent, decode_event, error_name
 from settlement.escrows import book_issue, book_late_recovery, book_maturity, book_payment
@@ -159,6 +159,8 @@ def _transfer(row: ChainLog, event: Arguments) -> None:
             log_index=row.log_index,
             block_number=row.block.number,
         )
+    if target.kind in strays.HOLDERS:
+        strays.arrived(row, target, event)
     if target.kind == ChainTarget.Kind.HOUSE and sender is None:
         HouseReceipt.objects.get_or_create(
             transaction_hash=row.transaction_hash,
@@ -308,4 +310,6 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
     "Paid": _paid,
     "Matured": _matured,
     "WrittenUp": _written_up,
+    "Funded": strays.assigned,
+    "Released": strays.released,
 }

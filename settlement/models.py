@@ -17,6 +17,7 @@ from settlement.breaks import ReconciliationBreak as ReconciliationBreak
 from settlement.breaks import ReconciliationReport as ReconciliationReport
 from settlement.breaks import ReconciliationRun as ReconciliationRun
 from settlement.breaks import VaultStatement as VaultStatement
+from settlement.breaks import exactly
 from settlement.chain_rows import OfThisChain
 from settlement.sender_alarms import SenderAlarm as SenderAlarm
 from settlement.signed import SignedMovement as SignedMovement
@@ -317,6 +318,26 @@ class ReadBack(models.Model):
 
     target = models.OneToOneField(ChainTarget, models.PROTECT, primary_key=True, related_name="+")
     up_to_block = models.PositiveBigIntegerField(help_text="from here on its logs are read with every block")
+
+
+class Stray(Row):
+    """Tokens that reached a retention or an escrow although nothing of ours sent them: they lie there and stand behind
+    nothing. Negative where officers gave such tokens to a layer of the retention."""
+
+    target = models.ForeignKey(ChainTarget, models.PROTECT, related_name="strays")
+    sender = models.CharField(max_length=42)
+    amount_base_units = BaseUnitsField()
+    transaction_hash = models.CharField(max_length=66)
+    log_index = models.PositiveIntegerField()
+    block_number = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["transaction_hash", "log_index"], name="stray_once")]
+
+    @property
+    def shown(self) -> str:
+        """To the last digit."""
+        return exactly(self.amount_base_units, self.target.asset)
 
 
 class HouseReceipt(Row):

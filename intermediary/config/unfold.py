@@ -112,6 +112,7 @@ SETTLEMENT = _group(
     _table("settlement", "heldcall", "Held calls", "hourglass_top"),
     _table("settlement", "chainblock", "Blocks", "deployed_code"),
     _table("settlement", "housereceipt", "House receipts", "call_received"),
+    _table("settlement", "stray", "Strays", "call_received"),
     {"title": "Reconciliation", "icon": "balance", "link": _at("reconciliation"), "waiting": "open_breaks"},
     _table("settlement", "reconciliationrun", "Runs", "history"),
     _table("settlement", "reconciliationreport", "Days", "calendar_month"),

@@ -9,7 +9,7 @@ from intermediary.models import MarginState, Valuation
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from tests.people import as_owner, member, person
-from tests.settlement.world import MILLION, Client, client, debit, deposit, give, house_with_contracts, on_chain
+from tests.settlement.world import MILLION, Client, client, debit, deposit, grow, house_with_contracts, on_chain
 
 CODES = ("W", "M", "N")
 OFFICER, DUST, MORE = "officer.maker", 3, 5_000_000
@@ -30,7 +30,7 @@ def three_told() -> tuple[str, Client]:
             debit(who, MILLION + index)
             member(person(f"client.{who.cell.code}", password="demo"), who.cell.party)
         for who, amount in ((made[1], DUST), (made[2], MORE)):
-            give(chain, who.targets["RETENTION"].address, amount)
+            grow(chain, who.targets["RETENTION"].address, amount)
         settle_all(chain=chain)
         officer = person(OFFICER, password="demo")
         with as_owner():

@@ -27,6 +27,7 @@ from tests.settlement.world import (
     debit,
     funded_client,
     give,
+    grow,
     move,
     pass_time,
     transfer,
@@ -137,7 +138,7 @@ def test_a_token_that_keeps_a_fee_is_named_and_the_break_keeps_its_name(chain: C
 @pytest.mark.parametrize(("amount", "kind"), [(100, "dust"), (101, "amount")])
 def test_less_than_any_payment_is_dust_and_still_a_break(chain: Chain, who: Client, amount: int, kind: str) -> None:
     retention = who.targets["RETENTION"].address
-    give(chain, retention, amount)
+    grow(chain, retention, amount)
     watch_to_the_end(chain)
     assert open_breaks() == {(kind, f"retention {retention}"): ("0", str(amount))}
 
@@ -173,7 +174,7 @@ def test_a_final_block_that_the_chain_drops_is_a_break_and_stops_what_leaves(cha
 
 
 def test_a_day_is_closed_by_one_report_that_stays(chain: Chain, who: Client) -> None:
-    give(chain, who.targets["RETENTION"].address, 5)
+    grow(chain, who.targets["RETENTION"].address, 5)
     watch_to_the_end(chain)
     assert not ReconciliationReport.objects.exists()
     day = ChainBlock.objects.latest("number").block_time.date()

@@ -28,6 +28,7 @@ from tests.settlement.world import (
     deposit,
     funded_client,
     give,
+    grow,
     held,
     house_alone,
     move,
@@ -184,7 +185,7 @@ def test_client_that_takes_free_margin_by_itself_is_booked(chain: Chain, who: Cl
 
 
 def test_tokens_that_only_the_chain_knows_of_open_a_break_that_closes_when_booked(chain: Chain, who: Client) -> None:
-    give(chain, who.targets["RETENTION"].address, 3)
+    grow(chain, who.targets["RETENTION"].address, 3)
     settle_all()
     found = ReconciliationBreak.objects.get(resolved_block=None)
     assert (found.kind, found.ledger_value, found.chain_value) == ("dust", "0", "3")

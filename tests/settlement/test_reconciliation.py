@@ -27,6 +27,7 @@ from tests.settlement.world import (
     deposit,
     funded_client,
     give,
+    grow,
     held,
     house_alone,
     registered,
@@ -52,7 +53,8 @@ def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_to
         ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="gift", memo="booked too early", lines=lines)
     deposit(chain, who, MILLION)
     differs_at = chain.head()
-    give(chain, who.targets["RETENTION"].address, 3)
+    mine(chain)
+    grow(chain, who.targets["RETENTION"].address, 3)
     for _ in range(3):
         mine(chain)
     compared_at = watch(chain).finalized
@@ -128,7 +130,7 @@ def test_a_shortfall_of_one_series_does_not_hide_behind_another(chain: Chain, wh
     with transaction.atomic():
         lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -7), ledger.Line(AccountKind.FLOAT, "USDC", 7)]
         ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="made_up", memo="the same cash", lines=lines)
-    give(chain, long.escrow.address, 7)
+    grow(chain, long.escrow.address, 7)
     settle_all()
     assert open_places() == {"series A: cash", "series A: owed", "series B: cash"}
 

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 from intermediary.config.tenancy import assume, become_tenant
 from settlement.breaks import ComparedVault, ReconciliationBreak, ReconciliationReport, VaultStatement
 from settlement.chain import Chain
+from settlement.models import Stray
 from settlement.proving import check, is_proved
 from tests.conftest import RoleSwitch
 from tests.settlement.statement_world import OFFICER, three_told
@@ -81,7 +82,7 @@ def test_an_officer_reads_type_owner_age_and_act_and_chooses(on_the_web: Client)
     page = text_of(browser.get("/admin/reconciliation/"))
     for said in ("Balance differs by less than any payment", "0.000003 USDC", "5.000000 USDC", "settlement desk"):
         assert said in page, said
-    assert "two people book it or send it back" in page
+    assert "Ask the issuer whether balances of this token change" in page
     assert "No day has ended yet" in page
     chosen = text_of(browser.get("/admin/reconciliation/?kind=dust"))
     assert "0.000003 USDC" in chosen
@@ -100,10 +101,20 @@ def test_an_officer_is_told_what_was_compared_when_nothing_differs(
         ReconciliationBreak.objects.update(resolved_block=30)
         run = {"block_number": 30, "block_hash": "0x" + "11" * 32, "comparisons": 12, "breaks": 0}
         ReconciliationReport.objects.create(day="2026-11-21", block_time="2026-11-22T00:00:05Z", body={}, **run)
+        Stray.objects.create(
+            target=on_the_web.targets["RETENTION"],
+            sender="0x" + "5e" * 20,
+            amount_base_units=4,
+            transaction_hash="0x" + "7a" * 32,
+            log_index=0,
+            block_number=29,
+        )
     page = text_of(signed_in(OFFICER).get("/admin/reconciliation/"))
     assert "Nothing differs" in page
     assert "places at block" in page
     assert "21 Nov 2026" in page
+    assert "Retention of M" in page.partition("Sent by strangers")[2]
+    assert "0.000004 USDC" in page
     assert "Resolved" in page
 
 

@@ -1,16 +1,24 @@
 """Tokens that strangers send to our contracts: whatever takes them, the ledger follows, and nothing waits for them."""
 
-import pytest
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
-from intermediary import outbox
+import pytest
+from django.db import connection
+
+from intermediary import clock, outbox
 from intermediary.models import AccountKind, ChainInstruction
+from settlement.acts.rows import ChainAct
 from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
-from settlement.models import ChainLog
+from settlement.models import ChainLog, ReconciliationBreak, Stray
+from settlement.series import SeriesSpec, allot, close_offering, deploy_series, set_eligible, subscribe
 from settlement.signer import demo_wallet
 from settlement.transactor import Transactor
+from tests.people import as_owner
+from tests.settlement.test_acts import decide, go_on
 from tests.settlement.test_default_and_series import approved_notice, instruct, move
 from tests.settlement.world import MILLION, Client, assert_reconciled, funded_client, give, held, pass_time, transfer
 
@@ -75,3 +83,63 @@ def test_a_cure_that_a_strangers_token_helps_to_pay_is_booked(chain: Chain, who:
     settle_all()
     assert ChainLog.objects.get(name="Cured").applied
     assert [held(who, kind) for kind in (*SEIZED, AccountKind.SUSPENSE)] == [0, 5 * MILLION + 1, 1]
+
+
+def test_what_a_stranger_sends_to_a_retention_is_counted_until_officers_book_it(chain: Chain, who: Client) -> None:
+    retention = who.targets["RETENTION"]
+    strange(chain, retention.address, 3)
+    settle_all()
+    found = Stray.objects.get()
+    assert (found.target, found.sender, found.amount_base_units) == (retention, demo_wallet(9).address, 3)
+    assert_reconciled()
+    call = {"contract": "Retention", "to": retention.address, "key": "operator"}
+    decide(ChainAct.Kind.CALL, **call, function="note", arguments=["1", "2"])
+    go_on(chain)
+    assert (held(who, AccountKind.SENIOR_RETENTION), held(who, AccountKind.FIRST_LOSS)) == (2, 0)
+    assert sum(Stray.objects.values_list("amount_base_units", flat=True)) == 1
+    assert_reconciled()
+    decide(ChainAct.Kind.CALL, **call, function="release", arguments=["1", "0", "2", "0x" + "5a" * 32])
+    go_on(chain)
+    assert (held(who, AccountKind.SENIOR_RETENTION), held(who, AccountKind.FLOAT)) == (0, 2)
+    assert_reconciled()
+    assert not ReconciliationBreak.objects.filter(kind__in=["amount", "dust"]).exists()
+
+
+def test_what_was_sent_before_strays_were_kept_is_found_by_the_migration(chain: Chain, who: Client) -> None:
+    strange(chain, who.targets["RETENTION"].address, 3)
+    settle_all()
+    with as_owner(), connection.cursor() as cursor:
+        Stray.objects.all().delete()
+        cursor.execute(import_module("settlement.migrations.0029_strays").AGAIN)
+    settle_all()
+    assert Stray.objects.get().amount_base_units == 3
+    assert_reconciled()
+
+
+def test_what_a_stranger_sends_to_an_escrow_is_told_from_what_its_subscribers_pay(chain: Chain, who: Client) -> None:
+    investor, now = demo_wallet(50), clock.now()
+    fund_gas(chain, investor.address)
+    spec = SeriesSpec(
+        code="S1",
+        subscribe_by=now + timedelta(days=5),
+        final_maturity=now + timedelta(days=365),
+        challenge_seconds=3600,
+        expert_seconds=3600,
+        grace_seconds=30 * 24 * 3600,
+        tranches=(("Tail A", "TA", "XS0000000001"),),
+        slices=((who.cell.id, (2 * MILLION,)),),
+    )
+    escrow = deploy_series(chain=chain, spec=spec, mine=mine).escrow.address
+    set_eligible(chain=chain, accounts=[investor.address], until=datetime(2040, 1, 1, tzinfo=UTC), mine=mine)
+    allot(chain=chain, escrow=escrow, tranche=0, units_of={investor.address: 2 * MILLION}, mine=mine)
+    give(chain, investor.address, 4 * MILLION)
+    subscribe(chain=chain, escrow=escrow, investor=investor, tranche=0, units=2 * MILLION, mine=mine)
+    transfer(chain, investor, escrow, 2 * MILLION)
+    settle_all()
+    assert_reconciled()
+    close_offering(chain=chain, escrow=escrow, mine=mine)
+    strange(chain, escrow, 7)
+    settle_all()
+    assert held(who, AccountKind.ESCROW) == 2 * MILLION
+    assert list(Stray.objects.order_by("id").values_list("amount_base_units", flat=True)) == [2 * MILLION, 7]
+    assert_reconciled()

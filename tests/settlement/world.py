@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 from django.db import transaction
+from eth_utils.crypto import keccak
 from pytest_django import Settings
 
 from intermediary import ledger, outbox
@@ -21,6 +22,7 @@ from intermediary.canonical import sha256_hex
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, Asset, Cell, ChainInstruction, ChainTarget, Wallet
 from intermediary.terms import Terms
+from settlement.bindings import read
 from settlement.chain import Chain, default_chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
@@ -169,6 +171,16 @@ def registered(chain: Chain, cell: Cell, key: Signer, *, proved: bool = True, de
 def give(chain: Chain, to: str, amount: int, asset: str = "USDC") -> str:
     """Mint demonstration tokens and mine them in."""
     return mint_tokens(chain=chain, asset=asset, to=to, amount_base_units=amount, mine=mine)
+
+
+def grow(chain: Chain, holder: str, amount: int) -> None:
+    """The token adds to a balance by itself, as one that pays interest does: no transfer tells of it."""
+    token = Asset.objects.get(code="USDC").token_address
+    slot = "0x" + keccak(bytes.fromhex(holder[2:]).rjust(32, b"\0") + bytes(32)).hex()  # a mapping in the first slot
+    held = read(chain, token, "DemoUSDC", "balanceOf", holder)
+    chain.call("anvil_setStorageAt", token, slot, f"0x{held + amount:064x}")  # in the state of the latest block
+    for _ in range(2):
+        mine(chain)  # which is final now
 
 
 def transfer(chain: Chain, sender: Signer, to: str, amount: int) -> str:

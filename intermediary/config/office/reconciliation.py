@@ -13,11 +13,12 @@ from django.utils import timezone
 from intermediary.config.office.pages import show
 from settlement import chains
 from settlement.breaks import ReconciliationBreak, ReconciliationReport, ReconciliationRun
-from settlement.models import ChainBlock
+from settlement.models import ChainBlock, Stray
 
 Kind = ReconciliationBreak.Kind
 RESOLVED_SHOWN = 100  # newest first; the CSV has all of them
 RUNS_SHOWN, REPORTS_SHOWN = 10, 60  # what just happened, the table behind it has all; two months
+STRAYS_SHOWN = 30  # newest first, likewise
 COLUMNS = (
     *("kind", "place", "relationship", "asset", "ledger", "chain", "ledger_base_units", "chain_base_units"),
     *("owner", "action", "since_utc", "age_seconds", "first_block", "resolved_block"),
@@ -37,6 +38,7 @@ def reconciliation(request: HttpRequest) -> HttpResponse:
         heads=[(run, ChainBlock.everywhere.filter(hash=run.block_hash).first()) for run in latest if run],
         runs=ReconciliationRun.everywhere.all()[:RUNS_SHOWN],
         reports=ReconciliationReport.everywhere.all()[:REPORTS_SHOWN],
+        strays=Stray.objects.select_related("target__asset", "target__cell").order_by("-id")[:STRAYS_SHOWN],
         kinds=Kind.choices,
         owners=sorted({owner for owner, _ in ReconciliationBreak.DUTIES.values()}),
         kind=request.GET.get("kind", ""),

@@ -239,7 +239,7 @@ RULES: tuple[Rule, ...] = (
         "A balance differs by dust",
         WARNING,
         "Less than any payment lies where the books know nothing of it; tolerance is zero all the same.",
-        "Find who sent it; two people book it or send it back.",
+        "Ask the issuer whether balances of this token change by themselves.",
         _break("dust"),
         findings.open_breaks("dust"),
     ),

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 Told = Callable[[float, Exception | None], object]
 OUTLIVED = ("chain_unreachable", "chain_refused")  # a node's own troubles; whatever a contract refuses is held
 FIRST_SECONDS = 0.02  # after a step that did something: what it waits for is perhaps there already
+GROWTH = 1.25  # what it waits for is so seen a quarter of its time late at most, after a dozen looks
 POLL_SECONDS = 0.5  # of a loop that missed its notice; the chain itself makes a block a second at most
 
 
@@ -43,7 +44,7 @@ def run(
     step: Callable[[], object], *, listen: bool, poll_seconds: float = POLL_SECONDS, told: Told = lambda *_: None
 ) -> None:
     """Repeat `step` until stopped, with a pause in between: short after a step that did something (its result is true),
-    twice as long after each that did not, up to `poll_seconds`. A chain that is silent, or whose node cannot answer
+    a quarter longer after each that did not, up to `poll_seconds`. A chain that is silent, or whose node cannot answer
     just now, is waited for. With `listen`, a notice of new instructions ends the pause early. `told` is called after
     each step with what it took and what it failed on."""
     stopped, pause = Stopped(), poll_seconds
@@ -59,7 +60,7 @@ def run(
             log.warning("%s", error)
         else:
             told(time.monotonic() - began, None)
-        pause = FIRST_SECONDS if did else min(2 * pause, poll_seconds)
+        pause = FIRST_SECONDS if did else min(GROWTH * pause, poll_seconds)
         _wait(listen, pause)
 
 

@@ -12,6 +12,7 @@ from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 from settlement.packing import next_numbers
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
+from settlement.watcher import step as watch
 from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.test_refused_calls import MoodyChain, decide
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
@@ -80,6 +81,13 @@ def test_a_batch_that_is_taken_apart_takes_the_signed_one_behind_it_along(chain:
     assert list(holding.stuck_batches()) == [first], "the second is not tried before the first"
     decide(made[0], decisions.FAIL)
     assert [state for _, state, _, _ in packed()] == ["REFUSED", "REFUSED"]
+    for _ in range(3):  # what was signed can fail when its number is used up, and `settle_all` waits for that
+        poster.step(chain, signers())
+        sign()
+        for _ in range(3):
+            mine(chain)
+        watch(chain)
+    decide(made[0], decisions.FAIL)
     settle_all()
     assert [ChainInstruction.objects.get(id=one.id).state for one in made] == ["FAILED", "FINAL", "FINAL", "FINAL"]
     assert not Approval.objects.filter(refusal__isnull=False).exists(), "what was signed for batch 2 is not in batch 1"

@@ -40,7 +40,9 @@ _OF_ALL = """
         GROUP BY line ->> 'name') AS by_scenario"""
 # Of the settlement token's vaults, as its house last said in a block of the chain. An event has the address as a word.
 _CREDITS = """
-    WITH best AS (
+    WITH settled AS (
+        SELECT code FROM intermediary_asset WHERE is_settlement
+    ), best AS (
         SELECT r.cell_id, c.code, max(-(line ->> 'gross')::numeric) AS gain
         FROM risk_stressreport r JOIN intermediary_cell c ON c.id = r.cell_id,
             jsonb_array_elements(r.body -> 'rows') AS line
@@ -50,12 +52,12 @@ _CREDITS = """
         SELECT DISTINCT ON (topic) lower(right(l.topics ->> 1, 40)) AS topic, l.data
         FROM settlement_chainlog l JOIN settlement_chainblock b ON b.id = l.block_id
         WHERE l.name = 'CreditLimitSet' AND b.canonical AND l.address IN (
-            SELECT address FROM intermediary_chaintarget WHERE kind = 'HOUSE' AND asset_id = %(asset)s)
+            SELECT address FROM intermediary_chaintarget WHERE kind = 'HOUSE' AND asset_id = (SELECT code FROM settled))
         ORDER BY topic, b.number DESC, l.log_index DESC
     )
     SELECT best.code, best.gain, said.data FROM best
     JOIN intermediary_chaintarget vault ON vault.cell_id = best.cell_id AND vault.kind = 'VAULT'
-        AND vault.asset_id = %(asset)s
+        AND vault.asset_id = (SELECT code FROM settled)
     JOIN said ON said.topic = lower(right(vault.address, 40))"""
 _kept: tuple[datetime, Shortfalls, int] | None = None  # of this hour: relationships, and what the house needs
 
@@ -103,7 +105,7 @@ def _of_relationships() -> Shortfalls:
 
 def _of_credits() -> Shortfalls:
     with connection.cursor() as cursor:
-        cursor.execute(_CREDITS, {"asset": settlement_asset().code})
+        cursor.execute(_CREDITS)
         found = [(code, int(limit, 16), int(gain)) for code, gain, limit in cursor.fetchall()]
     return {f"credit to {code}": (limit, gain) for code, limit, gain in found if limit < gain}
 

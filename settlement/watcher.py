@@ -161,13 +161,13 @@ def _compare_what_was_left(chain: Chain) -> None:
 
 def _reconcile(chain: Chain, blocks: Sequence[ChainBlock]) -> bool:
     """Compare at each of these blocks; whether the last one agrees. A node that has forgotten the state of one by now
-    (the watcher was away, and has much to read) is asked about the last alone; if it has forgotten that too, it cannot
-    be asked: what it then was is in the blocks that follow."""
+    (the watcher was away, and has much to read) is asked about the later half of them; if it has forgotten the last
+    too, it cannot be asked: what it then was is in the blocks that follow."""
     try:
         return not reconcile.run_each(chain, blocks)[-1].breaks
     except ChainRefused as error:
-        log.warning("blocks %s to %s cannot be compared any more: %s", blocks[0].number, blocks[-1].number, error)
-        return _reconcile(chain, blocks[-1:]) if len(blocks) > 1 else False
+        log.warning("blocks %s to %s cannot all be compared: %s", blocks[0].number, blocks[-1].number, error)
+        return _reconcile(chain, blocks[len(blocks) // 2 :]) if len(blocks) > 1 else False
 
 
 def _complete(chain: Chain, witnesses: Sequence[Chain], block: ChainBlock) -> None:

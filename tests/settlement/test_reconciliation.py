@@ -1,5 +1,8 @@
 """Ledger and chain are compared at every final block, series by series, class by class, and from the first deposit."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from django.db import transaction
 from eth_utils.crypto import keccak
@@ -9,7 +12,7 @@ from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from settlement import reconcile, watcher
 from settlement.bindings import read
-from settlement.chain import Chain
+from settlement.chain import Call, Chain, ChainRefused
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.models import ComparedVault, ReconciliationBreak, ReconciliationRun
@@ -43,6 +46,25 @@ def open_places() -> set[str]:
     return set(ReconciliationBreak.objects.filter(resolved_block=None).values_list("place", flat=True))
 
 
+def fresh(chain: Chain) -> int:
+    """The last final block, after blocks of this test alone: anvil puts the one that every test starts from on its list
+    of states once a test, and forgets it whenever an old entry of it goes."""
+    for _ in range(4):
+        mine(chain)
+    return watch(chain).finalized
+
+
+class Forgetful(Chain):
+    """A node that has no state of blocks below some number any more."""
+
+    forgotten = 0
+
+    def batch(self, calls: Sequence[Call]) -> list[Any]:
+        if any(method == "eth_call" and int(asked[1], 16) < self.forgotten for method, asked in calls):
+            raise ChainRefused("chain_refused", "eth_call: missing trie node")
+        return super().batch(calls)
+
+
 @pytest.mark.parametrize("at_once", [watcher.COMPARED_AT_EACH, 1])
 def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_together(
     chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -51,6 +73,7 @@ def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_to
     lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -3), ledger.Line(AccountKind.FIRST_LOSS, "USDC", 3)]
     with transaction.atomic():
         ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="gift", memo="booked too early", lines=lines)
+    fresh(chain)
     deposit(chain, who, MILLION)
     differs_at = chain.head()
     mine(chain)
@@ -64,9 +87,21 @@ def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_to
     assert found.resolved_block == (compared_at if at_once == 1 else differs_at + 1)
 
 
+def test_a_node_that_has_forgotten_some_blocks_is_asked_about_the_later_ones(chain: Chain, who: Client) -> None:
+    before = fresh(chain)
+    for _ in range(8):
+        mine(chain)
+    node = Forgetful(chain.url)
+    node.forgotten = before + 3
+    final = watch(node).finalized
+    runs = ReconciliationRun.objects.filter(block_number__gt=before).order_by("block_number")
+    assert final - before == 8
+    assert list(runs.values_list("block_number", flat=True)) == list(range(before + 5, final + 1))
+
+
 def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain, who: Client) -> None:
     """A balance changes without a log, and is back before anything else happens."""
-    before = watch(chain).finalized
+    before = fresh(chain)
     place, held_before = balance_slot(who), held_by(chain, who)
     mine(chain)
     differs_at = chain.head()

@@ -15,7 +15,7 @@ from eth_utils.address import to_checksum_address
 
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction, ChainTarget
-from settlement import chains, displaced, fees, fence, packing, sender_alarms
+from settlement import chains, displaced, fees, fence, packing, reconcile, sender_alarms
 from settlement.calls import ContractCall
 from settlement.chain import Chain, ChainRefused
 from settlement.models import Batch, ChainAct, ChainSender, ChainTransaction, SenderAlarm, TransactionAttempt
@@ -150,14 +150,15 @@ def used_finally(chain: Chain, address: str) -> int:
 
 
 def _is_free(sender: ChainSender, made: ChainTransaction) -> bool:
-    """Under the sender's lock: nothing is in flight, the nonce is nobody's, nothing carries what this is for, and there
-    is no fence but for a sign of life."""
+    """Under the sender's lock: nothing is in flight, the nonce is nobody's, nothing carries what this is for, and no
+    fence or stop of outflow came up meanwhile, but for a sign of life."""
     taken = sender.transactions.filter(state__in=ChainTransaction.UNFINISHED) | sender.transactions.filter(
         nonce__gte=made.nonce
     )
     if taken.exists():
         return False
-    if (made.batch_id or made.instruction_id or made.act_id or made.step) and fence.is_up():
+    is_for_something = made.batch_id or made.instruction_id or made.act_id or made.step
+    if is_for_something and (fence.is_up() or reconcile.outflow_is_stopped()):
         return False
     if made.batch is not None:
         return packing.stays(made.batch) and packing.next_for_the_chain().contains(made.batch)

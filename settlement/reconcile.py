@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from intermediary.errors import Refusal
+from intermediary.ids import uuid7
 from intermediary.models.bulk import insert_all
 from settlement import chains, compared, comparisons, reports, statements
 from settlement.any_of import AnyOf
@@ -41,13 +42,14 @@ def run_each(chain: Chain, blocks: Sequence[ChainBlock]) -> list[ReconciliationR
         questions = list(open_questions(ledger.books))
     found = _compared_at(chain, ledger, blocks)
     made: list[ReconciliationRun] = []
+    ids = sorted(uuid7() for _ in blocks)  # several are of one millisecond, and the newest is to be the last block's
     with transaction.atomic():
         for place, (block, compared_there) in enumerate(zip(blocks, found, strict=True)):
             if place == 0 or compared_there is not found[place - 1]:
                 off = [*compared_there.off, *(one for one in questions if not one.agrees)]
                 breaks = _open_and_close(block.number, off, [kind for kind in Kind if kind not in NOT_OF_A_RUN])
             count = compared_there.count + len(questions)
-            named = {"block_number": block.number, "block_hash": block.hash}
+            named = {"id": ids[place], "block_number": block.number, "block_hash": block.hash}
             made.append(ReconciliationRun(**named, comparisons=count, breaks=breaks))
             reports.close_day(block, made[-1], compared_there)
         insert_all(made)

@@ -148,15 +148,15 @@ def _by_what_happened(blocks: Sequence[ChainBlock]) -> list[list[ChainBlock]]:
 
 
 def _compare_what_was_left(chain: Chain) -> None:
-    """Final blocks that were booked and not compared: a watcher ended in between, or its node did not answer. Nothing
-    has been booked since, so the books are theirs still."""
+    """Final blocks that were booked and not compared: a watcher ended in between, or its node did not answer. The books
+    are those of the last part of them still."""
     compared = ReconciliationRun.objects.values_list("block_number", flat=True).first()
     if compared is None:
         return
     final = ChainBlock.objects.filter(canonical=True, finalized=True, number__gt=compared)
     left = list(final.order_by("-number")[:COMPARED_AT_EACH])
     if left:
-        _reconcile(chain, left[::-1])
+        _reconcile(chain, _by_what_happened(left[::-1])[-1])
 
 
 def _reconcile(chain: Chain, blocks: Sequence[ChainBlock]) -> bool:

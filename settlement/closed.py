@@ -44,7 +44,8 @@ def settle_transactions() -> None:
             back_to_sent(found)
         if block is None or (block.hash == found.block_hash and not block.finalized):
             continue
-        is_shown = ChainLog.objects.filter(transaction_hash=found.transaction_hash, block=block).exists()
+        logs = ChainLog.objects.filter(transaction_hash=found.transaction_hash, block=block)
+        is_shown = logs.exclude(refusal__startswith=ChainLog.DISPUTED).exists()  # one node's word closes nothing
         if block.hash != found.block_hash or (found.succeeded and not is_shown):
             back_to_sent(found)
             continue

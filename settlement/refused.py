@@ -28,6 +28,7 @@ def waiting() -> QuerySet[ChainLog]:
     return (
         refused.filter(cell__kind=Cell.Kind.CLIENT)
         .exclude(refusal="")
+        .exclude(refusal__startswith=ChainLog.DISPUTED)  # perhaps no node's but a lying one's
         .select_related("block", "cell")
         .order_by("block__number", "log_index")
     )

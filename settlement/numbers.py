@@ -8,6 +8,7 @@ nothing is signed, what the chain showed already is not signed again, and the da
 """
 
 from intermediary.models import ChainInstruction
+from settlement.acts.plans import body_of
 from settlement.acts.rows import ChainAct
 from settlement.bindings import decode_event
 from settlement.models import Approval, ChainLog
@@ -49,7 +50,9 @@ def off_cap(act: ChainAct, house: str, number: int) -> str:
     ]
     if of_house.filter(act=act).exclude(signature="").exists():
         return "this act has its signature already"
-    delayed = ChainAct.objects.filter(kind=ChainAct.Kind.CAP, chain=act.chain).count()
+    done = ChainAct.objects.filter(kind=ChainAct.Kind.CAP, chain=act.chain, state=ChainAct.State.DONE)
+    asset = body_of(act)["asset"]
+    delayed = sum(body_of(one)["asset"] == asset for one in done)
     unknown = max(0, len(shown) - 1 - len(spent) - delayed)  # the first is the deployment's
     lowest = max(spent, default=0) + 1
     live = of_house.filter(body__message__nonce=number, act__state__in=ChainAct.UNFINISHED).exclude(signature="")

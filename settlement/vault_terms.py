@@ -1,6 +1,7 @@
 """The arguments that a vault's address commits to, from a relationship's signed terms."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from intermediary.errors import Refusal
@@ -17,15 +18,7 @@ MINUTE = 60
 
 def vault_terms(terms: Terms, asset: Asset) -> VaultTerms:
     """The immutable arguments of a vault, amounts in base units of its token. Variation margin is paid in the
-    settlement token only, so a vault of any other token has no debit cap at all. Refuses `no_cap_of_token` where the
-    terms have no highest requirement for this one: the settlement token's is an amount of something else."""
-    if not asset.is_settlement and asset.code not in dict(terms.max_required_by_token):
-        raise Refusal(
-            "no_cap_of_token",
-            f"The terms of {terms.relationship} do not say how much {asset.code} may be required at the most.",
-            relationship=terms.relationship,
-            asset=asset.code,
-        )
+    settlement token only, so a vault of any other token has no debit cap at all."""
     return (
         relationship_hash(terms.relationship),
         bytes.fromhex(terms.agreement),
@@ -37,6 +30,20 @@ def vault_terms(terms: Terms, asset: Asset) -> VaultTerms:
         terms.exit_minutes * MINUTE,
         terms.cure_minutes * MINUTE,
     )
+
+
+def refuse_without_caps(terms: Terms, assets: Iterable[Asset]) -> None:
+    """Refuses `no_cap_of_token` where a token counts as margin and the terms have no highest requirement of it: the
+    settlement token's is an amount of something else. Of a token that counts for nothing, nothing is ever required."""
+    caps = dict(terms.max_required_by_token)
+    for asset in assets:
+        if not asset.is_settlement and terms.haircut_of(asset.code) < 10_000 and asset.code not in caps:
+            raise Refusal(
+                "no_cap_of_token",
+                f"The terms of {terms.relationship} do not say how much {asset.code} may be required at the most.",
+                relationship=terms.relationship,
+                asset=asset.code,
+            )
 
 
 def relationship_hash(relationship: str) -> bytes:

@@ -21,7 +21,7 @@ from settlement.acts.restricted import refuse_unless_callable
 from settlement.acts.rows import ChainAct
 from settlement.acts.series import SeriesSpec
 from settlement.models import ChainTransaction
-from settlement.vault_terms import deployed_assets, vault_terms
+from settlement.vault_terms import deployed_assets, refuse_without_caps
 
 Body = dict[str, Any]
 Asked = Mapping[str, Any]
@@ -65,8 +65,7 @@ def _relationship(asked: Asked) -> Body:
         raise Refusal("no_terms", "This relationship has no signed terms.", relationship=cell.code)
     terms = Terms.from_canonical(version.body)
     assets = deployed_assets()
-    for asset in assets:
-        vault_terms(terms, asset)  # a token without a cap is refused before anybody decides
+    refuse_without_caps(terms, assets)  # before anybody decides
     codes = [asset.code for asset in assets]
     limits = {code: terms.most_required(code) for code in codes}
     limits |= {code: _amount(limit) for code, limit in asked.get("credit_limits", {}).items()}

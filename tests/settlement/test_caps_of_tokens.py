@@ -9,7 +9,7 @@ from intermediary.models import Asset, Valuation
 from intermediary.terms import Terms
 from intermediary.vaults import required_by_token
 from settlement.signer import demo_wallet
-from settlement.vault_terms import vault_terms
+from settlement.vault_terms import refuse_without_caps, vault_terms
 from tests.settlement.world import MILLION, terms_of
 
 USDC = Asset(code="USDC", decimals=6, is_settlement=True)
@@ -32,10 +32,12 @@ def test_each_vault_commits_to_the_highest_requirement_of_its_own_token() -> Non
 
 
 @pytest.mark.parametrize("asset", [WBTC, WETH], ids=lambda asset: asset.code)
-def test_a_token_without_a_cap_gets_no_vault(asset: Asset) -> None:
+def test_a_token_that_counts_and_has_no_cap_is_refused_before_anybody_decides(asset: Asset) -> None:
     others = tuple(cap for cap in CAPS if cap[0] != asset.code)
     with pytest.raises(Refusal, match="no_cap_of_token"):
-        vault_terms(agreed(others), asset)
+        refuse_without_caps(agreed(others), ASSETS)
+    counting = tuple((code, 10_000 if code == asset.code else bps) for code, bps in agreed().haircut_bps)
+    refuse_without_caps(replace(agreed(others), haircut_bps=counting), ASSETS)
 
 
 def test_a_requirement_locks_coins_of_any_decimals_up_to_their_own_caps() -> None:

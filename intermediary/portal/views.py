@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_date
@@ -220,7 +220,7 @@ def statements(request: HttpRequest, cell: Cell) -> HttpResponse:
     entries = _entries(cell, since, until)
     context = {
         "since": since, "until": until - timedelta(days=1), "moved": moved, "balances": balances,
-        "entries": entries.order_by("-at", "-id")[:ENTRIES_SHOWN], "entry_count": entries.count(),
+        "entries": entries.reverse()[:ENTRIES_SHOWN], "entry_count": entries.count(),
     }  # fmt: skip
     return render(request, "portal/statements.html", context_of(cell) | context)
 
@@ -235,7 +235,7 @@ def statements_csv(request: HttpRequest, cell: Cell) -> HttpResponse:
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     writer = csv.writer(answer)
     writer.writerow(["time_utc", "entry", "kind", "memo", "account", "asset", "amount", "balance_after"])
-    for entry in _entries(cell, since, until).order_by("at", "id"):
+    for entry in _entries(cell, since, until):
         for line in entry.postings.all():
             amounts = (line.amount_base_units, line.balance_after_base_units)
             exact = [f"{from_base_units(amount, line.asset.decimals):f}" for amount in amounts]
@@ -245,7 +245,9 @@ def statements_csv(request: HttpRequest, cell: Cell) -> HttpResponse:
 
 
 def _entries(cell: Cell, since: datetime, until: datetime) -> QuerySet[JournalEntry]:
+    """As they were written: those written together have one time, and the numbers of their lines say in which order."""
     found = JournalEntry.objects.filter(cell=cell, at__gte=since, at__lt=until)
+    found = found.annotate(first_line=Min("postings__version")).order_by("at", "first_line", "id")
     return found.prefetch_related("postings__account", "postings__asset")
 
 

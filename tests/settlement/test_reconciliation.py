@@ -47,8 +47,8 @@ def open_places() -> set[str]:
 
 
 def fresh(chain: Chain) -> int:
-    """The last final block, after blocks of this test alone: anvil puts the one that every test starts from on its list
-    of states once a test, and forgets it whenever an old entry of it goes."""
+    """The last final block, after blocks of this test alone: those that every test of this world starts from are not
+    final yet, and may be more than two hundred blocks ago, of which anvil keeps the states."""
     for _ in range(4):
         mine(chain)
     return watch(chain).finalized
@@ -129,7 +129,7 @@ def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain,
 def test_blocks_that_a_watcher_booked_before_it_died_are_compared_by_the_next(
     chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = watch(chain).finalized
+    before = fresh(chain)
     deposit(chain, who, MILLION)
     for _ in range(4):
         mine(chain)

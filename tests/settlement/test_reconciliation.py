@@ -1,6 +1,5 @@
 """Ledger and chain are compared at every final block, series by series, class by class, and from the first deposit."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,15 +46,6 @@ def open_places() -> set[str]:
     return set(ReconciliationBreak.objects.filter(resolved_block=None).values_list("place", flat=True))
 
 
-def fresh(chain: Chain) -> int:
-    """The last final block, after blocks that no other test has made: anvil keeps the states of so many blocks, and as
-    the oldest goes, so does that of a block of the same hash."""
-    chain.call("anvil_setCoinbase", "0x" + secrets.token_hex(20))
-    for _ in range(4):
-        mine(chain)
-    return watch(chain).finalized
-
-
 class Forgetful(Chain):
     """A node that has no state of blocks below some number any more."""
 
@@ -75,7 +65,6 @@ def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_to
     lines = [ledger.Line(AccountKind.OUTSIDE, "USDC", -3), ledger.Line(AccountKind.FIRST_LOSS, "USDC", 3)]
     with transaction.atomic():
         ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="gift", memo="booked too early", lines=lines)
-    fresh(chain)
     deposit(chain, who, MILLION)
     differs_at = chain.head()
     mine(chain)
@@ -90,7 +79,7 @@ def test_a_difference_that_one_final_block_had_is_seen_when_many_become_final_to
 
 
 def test_a_node_that_has_forgotten_some_blocks_is_asked_about_the_later_ones(chain: Chain, who: Client) -> None:
-    before = fresh(chain)
+    before = watch(chain).finalized
     for _ in range(8):
         mine(chain)
     node = Forgetful(chain.url)
@@ -103,7 +92,7 @@ def test_a_node_that_has_forgotten_some_blocks_is_asked_about_the_later_ones(cha
 
 def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain, who: Client) -> None:
     """A balance changes without a log, and is back before anything else happens."""
-    before = fresh(chain)
+    before = watch(chain).finalized
     place, held_before = balance_slot(who), held_by(chain, who)
     mine(chain)
     differs_at = chain.head()
@@ -131,7 +120,7 @@ def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain,
 def test_blocks_that_a_watcher_booked_before_it_died_are_compared_by_the_next(
     chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = fresh(chain)
+    before = watch(chain).finalized
     deposit(chain, who, MILLION)
     for _ in range(2):
         mine(chain)

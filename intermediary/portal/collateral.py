@@ -146,7 +146,7 @@ def movements(cell: Cell, since: datetime | None = None, until: datetime | None 
         rows = rows.filter(entry__at__gte=since)
     if until:
         rows = rows.filter(entry__at__lt=until)
-    rows = rows.select_related("entry", "asset").order_by("-entry__at", "account_id", "-version")
+    rows = rows.select_related("entry", "asset").order_by("-entry__at", "-entry__recorded_at", "account_id", "-version")
     shown = list(rows if since else rows[:MOVEMENTS_SHOWN])
     instructions = {
         one.entry_id: one for one in ChainInstruction.objects.filter(entry_id__in=[row.entry_id for row in shown])

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.db.models import Min, QuerySet
+from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_date
@@ -245,9 +245,10 @@ def statements_csv(request: HttpRequest, cell: Cell) -> HttpResponse:
 
 
 def _entries(cell: Cell, since: datetime, until: datetime) -> QuerySet[JournalEntry]:
-    """As they were written: those written together have one time, and the numbers of their lines say in which order."""
+    """As they were written: platform time stands still meanwhile, and those of one transaction are of one moment; there
+    the account of what is on its way, which has most lines, tells the order."""
     found = JournalEntry.objects.filter(cell=cell, at__gte=since, at__lt=until)
-    found = found.annotate(first_line=Min("postings__version")).order_by("at", "first_line", "id")
+    found = found.annotate(last_line=Max("postings__version")).order_by("at", "recorded_at", "last_line", "id")
     return found.prefetch_related("postings__account", "postings__asset")
 
 

@@ -29,7 +29,7 @@ from settlement.signer import demo_signer
 from tests.conftest import TestDatabase
 from tests.people import as_owner, person
 from tests.settlement.test_crashes import CHAIN_ID, signers
-from tests.settlement.test_refused_calls import MoodyChain, book, refuse
+from tests.settlement.test_refused_calls import book, go_on_refusing, refuse
 from tests.settlement.world import MILLION, Client, client, debit, deposit, house_with_contracts
 
 MAKER, CHECKER = "officer.maker", "officer.checker"
@@ -88,10 +88,7 @@ def batch_that_the_chain_goes_on_refusing(chain: Chain, who: Client) -> None:
         debit(who, amount)
     poster.step(chain, signers())
     approver.step(demo_signer("approver"), CHAIN_ID)
-    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
-    for _ in range(holding.REFUSALS_BEFORE_BREAK):
-        poster.step(moody, signers())
-        Batch.objects.update(refused_at=None)  # two seconds later
+    go_on_refusing(chain)
     assert list(holding.stuck_batches()) == [Batch.objects.latest("id")]
 
 

@@ -1,7 +1,6 @@
 """Lines that say themselves what their account held: the database takes them only if that is true."""
 
 import threading
-from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -13,28 +12,18 @@ from intermediary.models import Account, AccountKind, BookVersion, Cell, Posting
 from intermediary.models.bulk import insert_plain
 from tests.conftest import TestDatabase
 from tests.intermediary.builders import assets, client_cell, deposit
+from tests.intermediary.test_ledger import insert_entry
 
 Told = tuple[str, int, int, int, int]  # an account's kind, the amount, the balances before and after, the version
 # A deposit of 100 was the first line of both accounts; these say truly what 5 more make of them.
 MARGIN, OUTSIDE = ("client_margin", 5, 100, 105, 2), ("outside", -5, -100, -105, 2)
 
 
-def entry_of(cell: Cell, lines: int) -> UUID:
-    entry = uuid7()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO intermediary_journalentry (id, cell_id, kind, memo, body_hash, line_count)"
-            " VALUES (%s, %s, 'x', 'x', 'x', %s)",
-            [entry, cell.id, lines],
-        )
-    return entry
-
-
 def write(cell: Cell, *lines: Told) -> None:
     """One entry of these lines by one hand-made statement, as any writer might send it."""
     accounts = {account.kind: str(account.id) for account in Account.objects.filter(cell=cell)}
     with transaction.atomic():
-        entry = entry_of(cell, len(lines))
+        entry = insert_entry(cell, len(lines))
         rows = [
             {
                 "id": str(uuid7()),

@@ -44,6 +44,14 @@ def post_signed_batch(chain: Chain) -> ChainTransaction:
     return ChainTransaction.objects.get()
 
 
+def use_its_nonce(chain: Chain, sent: ChainTransaction) -> None:
+    """Another transaction of the poster's key takes it, finally."""
+    chain.call("anvil_dropTransaction", sent.attempts.get().hash)
+    Transactor(chain, demo_signer("poster"), mine).send(demo_signer("poster").address, b"")
+    for _ in range(4):
+        mine(chain)
+
+
 def test_poster_killed_between_store_and_send_resends_the_same_bytes(
     chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,10 +111,7 @@ def test_transaction_that_no_block_takes_is_offered_again_dearer_under_the_same_
 def test_nonce_used_elsewhere_displaces_the_transaction_and_the_batch_goes_out_once(chain: Chain, who: Client) -> None:
     debit(who, MILLION)
     sent = post_signed_batch(chain)
-    chain.call("anvil_dropTransaction", sent.attempts.get().hash)
-    Transactor(chain, demo_signer("poster"), mine).send(demo_signer("poster").address, b"")
-    for _ in range(4):
-        mine(chain)
+    use_its_nonce(chain, sent)
     settle_all()
     states = list(ChainTransaction.objects.order_by("nonce").values_list("state", flat=True))
     assert states == ["DISPLACED", "FINAL"]
@@ -119,10 +124,7 @@ def test_nonce_is_given_up_when_every_node_has_the_transaction_that_used_it(
 ) -> None:
     debit(who, MILLION)
     sent = post_signed_batch(chain)
-    chain.call("anvil_dropTransaction", sent.attempts.get().hash)
-    Transactor(chain, demo_signer("poster"), mine).send(demo_signer("poster").address, b"")
-    for _ in range(4):
-        mine(chain)
+    use_its_nonce(chain, sent)
     with proxy_of(chain.url) as proxy:
         settings.CHAIN_RPC_URLS = [chain.url, proxy.url("witness"), "http://127.0.0.1:9"]
         proxy.add(null, "eth_getTransactionReceipt")

@@ -11,10 +11,9 @@ from settlement.demo_chain import mine
 from settlement.models import Approval, Batch, BatchMovement, ChainTransaction
 from settlement.packing import next_numbers
 from settlement.signer import demo_signer
-from settlement.transactor import Transactor
 from settlement.watcher import step as watch
-from tests.settlement.test_crashes import CHAIN_ID, signers
-from tests.settlement.test_refused_calls import MoodyChain, decide
+from tests.settlement.test_crashes import CHAIN_ID, signers, use_its_nonce
+from tests.settlement.test_refused_calls import decide, go_on_refusing
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -69,14 +68,8 @@ def test_a_batch_that_is_taken_apart_takes_the_signed_one_behind_it_along(chain:
     two_batches(chain)
     first, _ = Batch.objects.order_by("number")
     assert not packing.take_apart(first, {}), "it is on its way"
-    chain.call("anvil_dropTransaction", ChainTransaction.objects.get().attempts.get().hash)
-    Transactor(chain, demo_signer("poster"), mine).send(demo_signer("poster").address, b"")
-    for _ in range(4):
-        mine(chain)
-    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
-    for _ in range(holding.REFUSALS_BEFORE_BREAK + 1):
-        poster.step(moody, signers())
-        Batch.objects.update(refused_at=None)  # two seconds later
+    use_its_nonce(chain, ChainTransaction.objects.get())
+    go_on_refusing(chain)
     assert ChainTransaction.objects.get().state == "DISPLACED"
     assert list(holding.stuck_batches()) == [first], "the second is not tried before the first"
     decide(made[0], decisions.FAIL)

@@ -39,6 +39,14 @@ class MoodyChain(Chain):
         return super().call(method, *parameters)
 
 
+def go_on_refusing(chain: Chain) -> None:
+    """A node says no to the batch that is next until people are asked."""
+    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
+    for _ in range(holding.REFUSALS_BEFORE_BREAK + 1):
+        poster.step(moody, signers())
+        Batch.objects.update(refused_at=None)  # two seconds later
+
+
 def decide(instruction: ChainInstruction, act: str) -> None:
     """Two officers."""
     maker, checker = (person(f"{name} {uuid7()}", is_staff=True) for name in ("maker", "checker"))
@@ -138,10 +146,7 @@ def test_a_signed_batch_that_the_chain_goes_on_refusing_shows_and_can_be_taken_a
     made = debit(who, MILLION)
     poster.step(chain, signers())
     approver.step(demo_signer("approver"), CHAIN_ID)
-    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
-    for _ in range(holding.REFUSALS_BEFORE_BREAK):
-        poster.step(moody, signers())
-        Batch.objects.update(refused_at=None)  # two seconds later
+    go_on_refusing(chain)
     for _ in range(3):
         mine(chain)
         watch(chain)
@@ -159,10 +164,7 @@ def test_a_movement_of_a_signed_batch_fails_when_another_batch_has_taken_its_num
     made = debit(who, MILLION)
     poster.step(chain, signers())
     approver.step(demo_signer("approver"), CHAIN_ID)
-    moody = MoodyChain(chain.url, "eth_estimateGas", {"message": "execution reverted"})
-    for _ in range(holding.REFUSALS_BEFORE_BREAK):
-        poster.step(moody, signers())
-        Batch.objects.update(refused_at=None)  # two seconds later
+    go_on_refusing(chain)
     decide(made, decisions.FAIL)
     assert list(decisions.waiting()) == [made]
     made.refresh_from_db()

@@ -98,7 +98,10 @@ class OpeningForm(forms.Form):
             self.fields[f"haircut_{asset.code}"] = field
         for asset in self.assets[1:]:
             label = f"Most {asset.code} that may be required, tokens"
-            self.fields[f"most_{asset.code}"] = forms.DecimalField(label=label, min_value=0, required=False)
+            said = "Where its haircut is below 10,000 bp; else it counts for nothing."
+            self.fields[f"most_{asset.code}"] = forms.DecimalField(
+                label=label, min_value=0, required=False, help_text=said
+            )
         late = ("reason", "wallet_signature", "client_signature", "house_signature", "house_signer")
         self.order_fields([name for name in self.fields if name not in late])
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from intermediary import clock, events, ledger, outbox, uncovered
-from intermediary.default_cases import Kind, State, close_out_cell, move_to, notices, vaults
+from intermediary.default_cases import Kind, State, close_out_cell, give_back_suspense, move_to, notices, vaults
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -198,6 +198,7 @@ def _release(case: DefaultCase) -> None:
             outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))
         if required_in_force(vault):
             outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.REQUIRE, case=str(case.id))
+        give_back_suspense(case, vault)
 
 
 def _return_surplus(case: DefaultCase, surplus_base_units: int) -> None:

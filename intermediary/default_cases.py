@@ -6,11 +6,22 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import connection
 
-from intermediary import approvals, clock, ledger
+from intermediary import approvals, clock, ledger, outbox
 from intermediary.canonical import hash_of
 from intermediary.closeout_schedule import CloseOutRules
 from intermediary.errors import Refusal
-from intermediary.models import Cell, ChainInstruction, ChainTarget, DefaultCase, DefaultEvent, MarginState, Proposal
+from intermediary.ids import derive
+from intermediary.models import (
+    AccountKind,
+    Cell,
+    ChainInstruction,
+    ChainTarget,
+    DefaultCase,
+    DefaultEvent,
+    MarginState,
+    Proposal,
+)
+from intermediary.vaults import required_in_force
 
 Kind = ChainInstruction.Kind
 State = DefaultCase.State
@@ -87,6 +98,26 @@ def instructions(case: DefaultCase, kind: Kind) -> list[ChainInstruction]:
 def notices(case: DefaultCase) -> list[ChainInstruction]:
     """The case's notices on its vaults, without those that two people gave up."""
     return [row for row in instructions(case, Kind.NOTICE) if row.state != ChainInstruction.State.FAILED]
+
+
+def give_back_suspense(case: DefaultCase, vault: ChainTarget) -> int:
+    """What a cure or a seizure took of a stranger's tokens goes back into the vault's suspense, where they count for
+    nobody: their sender's they were and are. Returns how much, base units; harmless when repeated."""
+    taken = ledger.balance(case.cell_id, AccountKind.SUSPENSE_TAKEN, vault.asset_id)
+    if taken:
+        outbox.move(
+            effect_id=derive("suspense_given_back", case.id, vault.asset_id),
+            target=vault,
+            cell_id=case.cell_id,
+            kind=Kind.CREDIT,
+            source=AccountKind.SUSPENSE_TAKEN,
+            destination=AccountKind.SUSPENSE,
+            amount_base_units=taken,
+            memo=f"an unknown sender's tokens that default {case.id} took, back to the vault",
+            required_base_units=required_in_force(vault),
+            case=str(case.id),
+        )
+    return taken
 
 
 def required_base_units(cell_id: UUID) -> int:

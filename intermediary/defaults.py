@@ -17,6 +17,7 @@ from intermediary.default_cases import (
     UNFINISHED,
     Kind,
     State,
+    give_back_suspense,
     locked_case,
     move_to,
     notices,
@@ -125,7 +126,8 @@ def give_notice(*, checker: User, proposal_id: UUID, seen_hash: str, reason: str
 def cure_shortfall_base_units(case_id: UUID) -> int:
     """What still has to be delivered to cure: requirement at threshold zero, less what is held after haircut.
 
-    What the client paid to the house by curing on chain counts as held: it goes back to its vault.
+    What the client paid to the house by curing on chain counts as held: it goes back to its vault. What a stranger's
+    tokens paid of it is not the client's, and does not count.
     """
     case = DefaultCase.objects.get(id=case_id)
     state = MarginState.objects.get(cell_id=case.cell_id)
@@ -270,10 +272,13 @@ def _claims(cell_id: UUID) -> dict[str, int]:
 
 
 def _release(case: DefaultCase, vault: ChainTarget) -> None:
-    """End the notice on one vault; where the client ended it by paying the claim to the house, pay that back."""
+    """End the notice on one vault; where the client ended it by paying the claim to the house, pay that back, each
+    part to where it came from."""
     paid = ledger.balance(case.cell_id, AccountKind.HOUSE, vault.asset_id)
-    if not paid:
+    given_back = give_back_suspense(case, vault)
+    if not paid and not given_back:
         outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))
+    if not paid:
         return
     outbox.move(
         effect_id=derive("cured", case.id, vault.asset_id),

@@ -202,6 +202,7 @@ NEVER_NEGATIVE = frozenset(
     {
         AccountKind.CLIENT_MARGIN,
         AccountKind.SUSPENSE,
+        AccountKind.SUSPENSE_TAKEN,
         AccountKind.FIRST_LOSS,
         AccountKind.SENIOR_RETENTION,
         AccountKind.ESCROW,

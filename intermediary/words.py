@@ -30,7 +30,7 @@ ENTRIES = {
     "recovery_to_float": "Recovery repaid to the liquidity float",
     "disposal_proceeds": "Proceeds of seized margin",
     "cured_by_client": "Claim paid to cure the default",
-    "suspense_seized": "Tokens of an unknown sender, seized with the margin",
+    "suspense_seized": "Tokens of an unknown sender, seized with the margin: kept for that sender",
     "stray_assigned": "Tokens that a stranger sent to the retention, given to a layer",
     "retention_released": "Retention released to the house",
     "uncovered": "UNCOVERED loss",
@@ -45,6 +45,7 @@ ENTRIES = {
 ACCOUNTS = {
     AccountKind.CLIENT_MARGIN: "Margin in the client's vault",
     AccountKind.SUSPENSE: "Suspense in the vault (sender not proved)",
+    AccountKind.SUSPENSE_TAKEN: "Unknown senders' tokens that left the vault with the margin",
     AccountKind.HOUSE: "House, facing the relationship",
     AccountKind.FLOAT: "Liquidity float of the house",
     AccountKind.FEES: "Fees",

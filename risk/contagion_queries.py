@@ -139,6 +139,7 @@ def _owner(kind: AccountKind, code: str) -> str:
     names = {
         AccountKind.CLIENT_MARGIN: code,
         AccountKind.SUSPENSE: f"Unknown senders to {code}",
+        AccountKind.SUSPENSE_TAKEN: f"Unknown senders to {code}",
         AccountKind.HOUSE: f"Seized from {code}",
         AccountKind.RECOVERY: f"Recoveries of {code}",
         AccountKind.FIRST_LOSS: f"First loss of {code}",

@@ -29,11 +29,17 @@ Kind = ChainInstruction.Kind
 Reasons = dict[str, str]
 Derived = tuple[dict[str, object], Reasons, Sequence[UUID]]  # what to sign, why not, and the instructions it moves
 PostingLine = tuple[str, str, UUID, int]
-# From where to where each movement may take tokens.
-ROUTES: dict[str, tuple[tuple[AccountKind, ...], tuple[AccountKind, ...]]] = {
-    Kind.DEBIT: (VAULT_KINDS, HOUSE_KINDS),
-    Kind.CREDIT: (HOUSE_KINDS, (AccountKind.CLIENT_MARGIN,)),
-    Kind.RETURN: (VAULT_KINDS, (AccountKind.OUTSIDE,)),
+Sides = tuple[AccountKind, ...]
+OF_HOUSE = tuple(kind for kind in HOUSE_KINDS if kind != AccountKind.SUSPENSE_TAKEN)
+# From where to where each movement may take tokens. What is a stranger's goes back to where it was taken, and nowhere
+# else.
+ROUTES: dict[str, tuple[tuple[Sides, Sides], ...]] = {
+    Kind.DEBIT: ((VAULT_KINDS, OF_HOUSE),),
+    Kind.CREDIT: (
+        (OF_HOUSE, (AccountKind.CLIENT_MARGIN,)),
+        ((AccountKind.SUSPENSE_TAKEN,), (AccountKind.SUSPENSE,)),
+    ),
+    Kind.RETURN: ((VAULT_KINDS, (AccountKind.OUTSIDE,)),),
 }
 
 
@@ -196,9 +202,8 @@ def _money_off(movement: _Asked, postings: dict[UUID, list[PostingLine]]) -> str
         return f"{movement.kind} is not a movement of a batch"
     if movement.entry_id is None:
         return "there is no journal entry"
-    sources, destinations = ROUTES[movement.kind]
     source, destination = movement.arguments.get("source"), movement.arguments.get("destination")
-    if source not in sources or destination not in destinations:
+    if not any(source in sources and destination in reached for sources, reached in ROUTES[movement.kind]):
         return f"a {movement.kind} does not go from {source} to {destination}"
     amount, asset, cell_id = movement.amount_base_units, movement.target_asset_id, movement.cell_id
     expected = [(source, asset, cell_id, -amount), (AccountKind.IN_TRANSIT.value, asset, cell_id, amount)]

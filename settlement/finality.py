@@ -196,24 +196,30 @@ def _note_transferred(row: ChainLog, event: Arguments) -> None:
 
 def _withdrawn(row: ChainLog, event: Arguments) -> None:
     """The client took free margin out by itself."""
-    _left_vault(row, "withdrawn_by_client", AccountKind.OUTSIDE, event["amount"])
+    _left_vault(row, "withdrawn_by_client", AccountKind.OUTSIDE, AccountKind.OUTSIDE, event["amount"])
 
 
 def _cured(row: ChainLog, event: Arguments) -> None:
     if event["amount"] == 0:
         return  # the vaults of today refuse that
-    _left_vault(row, "cured_by_client", AccountKind.HOUSE, event["amount"])
+    _left_vault(row, "cured_by_client", AccountKind.HOUSE, AccountKind.SUSPENSE_TAKEN, event["amount"])
 
 
-def _left_vault(row: ChainLog, kind: str, destination: AccountKind, amount_base_units: int) -> None:
-    """A call of the client's moved this much; what its margin does not cover came out of suspense."""
+def _left_vault(
+    row: ChainLog, kind: str, of_margin: AccountKind, of_suspense: AccountKind, amount_base_units: int
+) -> None:
+    """A call of the client's moved this much to these accounts; what its margin does not cover came out of
+    suspense."""
     target = ChainTarget.objects.get(address=row.address)
     margin = ledger.balance(target.cell_id, AccountKind.CLIENT_MARGIN, target.asset_id)
     from_margin = min(amount_base_units, margin)
+    from_suspense = amount_base_units - from_margin
+    arrived = {of_margin: from_margin}
+    arrived[of_suspense] = arrived.get(of_suspense, 0) + from_suspense
     lines = [
         Line(AccountKind.CLIENT_MARGIN, target.asset_id, -from_margin),
-        Line(AccountKind.SUSPENSE, target.asset_id, from_margin - amount_base_units),
-        Line(destination, target.asset_id, amount_base_units),
+        Line(AccountKind.SUSPENSE, target.asset_id, -from_suspense),
+        *[Line(account, target.asset_id, amount) for account, amount in arrived.items()],
     ]
     _post(row, target.cell_id, kind, lines)
 
@@ -241,14 +247,20 @@ def _took(row: ChainLog, event: Arguments) -> None:
 
 def _take_out_of_suspense(row: ChainLog, made: ChainInstruction, amount_base_units: int) -> None:
     """A vault does not know whose tokens it holds: a seizure takes a stranger's too where the claim reaches them. What
-    was not instructed comes from the margin, and what that does not cover came out of suspense."""
+    was not instructed comes from the margin, and what that does not cover came out of suspense. It arrives with the
+    margin, and is set apart from it here: it is nobody's to spend."""
     if made.kind != ChainInstruction.Kind.SEIZE:
         return
     asset = made.target.asset_id
     margin = ledger.balance(made.cell_id, AccountKind.CLIENT_MARGIN, asset)
     taken = amount_base_units - made.amount_base_units - margin
     if taken > 0:
-        lines = [Line(AccountKind.SUSPENSE, asset, -taken), Line(AccountKind.CLIENT_MARGIN, asset, taken)]
+        lines = [
+            Line(AccountKind.SUSPENSE, asset, -taken),
+            Line(AccountKind.CLIENT_MARGIN, asset, taken),
+            Line(AccountKind.HOUSE, asset, -taken),
+            Line(AccountKind.SUSPENSE_TAKEN, asset, taken),
+        ]
         _post(row, made.cell_id, "suspense_seized", lines)
 
 

@@ -31,6 +31,7 @@ class AccountKind(models.TextChoices):
     CLIENT_MARGIN = "client_margin"  # vault
     SUSPENSE = "suspense"  # vault: a deposit from an unknown sender
     HOUSE = "house"  # house contract: seized margin, surplus to return
+    SUSPENSE_TAKEN = "suspense_taken"  # house contract: what a cure or a seizure took of suspense, to go back there
     FLOAT = "float"  # house contract: the committed liquidity float
     FEES = "fees"  # house contract
     INTEREST = "interest"  # house contract
@@ -53,6 +54,7 @@ class AccountKind(models.TextChoices):
 VAULT_KINDS = (AccountKind.CLIENT_MARGIN, AccountKind.SUSPENSE)
 HOUSE_KINDS = (
     AccountKind.HOUSE,
+    AccountKind.SUSPENSE_TAKEN,
     AccountKind.FLOAT,
     AccountKind.FEES,
     AccountKind.INTEREST,

@@ -6,10 +6,12 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
-from intermediary import calls, clock, defaults, determination, outbox, trading, variation
+from intermediary import calls, clock, defaults, determination, ledger, outbox, trading, variation
 from intermediary.config import clockwork
 from intermediary.early_termination import seize
 from intermediary.errors import NotAllowed, Refusal
+from intermediary.ids import uuid7
+from intermediary.ledger import Line
 from intermediary.models import (
     AccountKind,
     Cell,
@@ -310,3 +312,17 @@ def test_nothing_is_seized_or_waited_for_once_two_people_gave_a_seizure_up(defau
     outbox.mark_failed(late.id, failure="given up: the notice has lapsed")
     assert seize(case_id=case.id) == []
     assert world_of.determined(world, case).loss_base_units == 8_500_000 * USD
+
+
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_a_strangers_tokens_that_were_taken_pay_nothing_of_the_loss_and_go_back_to_suspense(
+    defaulted: Defaulted,
+) -> None:
+    world, case = defaulted
+    ledger.post(
+        entry_id=uuid7(), cell_id=world.d.id, kind="suspense_seized", memo="",
+        lines=[Line(AccountKind.OUTSIDE, "USDC", -7), Line(AccountKind.SUSPENSE_TAKEN, "USDC", 7)],
+    )  # fmt: skip
+    assert world_of.determined(world, case).loss_base_units == 8_500_000 * USD
+    kinds = (AccountKind.SUSPENSE_TAKEN, AccountKind.SUSPENSE, AccountKind.CLIENT_MARGIN)
+    assert [world.balance(kind) for kind in kinds] == [0, 7, 0]

@@ -1,0 +1,1 @@
+ALTER TABLE intermediary_account DROP CONSTRAINT account_of_strangers_not_overdrawn;

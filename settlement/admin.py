@@ -1,6 +1,8 @@
 """The chain's side for officers, read-only: batches, transactions, blocks, receipts, reconciliation and its breaks."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from intermediary.admin.read_only import ReadOnlyAdmin, ReadOnlyInline
 from settlement.models import (
@@ -82,11 +84,15 @@ class ChainBlockAdmin(ReadOnlyAdmin):
 
 @admin.register(ChainLog)
 class ChainLogAdmin(ReadOnlyAdmin):
-    columns = ("at", "name", "cell", "address", "applied", "set_aside", "refusal", "transaction_hash")
+    columns = ("at", "name", "cell", "address", "applied", "set_aside", "denied", "refusal", "transaction_hash")
     search_fields = ("transaction_hash", "address", "cell__code")
-    list_filter = ("applied", "set_aside", "name")
+    list_filter = ("applied", "set_aside", "denied", "name")
     date_hierarchy = "at"
     ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ChainLog]:
+        """Also what no node shows any more: here it is seen that it once was said."""
+        return ChainLog.ever_said.order_by(*self.ordering)
 
 
 @admin.register(HouseReceipt)

@@ -13,11 +13,10 @@ from typing import Any
 from django.db import transaction
 
 from intermediary.errors import Refusal
-from intermediary.models.bulk import insert_plain
 from settlement import closed, finality, reconcile, watcher
 from settlement.chain import LOG_BLOCKS, Chain
+from settlement.concerning import block_of, filters_of, keep_late, watched
 from settlement.models import ChainBlock, ChainLog, ReconciliationRun
-from settlement.witnessed import LATE
 
 Entry = dict[str, Any]
 
@@ -64,7 +63,7 @@ def backfill(chain: Chain, witnesses: Sequence[Chain], first: int, last: int | N
 def _logs(node: Chain, first: int, last: int) -> list[Entry]:
     node.id()
     within = {"fromBlock": hex(first), "toBlock": hex(last)}
-    return [entry for part in node.batch(watcher.filters_of(within, watcher.watched())) for entry in part]
+    return [entry for part in node.batch(filters_of(within, watched())) for entry in part]
 
 
 def _keep(chain: Chain, entries: Sequence[Entry], made: Backfill) -> list[ChainBlock]:
@@ -82,10 +81,8 @@ def _keep(chain: Chain, entries: Sequence[Entry], made: Backfill) -> list[ChainB
         new = list(_new_blocks(headers, {entry["blockHash"] for entry in wanted}))
         ChainBlock.objects.bulk_create(new, ignore_conflicts=True)
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=ours)}
-        concerning = watcher.watched()
-        rows = [watcher.row_of(blocks[entry["blockHash"]], entry, concerning, LATE) for entry in wanted]
-        insert_plain(ChainLog, rows, unless_known=True)
-    made.found += ChainLog.objects.filter(id__in=[row["id"] for row in rows])
+        ids = keep_late(watched(), wanted, blocks)
+    made.found += ChainLog.objects.filter(id__in=ids)
     return [blocks[block.hash] for block in new]
 
 
@@ -105,4 +102,4 @@ def _new_blocks(headers: Mapping[int, Entry], wanted: set[str]) -> Iterator[Chai
     known = set(ChainBlock.objects.filter(hash__in=wanted, canonical=True).values_list("hash", flat=True))
     for header in headers.values():
         if header["hash"] in wanted and header["hash"] not in known:
-            yield watcher.block_of(header)
+            yield block_of(header)

@@ -1,4 +1,5 @@
-"""Rows of one chain: a process that works on a chain sees its blocks, contracts and comparisons, and no other's."""
+"""Which rows a process sees: those of the chain it works on, its blocks, contracts and comparisons and no other's; and
+of what nodes said, what they have not all denied since."""
 
 from typing import TypeVar
 
@@ -14,3 +15,10 @@ class OfThisChain(models.Manager[M]):
 
     def get_queryset(self) -> models.QuerySet[M]:
         return super().get_queryset().filter(chain=chains.here())
+
+
+class NotDenied(models.Manager[M]):
+    """The logs that some node shows still. `ever_said`, beside it on the model, has also what none shows any more."""
+
+    def get_queryset(self) -> models.QuerySet[M]:
+        return super().get_queryset().filter(denied=False)

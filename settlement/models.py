@@ -18,7 +18,7 @@ from settlement.breaks import ReconciliationReport as ReconciliationReport
 from settlement.breaks import ReconciliationRun as ReconciliationRun
 from settlement.breaks import VaultStatement as VaultStatement
 from settlement.breaks import exactly
-from settlement.chain_rows import OfThisChain
+from settlement.chain_rows import NotDenied, OfThisChain
 from settlement.sender_alarms import SenderAlarm as SenderAlarm
 from settlement.signed import SignedMovement as SignedMovement
 
@@ -300,9 +300,19 @@ class ChainLog(Row):
     applied = models.BooleanField(default=False)
     refusal = models.CharField(max_length=300, blank=True, help_text="why the ledger could not take it as it is")
     set_aside = models.BooleanField(default=False, help_text="a deposit that does not count: it lies in suspense")
+    denied = models.BooleanField(
+        default=False, db_default=False, help_text="every node says now that its block has no such log"
+    )
+
+    objects = NotDenied["ChainLog"]()
+    ever_said = models.Manager["ChainLog"]()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["block", "log_index"], name="log_once")]
+        constraints = [
+            # What is denied keeps its row, and leaves its place to what is there.
+            models.UniqueConstraint(fields=["block", "log_index"], condition=Q(denied=False), name="log_once"),
+            models.CheckConstraint(name="denied_log_is_not_booked", condition=Q(denied=False) | Q(applied=False)),
+        ]
         indexes = [models.Index(fields=["block"], name="unapplied_logs", condition=Q(applied=False))]
 
 

@@ -1,4 +1,5 @@
-"""What is seen and not final yet: instructions and batches count as included, and no money moves."""
+"""What is seen and not final yet: instructions and batches count as included, and no money moves. What a denied log
+showed is taken back, unless another shows it too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +8,12 @@ from uuid import UUID
 from intermediary.models import ChainInstruction
 from settlement import arrivals
 from settlement.bindings import decode_event
-from settlement.models import Batch, BatchMovement
+from settlement.models import Batch, BatchMovement, ChainLog
+
+SHOWING = ("Moved", "BatchPosted")
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """Provisional effects: the movements and batches that these logs show."""
     named = [row for row in rows if row["name"] == "Moved"]
     moved = {(row["address"], int(said(row)["seq"])): row["transaction_hash"] for row in named}
@@ -27,6 +30,21 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             Batch.objects.filter(
                 house__address=row["address"], number=said(row)["id"], state=Batch.State.PACKED
             ).update(state=Batch.State.INCLUDED)
+
+
+def take_back(logs: Sequence[ChainLog]) -> None:
+    """These logs are denied: what they showed is on its way still, as far as no log shows it that is not booked yet."""
+    arguments = {row.id: said({"topics": row.topics, "data": row.data}) for row in logs if row.name in SHOWING}
+    moved = {(row.address, int(arguments[row.id]["seq"])): row for row in logs if row.name == "Moved"}
+    for place, movement in arrivals.movements_at(moved).items():
+        included = ChainInstruction.objects.filter(id=movement.instruction_id, state=ChainInstruction.State.INCLUDED)
+        included.filter(transaction_hash=moved[place].transaction_hash).update(state=ChainInstruction.State.BATCHED)
+    for row in logs:
+        if row.name == "BatchPosted":
+            posted = Batch.objects.filter(house__address=row.address, number=arguments[row.id]["id"])
+            posted.filter(state=Batch.State.INCLUDED).update(state=Batch.State.PACKED)
+    seen = ChainLog.objects.filter(address__in={row.address for row in logs}, block__canonical=True, applied=False)
+    show(list[Mapping[str, Any]](seen.values("name", "address", "topics", "data", "transaction_hash")))
 
 
 def said(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _DEPOSITS_SEEN = """
         JOIN intermediary_chaintarget AS vault ON vault.cell_id = log.cell_id AND vault.kind = 'VAULT'
             AND log.topics ->> 2 = '0x' || lpad(lower(substr(vault.address, 3)), 64, '0')
         JOIN intermediary_asset AS asset ON asset.code = vault.asset_id AND asset.token_address = log.address
-    WHERE log.name = 'Transfer' AND NOT log.applied AND block.canonical
+    WHERE log.name = 'Transfer' AND NOT log.applied AND NOT log.denied AND block.canonical
         AND log.topics ->> 1 NOT IN (
             SELECT '0x' || lpad(lower(substr(address, 3)), 64, '0') FROM intermediary_chaintarget WHERE kind = 'HOUSE'
         )

@@ -6,25 +6,23 @@ longer part of the chain: they are marked so, what they showed is taken back, an
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
-from uuid import UUID
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from intermediary import events
 from intermediary.errors import Refusal
-from intermediary.ids import uuid7
-from intermediary.models import Asset, ChainInstruction, ChainTarget
+from intermediary.models import ChainInstruction
 from intermediary.models.bulk import insert_plain
-from settlement import chains, closed, finality, lookout, provisional, reconcile, witnessed
+from settlement import closed, finality, lookout, provisional, reconcile, witnessed
 from settlement.acts import closing
 from settlement.any_of import AnyOf
-from settlement.bindings import checksummed, decode_event, topic
-from settlement.chain import LOG_BLOCKS, Call, Chain, ChainRefused
+from settlement.chain import LOG_BLOCKS, Chain, ChainRefused
+from settlement.concerning import Watched, block_of, filters_of, keep_late, row_of, watched
 from settlement.models import (
     Batch,
     ChainBlock,
@@ -65,21 +63,6 @@ class Progress:
     head: int
     finalized: int
     agreed_until: datetime | None = None
-
-
-class Target(NamedTuple):
-    """One of our contracts."""
-
-    id: UUID
-    cell_id: UUID
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The addresses whose logs concern us."""
-
-    targets: Mapping[str, Target]
-    tokens: Mapping[str, str]
 
 
 def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
@@ -196,15 +179,6 @@ def read_again(chain: Chain, first: int, last: int) -> int:
     return found
 
 
-def watched() -> Watched:
-    """Everything that is watched now."""
-    ours = ChainTarget.objects.filter(asset__chain__in=chains.asset_chains())
-    targets = {address: Target(*known) for address, *known in ours.values_list("address", "id", "cell_id")}
-    here = Asset.objects.filter(chain__in=chains.asset_chains()).exclude(token_address="")
-    tokens = {asset.token_address: asset.code for asset in here}
-    return Watched(targets, tokens)
-
-
 def tip() -> ChainBlock | None:
     """The last block read that still belongs to the chain."""
     return ChainBlock.objects.filter(canonical=True).order_by("-number").first()
@@ -258,9 +232,7 @@ def _store_logs(chain: Chain, concerning: Watched, first: int, last: int) -> Non
         found = [entry for part in chain.batch(filters_of(within, concerning)) for entry in part]
         hashes = {entry["blockHash"] for entry in found}
         blocks = {block.hash: block for block in ChainBlock.objects.filter(hash__in=hashes, canonical=True)}
-        known = [entry for entry in found if entry["blockHash"] in blocks]
-        rows = [row_of(blocks[entry["blockHash"]], entry, concerning, witnessed.LATE) for entry in known]
-        insert_plain(ChainLog, rows, unless_known=True)
+        keep_late(concerning, [entry for entry in found if entry["blockHash"] in blocks], blocks)
 
 
 def first_block() -> int:
@@ -329,15 +301,6 @@ def _logs(chain: Chain, headers: Sequence[dict[str, Any]], concerning: Watched) 
     return [answers[i] + answers[i + 1] for i in range(0, len(answers), 2)]
 
 
-def filters_of(within: Mapping[str, str], concerning: Watched) -> tuple[Call, Call]:
-    addresses = list(concerning.targets)
-    padded = ["0x" + address[2:].lower().rjust(64, "0") for address in addresses]
-    topics = [topic("DemoUSDC", "Transfer"), None, padded]
-    said = {**within, "address": addresses}
-    arriving = {**within, "address": list(concerning.tokens), "topics": topics}
-    return ("eth_getLogs", [said]), ("eth_getLogs", [arriving])
-
-
 def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
     """Store blocks with their logs and show what they mean, in one transaction; the last of them. Harmless when
     repeated."""
@@ -356,42 +319,6 @@ def _remember(read: Sequence[Block], concerning: Watched) -> ChainBlock | None:
         insert_plain(ChainLog, rows, unless_known=True)
         provisional.show(rows)
     return blocks[fresh[-1].hash]
-
-
-def block_of(header: Mapping[str, Any]) -> ChainBlock:
-    """The row of a block of this chain."""
-    return ChainBlock(
-        hash=header["hash"],
-        number=int(header["number"], 16),
-        parent_hash=header["parentHash"],
-        block_time=datetime.fromtimestamp(int(header["timestamp"], 16), UTC),
-        canonical=True,
-    )
-
-
-def row_of(block: ChainBlock, log: dict[str, Any], concerning: Watched, refusal: str = "") -> dict[str, Any]:
-    """The row of a log, by column of `ChainLog`."""
-    address = checksummed(log["address"])
-    event = decode_event(log["topics"], log["data"])
-    named = event.arguments if event else {}
-    about = concerning.targets.get(
-        str(named.get("vault") or (named.get("to") if address in concerning.tokens else address))
-    )
-    return {
-        "id": str(uuid7()),
-        "block_id": str(block.id),
-        "block_hash": block.hash,
-        "log_index": int(log["logIndex"], 16),
-        "transaction_hash": log["transactionHash"],
-        "address": address,
-        "topics": log["topics"],
-        "data": log["data"],
-        "name": event.name if event else "",
-        "cell_id": str(about.cell_id) if about else None,
-        "applied": False,
-        "refusal": refusal,
-        "set_aside": False,
-    }
 
 
 def _header(which: str) -> tuple[str, list[Any]]:

@@ -18,11 +18,13 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from intermediary.canonical import canonical_json, sha256_hex
 from intermediary.errors import Refusal
-from settlement import chains
+from settlement import chains, denied
 from settlement.breaks import ReconciliationBreak
 from settlement.chain import LOG_BLOCKS, Call, Chain
 from settlement.comparisons import Comparison
+from settlement.concerning import LATE
 from settlement.models import ChainBlock, ChainLog, Witnessed
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,9 @@ Shown = dict[Key, Text] | None  # None where it does not answer
 Span = tuple[int, int]  # first and last block
 Filters = Callable[[Mapping[str, str]], tuple[Call, Call]]
 Kind = ReconciliationBreak.Kind
-LATE = f"{ChainLog.DISPUTED}: read late, and not shown by every node yet"
 BACKLOG_BLOCKS = 10 * LOG_BLOCKS  # not witnessed yet and booked already: asked for again with each final block
 WAITING_BLOCKS = 1000  # blocks with logs that wait: asked for again with each final block
+CONTENT_DIGITS = 8  # enough to see that two sides differ, and short enough for the column of a break
 SILENT_BLOCKS = 64  # two epochs of the chain that takes longest: a node that is restarted is back before
 
 
@@ -49,6 +51,7 @@ class _Row(NamedTuple):
     """A log that we keep."""
 
     id: UUID
+    block_number: int
     applied: bool
     refusal: str
     said: Text
@@ -84,7 +87,9 @@ def compare(
     found = [read_again(*span) for span in spans] if is_left_out else []
     if any(found):
         rows = _rows(asked)
-    first = _first_says(chain, rows, up_to, filters)
+    first = _first_says(chain, rows, filters)
+    if denied.give_up(_shown_by_none(rows, [first, *shown])):
+        rows = _rows(asked)
     _mark(rows, [(chain, first), *zip(witnesses, shown, strict=True)])
     ours = {key: row.said for key, row in rows.items() if not row.waits} | first
     said = _compared(ours, list(zip(witnesses, shown, strict=True)), is_whole=is_all_late and len(spans) < 2)
@@ -181,32 +186,59 @@ def _entry(said: Mapping[str, Any]) -> tuple[Key, Text]:
     return key, (said["transactionHash"], said["address"].lower(), *said["topics"], said["data"])
 
 
+def _told(key: Key, said: Text) -> dict[str, Any]:
+    """The same as a node tells it."""
+    transaction, address, *topics, data = said
+    told = {"blockHash": key[0], "logIndex": hex(key[1]), "transactionHash": transaction}
+    return told | {"address": address, "topics": topics, "data": data}
+
+
 def _rows(spans: Sequence[Span]) -> dict[Key, _Row]:
     """The logs of these blocks that we keep."""
     within = Q(pk__in=[])
     for first, last in spans:
         within |= Q(number__gte=first, number__lte=last)
     rows = ChainLog.objects.filter(block__in=ChainBlock.objects.filter(within, canonical=True))
-    columns = ("id", "applied", "refusal", "block_hash", "log_index", "transaction_hash", "address", "topics", "data")
+    columns = ("block_hash", "log_index", "id", "block__number", "applied", "refusal")
+    said = rows.values_list(*columns, "transaction_hash", "address", "topics", "data")
     return {
-        (block_hash, index): _Row(id_, applied, refusal, (transaction, address.lower(), *topics, data))
-        for id_, applied, refusal, block_hash, index, transaction, address, topics, data in rows.values_list(*columns)
+        (block_hash, index): _Row(id_, number, applied, refusal, (transaction, address.lower(), *topics, data))
+        for block_hash, index, id_, number, applied, refusal, transaction, address, topics, data in said
     }
 
 
-def _first_says(chain: Chain, rows: Mapping[Key, _Row], up_to: int, filters: Filters) -> dict[Key, Text]:
+def _first_says(chain: Chain, rows: Mapping[Key, _Row], filters: Filters) -> dict[Key, Text]:
     """What the first node says today of the logs that wait: another may have brought them, or it may have lied."""
-    waiting = {key for key, row in rows.items() if row.waits}
+    waiting = {key: row.block_number for key, row in rows.items() if row.waits}
     if not waiting:
         return {}
-    spans, _ = _late(up_to)
+    spans = _together(sorted(set(waiting.values())))
     return {key: said for key, said in _ask(chain, spans, filters).items() if key in waiting}
 
 
+def _shown_by_none(rows: Mapping[Key, _Row], shown: Sequence[Shown]) -> dict[UUID, dict[str, Any] | None]:
+    """The logs that wait although every node was asked and none shows them, all saying the same instead: another log in
+    that place, or none."""
+    answers = [theirs for theirs in shown if theirs is not None]
+    if len(answers) < len(shown):
+        return {}
+    found: dict[UUID, dict[str, Any] | None] = {}
+    for key, row in rows.items():
+        said = {theirs.get(key) for theirs in answers} if row.waits else {row.said}
+        if len(said) == 1 and row.said not in said:
+            (instead,) = said
+            found[row.id] = _told(key, instead) if instead is not None else None
+    return found
+
+
 def _said(logs: Mapping[Key, Text], off: set[Key]) -> str:
-    """How many of those that differ this side shows, and the first of them; nothing where none differs."""
+    """How many of those that differ this side shows, the first of them, and a short hash of what it says of them all:
+    both sides may show the same logs otherwise. Nothing where none differs."""
     shown = sorted(key for key in off if key in logs)
-    return f"{len(shown)}: {logs[shown[0]][0]} {shown[0][1]}" if shown else ("none" if off else "all")
+    if not shown:
+        return "none" if off else "all"
+    content = sha256_hex(canonical_json([logs[key] for key in shown]))[:CONTENT_DIGITS]
+    return f"{len(shown)}: {logs[shown[0]][0]} {shown[0][1]} ({content})"
 
 
 def _mark(rows: Mapping[Key, _Row], shown: Sequence[tuple[Chain, Shown]]) -> None:

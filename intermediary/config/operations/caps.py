@@ -51,7 +51,7 @@ _CREDITS = """
     ), said AS (
         SELECT DISTINCT ON (topic) lower(right(l.topics ->> 1, 40)) AS topic, l.data
         FROM settlement_chainlog l JOIN settlement_chainblock b ON b.id = l.block_id
-        WHERE l.name = 'CreditLimitSet' AND b.canonical AND l.address IN (
+        WHERE l.name = 'CreditLimitSet' AND b.canonical AND NOT l.denied AND l.address IN (
             SELECT address FROM intermediary_chaintarget WHERE kind = 'HOUSE' AND asset_id = (SELECT code FROM settled))
         ORDER BY topic, b.number DESC, l.log_index DESC
     )

@@ -99,7 +99,8 @@ _BREAKS = """
 # whatever the planner knows of these tables.
 _UNAPPLIED = """
     WITH open AS MATERIALIZED (
-        SELECT block_id, recorded_at FROM settlement_chainlog WHERE NOT applied ORDER BY block_id LIMIT 5000)
+        SELECT block_id, recorded_at FROM settlement_chainlog
+        WHERE NOT applied AND NOT denied ORDER BY block_id LIMIT 5000)
     SELECT count(*), min(recorded_at) FROM open
     WHERE (SELECT b.canonical AND b.finalized FROM settlement_chainblock b WHERE b.id = open.block_id)"""
 _CALLS = """

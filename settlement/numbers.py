@@ -7,14 +7,21 @@ nothing is signed, what the chain showed already is not signed again, and the da
 (`approval_number_is_signed_once`).
 """
 
+from collections.abc import Iterator, Sequence
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
+
 from intermediary.models import ChainInstruction
 from settlement.acts.plans import body_of
 from settlement.acts.rows import ChainAct
-from settlement.bindings import decode_event
-from settlement.models import Approval, ChainLog
+from settlement.bindings import contract, decode_event
+from settlement.models import Approval, ChainLog, TransactionAttempt
 from settlement.signed import NotYet
 
 CLAIMED = ("DefaultNoticed", "ClaimRaised")  # each takes a number of its vault
+FEE_MARKET = 2  # the type of every transaction that we sign
 
 
 def off_claim(instruction: ChainInstruction, evidence: str, number: int) -> str:
@@ -34,29 +41,51 @@ def off_claim(instruction: ChainInstruction, evidence: str, number: int) -> str:
 
 
 def off_cap(act: ChainAct, house: str, number: int) -> str:
-    """The same of an emergency cap of this house. Its event names no number: what was signed before says which it was.
-    Changes that neither a signature nor an act accounts for, in a restored database, may have taken numbers too."""
+    """The same of an emergency cap of this house. Its event names no number: the transaction that left it does, whose
+    signed bytes we have. A change that no bytes of ours show, in a restored database, may have taken a number too."""
     of_house = Approval.objects.filter(kind=Approval.Kind.CAP, body__domain__verifyingContract=house)
-    signed = {one.body["message"]["nonce"]: one for one in of_house.exclude(signature="").order_by("id")}
-    shown = [(log.recorded_at, decode_event(log.topics, log.data)) for log in _final(house, "OutflowCapSet")]
-    spent = [
-        taken
-        for taken, one in signed.items()
-        if any(
-            seen_at > one.signed_at and event is not None and event.arguments["cap"] == one.body["message"]["cap"]
-            for seen_at, event in shown
-            if one.signed_at is not None
-        )
-    ]
     if of_house.filter(act=act).exclude(signature="").exists():
         return "this act has its signature already"
     done = ChainAct.objects.filter(kind=ChainAct.Kind.CAP, chain=act.chain, state=ChainAct.State.DONE)
     asset = body_of(act)["asset"]
     delayed = sum(body_of(one)["asset"] == asset for one in done)
-    unknown = max(0, len(shown) - 1 - len(spent) - delayed)  # the first is the deployment's
-    lowest = max(spent, default=0) + 1
+    taken = unknown = 0
+    for number_taken in _numbers_taken(house, _final(house, "OutflowCapSet")[1:]):  # the first is the deployment's
+        if number_taken is None:
+            unknown += 1
+        elif number_taken == 0:
+            delayed -= 1
+        else:
+            taken, unknown = number_taken, 0
+    lowest = taken + 1
     live = of_house.filter(body__message__nonce=number, act__state__in=ChainAct.UNFINISHED).exclude(signature="")
-    return _off(number, lowest, lowest + unknown, live.exists())
+    return _off(number, lowest, lowest + max(0, unknown - max(0, delayed)), live.exists())
+
+
+def _numbers_taken(house: str, changes: Sequence[ChainLog]) -> Iterator[int | None]:
+    """The number that each of these changes of the cap took; 0 for one under the manager's delay, None where nothing
+    proves which it was. Who sends writes down which transaction was for what: only its bytes are believed."""
+    attempts = TransactionAttempt.objects.filter(hash__in=[log.transaction_hash for log in changes])
+    raw = dict(attempts.values_list("hash", "raw"))
+    bound = contract("House")
+    for log in changes:
+        to, data = _call_of(raw.get(log.transaction_hash, ""), log.transaction_hash)
+        if to == house and data[:4] == bound.selector("setOutflowCapNow"):
+            yield int(bound.decode_arguments("setOutflowCapNow", data[4:])[1])
+        else:
+            yield 0 if to == house and data[:4] == bound.selector("setOutflowCap") else None
+
+
+def _call_of(raw: str, hash_: str) -> tuple[str, bytes]:
+    """Which contract a transaction called, with what; nothing where these are not the bytes of that hash."""
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction  # see intermediary.typed_data
+
+    signed = bytes.fromhex(raw.removeprefix("0x"))
+    if "0x" + keccak(signed).hex() != hash_ or signed[0] != FEE_MARKET:
+        return "", b""
+    found = TypedTransaction.from_bytes(HexBytes(signed)).as_dict()
+    to = bytes(found["to"])
+    return to_checksum_address(to) if to else "", bytes(found["data"])
 
 
 def _off(number: int, lowest: int, highest: int, is_signed: bool) -> str:

@@ -14,7 +14,7 @@ from settlement.bindings import read
 from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.deployment import address_of
-from settlement.models import Approval
+from settlement.models import Approval, TransactionAttempt
 from settlement.signed import NotYet
 from settlement.signer import demo_signer
 from settlement.watcher import step as watch
@@ -126,3 +126,39 @@ def test_a_stopped_act_leaves_its_number_to_the_next(chain: Chain) -> None:
     go_on(chain)
     second.refresh_from_db()
     assert second.state == ChainAct.State.DONE
+
+
+def test_a_cap_that_another_act_set_takes_no_number(chain: Chain) -> None:
+    """The signature of the stopped one was never used, although the house had that cap afterwards."""
+    watch(chain)
+    first = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
+    driver.step(chain, {})
+    assert answers(Approval.objects.get()) == ["signed"]
+    for state in (ChainAct.State.STOPPING, ChainAct.State.STOPPED):
+        ChainAct.objects.filter(id=first.id).update(state=state)
+    delayed = decide(ChainAct.Kind.CAP, asset="USDC", cap_base_units=str(3 * CAP))
+    go_on(chain)
+    now = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(4 * CAP))
+    driver.step(chain, {})
+    with pytest.raises(NotYet):
+        numbers.off_cap(now, address_of("House", "USDC"), 2)
+    assert answers(Approval.objects.get(act=now)) == ["signed"]
+    go_on(chain)
+    for act in (delayed, now):
+        act.refresh_from_db()
+    assert (delayed.state, now.state) == (ChainAct.State.DONE, ChainAct.State.DONE)
+    assert read(chain, address_of("House", "USDC"), "House", "outflowCapNonce") == 1
+
+
+def test_what_no_bytes_of_ours_show_may_have_taken_a_number(chain: Chain) -> None:
+    """As after a restore: the change of the cap is final, and nobody here knows the transaction that made it."""
+    watch(chain)
+    decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
+    go_on(chain)
+    attempts = TransactionAttempt.objects.filter(transaction__act__kind=ChainAct.Kind.CAP_NOW)
+    attempts.update(raw="0x" + "00" * 32)
+    house, next_ = address_of("House", "USDC"), decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(CAP))
+    assert [numbers.off_cap(next_, house, number) for number in (1, 2)] == ["", ""]
+    with pytest.raises(NotYet):
+        numbers.off_cap(next_, house, 3)
+    assert numbers.off_cap(next_, house, 4) == "the next number is 1, not 4"

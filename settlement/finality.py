@@ -322,6 +322,7 @@ _HANDLERS: dict[str, Callable[[ChainLog, Arguments], None]] = {
     "Paid": _paid,
     "Matured": _matured,
     "WrittenUp": _written_up,
+    "Subscribed": strays.subscribed,
     "Funded": strays.assigned,
     "Released": strays.released,
 }

@@ -332,7 +332,8 @@ class ReadBack(models.Model):
 
 class Stray(Row):
     """Tokens that reached a retention or an escrow although nothing of ours sent them: they lie there and stand behind
-    nothing. Negative where officers gave such tokens to a layer of the retention."""
+    nothing. Negative where officers gave such tokens to a layer of the retention, or where a subscription that was read
+    late shows that they paid for notes."""
 
     target = models.ForeignKey(ChainTarget, models.PROTECT, related_name="strays")
     sender = models.CharField(max_length=42)

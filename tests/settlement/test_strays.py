@@ -16,7 +16,7 @@ from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.models import Approval, ChainLog, ReconciliationBreak, Stray
 from settlement.series import SeriesSpec, allot, close_offering, deploy_series, set_eligible, subscribe
-from settlement.signer import demo_signer, demo_wallet
+from settlement.signer import Signer, demo_signer, demo_wallet
 from settlement.transactor import Transactor
 from tests.people import as_owner
 from tests.settlement.test_acts import decide, go_on
@@ -35,6 +35,27 @@ def strange(chain: Chain, to: str, amount: int) -> str:
     fund_gas(chain, stranger.address)
     give(chain, stranger.address, amount)
     return transfer(chain, stranger, to, amount)
+
+
+def offered(chain: Chain, who: Client) -> tuple[str, Signer]:
+    """An escrow that offers two million of one class to an investor, who has twice as much."""
+    investor, now = demo_wallet(50), clock.now()
+    fund_gas(chain, investor.address)
+    spec = SeriesSpec(
+        code="S1",
+        subscribe_by=now + timedelta(days=5),
+        final_maturity=now + timedelta(days=365),
+        challenge_seconds=3600,
+        expert_seconds=3600,
+        grace_seconds=30 * 24 * 3600,
+        tranches=(("Tail A", "TA", "XS0000000001"),),
+        slices=((who.cell.id, (2 * MILLION,)),),
+    )
+    escrow = deploy_series(chain=chain, spec=spec, mine=mine).escrow.address
+    set_eligible(chain=chain, accounts=[investor.address], until=datetime(2040, 1, 1, tzinfo=UTC), mine=mine)
+    allot(chain=chain, escrow=escrow, tranche=0, units_of={investor.address: 2 * MILLION}, mine=mine)
+    give(chain, investor.address, 4 * MILLION)
+    return escrow, investor
 
 
 def noticed(who: Client, claim: int) -> None:
@@ -168,22 +189,7 @@ def test_what_was_sent_before_strays_were_kept_is_found_by_the_migration(chain: 
 
 
 def test_what_a_stranger_sends_to_an_escrow_is_told_from_what_its_subscribers_pay(chain: Chain, who: Client) -> None:
-    investor, now = demo_wallet(50), clock.now()
-    fund_gas(chain, investor.address)
-    spec = SeriesSpec(
-        code="S1",
-        subscribe_by=now + timedelta(days=5),
-        final_maturity=now + timedelta(days=365),
-        challenge_seconds=3600,
-        expert_seconds=3600,
-        grace_seconds=30 * 24 * 3600,
-        tranches=(("Tail A", "TA", "XS0000000001"),),
-        slices=((who.cell.id, (2 * MILLION,)),),
-    )
-    escrow = deploy_series(chain=chain, spec=spec, mine=mine).escrow.address
-    set_eligible(chain=chain, accounts=[investor.address], until=datetime(2040, 1, 1, tzinfo=UTC), mine=mine)
-    allot(chain=chain, escrow=escrow, tranche=0, units_of={investor.address: 2 * MILLION}, mine=mine)
-    give(chain, investor.address, 4 * MILLION)
+    escrow, investor = offered(chain, who)
     subscribe(chain=chain, escrow=escrow, investor=investor, tranche=0, units=2 * MILLION, mine=mine)
     transfer(chain, investor, escrow, 2 * MILLION)
     settle_all()

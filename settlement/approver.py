@@ -160,6 +160,8 @@ def _batch(approval: Approval, chain_id: int) -> Derived:
             reasons[str(movement.instruction_id)] = reason
     moved = [movement.instruction_id for movement in movements]
     reasons |= signed.twice(batch.house.address, batch.number, moved)
+    if not moved and (reason := signed.off_nothing(batch.house.address, batch.number)):
+        reasons["batch"] = reason
     if batch.statement != "0x" + statements.root([statements.leaf(row) for row in batch.leaves]).hex():
         reasons["statement"] = "the statement is not the root of its leaves"
     if batch.house.kind != ChainTarget.Kind.HOUSE:

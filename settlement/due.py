@@ -24,8 +24,13 @@ _DUE = """
                 WHERE batch.state = 'PACKED' AND asked.refusal IS NOT NULL),
         EXISTS (SELECT FROM uncarried JOIN settlement_approval AS asked ON asked.id = uncarried.approval_id
                 WHERE asked.signature <> ''),
-        EXISTS (SELECT FROM intermediary_chaininstruction
-                WHERE is_open AND state = 'DRAFT' AND kind IN ('REQUIRE', 'CREDIT', 'DEBIT', 'RETURN'))
+        (EXISTS (SELECT FROM intermediary_chaininstruction
+                 WHERE is_open AND state = 'DRAFT' AND kind IN ('REQUIRE', 'CREDIT', 'DEBIT', 'RETURN'))
+            OR EXISTS (SELECT FROM settlement_batch AS undone
+                       JOIN settlement_approval AS asked ON asked.id = undone.approval_id
+                       WHERE undone.state = 'REFUSED' AND asked.signature <> '' AND NOT EXISTS (
+                           SELECT FROM settlement_batch AS since WHERE since.house_id = undone.house_id
+                               AND since.number >= undone.number AND since.state <> 'REFUSED')))
             AND EXISTS (SELECT FROM intermediary_chaintarget AS house
                         WHERE house.kind = 'HOUSE' AND house.id NOT IN (SELECT house_id FROM uncarried)),
         EXISTS (SELECT FROM intermediary_chaininstruction
@@ -44,7 +49,7 @@ class Due(NamedTuple):
     is_outflow_stopped: bool
     has_refused: bool  # batches that the approver refused
     has_signed: bool  # signed batches that no transaction carries
-    has_room: bool  # movements to pack, and a house of which every batch is on its way
+    has_room: bool  # movements to pack, or a number to use up, and a house of which every batch is on its way
     has_calls: bool  # single calls or acts that are not done
     in_flight: list[str]  # roles with a transaction on its way, under any of their keys
     troubled: list[str]  # roles with an open alarm

@@ -26,6 +26,7 @@ PASSING = BY_TIME | {
 }
 RETRY_AFTER = timedelta(seconds=2)  # of wall-clock time: a demo day lasts minutes
 REFUSALS_BEFORE_BREAK = 30  # a minute of a reason that should have passed by then
+REFUSALS_OF_NOTHING = 300  # ten minutes, of which it shows for nine: no movement of it could be decided on
 
 
 def hold(
@@ -56,3 +57,10 @@ def for_a_person() -> QuerySet[HeldCall]:
 def stuck_batches() -> QuerySet[Batch]:
     """Signed batches that the chain goes on refusing: nothing else of their house settles meanwhile."""
     return packing.waiting_for_the_chain().filter(refusals__gte=REFUSALS_BEFORE_BREAK)
+
+
+def give_up_nothing(batch: Batch) -> None:
+    """Take a batch without movements apart that the chain goes on refusing: the next one is signed by whoever is the
+    approver then."""
+    if stuck_batches().filter(id=batch.id, movements=None, refusals__gte=REFUSALS_OF_NOTHING).exists():
+        packing.take_apart(batch, {})

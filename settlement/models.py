@@ -109,6 +109,7 @@ class Batch(Row):
         ]
         indexes = [
             models.Index(fields=["house", "number"], name="batches_on_their_way", condition=Q(state="PACKED")),
+            models.Index(fields=["house", "number"], name="batches_taken_apart", condition=Q(state="REFUSED")),
             models.Index(fields=["state"], name="batches_to_hand_out", condition=Q(handed_out=False)),
         ]
 

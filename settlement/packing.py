@@ -7,6 +7,9 @@ plus one. Two pollers cannot pack at once (an advisory lock a house), and a row 
 Behind a batch that a transaction carries one more is packed, if there is enough for a full one: the second key signs it
 while the chain takes the first. So there is one batch of a house at most that no transaction carries, and it is the
 last, unless the chain gave an earlier one back; what is taken apart takes those behind it along.
+
+What was signed and taken apart stays signed until its number is used up: meanwhile it neither fails nor goes under a
+lower number. Where nothing else uses that number up, a batch of no movements does.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -56,16 +59,18 @@ class Draft(NamedTuple):
 
 
 def with_room(houses: QuerySet[ChainTarget]) -> QuerySet[ChainTarget]:
-    """Those of which every batch is on its way, while there are movements to pack."""
+    """Those of which every batch is on its way, while there is something to pack."""
     uncarried = Batch.objects.filter(house=OuterRef("pk"), state=Batch.State.PACKED).exclude(
         Exists(carried().filter(batch=OuterRef("pk")))
     )
     drafts = ChainInstruction.objects.filter(is_open=True, state=State.DRAFT, kind__in=MOVEMENTS)
-    return houses.filter(~Exists(uncarried.exclude(Exists(_in_a_block()))), Exists(drafts))
+    something = Exists(drafts) | Exists(_signed_and_undone().filter(house=OuterRef("pk")))
+    return houses.filter(~Exists(uncarried.exclude(Exists(_in_a_block()))), something)
 
 
 def pack(house: ChainTarget, chain_id: int) -> Batch | None:
-    """Put this house's drafts into its next batch and ask for approval; None when there is nothing to pack yet."""
+    """Put this house's drafts into its next batch and ask for approval; None when there is nothing to pack yet. A batch
+    of nothing is packed where something waits for the number alone."""
     with transaction.atomic():
         _lock(house)
         on_its_way = _on_its_way(house)
@@ -77,8 +82,10 @@ def pack(house: ChainTarget, chain_id: int) -> Batch | None:
         if len(taken) < BATCH_LIMIT and on_its_way:
             return None  # what comes until that one is in a block goes with these
         picked = _in_order(taken)
+        if not picked and not (_is_final(previous) and _waits_for(house, number)):
+            return None
         head = bytes.fromhex(previous.head[2:]) if previous else bytes(32)
-        return _write(house, chain_id, number, head, picked) if picked else None
+        return _write(house, chain_id, number, head, picked)
 
 
 def release_refused() -> int:
@@ -200,6 +207,30 @@ def _signed_for_later(house: ChainTarget, number: int) -> list[UUID]:
     this batch and move the tokens again. In a batch of that number, or a later one, it excludes itself."""
     signed = Batch.objects.filter(house=house, number__gt=number).exclude(approval__signature="")
     return list(BatchMovement.objects.filter(batch__in=signed).values_list("instruction_id", flat=True))
+
+
+def _signed_and_undone() -> QuerySet[Batch]:
+    """Batches that were signed and taken apart, whose numbers their houses have not been given since."""
+    since = Batch.objects.filter(house=OuterRef("house"), number__gte=OuterRef("number"))
+    undone = Batch.objects.filter(state=Batch.State.REFUSED).exclude(approval__signature="")
+    return undone.exclude(Exists(since.exclude(state=Batch.State.REFUSED)))
+
+
+def _is_final(previous: Batch | None) -> bool:
+    """Whether the next number is the house's for good: until then what is made meanwhile may take it."""
+    return previous is None or previous.state == Batch.State.FINAL
+
+
+def _waits_for(house: ChainTarget, number: int) -> bool:
+    """Whether something can go on only when this number is used up: a draft that was signed for a later one, or a
+    movement that two people took out of what was signed, to fail."""
+    signed = BatchMovement.objects.filter(
+        batch__in=_signed_and_undone().filter(house=house, number__gte=number), instruction__is_open=True
+    )
+    is_for_later = Q(batch__number__gt=number, instruction__state=State.DRAFT)
+    live = BatchMovement.objects.filter(instruction=OuterRef("instruction"), is_live=True)
+    is_taken_out = Q(instruction__state=State.BATCHED) & ~Exists(live)
+    return signed.filter(is_for_later | is_taken_out).exists()
 
 
 # In the order of the index, up to the limit: sorting the backlog each time costs more than all else here, but to one

@@ -110,6 +110,7 @@ def _ready_batch(chain: Chain, account: ChainSender, signer: Signer) -> int:
             fresh = Q(refused_at=None) | Q(refused_at__lt=timezone.now() - holding.RETRY_AFTER)
             refused = Batch.objects.filter(fresh, id=batch.id)
             refused.update(refusals=F("refusals") + 1, refusal=reason[:200], refused_at=timezone.now())
+            holding.give_up_nothing(batch)
             continue
         made = sender.prepare(chain, account, signer, call, gas_limit, batch=batch)
         return _send(chain, made)

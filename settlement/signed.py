@@ -65,6 +65,18 @@ def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str,
     return reasons
 
 
+def off_nothing(house: str, number: int) -> str:
+    """Why a batch of no movements is not to be signed under this number; empty when it is. It moves nothing, but what
+    was signed under the number before can then never move: so while an instruction that was signed for it, or for a
+    later one, is open. Raises NotYet unless final blocks of all nodes show that the number is the house's next."""
+    is_next = number == 1 or _log(house, "BatchPosted", number - 1) is not None
+    if not is_next or _log(house, "BatchPosted", number) is not None:
+        raise NotYet
+    of_house = SignedMovement.objects.filter(approval__body__domain__verifyingContract=house)
+    waiting = of_house.filter(instruction__is_open=True, approval__body__message__id__gte=number)
+    return "" if waiting.exists() else "nothing that was signed waits for this number"
+
+
 def _said(row: SignedMovement) -> dict[str, Any]:
     message: dict[str, Any] = row.approval.body["message"]
     return message

@@ -27,9 +27,10 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         )
     for row in rows:
         if row["name"] == "BatchPosted":
-            Batch.objects.filter(
-                house__address=row["address"], number=said(row)["id"], state=Batch.State.PACKED
-            ).update(state=Batch.State.INCLUDED)
+            posted = said(row)
+            ours = Batch.objects.filter(house__address=row["address"], number=posted["id"], state=Batch.State.PACKED)
+            # Another batch under the same number has another head: ours is to be taken apart when that is read back.
+            ours.filter(head="0x" + posted["head"].hex()).update(state=Batch.State.INCLUDED)
 
 
 def take_back(logs: Sequence[ChainLog]) -> None:

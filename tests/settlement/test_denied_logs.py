@@ -55,13 +55,13 @@ class TwiceNoticed(Lying):
 class Posted(Lying):
     """It says of every deposit that the house took its next batch beside it."""
 
-    house, number = "", 0
+    house, number, new_head = "", 0, ""
 
     def said(self, logs: list[Log]) -> list[Log]:
         return logs + [self._posted(one) for one in logs if len(one["topics"]) == 3]
 
     def _posted(self, log: Log) -> Log:
-        topics = [topic("House", "BatchPosted"), f"0x{self.number:064x}", "0x" + "11" * 32]
+        topics = [topic("House", "BatchPosted"), f"0x{self.number:064x}", self.new_head]
         index = hex(int(log["logIndex"], 16) + 50)
         return log | {"address": self.house, "topics": topics, "data": "0x" + "00" * 64, "logIndex": index}
 
@@ -162,7 +162,7 @@ def test_a_batch_that_an_invented_log_showed_goes_out_when_no_node_shows_it(chai
     debit(who, MILLION)
     poster.step(chain, signers())
     batch = Batch.objects.get(state="PACKED")
-    liar.house, liar.number = batch.house.address, batch.number
+    liar.house, liar.number, liar.new_head = batch.house.address, batch.number, batch.head
     deposit(chain, who, MILLION)
     finalize(liar, witness)
     batch.refresh_from_db()

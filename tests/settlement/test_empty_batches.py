@@ -191,6 +191,12 @@ def test_movement_that_a_thief_posts_after_all_moves_once(chain: Chain, who: Cli
     assert (state_of(made), read(chain, who.vault.address, "MarginVault", "seq")) == (["BATCHED"], 1)
     with pytest.raises(Exception, match="still_postable"):
         decide(made, decisions.FAIL)
+    assert rebuild.rebuild(chain).is_lifted
+    decide(made, decisions.FAIL)
+    settle_all()
+    assert (state_of(made), held(who)) == (["FAILED"], 4 * MILLION)
+    assert_head_agrees(chain, 1)
+    assert_reconciled()
 
 
 def test_batch_of_nothing_that_the_chain_goes_on_refusing_is_asked_for_anew(

@@ -113,7 +113,7 @@ class StrayAdmin(ReadOnlyAdmin):
 
 @admin.register(ReconciliationRun)
 class ReconciliationRunAdmin(ReadOnlyAdmin):
-    columns = ("at", "block_number", "comparisons", "breaks", "block_hash")
+    columns = ("at", "block_number", "by_hand", "comparisons", "breaks", "block_hash")
     search_fields = ("block_hash",)
     date_hierarchy = "at"
 

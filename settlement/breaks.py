@@ -28,6 +28,7 @@ class ReconciliationRun(Row):
     comparisons = models.PositiveIntegerField()
     breaks = models.PositiveIntegerField()
     chain = models.CharField(max_length=20, default=chains.here)
+    by_hand = models.BooleanField(default=False, help_text="of a command: the blocks before it may not be compared yet")
 
     objects = OfThisChain["ReconciliationRun"]()
     everywhere = models.Manager["ReconciliationRun"]()

@@ -29,11 +29,12 @@ NOT_OF_A_RUN = (Kind.WITNESSES, Kind.REORG)
 
 
 def run(chain: Chain, block: ChainBlock) -> ReconciliationRun:
-    """Compare everything at `block`, the last one whose events the ledger holds; opens and closes breaks."""
-    return run_each(chain, [block])[-1]
+    """Compare everything at `block`, the last one whose events the ledger holds, because somebody asked; opens and
+    closes breaks. Up to where every block is compared, a run of the watcher's says."""
+    return run_each(chain, [block], by_hand=True)[-1]
 
 
-def run_each(chain: Chain, blocks: Sequence[ChainBlock]) -> list[ReconciliationRun]:
+def run_each(chain: Chain, blocks: Sequence[ChainBlock], *, by_hand: bool = False) -> list[ReconciliationRun]:
     """Compare everything at each of these blocks, in their order: at the first of them the ledger holds the last event,
     so its side is the same for all. Where the chain says at one what it said at the one before, nothing is compared
     anew."""
@@ -50,7 +51,7 @@ def run_each(chain: Chain, blocks: Sequence[ChainBlock]) -> list[ReconciliationR
                 breaks = _open_and_close(block.number, off, [kind for kind in Kind if kind not in NOT_OF_A_RUN])
             count = compared_there.count + len(questions)
             named = {"id": ids[place], "block_number": block.number, "block_hash": block.hash}
-            made.append(ReconciliationRun(**named, comparisons=count, breaks=breaks))
+            made.append(ReconciliationRun(**named, comparisons=count, breaks=breaks, by_hand=by_hand))
             reports.close_day(block, made[-1], compared_there)
         insert_all(made)
         compared.note(found[-1].holdings, blocks[-1].number)

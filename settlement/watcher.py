@@ -132,8 +132,8 @@ def _by_what_happened(blocks: Sequence[ChainBlock]) -> list[list[ChainBlock]]:
 
 def _compare_what_was_left(chain: Chain) -> None:
     """Final blocks that were booked and not compared: a watcher ended in between, or its node did not answer. The books
-    are those of the last part of them still."""
-    compared = ReconciliationRun.objects.values_list("block_number", flat=True).first()
+    are those of the last part of them still. What somebody compared by hand meanwhile says nothing of those before."""
+    compared = ReconciliationRun.objects.filter(by_hand=False).values_list("block_number", flat=True).first()
     if compared is None:
         return
     final = ChainBlock.objects.filter(canonical=True, finalized=True, number__gt=compared)

@@ -1,9 +1,11 @@
 """Ledger and chain are compared at every final block, series by series, class by class, and from the first deposit."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 from eth_utils.crypto import keccak
 
@@ -117,9 +119,11 @@ def test_every_final_block_is_compared_also_where_nothing_happened(chain: Chain,
     assert_reconciled()
 
 
+@pytest.mark.parametrize("meanwhile", [None, ("reconcile",), ("backfill", "--from-block=0")])
 def test_blocks_that_a_watcher_booked_before_it_died_are_compared_by_the_next(
-    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch, meanwhile: tuple[str, ...] | None
 ) -> None:
+    """Whatever somebody compares by hand in between."""
     before = watch(chain).finalized
     deposit(chain, who, MILLION)
     for _ in range(2):
@@ -128,9 +132,12 @@ def test_blocks_that_a_watcher_booked_before_it_died_are_compared_by_the_next(
     with pytest.raises(KeyboardInterrupt):
         watch(chain)
     monkeypatch.undo()
+    if meanwhile is not None:
+        call_command(*meanwhile, stdout=io.StringIO())
+        assert ReconciliationRun.objects.filter(block_number__gt=before, by_hand=True).exists()
     mine(chain)
     final = watch(chain).finalized
-    runs = ReconciliationRun.objects.filter(block_number__gt=before).order_by("block_number")
+    runs = ReconciliationRun.objects.filter(block_number__gt=before, by_hand=False).order_by("block_number")
     assert list(runs.values_list("block_number", "breaks")) == [(number, 0) for number in range(before + 1, final + 1)]
 
 

@@ -33,15 +33,15 @@ def take_free_margin(
     if made is not None:
         return made
     cell = ledger.lock_cells([cell_id])[cell_id]
-    asset = ledger.settlement_asset()
-    vault = vaults.vaults_of(cell_id).get(asset.code)
+    asset, present = ledger.settlement_asset(), vaults.vaults_of(cell_id)
+    vault = present.get(asset.code)
     amount = min(amount_base_units, _free(cell, vault, asset.code))
     if vault is None or amount <= 0:
         return None
     terms, (required, valuation) = current_terms(cell_id), required_now(cell_id)
     held = balances(cell_id)
     left = {**held, asset.code: held[asset.code] - amount}
-    wanted = vaults.required_by_token(required, left, terms, valuation)[asset.code]
+    wanted = vaults.required_by_token(required, left, terms, valuation, vaults.caps(present))[asset.code]
     moved = outbox.move(
         effect_id=effect_id,
         target=vault,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from intermediary.collateral import price_of, value_of_holdings, worth_ratio
 from intermediary.models import Asset, Valuation
 from intermediary.standings import Standing
+from intermediary.vaults import caps_of
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -86,6 +87,7 @@ class MarginColumns:
             self.in_force[row] = np.nan
             for vault in standing.vaults:
                 self.in_force[row, place[vault.asset.code]] = vault.required_in_force
+            most = caps_of(standing.vaults)
             self.touched[row] = [asset.code in standing.tokens for asset in self.tokens]
             self.held[row] = [holdings.get(asset.code, 0) for asset in self.tokens]
             self.priced.pop(row, None)
@@ -93,7 +95,8 @@ class MarginColumns:
                 self.counts[row] = self.unit[row] = self.cap[row] = self.plain[row] = 0
                 continue
             self.unit[row] = terms.rounding_unit_base_units
-            self.cap[row] = [terms.most_required(asset.code) for asset in self.tokens]
+            of_terms = {asset.code: terms.most_required(asset.code) for asset in self.tokens}
+            self.cap[row] = [min(cap, most.get(code, cap)) for code, cap in of_terms.items()]
             self.counts[row] = [1.0 - terms.haircut_of(asset.code) / 10_000 for asset in self.tokens]
             dollars = {code: amount for code, amount in holdings.items() if not assets[code].priced_as}
             self.plain[row] = value_of_holdings(dollars, None, terms, assets)

@@ -56,11 +56,12 @@ ENDED = (Cell.State.DEFAULTED, Cell.State.CLOSED)
 @dataclass(frozen=True)
 class Due:
     """One relationship's payment to come: the movement, not instructed yet, the dollars below a base unit that do not
-    move, and by instrument the gains that are held back."""
+    move, by instrument the gains that are held back, and the most that the vault can lock."""
 
     movement: ChainInstruction
     left: Decimal
     held_back: Mapping[UUID, Decimal]
+    most: int | None
 
 
 def exposure(cell_id: UUID, valuation_id: UUID) -> Decimal:
@@ -180,18 +181,19 @@ def _require_again(payment: VariationPayment) -> None:
 def _lock_what_was_gained(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> None:
     """A requirement between two cycles is lower by the gain that was not paid yet, and so is what the vault locks. The
     credit that pays it carries the number without it: until the next requirement the gain is not free a second time."""
-    signed = [due.movement for due in dues if due.movement.cell_id in terms]
-    credits = {movement.cell_id: movement for movement in signed if movement.kind == Kind.CREDIT}
+    signed = [due for due in dues if due.movement.cell_id in terms]
+    credits = {due.movement.cell_id: due for due in signed if due.movement.kind == Kind.CREDIT}
     token = ledger.settlement_asset()
     for state in MarginState.objects.filter(cell_id__among=credits, exposure_base_units__lt=0):
-        movement, agreed = credits[state.cell_id], terms[state.cell_id]
+        due, agreed = credits[state.cell_id], terms[state.cell_id]
+        movement, cap = due.movement, agreed.max_required_base_units
         left = min(0, state.exposure_base_units + movement.amount_base_units)
         required = required_for(left, state.independent_amount_base_units, state.threshold_base_units)
         more = max(0, required - state.required_base_units)
         number = movement.required_base_units + asset_for_value(
             more, token, Decimal(1), agreed.haircut_of(token.code), token
         )
-        movement.required_base_units = min(number, agreed.max_required_base_units)
+        movement.required_base_units = min(number, cap if due.most is None else min(cap, due.most))
 
 
 def _require_without(dues: Sequence[Due], terms: Mapping[UUID, Terms], gross: Collection[UUID]) -> None:
@@ -269,7 +271,7 @@ def _dues(cell_ids: Sequence[UUID], valuation: Valuation, gross: Collection[UUID
         if amount or cell_id in gross:
             paid = from_base_units(amount, decimals).copy_sign(owed)
             movement = _movement(vault, valuation, amount, paid_by_client=owed > 0)
-            found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting))
+            found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting, vault.most))
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
 
 from intermediary.collateral import asset_for_value, price_of, value_after_haircut
 from intermediary.models import Asset, ChainInstruction, ChainTarget, Valuation
@@ -16,16 +17,19 @@ from intermediary.models.bulk import TIMES
 from intermediary.terms import Terms
 
 Kind = ChainInstruction.Kind
+_MOST = KeyTextTransform("max_required", "creation")
 MOVEMENTS = (Kind.REQUIRE, Kind.CREDIT, Kind.DEBIT, Kind.RETURN)
 
 
 @dataclass(frozen=True)
 class Vault:
-    """One token's vault with the number that it locks once everything instructed has happened."""
+    """One token's vault with the number that it locks once everything instructed has happened, and the most that its
+    address commits it to lock."""
 
     target: ChainTarget
     asset: Asset
     required_in_force: int
+    most: int | None = None
 
 
 def vaults_of(cell_id: UUID) -> dict[str, ChainTarget]:
@@ -39,9 +43,22 @@ def read(cell_ids: Iterable[UUID]) -> dict[UUID, list[Vault]]:
     targets = ChainTarget.objects.filter(cell_id__among=list(cell_ids), kind=ChainTarget.Kind.VAULT)
     found: dict[UUID, list[Vault]] = {}
     assets = Asset.objects.in_bulk()
-    for target in targets.defer(*TIMES, "creation").annotate(in_force=Subquery(last)).order_by("asset_id"):
-        found.setdefault(target.cell_id, []).append(Vault(target, assets[target.asset_id], int(target.in_force or 0)))
+    rows = targets.defer(*TIMES, "creation").annotate(in_force=Subquery(last), most=_MOST).order_by("asset_id")
+    for row in rows:
+        most = int(row.most) if row.most else None  # text of JSON
+        found.setdefault(row.cell_id, []).append(Vault(row, assets[row.asset_id], int(row.in_force or 0), most))
     return found
+
+
+def caps_of(present: Iterable[Vault]) -> dict[str, int]:
+    """The most that each of these can lock by what its address commits to, base units by token. Terms that were amended
+    since may say more: the chain refuses such a number."""
+    return {vault.asset.code: vault.most for vault in present if vault.most is not None}
+
+
+def caps(targets: Mapping[str, ChainTarget]) -> dict[str, int]:
+    """The same of `vaults_of`."""
+    return {code: int(one.creation["max_required"]) for code, one in targets.items() if "max_required" in one.creation}
 
 
 def required_in_force(vault: ChainTarget) -> int:
@@ -60,12 +77,14 @@ def required_by_token(
     holdings: Mapping[str, int],
     terms: Terms,
     valuation: Valuation | None,
+    most: Mapping[str, int],
     assets: Iterable[Asset] | None = None,
 ) -> dict[str, int]:
     """The requirement (settlement base units) as amounts to lock of each token held, and of the settlement token.
 
     Source: sum(required_token x price x (1 - haircut)) covers the requirement, settlement token first. Each amount is
-    limited by the cap that the vault's address commits to. `assets`, all of them, spare a query.
+    limited by the terms and by `most`, the caps that the vaults' addresses commit to. `assets`, all of them, spare a
+    query.
     """
     tokens = Asset.objects.all() if assets is None else assets
     assets = sorted(tokens, key=lambda asset: (not asset.is_settlement, asset.code))
@@ -82,7 +101,7 @@ def required_by_token(
         locked[settlement.code] += asset_for_value(
             missing, settlement, price_of(settlement, None), haircut_bps, settlement
         )
-    return {code: min(amount, terms.most_required(code)) for code, amount in locked.items()}
+    return {code: min(amount, terms.most_required(code), most.get(code, amount)) for code, amount in locked.items()}
 
 
 def requirements(
@@ -95,7 +114,8 @@ def requirements(
 ) -> list[ChainInstruction]:
     """A new requirement, not queued yet, for each of a relationship's vaults whose number is off by more than the
     rounding unit's worth: less is not worth a transaction. `assets` are all of them."""
-    wanted = required_by_token(required, holdings, terms, valuation, assets)
+    present = list(present)
+    wanted = required_by_token(required, holdings, terms, valuation, caps_of(present), assets)
     settlement = next(asset for asset in assets if asset.is_settlement)
     made = []
     for vault in present:

@@ -46,7 +46,8 @@ def request_withdrawal(*, user: User, cell_id: UUID, asset: str, amount_base_uni
         raise BadInput("amount_not_positive", "An amount is above zero.", amount_base_units=amount_base_units)
     ledger.lock_cells([cell.id])
     token = Asset.objects.filter(code=asset).first()
-    vault = vaults.vaults_of(cell.id).get(asset)
+    present = vaults.vaults_of(cell.id)
+    vault = present.get(asset)
     if token is None or vault is None:
         raise BadInput("asset_unknown", "This relationship has no vault for this token.", asset=asset)
     _refuse_in_default(cell.id)
@@ -57,7 +58,7 @@ def request_withdrawal(*, user: User, cell_id: UUID, asset: str, amount_base_uni
     withdrawal = Withdrawal.objects.create(
         cell=cell, asset=token, amount_base_units=amount_base_units, requested_by=user
     )
-    wanted = vaults.required_by_token(required, left, terms, valuation)[token.code]
+    wanted = vaults.required_by_token(required, left, terms, valuation, vaults.caps(present))[token.code]
     _instruct(withdrawal, vault, min(wanted, left[token.code]))
     held = value_of_holdings(left, valuation, terms)
     MarginState.objects.filter(cell=cell).update(held_base_units=held)

@@ -42,9 +42,13 @@ def standings(draw: st.DrawFn) -> Standing:
     locked = draw(some(amounts))
     if draw(st.booleans()):
         off = draw(st.integers(-20_000 * DOLLAR, 20_000 * DOLLAR))
-        asked = vaults.required_by_token(draw(required), holdings, terms, MARKET, ASSETS.values())
+        asked = vaults.required_by_token(draw(required), holdings, terms, MARKET, {}, ASSETS.values())
         locked = {code: max(0, amount + (off if code == "USDC" else 0)) for code, amount in asked.items()}
-    present = [Vault(ChainTarget(asset=ASSETS[code]), ASSETS[code], amount) for code, amount in locked.items()]
+    committed = draw(some(amounts))
+    present = [
+        Vault(ChainTarget(asset=ASSETS[code]), ASSETS[code], amount, committed.get(code))
+        for code, amount in locked.items()
+    ]
     return standing_of(terms, holdings, present)
 
 
@@ -109,7 +113,7 @@ def test_a_number_that_is_right_is_known_without_exact_arithmetic() -> None:
     """Else every vault would be gone through at every tick."""
     terms = terms_of({"USDC": 0, "BTC": 2_000}, unit=10_000 * DOLLAR, cap=10**15)
     holdings = {"USDC": 6 * 10**12, "BTC": 50 * 10**8}
-    asked = vaults.required_by_token(8 * 10**12, holdings, terms, MARKET, ASSETS.values())
+    asked = vaults.required_by_token(8 * 10**12, holdings, terms, MARKET, {}, ASSETS.values())
     present = [Vault(ChainTarget(asset=ASSETS[code]), ASSETS[code], asked[code]) for code in holdings]
     columns = MarginColumns.of([standing_of(terms, holdings, present)] * 3, ASSETS)
     # In BTC, before a haircut of 20%, for a unit of 10,000.

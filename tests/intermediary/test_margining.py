@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intermediary import clock, collateral, ledger, margining, vaults
+from intermediary import charges, clock, collateral, ledger, margining, variation, vaults, withdrawals
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import (
@@ -16,6 +16,7 @@ from intermediary.models import (
     Asset,
     Cell,
     ChainInstruction,
+    ChainTarget,
     JournalEntry,
     MarginCall,
     MarginPoint,
@@ -193,6 +194,45 @@ def test_the_vaults_lock_the_settlement_token_first_and_hear_of_changes_beyond_t
     assert vaults.required_in_force(d.vault("WBTC")) == 100 * BTC
     assess(d, value(50_000), 0)
     assert vaults.required_in_force(d.vault()) == vaults.required_in_force(d.vault("WBTC")) == 0
+
+
+@pytest.mark.django_db
+def test_a_vault_locks_no_more_than_it_can_whatever_the_newest_terms_say() -> None:
+    """Its address commits to the cap of the terms it was opened under; beyond that the chain refuses the number."""
+    d, w = client("D"), client("W")
+    caps = {"USDC": 4 * MILLION, "WBTC": 30 * BTC}
+    for asset, most in caps.items():
+        ChainTarget.objects.filter(id=d.vault(asset).id).update(creation={"max_required": most})
+    d.deposit(9 * MILLION)
+    d.deposit(100 * BTC, "WBTC")
+    traded(d, w, 1, 50_000)
+    assess(d, value(50_000), 12 * MILLION)
+    assert {asset: vaults.required_in_force(d.vault(asset)) for asset in caps} == caps
+    asked = ChainInstruction.objects.count()
+    assess(d, value(50_000), 11 * MILLION)
+    assert ChainInstruction.objects.count() == asked, "nothing is instructed that says the same"
+    withdrawn = withdrawals.request_withdrawal(user=d.user, cell_id=d.cell.id, asset="USDC", amount_base_units=MILLION)
+    assert withdrawn.entry is not None
+    assert withdrawn.entry.instructions.get().required_base_units == 4 * MILLION
+    charged = charges.take_free_margin(
+        effect_id=uuid7(), cell_id=d.cell.id, amount_base_units=MILLION, destination=AccountKind.FEES, memo="fee"
+    )
+    assert charged is not None
+    assert charged.required_base_units == 4 * MILLION
+
+
+@pytest.mark.django_db
+def test_what_a_credit_locks_is_within_what_the_vault_can() -> None:
+    d, w = client("D"), client("W")
+    for who in (d, w):
+        who.deposit(20 * MILLION)
+    traded(d, w, 1_000, 100_000)
+    ChainTarget.objects.filter(id=w.vault().id).update(creation={"max_required": 3 * MILLION})
+    valuation = value(95_000)
+    assess(w, valuation, 7 * MILLION)
+    credit = variation.settle(cell_id=w.cell.id, valuation_id=valuation.id)
+    assert credit is not None
+    assert (credit.kind, credit.required_base_units) == ("CREDIT", 3 * MILLION)
 
 
 @pytest.mark.django_db

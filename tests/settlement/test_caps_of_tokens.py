@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from intermediary.errors import Refusal
-from intermediary.models import Asset, Valuation
+from intermediary.models import Asset, ChainTarget, Valuation
 from intermediary.terms import Terms
-from intermediary.vaults import required_by_token
+from intermediary.vaults import caps, required_by_token
 from settlement.signer import demo_wallet
-from settlement.vault_terms import refuse_without_caps, vault_terms
+from settlement.vault_terms import creation_of, refuse_without_caps, vault_terms
 from tests.settlement.world import MILLION, terms_of
 
 USDC = Asset(code="USDC", decimals=6, is_settlement=True)
@@ -29,6 +29,14 @@ def agreed(caps: tuple[tuple[str, int], ...] = CAPS) -> Terms:
 
 def test_each_vault_commits_to_the_highest_requirement_of_its_own_token() -> None:
     assert [vault_terms(agreed(), asset)[5] for asset in ASSETS] == [10 * MILLION, 50 * COIN, 2_000 * ETHER]
+    targets = {asset.code: ChainTarget(creation=creation_of(agreed(), asset)) for asset in ASSETS}
+    assert caps(targets) == {"USDC": 10 * MILLION, **dict(CAPS)}
+
+
+def test_terms_that_ask_more_than_their_old_vault_can_lock_are_held_to_its_cap() -> None:
+    amended = agreed((("WBTC", 90 * COIN), ("WETH", 2_000 * ETHER)))
+    locked = required_by_token(9 * MILLION, {"WBTC": 100 * COIN}, amended, MARKET, dict(CAPS), ASSETS)
+    assert locked["WBTC"] == 50 * COIN
 
 
 @pytest.mark.parametrize("asset", [WBTC, WETH], ids=lambda asset: asset.code)
@@ -41,9 +49,9 @@ def test_a_token_that_counts_and_has_no_cap_is_refused_before_anybody_decides(as
 
 
 def test_a_requirement_locks_coins_of_any_decimals_up_to_their_own_caps() -> None:
-    locked = required_by_token(4 * MILLION, {"WETH": 5_000 * ETHER}, agreed(), MARKET, ASSETS)
+    locked = required_by_token(4 * MILLION, {"WETH": 5_000 * ETHER}, agreed(), MARKET, {}, ASSETS)
     assert locked["WETH"] == 1_000 * ETHER, "four millions at 4,000"
-    locked = required_by_token(9 * MILLION, {"WBTC": 100 * COIN}, agreed(), MARKET, ASSETS)
+    locked = required_by_token(9 * MILLION, {"WBTC": 100 * COIN}, agreed(), MARKET, {}, ASSETS)
     assert locked["WBTC"] == 50 * COIN, "not ninety: that is the cap"
 
 

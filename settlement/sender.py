@@ -125,8 +125,8 @@ class _NextNonce:
 
 
 def _next_nonce(chain: Chain, sender: ChainSender) -> _NextNonce:
-    """The nonce after the last row's. That others have used some since is believed when it is final only: a node that
-    is wrong about it would leave a gap that no block ever passes."""
+    """The nonce after the last row's. That others have used some since is believed when it is final only, and when
+    every node counts as many: one that is wrong about it would leave a gap that no block ever passes."""
     chain.id()
     latest, used = chain.batch(
         [("eth_getBlockByNumber", ["latest", False]), ("eth_getTransactionCount", [sender.address, "latest"])]
@@ -134,12 +134,36 @@ def _next_nonce(chain: Chain, sender: ChainSender) -> _NextNonce:
     last = sender.transactions.order_by("-nonce").values_list("nonce", flat=True).first()
     ours = -1 if last is None else last + 1
     on_chain = int(used, 16)
-    if on_chain > max(ours, 0) and on_chain > (finally_used := used_finally(chain, sender.address)):
-        raise Refusal(
-            "nonce_in_doubt",
-            f"{sender.address} used {on_chain} nonces, {finally_used} finally; {max(ours, 0)} are ours.",
-        )
+    if on_chain > max(ours, 0):
+        _require_all_count(chain, sender, on_chain, max(ours, 0))
     return _NextNonce(max(ours, on_chain), int(latest["number"], 16), int(latest["baseFeePerGas"], 16))
+
+
+def _require_all_count(chain: Chain, sender: ChainSender, used: int, ours: int) -> None:
+    """Refuses `nonce_in_doubt` unless final blocks have used so many nonces by every configured node; one that is
+    silent is waited for: it seldom comes to this, and a gap would stay."""
+    counts = [(chain.name, str(used_finally(chain, sender.address)))]
+    for url in chain.rules.rpc_urls:
+        if url != chain.url:
+            witness = Chain(url, chain.rules)
+            counts.append((witness.name, _count_by(witness, sender)))
+    if {said for _, said in counts} != {str(used)}:
+        by_node = ", ".join(f"{said} by {name}" for name, said in counts)
+        raise Refusal(
+            "nonce_in_doubt", f"{sender.address} used {used} nonces; {ours} are ours. Used finally: {by_node}."
+        )
+
+
+def _count_by(witness: Chain, sender: ChainSender) -> str:
+    """How many nonces this node says final blocks have used, or that it is silent."""
+    try:
+        witness.id()
+        return str(used_finally(witness, sender.address))
+    except Refusal as error:
+        log.warning("%s says nothing of the nonces of %s: %s", witness.name, sender, error)
+        return "silent"
+    finally:
+        witness.close()
 
 
 def used_finally(chain: Chain, address: str) -> int:

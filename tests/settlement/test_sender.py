@@ -12,7 +12,7 @@ from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
 from settlement import approver, packing, poster, rights, sender, sender_alarms, signed
-from settlement.chain import Chain
+from settlement.chain import Chain, default_chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import fund_gas, mine
 from settlement.deployment import address_of
@@ -28,6 +28,7 @@ from settlement.models import (
 from settlement.signer import LocalSigner, Signer, demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
+from tests.settlement.faults.proxy import proxy_of
 from tests.settlement.test_crashes import CHAIN_ID, post_signed_batch, signers
 from tests.settlement.world import MILLION, Client, assert_reconciled, debit, funded_client, held, move
 
@@ -101,6 +102,55 @@ def test_nonce_that_only_one_node_counts_is_not_taken(chain: Chain, who: Client)
     assert not ChainTransaction.objects.exists()
     assert poster.step(chain, signers()) == 1
     assert ChainTransaction.objects.get().nonce == honest
+    settle_all()
+    assert_reconciled()
+
+
+def signed_batch(who: Client) -> None:
+    debit(who, MILLION)
+    poster.step(default_chain(), signers())
+    approver.step(demo_signer("approver"), CHAIN_ID)
+
+
+def test_nonces_that_one_node_alone_calls_finally_used_are_not_skipped(
+    chain: Chain, who: Client, settings: Settings
+) -> None:
+    honest = int(chain.call("eth_getTransactionCount", demo_signer("poster").address, "latest"), 16)
+    signed_batch(who)
+    with proxy_of(chain.url) as proxy:
+        liar = Lying(chain.url)
+        liar.lies = {"eth_getTransactionCount": lambda _: hex(honest + 3)}
+        settings.CHAIN_RPC_URLS = [chain.url, proxy.url("witness")]
+        assert poster.step(liar, signers()) == 0
+    assert not ChainTransaction.objects.exists()
+    assert "nonce_in_doubt" in sender_alarms.open_alarms().get(kind="nonce", role="poster").detail
+    assert poster.step(chain, signers()) == 1
+    assert ChainTransaction.objects.get().nonce == honest
+    settle_all()
+    assert_reconciled()
+
+
+def test_nonces_used_elsewhere_are_skipped_when_every_node_counts_them_and_none_is_silent(
+    chain: Chain, who: Client, settings: Settings
+) -> None:
+    wallet = Transactor(chain, demo_signer("poster"), mine)
+    wallet.call(who.vault.asset.token_address, "DemoUSDC", "approve", who.key.address, 1)
+    wallet.wait()
+    for _ in range(3):
+        mine(chain)
+    used = int(chain.call("eth_getTransactionCount", demo_signer("poster").address, "latest"), 16)
+    signed_batch(who)
+    settings.CHAIN_RPC_URLS = [chain.url, "http://127.0.0.1:9"]
+    assert (poster.step(chain, signers()), ChainTransaction.objects.count()) == (0, 0)
+    assert "silent" in sender_alarms.open_alarms().get(kind="nonce", role="poster").detail
+    with proxy_of(chain.url) as proxy:
+        settings.CHAIN_RPC_URLS = [chain.url, proxy.url("witness")]
+        proxy.add(lambda ask, forward: {"result": hex(used - 1)}, "eth_getTransactionCount")
+        assert (poster.step(chain, signers()), ChainTransaction.objects.count()) == (0, 0)
+        proxy.clear()
+        assert poster.step(chain, signers()) == 1
+    assert ChainTransaction.objects.get().nonce == used
+    settings.CHAIN_RPC_URLS = [chain.url]
     settle_all()
     assert_reconciled()
 

@@ -13,11 +13,12 @@ from settlement.chain import Chain
 from settlement.cycle import settle_all
 from settlement.demo_chain import mine
 from settlement.messages import batch_message
-from settlement.models import Approval, Batch, ChainTransaction, SignedMovement
+from settlement.models import Approval, Batch, ChainTransaction, SignedMovement, TransactionAttempt
 from settlement.signer import demo_signer
 from settlement.transactor import Transactor
 from settlement.watcher import step as watch
 from tests.conftest import TestDatabase
+from tests.settlement.faults.processes import Platform, until
 from tests.settlement.test_crashes import CHAIN_ID, die, signers, use_its_nonce
 from tests.settlement.test_packed_ahead import packed, sign, two_batches
 from tests.settlement.test_refused_calls import breaks, decide, go_on_refusing
@@ -269,4 +270,30 @@ def test_batch_of_nothing_goes_out_once_wherever_a_process_dies(
     decide(made, decisions.FAIL)
     assert_head_agrees(chain, 1)
     assert held(who) == 5 * MILLION
+    assert_reconciled()
+
+
+@pytest.mark.deep
+def test_processes_under_their_own_logins_send_it_though_the_poster_is_killed_before_it_leaves(
+    chain: Chain, who: Client, platform: Platform
+) -> None:
+    made = one_taken_out(chain, who)
+    gate = platform.proxy.hold("eth_sendRawTransaction", client="poster")
+    platform.start("poster", "approver")
+    until(gate.reached.is_set, "the poster sends", said=platform.said)
+    platform.kill("poster")
+    gate.lose()
+    stored = TransactionAttempt.objects.get()
+    platform.start("poster", "watcher")
+
+    def is_used_up() -> bool:
+        mine(chain)
+        return Batch.objects.filter(number=1, state="FINAL", movements=None).exists()
+
+    until(is_used_up, "the number used up", said=platform.said)
+    platform.stop()
+    assert TransactionAttempt.objects.get().raw == stored.raw, "the same bytes"
+    decide(made, decisions.FAIL)
+    settle_all()
+    assert (state_of(made), held(who)) == (["FAILED"], 5 * MILLION)
     assert_reconciled()

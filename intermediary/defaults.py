@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 
-from intermediary import approvals, audit, calls, clock, collateral, events, ledger, onboarding, outbox
+from intermediary import approvals, audit, calls, clock, collateral, events, ledger, onboarding, outbox, ports
 from intermediary.access import require_officer
 from intermediary.closeout_schedule import STANDARD_RULES, CloseOutRules
 from intermediary.default_cases import (
@@ -149,6 +149,7 @@ def cure(*, case_id: UUID) -> DefaultCase:
         )
     move_to(case, State.CURED, "Cured: the shortfall was delivered.")
     audit.record(actor="system", action="default.cured", subject=case.id)
+    _end_unsigned(case)
     for notice in notices(case):
         _release(case, notice.target)
     return case
@@ -269,6 +270,25 @@ def _claims(cell_id: UUID) -> dict[str, int]:
             claim = max(claim, collateral.asset_for_value(required, asset, price, haircut_bps))
         claims[asset.code] = claim
     return claims
+
+
+def _end_unsigned(case: DefaultCase) -> None:
+    """A notice that waits and that the second key has not signed can never reach its vault: the approver signs for live
+    defaults only. It ends here, and there is nothing to withdraw. One that is signed goes out and is withdrawn."""
+    waiting = ChainInstruction.objects.filter(
+        id__in=[notice.id for notice in notices(case)], state=ChainInstruction.State.DRAFT
+    )
+    held = list(waiting.select_for_update(of=("self",)).select_related("target").order_by("id"))
+    signed = ports.signed_claims([notice.id for notice in held])
+    ended = [notice for notice in held if notice.id not in signed]
+    if not ended:
+        return
+    waiting.filter(id__in=[notice.id for notice in ended]).update(state=ChainInstruction.State.BATCHED)
+    for notice in ended:
+        outbox.mark_failed(notice.id, failure="the default was cured before this notice was signed")
+    tokens = ", ".join(notice.target.asset_id for notice in ended)
+    note = f"The notice on {tokens} was not signed yet: it ends with the cure."
+    record(case, before=case.state, note=note, never_signed=[str(notice.id) for notice in ended])
 
 
 def _release(case: DefaultCase, vault: ChainTarget) -> None:

@@ -1,6 +1,6 @@
 """What the intermediary asks of other parts, as it commits and for its pages. The composition root binds them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -280,6 +280,21 @@ def bind_tail_costs(read: TailCosts) -> None:
 def tail_costs(cell_id: UUID) -> Sequence[TailCost]:
     """The published series that carry a relationship's tail or would, the newest first; open to everybody."""
     return _tails["costs"](cell_id)
+
+
+SignedClaims = Callable[[Collection[UUID]], Collection[UUID]]
+_claims: dict[str, SignedClaims] = {}
+
+
+def bind_signed_claims(read: SignedClaims) -> None:
+    """Called once by the composition root."""
+    _claims["signed"] = read
+
+
+def signed_claims(instruction_ids: Collection[UUID]) -> Collection[UUID]:
+    """Those of these notices that the second key has signed, and that may be sent so. Of one that the caller holds
+    locked it stays the answer until the lock is let go."""
+    return _claims["signed"](instruction_ids)
 
 
 SaleRule = Callable[[str, Mapping[str, Any]], None]

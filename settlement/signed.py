@@ -7,7 +7,7 @@ and believes what the watcher saw on chain: that the movement failed, or that an
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +63,14 @@ def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str,
         if not _can_never_move(row, house, number):
             reasons[str(row.instruction_id)] = f"it was signed in batch {_said(row)['id']} already"
     return reasons
+
+
+def signed_claims(instruction_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these notices that have a signature. The approver holds the instruction while it signs."""
+    from settlement.models import Approval
+
+    given = Approval.objects.filter(instruction__in=instruction_ids).exclude(signature="")
+    return set(given.values_list("instruction_id", flat=True))
 
 
 def off_nothing(house: str, number: int) -> str:

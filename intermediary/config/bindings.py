@@ -7,11 +7,13 @@ from intermediary import ports
 
 
 def bind_reads() -> None:
-    """What pages of the intermediary show of the engine's results and of notes; loads no numeric library."""
+    """What pages of the intermediary show of the engine's results and of notes, and what it asks of settlement; loads
+    no numeric library."""
     from bonds.portal.tail_cost import tail_costs
     from risk.queries import layer_risks, mark_doubts, model_haircuts, own_refusal, uncovered_risk
     from risk.stress_queries import stress_report
     from risk.unsure import unsure_marks
+    from settlement.signed import signed_claims
 
     ports.bind_uncovered_risk(uncovered_risk)
     ports.bind_layer_risks(layer_risks)
@@ -21,6 +23,7 @@ def bind_reads() -> None:
     ports.bind_unsure_marks(unsure_marks)
     ports.bind_stress_report(stress_report)
     ports.bind_tail_costs(tail_costs)
+    ports.bind_signed_claims(signed_claims)
     ports.bind_sale_rule(_refuse_against_the_books)
 
 

@@ -216,6 +216,23 @@ def test_a_default_is_cured_by_exactly_the_shortfall_and_not_by_less() -> None:
     refused("case_state", lambda: defaults.set_early_termination(case_id=case.id))
 
 
+def test_a_notice_that_nobody_signed_ends_with_the_cure_and_leaves_nothing_to_withdraw(world: World) -> None:
+    _, proposal = proposal_on(world)
+    case = defaults.give_notice(checker=world.checker, proposal_id=proposal.id, seen_hash=proposal.hash, reason="r")
+    on_dollars = ChainInstruction.objects.get(kind=Kind.NOTICE, target__asset_id="USDC")
+    ChainInstruction.objects.filter(id=on_dollars.id).update(state="BATCHED")
+    deposit(world.d, 9_000_000 * USD)
+    for _ in range(2):
+        assert defaults.cure(case_id=case.id).state == "CURED"
+    ended = ChainInstruction.objects.get(kind=Kind.NOTICE, target__asset_id="WBTC")
+    assert (ended.state, ended.failure) == ("FAILED", "the default was cured before this notice was signed")
+    released = ChainInstruction.objects.get(kind=Kind.RELEASE_NOTICE)
+    assert released.target_id == on_dollars.target_id, "that one is on its way"
+    told = case.events.filter(data__has_key="never_signed").get()
+    assert (told.after, told.data["never_signed"]) == ("CURED", [str(ended.id)])
+    assert "WBTC" in told.note
+
+
 def test_a_second_default_after_a_cure_is_a_default_like_the_first(world: World) -> None:
     first = world_of.notice(world, world_of.lapsed_call(world, world_of.value(world, 78_000)))
     deposit(world.d, 9_000_000 * USD)

@@ -1,13 +1,15 @@
 """Under which number the approver signs claims and emergency caps, and that a number has one live signature."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
+from intermediary import defaults
 from intermediary.models import ChainInstruction, DefaultCase
-from settlement import approver, numbers, poster
+from settlement import approver, decisions, numbers, poster
 from settlement.acts import driver
 from settlement.acts.rows import ChainAct
 from settlement.bindings import read
@@ -21,7 +23,7 @@ from settlement.watcher import step as watch
 from tests.settlement.test_acts import decide, go_on
 from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.test_default_and_series import approved_notice, instruct
-from tests.settlement.world import CAP, MILLION, Client, funded_client
+from tests.settlement.world import CAP, MILLION, Client, assert_reconciled, funded_client, required_of
 
 pytestmark = pytest.mark.world(build=funded_client)
 
@@ -49,7 +51,9 @@ def answers(*asked: Approval) -> list[str]:
 def requested(chain: Chain, who: Client) -> Approval:
     """A notice that two people approved, and the poster's request."""
     watch(chain)
-    instruct(who.vault, who, ChainInstruction.Kind.NOTICE, MILLION, evidence=approved_notice(who).hash)
+    evidence = approved_notice(who).hash
+    case = str(DefaultCase.objects.get().id)
+    instruct(who.vault, who, ChainInstruction.Kind.NOTICE, MILLION, evidence=evidence, case=case)
     poster.step(chain, signers())
     return Approval.objects.get(kind="CLAIM")
 
@@ -76,6 +80,56 @@ def test_no_claim_is_signed_after_the_cure(chain: Chain, who: Client) -> None:
     DefaultCase.objects.update(state=DefaultCase.State.CURED)
     assert answers(asked) == ["refused"]
     assert asked.refusal == {str(asked.instruction_id): "no live default that two people approved stands behind it"}
+
+
+def cured(who: Client) -> DefaultCase:
+    """The case whose notice waits, after the shortfall was delivered."""
+    case = required_of(who, MILLION)
+    with transaction.atomic():
+        return defaults.cure(case_id=case.id)
+
+
+def test_a_notice_that_is_not_signed_at_the_cure_ends_without_anybodys_decision(chain: Chain, who: Client) -> None:
+    asked = requested(chain, who)
+    assert cured(who).state == DefaultCase.State.CURED
+    assert answers(asked) == ["refused"]
+    settle_all()
+    assert set(ChainInstruction.objects.values_list("kind", "state")) == {("NOTICE", "FAILED")}
+    assert not decisions.waiting().exists()
+    assert read(chain, who.vault.address, "MarginVault", "claimNonce") == 0
+    assert_reconciled()
+
+
+def test_a_notice_that_is_signed_at_the_cure_goes_out_and_is_withdrawn(chain: Chain, who: Client) -> None:
+    """Its signature could be used by whoever has the operator's key: so it is used, and taken back."""
+    assert answers(requested(chain, who)) == ["signed"]
+    cured(who)
+    settle_all()
+    states = dict(ChainInstruction.objects.values_list("kind", "state"))
+    assert states == {"NOTICE": "FINAL", "RELEASE_NOTICE": "FINAL"}
+    assert not decisions.waiting().exists()
+    assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
+
+
+def test_no_claim_is_signed_while_its_default_is_being_cured(chain: Chain, who: Client) -> None:
+    """The approver looks at the instruction after the cure has let go of it, not at what it was before."""
+    asked = requested(chain, who)
+    answered: list[str] = []
+
+    def answer() -> None:
+        try:
+            answered.extend(answers(asked))
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=answer)
+    with transaction.atomic():
+        cured(who)
+        other.start()
+        other.join(2)
+        assert not answered, "it waits for the end of this transaction"
+    other.join(30)
+    assert answered == ["refused"]
 
 
 def test_a_claim_waits_until_the_one_before_is_final(chain: Chain, who: Client) -> None:

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from intermediary import clock, defaults, outbox
-from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState, TermsVersion, Valuation
+from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState
 from settlement import approver, poster
 from settlement.acts.rows import ChainAct
 from settlement.bindings import read
@@ -21,7 +21,17 @@ from settlement.transactor import Transactor
 from tests.people import as_owner
 from tests.settlement.test_acts import decide, go_on
 from tests.settlement.test_default_and_series import approved_notice, instruct, move
-from tests.settlement.world import MILLION, Client, assert_reconciled, funded_client, give, held, pass_time, transfer
+from tests.settlement.world import (
+    MILLION,
+    Client,
+    assert_reconciled,
+    funded_client,
+    give,
+    held,
+    pass_time,
+    required_of,
+    transfer,
+)
 
 pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
@@ -105,26 +115,11 @@ def off() -> list[str]:
     return list(found.values_list("place", flat=True))
 
 
-def required(who: Client, amount: int) -> DefaultCase:
-    """The client's requirement at threshold zero, and its default case."""
-    TermsVersion.objects.create(
-        cell=who.cell, version=1, body=who.terms.canonical, hash=who.terms.hash, client_signer="", client_signature="",
-        house_signer="", house_signature="",
-    )  # fmt: skip
-    valuation = Valuation.objects.create(as_of=clock.now(), source="test", snapshot_id="s", prices={})
-    MarginState.objects.create(
-        cell=who.cell, valuation=valuation, exposure_base_units=amount, independent_amount_base_units=0,
-        threshold_base_units=0, required_base_units=amount, held_base_units=0, ruleset_hash="", breakdown=[],
-        admission={},
-    )  # fmt: skip
-    return DefaultCase.objects.get()
-
-
 def test_what_a_stranger_paid_of_a_cure_is_not_the_clients_and_goes_back_into_suspense(
     chain: Chain, who: Client
 ) -> None:
     noticed(who, 5 * MILLION + 1)
-    case = required(who, 5 * MILLION + 1)
+    case = required_of(who, 5 * MILLION + 1)
     strange(chain, who.vault.address, 2)
     wallet = Transactor(chain, who.key, mine)
     wallet.call(who.vault.address, "MarginVault", "cure")

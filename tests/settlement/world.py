@@ -17,10 +17,21 @@ from django.db import transaction
 from eth_utils.crypto import keccak
 from pytest_django import Settings
 
-from intermediary import ledger, outbox
+from intermediary import clock, ledger, outbox
 from intermediary.canonical import sha256_hex
 from intermediary.ids import uuid7
-from intermediary.models import AccountKind, Asset, Cell, ChainInstruction, ChainTarget, Wallet
+from intermediary.models import (
+    AccountKind,
+    Asset,
+    Cell,
+    ChainInstruction,
+    ChainTarget,
+    DefaultCase,
+    MarginState,
+    TermsVersion,
+    Valuation,
+    Wallet,
+)
 from intermediary.terms import Terms
 from settlement.bindings import read
 from settlement.chain import Chain, default_chain
@@ -222,6 +233,21 @@ def debit(who: Client, amount: int) -> ChainInstruction:
 def held(who: Client, kind: AccountKind = AccountKind.CLIENT_MARGIN) -> int:
     """What the ledger says the client has."""
     return ledger.balance(who.cell.id, kind, "USDC")
+
+
+def required_of(who: Client, amount: int) -> DefaultCase:
+    """The client's requirement at threshold zero, and its default case."""
+    TermsVersion.objects.create(
+        cell=who.cell, version=1, body=who.terms.canonical, hash=who.terms.hash, client_signer="", client_signature="",
+        house_signer="", house_signature="",
+    )  # fmt: skip
+    valuation = Valuation.objects.create(as_of=clock.now(), source="test", snapshot_id="s", prices={})
+    MarginState.objects.create(
+        cell=who.cell, valuation=valuation, exposure_base_units=amount, independent_amount_base_units=0,
+        threshold_base_units=0, required_base_units=amount, held_base_units=0, ruleset_hash="", breakdown=[],
+        admission={},
+    )  # fmt: skip
+    return DefaultCase.objects.get()
 
 
 def assert_reconciled() -> None:

@@ -24,6 +24,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 
 from bonds.models import Allocation, NotePayment, Offering, Series, Tranche
 from bonds.offering import payments, stages
@@ -139,13 +140,15 @@ def step(chain: Chain, offering: Offering, mine: Mine | None = None, now: dateti
 
 def book_payments(offering: Offering) -> int:
     """Book the final subscriptions that are not booked yet, in their order; how many could not be. Each by itself: one
-    that is refused (its payer is barred by now) is tried again at the next step and holds up no other."""
+    that is refused (its payer is barred by now), or that not every node shows, is tried again at the next step and
+    holds up no other."""
     booked = set(
         NotePayment.objects.filter(tranche__series_id=offering.series_id).values_list("transaction_hash", "log_index")
     )
-    refused = 0
+    escrow = offering.series.escrow_address
+    refused = _final(escrow, "Subscribed").filter(refusal__startswith=ChainLog.DISPUTED).count()
     tranches = list(Tranche.objects.filter(series_id=offering.series_id).order_by("seniority"))
-    for row in _logs(offering.series.escrow_address, "Subscribed"):
+    for row in _logs(escrow, "Subscribed"):
         if (row.transaction_hash, row.log_index) in booked:
             continue
         said = _said(row)
@@ -363,9 +366,13 @@ def _said(row: ChainLog) -> Mapping[str, Any]:
 
 
 def _logs(escrow: str, name: str) -> list[ChainLog]:
-    """Final logs of the escrow, in the chain's order."""
-    rows = ChainLog.objects.filter(address=escrow, name=name, block__canonical=True, block__finalized=True)
+    """Final logs of the escrow that no node disputes, in the chain's order."""
+    rows = _final(escrow, name).exclude(refusal__startswith=ChainLog.DISPUTED)
     return list(rows.select_related("block").order_by("block__number", "log_index"))
+
+
+def _final(contract: str, name: str) -> QuerySet[ChainLog]:
+    return ChainLog.objects.filter(address=contract, name=name, block__canonical=True, block__finalized=True)
 
 
 def _need_key() -> None:

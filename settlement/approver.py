@@ -44,8 +44,12 @@ ROUTES: dict[str, tuple[tuple[Sides, Sides], ...]] = {
 
 
 # Asked several times a batch, mostly to be told that nothing waits: of all chains, which two indexes answer at once.
+# Who took a batch apart asks no more: an answer would come too late, and a refusal would alarm people.
 _ANYTHING = """
-    SELECT EXISTS (SELECT FROM settlement_approval WHERE signature = '' AND refusal IS NULL),
+    SELECT EXISTS (SELECT FROM settlement_approval AS approval
+                   LEFT JOIN settlement_batch AS batch ON batch.approval_id = approval.id
+                   WHERE approval.signature = '' AND approval.refusal IS NULL
+                       AND batch.state IS DISTINCT FROM 'REFUSED'),
         EXISTS (SELECT FROM settlement_senderalarm WHERE role = 'approver' AND cleared_at IS NULL)
 """
 _WAITING = """
@@ -55,7 +59,8 @@ _WAITING = """
         LEFT JOIN intermediary_chaintarget AS target ON target.id IN (batch.house_id, claim.target_id)
         LEFT JOIN intermediary_asset AS asset ON asset.code = target.asset_id
         LEFT JOIN settlement_chainact AS act ON act.id = approval.act_id
-    WHERE approval.signature = '' AND approval.refusal IS NULL AND (asset.chain = ANY(%s) OR act.chain = %s)
+    WHERE approval.signature = '' AND approval.refusal IS NULL AND batch.state IS DISTINCT FROM 'REFUSED'
+        AND (asset.chain = ANY(%s) OR act.chain = %s)
     ORDER BY approval.id
 """
 

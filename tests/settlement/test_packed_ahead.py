@@ -3,6 +3,7 @@ once."""
 
 import pytest
 
+from intermediary.config.operations.collect import collect
 from intermediary.models import ChainInstruction, ChainTarget
 from settlement import approver, decisions, holding, packing, poster
 from settlement.chain import Chain
@@ -104,6 +105,28 @@ def test_what_the_approver_refuses_behind_one_in_flight_leaves_that_alone(chain:
     settle_all()
     assert [ChainInstruction.objects.get(id=one.id).state for one in made] == ["FINAL"] * 4
     assert held(who) == 5 * MILLION - 10
+    assert_reconciled()
+
+
+def test_nobody_is_asked_to_sign_a_batch_that_was_taken_apart(chain: Chain, who: Client) -> None:
+    """A refusal would alarm people, and so would a request that nobody answers."""
+    for amount in (1, 2, 3, 4):
+        debit(who, amount)
+    poster.step(chain, signers())
+    sign()
+    poster.step(chain, signers())
+    poster.step(chain, signers())
+    assert collect().approvals.count == 1
+    use_its_nonce(chain, ChainTransaction.objects.get())
+    go_on_refusing(chain)
+    decide(ChainInstruction.objects.earliest("id"), decisions.AGAIN)
+    assert packed() == [(1, "REFUSED", 2, True), (2, "REFUSED", 2, False)]
+    sign()
+    stale = Approval.objects.get(batch__number=2)
+    assert (stale.signature, stale.refusal, collect().approvals.count) == ("", None, 0)
+    settle_all()
+    assert packed()[2:] == [(1, "FINAL", 2, True), (2, "FINAL", 2, True)]
+    assert not Approval.objects.filter(refusal__isnull=False).exists()
     assert_reconciled()
 
 

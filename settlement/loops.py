@@ -4,6 +4,7 @@ A process ends by SIGTERM between two steps, and by any error it does not know h
 it again, and everything it needs to go on is in the database.
 """
 
+import gc
 import logging
 import signal
 import time
@@ -20,6 +21,7 @@ Told = Callable[[float, Exception | None], object]
 OUTLIVED = ("chain_unreachable", "chain_refused")  # a node's own troubles; whatever a contract refuses is held
 FIRST_SECONDS = 0.02  # after a step that did something: what it waits for is perhaps there already
 GROWTH = 1.25  # what it waits for is so seen a quarter of its time late at most, after a dozen looks
+YOUNG_OBJECTS = 10_000  # before the collector looks at them; a few MB
 POLL_SECONDS = 0.5  # of a loop that missed its notice; the chain itself makes a block a second at most
 
 
@@ -48,6 +50,7 @@ def run(
     just now, is waited for. With `listen`, a notice of new instructions ends the pause early. `told` is called after
     each step with what it took and what it failed on."""
     stopped, pause = Stopped(), poll_seconds
+    _collect_rarely()
     while not stopped.asked:
         began = time.monotonic()
         did = False
@@ -62,6 +65,13 @@ def run(
             told(time.monotonic() - began, None)
         pause = FIRST_SECONDS if did else min(GROWTH * pause, poll_seconds)
         _wait(listen, pause)
+
+
+def _collect_rarely() -> None:
+    """A step makes some thousand objects of a batch and drops them, hardly one in a cycle: a seventh of its time went
+    into looking for those, most of it through what was loaded at the start and stays."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _wait(listen: bool, seconds: float) -> None:

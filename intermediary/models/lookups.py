@@ -25,7 +25,7 @@ class Among(Lookup):
     prepare_rhs = False
 
     def __init__(self, lhs: Any, rhs: Collection[UUID]) -> None:
-        super().__init__(lhs, "{" + ",".join(map(str, rhs)) + "}")
+        super().__init__(lhs, "{" + ",".join([key.hex for key in rhs]) + "}")
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[str | int, ...]]:
         """The condition and its one parameter; among no keys there is nothing to ask for."""

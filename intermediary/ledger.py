@@ -10,7 +10,7 @@ What is on its way to the chain stands in `in_transit` until it is final; see `i
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -128,16 +128,18 @@ def settlement_asset() -> Asset:
 def _refuse_unbalanced(lines: Sequence[Line]) -> None:
     sums: dict[str, int] = {}
     for line in lines:
+        if not isinstance(line.amount_base_units, int):
+            raise TypeError(f"base units are whole: {line.amount_base_units!r}")
         sums[line.asset] = sums.get(line.asset, 0) + line.amount_base_units
     off = {asset: amount for asset, amount in sums.items() if amount}
     if off or len(lines) < 2:
         raise Refusal("entry_unbalanced", "The lines of an entry sum to zero in every asset.", off_by=off)
 
 
-def _entry(draft: Draft) -> dict[str, str | int]:
+def _entry(draft: Draft) -> dict[str, Any]:
     return {
-        "id": str(draft.entry_id),
-        "cell_id": str(draft.cell_id),
+        "id": draft.entry_id,
+        "cell_id": draft.cell_id,
         "kind": draft.kind,
         "memo": draft.memo,
         "body_hash": draft.body_hash,
@@ -145,11 +147,11 @@ def _entry(draft: Draft) -> dict[str, str | int]:
     }
 
 
-def _postings(drafts: Sequence[Draft], held: dict[Key, Held]) -> list[dict[str, str | int]]:
+def _postings(drafts: Sequence[Draft], held: dict[Key, Held]) -> list[dict[str, Any]]:
     """The lines, each counted on from the one before it of its account, as if written one after the other. The accounts
     are held still, and the database refuses a line that does not go on from what its account holds
     (intermediary/sql/0032)."""
-    rows: list[dict[str, str | int]] = []
+    rows: list[dict[str, Any]] = []
     for draft in drafts:
         cell_id, entry_id = str(draft.cell_id), str(draft.entry_id)
         for line in draft.moving:
@@ -159,7 +161,7 @@ def _postings(drafts: Sequence[Draft], held: dict[Key, Held]) -> list[dict[str, 
             held[key] = Held(account_id, after, version + 1)
             rows.append(
                 {
-                    "id": str(uuid7()),
+                    "id": uuid7(),
                     "cell_id": cell_id,
                     "entry_id": entry_id,
                     "account_id": account_id,

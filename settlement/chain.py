@@ -6,10 +6,11 @@ explicit error object is a refusal (`chain_refused`). One client belongs to one 
 """
 
 import http.client
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from intermediary.errors import Refusal
 from settlement import chains
@@ -60,7 +61,7 @@ class Chain:
     def call(self, method: str, *parameters: Any) -> Any:
         """One call. Raises ChainUnreachable (unknown) or ChainRefused (the node said no)."""
         asked = {"jsonrpc": "2.0", "id": 0, "method": method, "params": list(parameters)}
-        return _result(method, self._post(json.dumps(asked), dict))
+        return _result(method, self._post(msgspec.json.encode(asked), dict))
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
         """The results in the order of the calls; the first error raises. For reads."""
@@ -73,8 +74,8 @@ class Chain:
             for i, (method, parameters) in enumerate(calls)
         ]
         found: list[dict[str, Any]] = []
-        for part in _bodies([json.dumps(call) for call in asked]):
-            by_id = {answer.get("id"): answer for answer in self._post(f"[{','.join(part)}]", list)}
+        for part in _bodies([msgspec.json.encode(call) for call in asked]):
+            by_id = {answer.get("id"): answer for answer in self._post(b"[%s]" % b",".join(part), list)}
             ids = range(len(found), len(found) + len(part))
             if set(by_id) != set(ids):
                 raise ChainUnreachable("chain_unreachable", f"{self.name} answered a part of the batch only.")
@@ -132,12 +133,12 @@ class Chain:
         self._id = None
         self._connection.close()
 
-    def _post(self, text: str, kind: type) -> Any:
+    def _post(self, body: bytes, kind: type) -> Any:
         """The answer to a body of JSON, which is a `list` or a `dict` like the body itself."""
         for attempt in (1, 2):
             try:
-                self._connection.request("POST", self._path, text, {"Content-Type": "application/json"})
-                answer = json.loads(self._connection.getresponse().read())
+                self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+                answer = msgspec.json.decode(self._connection.getresponse().read())
                 if not isinstance(answer, kind):
                     raise ValueError(f"no {kind.__name__} of answers: {str(answer)[:200]}")
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
@@ -159,7 +160,7 @@ class Chain:
         return ChainUnreachable("chain_unreachable", f"{self.name}: {said}", node=self.name)
 
 
-def _bodies(calls: Sequence[str]) -> Iterator[Sequence[str]]:
+def _bodies(calls: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """The calls in their order, cut where a node might find one body too long. One long call goes by itself."""
     start = size = 0
     for place, call in enumerate(calls):

@@ -35,7 +35,7 @@ def note(holdings: Sequence["Holding"], block_number: int) -> None:
         with connection.cursor() as cursor:
             cursor.execute(_CHANGED, [json.dumps(known)])
     fresh = [one for one in changed if one.target.noted_ledger is None]
-    named = [_figures(one, block_number) | {"id": str(uuid7()), "cell_id": one.target.cell_id} for one in fresh]
+    named = [_figures(one, block_number) | {"id": uuid7(), "cell_id": one.target.cell_id} for one in fresh]
     insert_plain(ComparedVault, named, unless_known=True)
 
 

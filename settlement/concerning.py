@@ -75,8 +75,8 @@ def row_of(block: ChainBlock, log: Entry, concerning: Watched, refusal: str = ""
         str(named.get("vault") or (named.get("to") if address in concerning.tokens else address))
     )
     return {
-        "id": str(uuid7()),
-        "block_id": str(block.id),
+        "id": uuid7(),
+        "block_id": block.id,
         "block_hash": block.hash,
         "log_index": int(log["logIndex"], 16),
         "transaction_hash": log["transactionHash"],
@@ -84,14 +84,14 @@ def row_of(block: ChainBlock, log: Entry, concerning: Watched, refusal: str = ""
         "topics": log["topics"],
         "data": log["data"],
         "name": event.name if event else "",
-        "cell_id": str(about.cell_id) if about else None,
+        "cell_id": about.cell_id if about else None,
         "applied": False,
         "refusal": refusal,
         "set_aside": False,
     }
 
 
-def keep_late(concerning: Watched, entries: Iterable[Entry], blocks: Mapping[str, ChainBlock]) -> list[str]:
+def keep_late(concerning: Watched, entries: Iterable[Entry], blocks: Mapping[str, ChainBlock]) -> list[UUID]:
     """Keep logs of these blocks (by hash) that are known already, as far as their places are free; ids of the rows
     that were offered."""
     rows = [row_of(blocks[entry["blockHash"]], entry, concerning, LATE) for entry in entries]

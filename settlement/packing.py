@@ -333,11 +333,11 @@ def _write(house: ChainTarget, chain_id: int, number: int, head: bytes, picked: 
         BatchMovement,
         [
             {
-                "id": str(uuid7()),
-                "batch_id": str(batch.id),
+                "id": uuid7(),
+                "batch_id": batch.id,
                 "position": position,
-                "instruction_id": str(draft.id),
-                "vault_id": str(draft.target_id),
+                "instruction_id": draft.id,
+                "vault_id": draft.target_id,
                 "contract_seq": seq,
                 "ref": movement["ref"],
                 "outcome": BatchMovement.Outcome.PENDING.value,

@@ -44,10 +44,10 @@ class SignedMovement(Row):
 
 def record(approval_id: UUID, instruction_ids: Iterable[UUID]) -> None:
     """In the transaction that stores the signature."""
-    signed = {"approval_id": str(approval_id)}
+    signed = {"approval_id": approval_id}
     insert_plain(
         SignedMovement,
-        [{"id": str(uuid7()), "instruction_id": str(found)} | signed for found in instruction_ids],
+        [{"id": uuid7(), "instruction_id": found} | signed for found in instruction_ids],
     )
 
 

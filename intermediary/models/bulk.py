@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from django.db import connection
 from psycopg import sql
 
@@ -49,10 +50,11 @@ def replace_all(rows: Sequence[Row], *, key: str) -> None:
 
 def insert_plain(model: type[Row], rows: Sequence[Mapping[str, Any]], *, unless_known: bool = False) -> None:
     """Insert rows of one table that nobody needs as objects: making those takes longer than storing them. Each is given
-    by column, all with the same columns, in values of JSON; what is left out is the database's to fill in.
-    `unless_known`: those of the rows that break no unique key."""
+    by column, all with the same columns, in values of JSON or UUIDs, and no floats: what is no number would become
+    nothing. What is left out is the database's to fill in. `unless_known`: those of the rows that break no unique
+    key."""
     if rows:
-        _execute(model, list(rows[0]), rows, _LEAVE if unless_known else _STOP)
+        _execute(model, list(rows[0]), msgspec.json.encode(rows).decode(), _LEAVE if unless_known else _STOP)
 
 
 def _write(rows: Sequence[Row], key: str | None = None, *, unless_known: bool = False) -> None:
@@ -72,15 +74,13 @@ def _write(rows: Sequence[Row], key: str | None = None, *, unless_known: bool = 
         {column: _plain(field.get_prep_value(getattr(row, field.attname))) for column, field in by_column.items()}
         for row in rows
     ]
-    _execute(type(rows[0]), list(by_column), body, end)
+    _execute(type(rows[0]), list(by_column), json.dumps(body), end)
 
 
-def _execute(
-    model: type[Row], columns: Sequence[str], body: Sequence[Mapping[str, Any]], end: sql.Composable = _STOP
-) -> None:
+def _execute(model: type[Row], columns: Sequence[str], rows: str, end: sql.Composable) -> None:
     named = {"table": sql.Identifier(model._meta.db_table), "columns": sql.SQL(", ").join(map(sql.Identifier, columns))}
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT.format(**named) + end, [json.dumps(body)])
+        cursor.execute(_INSERT.format(**named) + end, [rows])
 
 
 def _plain(value: Any) -> Any:

@@ -292,8 +292,8 @@ def bind_signed_claims(read: SignedClaims) -> None:
 
 
 def signed_claims(instruction_ids: Collection[UUID]) -> Collection[UUID]:
-    """Those of these notices that the second key has signed, and that may be sent so. Of one that the caller holds
-    locked it stays the answer until the lock is let go."""
+    """Those of these notices that the second key has signed, and that may be sent so; the answer stays so until the
+    caller's transaction ends."""
     return _claims["signed"](instruction_ids)
 
 

@@ -221,9 +221,8 @@ def _money_off(movement: _Asked, postings: dict[UUID, list[PostingLine]]) -> str
 
 def _claim(approval: Approval, chain_id: int) -> Derived:
     assert approval.instruction_id is not None, "the database lets no claim be without its instruction"
-    # A cure ends what is not signed: whoever comes second sees what the first has done.
-    locked = ChainInstruction.objects.select_for_update(of=("self",), no_key=True).select_related("target")
-    instruction = locked.get(id=approval.instruction_id)
+    signed.hold_claims([approval.instruction_id])
+    instruction = ChainInstruction.objects.select_related("target").get(id=approval.instruction_id)
     house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
     evidence = str(instruction.arguments.get("evidence", "")).removeprefix("0x")
     number, notice = int(approval.body["message"]["nonce"]), instruction.arguments.get("act") != "raise"

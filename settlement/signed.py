@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import models
+from django.db import connection, models
 
 from intermediary.ids import uuid7
 from intermediary.models import ChainInstruction
@@ -65,10 +65,19 @@ def twice(house: str, number: int, instruction_ids: Sequence[UUID]) -> dict[str,
     return reasons
 
 
+def hold_claims(instruction_ids: Collection[UUID]) -> None:
+    """Until the transaction ends nobody else signs these notices, or ends them with a cure because they are not signed:
+    whoever comes second sees what the first has done. The approver may not lock the rows, which it cannot write."""
+    with connection.cursor() as cursor:
+        for one in sorted(instruction_ids):
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"settlement.claim.{one}"])
+
+
 def signed_claims(instruction_ids: Collection[UUID]) -> set[UUID]:
-    """Those of these notices that have a signature. The approver holds the instruction while it signs."""
+    """Those of these notices that have a signature; `hold_claims` keeps it so."""
     from settlement.models import Approval
 
+    hold_claims(instruction_ids)
     given = Approval.objects.filter(instruction__in=instruction_ids).exclude(signature="")
     return set(given.values_list("instruction_id", flat=True))
 

@@ -20,6 +20,7 @@ from settlement.models import Approval, TransactionAttempt
 from settlement.signed import NotYet
 from settlement.signer import demo_signer
 from settlement.watcher import step as watch
+from tests.conftest import RoleSwitch
 from tests.settlement.test_acts import decide, go_on
 from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.test_default_and_series import approved_notice, instruct
@@ -98,6 +99,12 @@ def test_a_notice_that_is_not_signed_at_the_cure_ends_without_anybodys_decision(
     assert not decisions.waiting().exists()
     assert read(chain, who.vault.address, "MarginVault", "claimNonce") == 0
     assert_reconciled()
+
+
+def test_the_approvers_own_login_is_enough_to_answer_a_claim(chain: Chain, who: Client, as_role: RoleSwitch) -> None:
+    asked = requested(chain, who)
+    with as_role("approver"):
+        assert answers(asked) == ["signed"]
 
 
 def test_a_notice_that_is_signed_at_the_cure_goes_out_and_is_withdrawn(chain: Chain, who: Client) -> None:
@@ -182,7 +189,7 @@ def test_a_stopped_act_leaves_its_number_to_the_next(chain: Chain) -> None:
     assert second.state == ChainAct.State.DONE
 
 
-def test_a_cap_that_another_act_set_takes_no_number(chain: Chain) -> None:
+def test_a_cap_that_another_act_set_takes_no_number(chain: Chain, as_role: RoleSwitch) -> None:
     """The signature of the stopped one was never used, although the house had that cap afterwards."""
     watch(chain)
     first = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
@@ -196,7 +203,8 @@ def test_a_cap_that_another_act_set_takes_no_number(chain: Chain) -> None:
     driver.step(chain, {})
     with pytest.raises(NotYet):
         numbers.off_cap(now, address_of("House", "USDC"), 2)
-    assert answers(Approval.objects.get(act=now)) == ["signed"]
+    with as_role("approver"):
+        assert answers(Approval.objects.get(act=now)) == ["signed"]
     go_on(chain)
     for act in (delayed, now):
         act.refresh_from_db()

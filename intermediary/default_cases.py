@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 
 from intermediary import approvals, clock, ledger, outbox
 from intermediary.canonical import hash_of
@@ -21,10 +21,11 @@ from intermediary.models import (
     MarginState,
     Proposal,
 )
-from intermediary.vaults import required_in_force
+from intermediary.vaults import MOVEMENTS, required_in_force
 
 Kind = ChainInstruction.Kind
 State = DefaultCase.State
+CURED_ON_CHAIN = "cured_on_chain"  # in a case's story: the vault that was paid out of after the case was cured
 UNFINISHED = (
     ChainInstruction.State.DRAFT,
     ChainInstruction.State.BATCHED,
@@ -118,6 +119,54 @@ def give_back_suspense(case: DefaultCase, vault: ChainTarget) -> int:
             case=str(case.id),
         )
     return taken
+
+
+def give_back_claim(case: DefaultCase, vault: ChainTarget, amount_base_units: int) -> None:
+    """What of its margin the client paid to the house by curing on chain goes back to its vault: once a case and vault,
+    since the cure has ended the notice."""
+    outbox.move(
+        effect_id=derive("cured", case.id, vault.asset_id),
+        target=vault,
+        cell_id=case.cell_id,
+        kind=Kind.CREDIT,
+        source=AccountKind.HOUSE,
+        destination=AccountKind.CLIENT_MARGIN,
+        amount_base_units=amount_base_units,
+        memo=f"claim paid to cure default {case.id}, back to the vault",
+        required_base_units=required_in_force(vault),
+        case=str(case.id),
+    )
+
+
+def cured_on_chain(case_id: UUID, vault: ChainTarget, margin_base_units: int) -> None:
+    """The client has ended the notice on one vault by paying the claim to the house, so much of it out of its margin.
+    While the case lives, that is kept for its cure; when it was cured already, it goes back at once, each part to where
+    it came from. Harmless when repeated; the caller holds the cell's lock."""
+    case = DefaultCase.objects.get(id=case_id)
+    late = {CURED_ON_CHAIN: str(vault.id)}
+    if case.state != State.CURED or case.events.filter(data__contains=late).exists():
+        return
+    note = f"Its notice on {vault.asset_id} was cured on chain too: what that paid goes back."
+    record(case, before=case.state, note=note, **late)
+    if margin_base_units:
+        give_back_claim(case, vault, margin_base_units)
+    give_back_suspense(case, vault)
+
+
+def end_withdrawals() -> None:
+    """A notice that its client has cured on chain needs no withdrawal, and the contract takes none: one that waits, has
+    come back reverted or was refused ends here, whatever came first."""
+    calls = ChainInstruction.objects.filter(is_open=True).exclude(kind__in=MOVEMENTS)  # as their index says it
+    waiting = calls.filter(kind=Kind.RELEASE_NOTICE, state=ChainInstruction.State.DRAFT)
+    for found in waiting.order_by("recorded_at"):
+        late = {CURED_ON_CHAIN: str(found.target_id)}
+        if not DefaultEvent.objects.filter(case_id=found.arguments.get("case"), data__contains=late).exists():
+            continue
+        with transaction.atomic():
+            ledger.lock_cells([found.cell_id])
+            # The poster may have sent it meanwhile: then it reverts, and comes back.
+            if waiting.filter(id=found.id).update(state=ChainInstruction.State.BATCHED):
+                outbox.mark_failed(found.id, failure="the client's own cure ended the notice")
 
 
 def required_base_units(cell_id: UUID) -> int:

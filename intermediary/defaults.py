@@ -17,6 +17,7 @@ from intermediary.default_cases import (
     UNFINISHED,
     Kind,
     State,
+    give_back_claim,
     give_back_suspense,
     locked_case,
     move_to,
@@ -29,7 +30,6 @@ from intermediary.default_cases import (
 )
 from intermediary.early_termination import terminate
 from intermediary.errors import Refusal
-from intermediary.ids import derive
 from intermediary.models import (
     AccountKind,
     CallEvent,
@@ -43,7 +43,6 @@ from intermediary.models import (
     Proposal,
     VariationPayment,
 )
-from intermediary.vaults import required_in_force
 
 
 def propose_notice(
@@ -298,17 +297,5 @@ def _release(case: DefaultCase, vault: ChainTarget) -> None:
     given_back = give_back_suspense(case, vault)
     if not paid and not given_back:
         outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))
-    if not paid:
-        return
-    outbox.move(
-        effect_id=derive("cured", case.id, vault.asset_id),
-        target=vault,
-        cell_id=case.cell_id,
-        kind=Kind.CREDIT,
-        source=AccountKind.HOUSE,
-        destination=AccountKind.CLIENT_MARGIN,
-        amount_base_units=paid,
-        memo=f"claim paid to cure default {case.id}, back to the vault",
-        required_base_units=required_in_force(vault),
-        case=str(case.id),
-    )
+    if paid:
+        give_back_claim(case, vault, paid)

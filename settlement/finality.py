@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import transaction
 
 from intermediary import events, ledger, outbox
+from intermediary.default_cases import cured_on_chain
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
@@ -202,14 +203,17 @@ def _withdrawn(row: ChainLog, event: Arguments) -> None:
 def _cured(row: ChainLog, event: Arguments) -> None:
     if event["amount"] == 0:
         return  # the vaults of today refuse that
-    _left_vault(row, "cured_by_client", AccountKind.HOUSE, AccountKind.SUSPENSE_TAKEN, event["amount"])
+    paid = _left_vault(row, "cured_by_client", AccountKind.HOUSE, AccountKind.SUSPENSE_TAKEN, event["amount"])
+    case_id = shown.case_noticed(row)
+    if case_id is not None:
+        cured_on_chain(case_id, ChainTarget.objects.get(address=row.address), paid)
 
 
 def _left_vault(
     row: ChainLog, kind: str, of_margin: AccountKind, of_suspense: AccountKind, amount_base_units: int
-) -> None:
+) -> int:
     """A call of the client's moved this much to these accounts; what its margin does not cover came out of
-    suspense."""
+    suspense. Returns what came out of margin, base units."""
     target = ChainTarget.objects.get(address=row.address)
     margin = ledger.balance(target.cell_id, AccountKind.CLIENT_MARGIN, target.asset_id)
     from_margin = min(amount_base_units, margin)
@@ -222,6 +226,7 @@ def _left_vault(
         *[Line(account, target.asset_id, amount) for account, amount in arrived.items()],
     ]
     _post(row, target.cell_id, kind, lines)
+    return from_margin
 
 
 def _took(row: ChainLog, event: Arguments) -> None:

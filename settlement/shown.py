@@ -4,9 +4,11 @@ Which transaction was for what is the poster's to write. Whoever held its login 
 client as the purpose of any transaction that succeeded; the ledger believes the contract's own word only.
 """
 
+from uuid import UUID
+
 from intermediary.models import ChainInstruction
 from intermediary.outbox import Place
-from settlement.models import ChainLog
+from settlement.models import ChainLog, TransactionAttempt
 
 Kind = ChainInstruction.Kind
 EVENTS: dict[str, tuple[str, ...]] = {
@@ -46,3 +48,16 @@ def place_in(row: ChainLog) -> Place:
 def shows(row: ChainLog, instruction: ChainInstruction) -> bool:
     """Whether this log is of the instruction's contract, and of what it asks for."""
     return row.address == instruction.target.address and row.name in EVENTS.get(instruction.kind, ())
+
+
+def case_noticed(row: ChainLog) -> UUID | None:
+    """The default case behind the notice that this log of a vault speaks of, by the number of the claim; None where no
+    instruction of ours made it."""
+    claims = ChainLog.objects.filter(address=row.address, name__in=EVENTS[Kind.NOTICE], topics__1=row.topics[1])
+    claims = claims.filter(block__canonical=True).exclude(refusal__startswith=ChainLog.DISPUTED)
+    attempts = TransactionAttempt.objects.filter(hash__in=claims.values("transaction_hash"))
+    for attempt in attempts.select_related("transaction__instruction__target"):
+        made = attempt.transaction.instruction
+        if made is not None and made.kind == Kind.NOTICE and made.target.address == row.address:
+            return UUID(made.arguments["case"]) if "case" in made.arguments else None
+    return None

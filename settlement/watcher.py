@@ -15,6 +15,7 @@ from typing import Any
 from django.db import transaction
 
 from intermediary import events
+from intermediary.default_cases import end_withdrawals
 from intermediary.errors import Refusal
 from intermediary.models import ChainInstruction
 from intermediary.models.bulk import insert_plain
@@ -91,6 +92,7 @@ def step(chain: Chain, witnesses: Sequence[Chain] = ()) -> Progress:
         finality.finalize(parts[-1])
     closed.settle_transactions()
     if newly_final:
+        end_withdrawals()
         closing.settle(chain, witnesses)
         last = newly_final[-1]
         reconcile.compare_witnesses(chain, witnesses, last, *logs)

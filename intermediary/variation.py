@@ -56,12 +56,12 @@ ENDED = (Cell.State.DEFAULTED, Cell.State.CLOSED)
 @dataclass(frozen=True)
 class Due:
     """One relationship's payment to come: the movement, not instructed yet, the dollars below a base unit that do not
-    move, by instrument the gains that are held back, and the most that the vault can lock."""
+    move, by instrument the gains that are held back, and the vault with the caps that its address commits to."""
 
     movement: ChainInstruction
     left: Decimal
     held_back: Mapping[UUID, Decimal]
-    most: int | None
+    vault: Vault
 
 
 def exposure(cell_id: UUID, valuation_id: UUID) -> Decimal:
@@ -126,7 +126,7 @@ def settle_all(cell_ids: Sequence[UUID], valuation_id: UUID) -> None:
     their number.
 
     Nothing moves for less than a base unit, at an overtaken valuation, without a mark, in default, for a cell that is
-    not a client's, and when the vault cannot pay the whole amount (too little of the settlement token, or the terms'
+    not a client's, and when the vault cannot pay the whole amount (too little of the settlement token, or the
     daily cap). Of a gross exposure what comes out even is paid, one position by another.
     """
     assert connection.in_atomic_block, "a payment belongs to a transaction"
@@ -193,7 +193,7 @@ def _lock_what_was_gained(dues: Sequence[Due], terms: Mapping[UUID, Terms]) -> N
         number = movement.required_base_units + asset_for_value(
             more, token, Decimal(1), agreed.haircut_of(token.code), token
         )
-        movement.required_base_units = min(number, cap if due.most is None else min(cap, due.most))
+        movement.required_base_units = min(number, vaults.within(cap, due.vault.most))
 
 
 def _require_without(dues: Sequence[Due], terms: Mapping[UUID, Terms], gross: Collection[UUID]) -> None:
@@ -224,7 +224,7 @@ _PAID = """
 
 
 def debit_in_use(vault: ChainTarget, cap_base_units: int) -> int:
-    """How much of the terms' daily debit allowance is used up now, as the vault reckons it: wearing off in a line."""
+    """How much of the daily debit allowance is used up now, as the vault reckons it: wearing off in a line."""
     now, used, since = clock.now(), 0, None
     for moment, amount in _debits(now).filter(target=vault).order_by("seq").values_list("at", "amount_base_units"):
         used = _worn(used, moment - since, cap_base_units) + amount if since else amount
@@ -271,7 +271,7 @@ def _dues(cell_ids: Sequence[UUID], valuation: Valuation, gross: Collection[UUID
         if amount or cell_id in gross:
             paid = from_base_units(amount, decimals).copy_sign(owed)
             movement = _movement(vault, valuation, amount, paid_by_client=owed > 0)
-            found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting, vault.most))
+            found.append(Due(movement, add_exactly(owed, paid.copy_negate()), waiting, vault))
     return found
 
 
@@ -308,8 +308,10 @@ def _payment(movement: ChainInstruction, valuation: Valuation) -> VariationPayme
 
 
 def _payable(dues: Sequence[Due]) -> list[Due]:
-    """Without those whose vault cannot pay the whole amount, by what it holds or by the terms' daily cap."""
+    """Without those whose vault cannot pay the whole amount, by what it holds or by the daily cap: the terms', or
+    the vault's own where amended terms say more."""
     debits = {due.movement.cell_id: due.movement for due in dues if due.movement.kind == Kind.DEBIT}
+    caps = {due.movement.cell_id: due.vault.debit_cap for due in dues}
     margin = Account.objects.filter(cell_id__among=debits, kind=AccountKind.CLIENT_MARGIN, asset__is_settlement=True)
     held = dict(margin.values_list("cell_id", "balance_base_units"))
     lately = _debits(clock.now()).filter(target_id__among=[movement.target_id for movement in debits.values()])
@@ -318,7 +320,9 @@ def _payable(dues: Sequence[Due]) -> list[Due]:
         cell_id
         for cell_id, terms in terms_of_cells(debits).items()
         if held.get(cell_id, 0) >= debits[cell_id].amount_base_units
-        and _is_within_cap(debits[cell_id], terms.debit_cap_base_units, int(used.get(cell_id, 0)))
+        and _is_within_cap(
+            debits[cell_id], vaults.within(terms.debit_cap_base_units, caps[cell_id]), int(used.get(cell_id, 0))
+        )
     }
     return [due for due in dues if due.movement.kind == Kind.CREDIT or due.movement.cell_id in able]
 

@@ -17,19 +17,20 @@ from intermediary.models.bulk import TIMES
 from intermediary.terms import Terms
 
 Kind = ChainInstruction.Kind
-_MOST = KeyTextTransform("max_required", "creation")
+_MOST, _DEBIT_CAP = (KeyTextTransform(name, "creation") for name in ("max_required", "debit_cap"))
 MOVEMENTS = (Kind.REQUIRE, Kind.CREDIT, Kind.DEBIT, Kind.RETURN)
 
 
 @dataclass(frozen=True)
 class Vault:
-    """One token's vault with the number that it locks once everything instructed has happened, and the most that its
-    address commits it to lock."""
+    """One token's vault with the number that it locks once everything instructed has happened, and what its address
+    commits it to: the most that it locks, and that it lets go to the house a day."""
 
     target: ChainTarget
     asset: Asset
     required_in_force: int
     most: int | None = None
+    debit_cap: int | None = None
 
 
 def vaults_of(cell_id: UUID) -> dict[str, ChainTarget]:
@@ -43,11 +44,16 @@ def read(cell_ids: Iterable[UUID]) -> dict[UUID, list[Vault]]:
     targets = ChainTarget.objects.filter(cell_id__among=list(cell_ids), kind=ChainTarget.Kind.VAULT)
     found: dict[UUID, list[Vault]] = {}
     assets = Asset.objects.in_bulk()
-    rows = targets.defer(*TIMES, "creation").annotate(in_force=Subquery(last), most=_MOST).order_by("asset_id")
-    for row in rows:
-        most = int(row.most) if row.most else None  # text of JSON
-        found.setdefault(row.cell_id, []).append(Vault(row, assets[row.asset_id], int(row.in_force or 0), most))
+    rows = targets.defer(*TIMES, "creation").annotate(in_force=Subquery(last), most=_MOST, debit_cap=_DEBIT_CAP)
+    for row in rows.order_by("asset_id"):
+        caps = (int(said) if said else None for said in (row.most, row.debit_cap))  # text of JSON
+        found.setdefault(row.cell_id, []).append(Vault(row, assets[row.asset_id], int(row.in_force or 0), *caps))
     return found
+
+
+def within(agreed: int, committed: int | None) -> int:
+    """What the terms in force say, held to what the vault's address commits to, where that is known."""
+    return agreed if committed is None else min(agreed, committed)
 
 
 def caps_of(present: Iterable[Vault]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, Sum
 
-from intermediary import ports, queries
+from intermediary import ports, queries, vaults
 from intermediary.models import (
     CallEvent,
     CallIncrement,
@@ -33,6 +33,7 @@ from intermediary.models import (
     Valuation,
 )
 from intermediary.money import from_base_units, multiply_exactly
+from intermediary.terms import Terms
 
 DECIMALS = 6  # of the settlement token
 HISTORY_SPAN = timedelta(hours=36)
@@ -184,6 +185,15 @@ def layers(cell: Cell) -> list[Layer]:
 def terms_versions(cell: Cell) -> list[TermsVersion]:
     """Signed terms, newest first."""
     return list(TermsVersion.objects.filter(cell=cell).order_by("-version"))
+
+
+def lower_caps(cell: Cell, agreed: Terms) -> tuple[int | None, dict[str, int]]:
+    """(debit cap, highest requirement by token) of the vaults, where an address commits to less than the terms that
+    were amended since; base units of the token."""
+    present = vaults.read([cell.id]).get(cell.id, [])
+    most = {code: cap for code, cap in vaults.caps_of(present).items() if cap < agreed.most_required(code)}
+    debit_caps = [one.debit_cap for one in present if one.asset.is_settlement and one.debit_cap is not None]
+    return next((cap for cap in debit_caps if cap < agreed.debit_cap_base_units), None), most
 
 
 def valuation_of(state: MarginState | None) -> Valuation | None:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_date
@@ -197,13 +197,18 @@ def isolation(request: HttpRequest, cell: Cell) -> HttpResponse:
 @require_safe
 @of_cell
 def terms(request: HttpRequest, cell: Cell) -> HttpResponse:
-    """The signed terms, every version, hashes and signatures."""
-    context = context_of(cell)
-    caps = dict(context["terms"].max_required_by_token) if context["terms"] else {}
-    most = [(asset, caps[code]) for code, asset in sorted(Asset.objects.in_bulk(caps).items())]
-    return render(
-        request, "portal/terms.html", context | {"versions": reads.terms_versions(cell), "most_required": most}
-    )
+    """The signed terms, every version, hashes and signatures; beside a cap what an older vault is held to instead."""
+    context = context_of(cell) | {"versions": reads.terms_versions(cell)}
+    agreed = context["terms"]
+    if agreed:
+        debit_cap, lower = reads.lower_caps(cell, agreed)
+        tokens = Asset.objects.filter(Q(is_settlement=True) | Q(code__in=dict(agreed.max_required_by_token)))
+        most = [
+            (token, agreed.most_required(token.code), lower.get(token.code))
+            for token in tokens.order_by("-is_settlement", "code")
+        ]
+        context |= {"most_required": most, "vault_debit_cap": debit_cap}
+    return render(request, "portal/terms.html", context)
 
 
 @require_safe

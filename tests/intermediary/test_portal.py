@@ -14,12 +14,13 @@ from pytest_django.fixtures import Settings
 
 from intermediary import access, ports
 from intermediary.config.tenancy import assume, become_tenant
-from intermediary.models import Cell, CommandRequest, MarginCall, MarginState, Trade
+from intermediary.models import Cell, ChainTarget, CommandRequest, MarginCall, MarginState, Trade
 from intermediary.portal import forms
 from risk.figures import IF_NETTED
 from risk.models import StressReport, Tick
 from tests.conftest import RoleSwitch, TestDatabase
 from tests.intermediary import faces_world
+from tests.intermediary.faces_world import USD
 
 PAGES = (
     "", "positions/", "trades/", "trades/new/", "what-if/", "margin-calls/", "collateral/", "deposit/", "wallets/",
@@ -66,6 +67,20 @@ def test_every_page_answers_with_rows_and_without(world: dict[str, Cell]) -> Non
             body = text_of(browser.get(f"/portal/{code}/{page}"))
             assert page.endswith(".csv") or "<h1>" in body
     assert "Nothing has been valued yet" in text_of(signed_in("client.foundation").get("/portal/R-109/"))
+
+
+def test_a_vault_that_is_held_to_less_than_the_terms_say_is_shown_beside_them(
+    world: dict[str, Cell], as_role: RoleSwitch
+) -> None:
+    browser = signed_in("client.basis")
+    before = text_of(browser.get("/portal/R-101/terms/"))
+    assert "that your vault was opened with" not in before
+    with as_role("owner"):
+        vaults = ChainTarget.objects.filter(cell__code="R-101", kind="VAULT", asset_id="USDC")
+        vaults.update(creation={"debit_cap": 40_000_000 * USD, "max_required": 100_000_000 * USD})
+    shown = " ".join(re.sub(r"<[^>]+>", " ", text_of(browser.get("/portal/R-101/terms/"))).split())
+    assert re.search(r"Debit cap [^L]*50,000,000[^L]*40,000,000[^L]*that your vault was opened with", shown), shown
+    assert shown.count("that your vault was opened with") == 1, "the other cap is the same"
 
 
 def test_a_book_that_does_not_net_is_said_to_be_one(world: dict[str, Cell], as_role: RoleSwitch) -> None:

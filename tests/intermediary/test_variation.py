@@ -12,7 +12,7 @@ from hypothesis.extra.django import TestCase as HypothesisTestCase
 
 from intermediary import ledger, outbox, variation, withdrawals
 from intermediary.errors import Refusal
-from intermediary.models import AccountKind, Cell, ChainInstruction, Position, VariationPayment
+from intermediary.models import AccountKind, Cell, ChainInstruction, ChainTarget, Position, VariationPayment
 from intermediary.money import round_down
 from tests.intermediary.margin_world import BTC, MILLION, USD, Client, assess, client, fail, finish, traded, value
 
@@ -117,6 +117,23 @@ def test_the_daily_cap_of_the_terms_limits_debits_and_wears_off(pair: tuple[Clie
     ChainInstruction.objects.filter(id=first.id).update(at=first.at - timedelta(hours=12))
     assert variation.debit_in_use(d.vault(), 20 * MILLION) == pytest.approx(5 * MILLION, rel=1e-3)
     assert settle(d, value(78_000).id) is not None
+
+
+def test_amended_terms_let_no_more_go_a_day_than_the_vaults_own_address_does(pair: tuple[Client, Client]) -> None:
+    """The chain would refuse the debit, and the payment would go back into exposure, at every valuation anew."""
+    d, _ = pair
+    d.deposit(40 * MILLION)
+    vault = ChainTarget.objects.filter(id=d.vault().id)
+    vault.update(creation={"debit_cap": 15 * MILLION - 1})
+    assert settle(d, value(85_000).id) is None
+    vault.update(creation={"debit_cap": 15 * MILLION})
+    first = settle(d, value(85_000).id)
+    assert first is not None
+    assert settle(d, value(84_000).id) is None, "it wears off as the vault reckons it"
+    ChainInstruction.objects.filter(id=first.id).update(at=first.at - timedelta(hours=2))
+    assert settle(d, value(84_000).id) is not None
+    vault.update(creation={"debit_cap": 500 * MILLION})
+    assert settle(d, value(70_000).id) is None, "nor more than the terms do"
 
 
 @pytest.mark.parametrize("state", [Cell.State.DEFAULTED, Cell.State.CLOSED])

@@ -40,6 +40,10 @@ def test_a_cap_below_what_a_stressed_day_needs_is_named(built_world: dict[str, C
     caps.refuse_below(winner.id)
     with pytest.raises(Refusal, match="cap_below_stress"):
         caps.refuse_below(loser.id)
+    settling = ChainTarget.objects.filter(cell=winner, kind="VAULT", asset__is_settlement=True)
+    assert settling.update(creation={"debit_cap": 4}) == 1
+    monkeypatch.setattr(caps, "_kept", None)
+    assert caps.shortfalls({})[f"vault of {winner.code}"] == (4, 5), "its address commits to less than its terms say"
 
 
 def limit_said(house: str, vault: str, limit: int, number: int) -> None:

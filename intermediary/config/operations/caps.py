@@ -27,7 +27,10 @@ _BY_RELATIONSHIP = """
         SELECT cell_id, code, max((line ->> 'gross')::numeric) AS needed
         FROM newest, jsonb_array_elements(body -> 'rows') AS line GROUP BY cell_id, code
     )
-    SELECT w.cell_id, w.code, w.needed, (t.body::jsonb ->> 'debit_cap_base_units')::numeric FROM worst w
+    SELECT w.cell_id, w.code, w.needed, least(  -- of the terms and of the vault, where it is opened
+        (t.body::jsonb ->> 'debit_cap_base_units')::numeric, (v.creation ->> 'debit_cap')::numeric) FROM worst w
+    LEFT JOIN intermediary_chaintarget v ON v.cell_id = w.cell_id AND v.kind = 'VAULT'
+        AND v.asset_id = (SELECT code FROM intermediary_asset WHERE is_settlement)
     JOIN LATERAL (
         SELECT body FROM intermediary_termsversion WHERE cell_id = w.cell_id ORDER BY version DESC LIMIT 1) t ON true"""
 _OF_ALL = """
@@ -86,8 +89,8 @@ def stressed_outflow() -> int:
 
 
 def refuse_below(cell_id: UUID) -> None:
-    """Refuses `cap_below_stress` for a relationship whose signed debit cap its own worst day passes; before a vault
-    whose address commits to that cap is opened for it."""
+    """Refuses `cap_below_stress` for a relationship whose debit cap its own worst day passes; before a vault whose
+    address commits to that cap is opened for it."""
     for found, code, needed, cap in _rows():
         if found == cell_id and cap < needed:
             raise Refusal(

@@ -193,12 +193,21 @@ def _movements(batch: Batch, said: Sequence[dict[str, Any]], row: ChainLog, made
         )
 
 
+def _route(kind: str, vault: ChainTarget, amount_base_units: int) -> tuple[AccountKind, AccountKind]:
+    """From where to where it went. What a cure took of a stranger's tokens is known again by the cure's log, which is
+    booked before any movement is read back; it leaves the house once, whole, and for suspense."""
+    taken = ledger.balance(vault.cell_id, AccountKind.SUSPENSE_TAKEN, vault.asset_id)
+    if kind == Kind.CREDIT and amount_base_units == taken:
+        return AccountKind.SUSPENSE_TAKEN, AccountKind.SUSPENSE
+    return ROUTE[Kind(kind)]
+
+
 def _instruct(vault: ChainTarget, move: dict[str, Any], cause: str) -> ChainInstruction:
     """What must have been instructed, by what moved; a movement that failed on chain goes back like any other."""
     kind, amount = KIND_OF_CODE[move["kind"]], move["amount"]
     entry, accounts = None, {}
     if amount:
-        source, destination = ROUTE[kind]
+        source, destination = _route(kind, vault, amount)
         accounts = {"source": source.value, "destination": destination.value}
         entry = ledger.post(
             entry_id=derive("read_back", cause),

@@ -13,7 +13,7 @@ from intermediary import outbox
 from intermediary.config.services import Services
 from intermediary.config.supervisor import database_roles
 from intermediary.ids import uuid7
-from intermediary.models import AccountKind, AuditRecord, ChainInstruction, ChainTarget, JournalEntry
+from intermediary.models import AccountKind, AuditRecord, ChainInstruction, ChainTarget, DefaultCase, JournalEntry
 from settlement import approver, fence, poster, rebuild
 from settlement.bindings import read
 from settlement.calls import FIRST_LOSS_LAYER
@@ -26,6 +26,8 @@ from settlement.watcher import step as watch
 from tests.conftest import TestDatabase
 from tests.settlement.faults.processes import Platform, until
 from tests.settlement.test_crashes import CHAIN_ID, signers
+from tests.settlement.test_late_cures import cure_in_ledger, cure_on_chain
+from tests.settlement.test_strays import SEIZED, STRANGERS, noticed, strange
 from tests.settlement.world import (
     MILLION,
     Client,
@@ -36,6 +38,7 @@ from tests.settlement.world import (
     give,
     held,
     move,
+    required_of,
 )
 
 pytestmark = pytest.mark.world(build=funded_client)
@@ -134,6 +137,30 @@ def test_an_older_backup_sends_nothing_until_the_chain_has_been_read_back(
     settle_all()
     assert on_chain(chain, who)[:2] == (was[0] + 1, was[1] - 5), "and life goes on"
     assert_reconciled()
+
+
+def test_what_a_cure_after_the_backup_gave_back_is_not_given_back_again(
+    postgres: Services, chain: Chain, committing_db: TestDatabase, who: Client
+) -> None:
+    """The margin's part to the margin, and a stranger's into suspense, as the chain has it."""
+    noticed(who, 5 * MILLION + 1)
+    case = required_of(who, 5 * MILLION)
+    backup = Backup(postgres, committing_db)
+    strange(chain, who.vault.address, 2)
+    cure_on_chain(chain, who)
+    settle_all()
+    cure_in_ledger(case)
+    settle_all()
+    left = [held(who, kind) for kind in (*SEIZED, *STRANGERS)]
+    assert left == [5 * MILLION, 0, 2, 0]
+    backup.restore()
+    assert fence.check(chain)
+    made = rebuild.rebuild(chain)
+    assert (made.differs, made.booked_anew, made.is_lifted) == ([], 2, True)
+    assert [held(who, kind) for kind in (*SEIZED, *STRANGERS)] == left
+    cure_in_ledger(DefaultCase.objects.get())
+    settle_all()
+    assert [held(who, kind) for kind in (*SEIZED, *STRANGERS)] == left
 
 
 def test_a_chain_that_is_not_ahead_meets_no_fence(chain: Chain, who: Client) -> None:

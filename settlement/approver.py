@@ -44,12 +44,14 @@ ROUTES: dict[str, tuple[tuple[Sides, Sides], ...]] = {
 
 
 # Asked several times a batch, mostly to be told that nothing waits: of all chains, which two indexes answer at once.
-# Who took a batch apart asks no more: an answer would come too late, and a refusal would alarm people.
+# Who took a batch apart, or ended a notice with the cure of its default, asks no more: an answer would come too late,
+# and a refusal would alarm people.
 _ANYTHING = """
     SELECT EXISTS (SELECT FROM settlement_approval AS approval
                    LEFT JOIN settlement_batch AS batch ON batch.approval_id = approval.id
+                   LEFT JOIN intermediary_chaininstruction AS claim ON claim.id = approval.instruction_id
                    WHERE approval.signature = '' AND approval.refusal IS NULL
-                       AND batch.state IS DISTINCT FROM 'REFUSED'),
+                       AND batch.state IS DISTINCT FROM 'REFUSED' AND claim.state IS DISTINCT FROM 'FAILED'),
         EXISTS (SELECT FROM settlement_senderalarm WHERE role = 'approver' AND cleared_at IS NULL)
 """
 _WAITING = """
@@ -59,7 +61,8 @@ _WAITING = """
         LEFT JOIN intermediary_chaintarget AS target ON target.id IN (batch.house_id, claim.target_id)
         LEFT JOIN intermediary_asset AS asset ON asset.code = target.asset_id
         LEFT JOIN settlement_chainact AS act ON act.id = approval.act_id
-    WHERE approval.signature = '' AND approval.refusal IS NULL AND batch.state IS DISTINCT FROM 'REFUSED'
+    WHERE approval.signature = '' AND approval.refusal IS NULL
+        AND batch.state IS DISTINCT FROM 'REFUSED' AND claim.state IS DISTINCT FROM 'FAILED'
         AND (asset.chain = ANY(%s) OR act.chain = %s)
     ORDER BY approval.id
 """
@@ -223,6 +226,8 @@ def _claim(approval: Approval, chain_id: int) -> Derived:
     assert approval.instruction_id is not None, "the database lets no claim be without its instruction"
     signed.hold_claims([approval.instruction_id])
     instruction = ChainInstruction.objects.select_related("target").get(id=approval.instruction_id)
+    if instruction.state == ChainInstruction.State.FAILED:
+        raise signed.NotYet  # it has ended since it was asked for, and with it the request
     house = ChainTarget.objects.get(kind=ChainTarget.Kind.HOUSE, asset_id=instruction.target.asset_id)
     evidence = str(instruction.arguments.get("evidence", "")).removeprefix("0x")
     number, notice = int(approval.body["message"]["nonce"]), instruction.arguments.get("act") != "raise"

@@ -21,7 +21,8 @@ from intermediary.typed_data import digest_of
 
 
 class NotYet(Exception):
-    """What became of an earlier batch is not final; asked again later, there is an answer."""
+    """There is nothing to answer now: what became of an earlier batch is not final, and asked again later, there is an
+    answer; or what was asked for has ended."""
 
 
 class SignedMovement(Row):

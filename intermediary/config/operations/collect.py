@@ -43,7 +43,9 @@ _APPROVALS = """
     SELECT CASE WHEN refusal IS NULL THEN 'asked' ELSE 'refused' END, count(*), min(recorded_at)
     FROM (SELECT * FROM settlement_approval ORDER BY id DESC LIMIT 1000) AS newest
     WHERE (signature = '' AND refusal IS NULL
-            AND NOT EXISTS (SELECT FROM settlement_batch WHERE approval_id = newest.id AND state = 'REFUSED'))
+            AND NOT EXISTS (SELECT FROM settlement_batch WHERE approval_id = newest.id AND state = 'REFUSED')
+            AND NOT EXISTS (
+                SELECT FROM intermediary_chaininstruction WHERE id = newest.instruction_id AND state = 'FAILED'))
         OR (refusal IS NOT NULL AND signed_at > clock_timestamp() - interval '10 minutes') GROUP BY 1"""
 _FLIGHTS = """
     SELECT s.chain, s.role, t.nonce, extract(epoch FROM clock_timestamp() - t.recorded_at)::float8, a.attempts, a.hash,

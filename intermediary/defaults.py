@@ -126,12 +126,12 @@ def cure_shortfall_base_units(case_id: UUID) -> int:
     """What still has to be delivered to cure: requirement at threshold zero, less what is held after haircut.
 
     What the client paid to the house by curing on chain counts as held: it goes back to its vault. What a stranger's
-    tokens paid of it is not the client's, and does not count.
+    tokens paid of it is not the client's, and does not count; nor does anything else that lies with the house.
     """
     case = DefaultCase.objects.get(id=case_id)
     state = MarginState.objects.get(cell_id=case.cell_id)
     held = collateral.held_after_haircut(case.cell_id, state.valuation_id)
-    paid = ledger.balance(case.cell_id, AccountKind.HOUSE, ledger.settlement_asset().code)
+    paid = _paid_on_chain(case)
     return max(0, required_base_units(case.cell_id) - held - paid)
 
 
@@ -149,8 +149,13 @@ def cure(*, case_id: UUID) -> DefaultCase:
     move_to(case, State.CURED, "Cured: the shortfall was delivered.")
     audit.record(actor="system", action="default.cured", subject=case.id)
     _end_unsigned(case)
+    paid = ports.cures_on_chain(case.id)
     for notice in notices(case):
-        _release(case, notice.target)
+        if notice.target_id not in paid:
+            outbox.instruct(target=notice.target, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))
+        elif paid[notice.target_id]:
+            give_back_claim(case, notice.target, paid[notice.target_id])
+        give_back_suspense(case, notice.target)
     return case
 
 
@@ -290,12 +295,8 @@ def _end_unsigned(case: DefaultCase) -> None:
     record(case, before=case.state, note=note, never_signed=[str(notice.id) for notice in ended])
 
 
-def _release(case: DefaultCase, vault: ChainTarget) -> None:
-    """End the notice on one vault; where the client ended it by paying the claim to the house, pay that back, each
-    part to where it came from."""
-    paid = ledger.balance(case.cell_id, AccountKind.HOUSE, vault.asset_id)
-    given_back = give_back_suspense(case, vault)
-    if not paid and not given_back:
-        outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))
-    if paid:
-        give_back_claim(case, vault, paid)
+def _paid_on_chain(case: DefaultCase) -> int:
+    """What of its margin the client has paid to cure this case on chain, settlement base units."""
+    vaults_of_token = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT, asset__is_settlement=True)
+    paid = ports.cures_on_chain(case.id)
+    return sum(paid[vault_id] for vault_id in vaults_of_token.filter(id__in=paid).values_list("id", flat=True))

@@ -100,7 +100,8 @@ def move(
     """Move tokens of one cell between two accounts by way of the chain, once per `effect_id`.
 
     The amount leaves `source` at once (so it counts against every limit) and reaches `destination` at finality.
-    Raises `account_overdrawn` when the source does not hold it.
+    Raises `account_overdrawn` when the source does not hold it, and `nothing_to_move` for an amount that is not above
+    zero: the chain takes none, and a batch with one could not even be signed.
     """
     made = ChainInstruction.objects.filter(entry_id=effect_id).first()
     if made is not None:
@@ -128,6 +129,10 @@ def move_all(instructions: Sequence[ChainInstruction], *, memo: str) -> None:
 def _departure(instruction: ChainInstruction, memo: str) -> ledger.Draft:
     assert instruction.entry_id is not None, "a movement has an entry"
     source, asset = AccountKind(instruction.arguments["source"]), instruction.target.asset_id
+    if instruction.amount_base_units <= 0:
+        raise Refusal(
+            "nothing_to_move", "A movement is above zero.", amount_base_units=int(instruction.amount_base_units)
+        )
     return ledger.Draft(
         entry_id=instruction.entry_id,
         cell_id=instruction.cell_id,

@@ -297,6 +297,21 @@ def signed_claims(instruction_ids: Collection[UUID]) -> Collection[UUID]:
     return _claims["signed"](instruction_ids)
 
 
+CuresOnChain = Callable[[UUID], Mapping[UUID, int]]
+_cures: dict[str, CuresOnChain] = {}
+
+
+def bind_cures_on_chain(read: CuresOnChain) -> None:
+    """Called once by the composition root."""
+    _cures["paid"] = read
+
+
+def cures_on_chain(case_id: UUID) -> Mapping[UUID, int]:
+    """The vaults whose notice of this default its client has ended by paying the claim, with how much of its margin
+    that took, base units of the vault's token; final and booked. The caller holds the cell's lock."""
+    return _cures["paid"](case_id)
+
+
 SaleRule = Callable[[str, Mapping[str, Any]], None]
 _sales: dict[str, SaleRule] = {}
 

@@ -17,7 +17,6 @@ from django.db import transaction
 from intermediary import events, ledger, outbox
 from intermediary.default_cases import cured_on_chain
 from intermediary.errors import Refusal
-from intermediary.ids import derive
 from intermediary.ledger import Line
 from intermediary.margining import credit_deposit
 from intermediary.models import AccountKind, ChainInstruction, ChainTarget
@@ -203,7 +202,7 @@ def _withdrawn(row: ChainLog, event: Arguments) -> None:
 def _cured(row: ChainLog, event: Arguments) -> None:
     if event["amount"] == 0:
         return  # the vaults of today refuse that
-    paid = _left_vault(row, "cured_by_client", AccountKind.HOUSE, AccountKind.SUSPENSE_TAKEN, event["amount"])
+    paid = _left_vault(row, shown.CURED, AccountKind.HOUSE, AccountKind.SUSPENSE_TAKEN, event["amount"])
     case_id = shown.case_noticed(row)
     if case_id is not None:
         cured_on_chain(case_id, ChainTarget.objects.get(address=row.address), paid)
@@ -271,7 +270,7 @@ def _take_out_of_suspense(row: ChainLog, made: ChainInstruction, amount_base_uni
 
 def _post(row: ChainLog, cell_id: UUID, kind: str, lines: list[Line]) -> None:
     ledger.post(
-        entry_id=derive(kind, row.transaction_hash, row.log_index),
+        entry_id=shown.entry_of(row, kind),
         cell_id=cell_id,
         kind=kind,
         memo=f"block {row.block.number}, {row.transaction_hash}",

@@ -6,7 +6,8 @@ client as the purpose of any transaction that succeeded; the ledger believes the
 
 from uuid import UUID
 
-from intermediary.models import ChainInstruction
+from intermediary.ids import derive
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, Posting
 from intermediary.outbox import Place
 from settlement.models import ChainLog, TransactionAttempt
 
@@ -25,6 +26,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     Kind.REPAY: ("Repaid",),
     Kind.DISPOSE: ("Disposed", "TreasuryPaid"),
 }
+CURED = "cured_by_client"  # the kind of the entry that books a cure
 
 
 def is_shown(instruction: ChainInstruction, transaction_hash: str) -> bool:
@@ -61,3 +63,23 @@ def case_noticed(row: ChainLog) -> UUID | None:
         if made is not None and made.kind == Kind.NOTICE and made.target.address == row.address:
             return UUID(made.arguments["case"]) if "case" in made.arguments else None
     return None
+
+
+def cures_of(case_id: UUID) -> dict[UUID, int]:
+    """The vaults whose notice of this case was cured on chain, with what of its margin the client paid for that."""
+    cell_id = DefaultCase.objects.values_list("cell_id", flat=True).get(id=case_id)
+    vaults = ChainTarget.objects.filter(kind=ChainTarget.Kind.VAULT, cell_id=cell_id)
+    found = dict(vaults.values_list("address", "id"))
+    logs = ChainLog.objects.filter(cell_id=cell_id, name="Cured", address__in=found, applied=True)
+    of_case = [row for row in logs if case_noticed(row) == case_id]
+    entries = {entry_of(row, CURED): found[row.address] for row in of_case}
+    paid = dict.fromkeys(entries.values(), 0)
+    to_house = Posting.objects.filter(entry_id__in=entries, account__kind=AccountKind.HOUSE)
+    for entry_id, amount in to_house.values_list("entry_id", "amount_base_units"):
+        paid[entries[entry_id]] += amount
+    return paid
+
+
+def entry_of(row: ChainLog, kind: str) -> UUID:
+    """The journal entry of this kind that books this log."""
+    return derive(kind, row.transaction_hash, row.log_index)

@@ -13,6 +13,7 @@ def bind_reads() -> None:
     from risk.queries import layer_risks, mark_doubts, model_haircuts, own_refusal, uncovered_risk
     from risk.stress_queries import stress_report
     from risk.unsure import unsure_marks
+    from settlement.shown import cures_of
     from settlement.signed import signed_claims
 
     ports.bind_uncovered_risk(uncovered_risk)
@@ -24,6 +25,7 @@ def bind_reads() -> None:
     ports.bind_stress_report(stress_report)
     ports.bind_tail_costs(tail_costs)
     ports.bind_signed_claims(signed_claims)
+    ports.bind_cures_on_chain(cures_of)
     ports.bind_sale_rule(_refuse_against_the_books)
 
 

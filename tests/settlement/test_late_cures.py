@@ -2,9 +2,12 @@
 that it paid goes back, and the withdrawal ends by itself."""
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from intermediary import defaults
+from intermediary import defaults, ledger
+from intermediary.errors import Refusal
+from intermediary.ids import uuid7
+from intermediary.ledger import Line
 from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState
 from settlement import decisions, poster, watcher
 from settlement.bindings import read
@@ -14,9 +17,9 @@ from settlement.demo_chain import mine
 from settlement.models import ChainLog, ReconciliationBreak
 from settlement.transactor import Transactor
 from tests.settlement.test_crashes import signers
-from tests.settlement.test_default_and_series import approved_notice
+from tests.settlement.test_default_and_series import approved_notice, instruct
 from tests.settlement.test_strays import SEIZED, STRANGERS, noticed, off, strange
-from tests.settlement.world import MILLION, Client, assert_reconciled, deposit, funded_client, held, required_of
+from tests.settlement.world import MILLION, Client, assert_reconciled, deposit, funded_client, held, move, required_of
 
 pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
@@ -38,6 +41,13 @@ def cure_on_chain(chain: Chain, who: Client) -> None:
     wallet = Transactor(chain, who.key, mine)
     wallet.call(who.vault.address, "MarginVault", "cure")
     wallet.wait()
+
+
+def elsewhere(who: Client, amount: int) -> None:
+    """Tokens of the house that face this relationship and are not of its default."""
+    with transaction.atomic():
+        lines = [Line(AccountKind.HOUSE, "USDC", amount), Line(AccountKind.FLOAT, "USDC", -amount)]
+        ledger.post(entry_id=uuid7(), cell_id=who.cell.id, kind="test", memo="test", lines=lines)
 
 
 def assert_given_back(chain: Chain, who: Client, *, margin: int, suspense: int) -> None:
@@ -156,3 +166,48 @@ def test_a_watcher_that_dies_on_the_way_gives_back_once(
             watcher.step(chain)
     deposit(chain, who, 1)  # the world goes on
     assert_given_back(chain, who, margin=5 * MILLION + 1, suspense=0)
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_what_else_lies_with_the_house_is_no_part_of_a_cure(chain: Chain, who: Client, paid: bool) -> None:
+    """After a restore the account may be below zero until officers have allocated it (`rebuild`)."""
+    case = noticed_case(who, 4 * MILLION)
+    elsewhere(who, -223)
+    if paid:
+        cure_on_chain(chain, who)
+        settle_all()
+    MarginState.objects.update(exposure_base_units=5 * MILLION)
+    assert defaults.cure_shortfall_base_units(case.id) == 0
+    cure_in_ledger(case)
+    for _ in range(2):
+        settle_all()
+    assert [held(who, kind) for kind in SEIZED] == [5 * MILLION, -223]
+    kinds = ChainInstruction.objects.filter(arguments__case=str(case.id)).exclude(kind=Kind.NOTICE)
+    assert list(kinds.values_list("kind", "state")) == [("CREDIT" if paid else "RELEASE_NOTICE", "FINAL")]
+    assert not read(chain, who.vault.address, "MarginVault", "noticeLive")
+
+
+def test_what_was_left_with_the_house_is_not_taken_for_a_cure(chain: Chain, who: Client) -> None:
+    case = noticed_case(who, 4 * MILLION)
+    elsewhere(who, MILLION)
+    MarginState.objects.update(exposure_base_units=6 * MILLION)
+    assert defaults.cure_shortfall_base_units(case.id) == MILLION
+    MarginState.objects.update(exposure_base_units=5 * MILLION)
+    cure_in_ledger(case)
+    settle_all()
+    assert withdrawal().state == "FINAL"
+    assert held(who, AccountKind.HOUSE) == MILLION
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+def test_no_movement_of_nothing_or_less_is_instructed(who: Client, amount: int) -> None:
+    with pytest.raises(Refusal, match="nothing_to_move"):
+        move(who, Kind.CREDIT, AccountKind.HOUSE, AccountKind.CLIENT_MARGIN, amount)
+    assert not ChainInstruction.objects.filter(kind=Kind.CREDIT).exists()
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+def test_the_database_takes_no_movement_of_nothing_or_less(who: Client, amount: int) -> None:
+    entry = move(who, Kind.CREDIT, AccountKind.FLOAT, AccountKind.CLIENT_MARGIN, 5).entry
+    with pytest.raises(IntegrityError, match="instruction_moves_forward"):
+        instruct(who.vault, who, Kind.CREDIT, amount, entry=entry)

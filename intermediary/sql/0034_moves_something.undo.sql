@@ -1,0 +1,1 @@
+ALTER TABLE intermediary_chaininstruction DROP CONSTRAINT instruction_moves_forward;

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
+from intermediary import own_tokens
 from intermediary.collateral import price_of
-from intermediary.models import Account, AccountKind, Asset, Cell, DefaultCase, Layer, Lot, Mark, Position, Valuation
+from intermediary.models import Asset, Cell, DefaultCase, Layer, Lot, Mark, Position, Valuation
 from intermediary.money import add_exactly, divide_down, from_base_units, multiply_exactly
 
 Exposures = Callable[[Sequence[UUID]], Mapping[UUID, Decimal | None]]  # dollars owed; None: a mark is missing
@@ -55,11 +56,9 @@ def _together(owed: Decimal | None, closing: Decimal | None) -> Decimal | None:
 
 def _means(cell_ids: Sequence[UUID], valuation: Valuation) -> dict[UUID, Decimal]:
     """Margin at market, seized or not, and what is left of the funded layers, dollars."""
-    kinds = [AccountKind.CLIENT_MARGIN, AccountKind.HOUSE, AccountKind.IN_TRANSIT]
     assets = {asset.code: asset for asset in Asset.objects.all()}
-    accounts = Account.objects.filter(cell_id__among=cell_ids, kind__in=kinds)
     means = dict.fromkeys(cell_ids, Decimal(0))
-    for cell_id, code, balance in accounts.values_list("cell_id", "asset_id", "balance_base_units"):
+    for (cell_id, code), balance in own_tokens.margin(cell_ids).items():
         tokens, price = from_base_units(balance, assets[code].decimals), price_of(assets[code], valuation)
         means[cell_id] = add_exactly(means[cell_id], multiply_exactly(tokens, price))
     decimals = next(asset for asset in assets.values() if asset.is_settlement).decimals

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Sum
 
-from intermediary import ports, queries
+from intermediary import own_tokens, ports, queries
 from intermediary.collateral import asset_for_value
 from intermediary.models import (
     Account,
@@ -77,10 +77,12 @@ def holdings(cell: Cell, terms: Terms | None) -> list[Holding]:
         (account.kind, account.asset_id): account.balance_base_units for account in Account.objects.filter(cell=cell)
     }
     vaults = {target.asset_id: target for target in ChainTarget.objects.filter(cell=cell, kind=ChainTarget.Kind.VAULT)}
+    strangers = own_tokens.strangers_on_the_way([cell.id])
     prices, models = _prices(), ports.model_haircuts()
     found = []
     for asset in Asset.objects.order_by("-is_settlement", "code"):
         held = balances.get((AccountKind.CLIENT_MARGIN, asset.code), 0)
+        on_its_way = balances.get((AccountKind.IN_TRANSIT, asset.code), 0) - strangers.get((cell.id, asset.code), 0)
         haircut = terms.haircut_of(asset.code) if terms else BPS
         price = Decimal(1) if not asset.priced_as else prices.get(asset.priced_as)
         found.append(
@@ -89,7 +91,7 @@ def holdings(cell: Cell, terms: Terms | None) -> list[Holding]:
                 vault=vaults.get(asset.code),
                 held_base_units=held,
                 suspense_base_units=balances.get((AccountKind.SUSPENSE, asset.code), 0),
-                on_its_way_base_units=balances.get((AccountKind.IN_TRANSIT, asset.code), 0),
+                on_its_way_base_units=on_its_way,
                 price=price,
                 haircut_bps=haircut,
                 model=models.get(asset.code),

@@ -6,8 +6,11 @@ from importlib import import_module
 import pytest
 from django.db import connection, transaction
 
-from intermediary import clock, defaults, outbox
-from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState
+from bonds.marking.exposures import margin_value_base_units
+from intermediary import clock, defaults, held_back, outbox
+from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState, Valuation
+from intermediary.money import to_base_units
+from intermediary.portal.collateral import holdings
 from settlement import approver, poster
 from settlement.acts.rows import ChainAct
 from settlement.bindings import read
@@ -115,6 +118,16 @@ def off() -> list[str]:
     return list(found.values_list("place", flat=True))
 
 
+def means(who: Client) -> list[int]:
+    """What gains that wait, the marks of notes and the client's page go by: margin, margin, and what is on its way."""
+    valuation = Valuation.objects.get()
+    asset = who.vault.asset
+    (waits,) = held_back._means([who.cell.id], valuation).values()
+    (page,) = [one for one in holdings(who.cell, None) if one.asset == asset]
+    marked = margin_value_base_units(who.cell.id, valuation)
+    return [to_base_units(waits, asset.decimals), marked, page.on_its_way_base_units]
+
+
 def test_what_a_stranger_paid_of_a_cure_is_not_the_clients_and_goes_back_into_suspense(
     chain: Chain, who: Client
 ) -> None:
@@ -133,8 +146,10 @@ def test_what_a_stranger_paid_of_a_cure_is_not_the_clients_and_goes_back_into_su
     for _ in range(2):
         with transaction.atomic():
             assert defaults.cure(case_id=case.id).state == "CURED"
+    assert (held(who, AccountKind.IN_TRANSIT), means(who)) == (5 * MILLION + 1, [5 * MILLION] * 3)
     settle_all()
     assert [held(who, kind) for kind in (*SEIZED, *STRANGERS)] == [5 * MILLION, 0, 2, 0]
+    assert means(who) == [5 * MILLION, 5 * MILLION, 0]
     assert not off()
 
 

@@ -147,7 +147,6 @@ def cure(*, case_id: UUID) -> DefaultCase:
             "shortfall_not_delivered", "The shortfall has not been delivered in full.", shortfall_base_units=shortfall
         )
     move_to(case, State.CURED, "Cured: the shortfall was delivered.")
-    audit.record(actor="system", action="default.cured", subject=case.id)
     _end_unsigned(case)
     paid = ports.cures_on_chain(case.id)
     for notice in notices(case):
@@ -156,6 +155,8 @@ def cure(*, case_id: UUID) -> DefaultCase:
         elif paid[notice.target_id]:
             give_back_claim(case, notice.target, paid[notice.target_id])
         give_back_suspense(case, notice.target)
+    # Not before the claims are held: the approver holds one while it signs, and writes to the trail then.
+    audit.record(actor="system", action="default.cured", subject=case.id)
     return case
 
 

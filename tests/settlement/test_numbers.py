@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -140,6 +141,44 @@ def test_no_claim_is_signed_while_its_default_is_being_cured(chain: Chain, who: 
         assert not answered, "it waits for the end of this transaction"
     other.join(30)
     assert answered == [""]
+
+
+class Slow:
+    """A signer that has begun before it is let go on."""
+
+    def __init__(self) -> None:
+        self.address, self.has_begun, self.go_on = demo_signer("approver").address, threading.Event(), threading.Event()
+
+    def sign_typed(self, message: Any) -> bytes:
+        self.has_begun.set()
+        assert self.go_on.wait(30)
+        return demo_signer("approver").sign_typed(message)
+
+
+def test_a_cure_that_comes_while_its_claim_is_being_signed_waits_for_it_and_stops_nobody(
+    chain: Chain, who: Client
+) -> None:
+    """Both write to the audit trail, one at a time: not before the cure knows what was signed."""
+    asked, signer, done = requested(chain, who), Slow(), list[str]()
+
+    def run(name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+            done.append(name)
+        finally:
+            connection.close()
+
+    answering = threading.Thread(target=run, args=("answer", lambda: approver.answer(asked.id, signer, CHAIN_ID)))
+    curing = threading.Thread(target=run, args=("cure", lambda: cured(who)))
+    answering.start()
+    assert signer.has_begun.wait(30)
+    curing.start()
+    curing.join(2)
+    signer.go_on.set()
+    for one in (answering, curing):
+        one.join(30)
+    assert done == ["answer", "cure"]
+    assert ChainInstruction.objects.filter(kind="RELEASE_NOTICE").exists(), "it is signed: it goes out"
 
 
 def test_a_claim_waits_until_the_one_before_is_final(chain: Chain, who: Client) -> None:

@@ -143,23 +143,17 @@ def test_no_claim_is_signed_while_its_default_is_being_cured(chain: Chain, who: 
     assert answered == [""]
 
 
-class Slow:
-    """A signer that has begun before it is let go on."""
-
-    def __init__(self) -> None:
-        self.address, self.has_begun, self.go_on = demo_signer("approver").address, threading.Event(), threading.Event()
-
-    def sign_typed(self, message: Any) -> bytes:
-        self.has_begun.set()
-        assert self.go_on.wait(30)
-        return demo_signer("approver").sign_typed(message)
-
-
 def test_a_cure_that_comes_while_its_claim_is_being_signed_waits_for_it_and_stops_nobody(
-    chain: Chain, who: Client
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both write to the audit trail, one at a time: not before the cure knows what was signed."""
-    asked, signer, done = requested(chain, who), Slow(), list[str]()
+    asked, signer, done = requested(chain, who), demo_signer("approver"), list[str]()
+    has_begun, go_on, sign = threading.Event(), threading.Event(), signer.sign_typed
+
+    def sign_slowly(message: dict[str, Any]) -> bytes:
+        has_begun.set()
+        assert go_on.wait(30)
+        return sign(message)
 
     def run(name: str, work: Callable[[], object]) -> None:
         try:
@@ -168,13 +162,14 @@ def test_a_cure_that_comes_while_its_claim_is_being_signed_waits_for_it_and_stop
         finally:
             connection.close()
 
+    monkeypatch.setattr(type(signer), "sign_typed", lambda _, message: sign_slowly(message))
     answering = threading.Thread(target=run, args=("answer", lambda: approver.answer(asked.id, signer, CHAIN_ID)))
     curing = threading.Thread(target=run, args=("cure", lambda: cured(who)))
     answering.start()
-    assert signer.has_begun.wait(30)
+    assert has_begun.wait(30)
     curing.start()
     curing.join(2)
-    signer.go_on.set()
+    go_on.set()
     for one in (answering, curing):
         one.join(30)
     assert done == ["answer", "cure"]

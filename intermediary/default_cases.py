@@ -101,13 +101,14 @@ def notices(case: DefaultCase) -> list[ChainInstruction]:
     return [row for row in instructions(case, Kind.NOTICE) if row.state != ChainInstruction.State.FAILED]
 
 
-def give_back_suspense(case: DefaultCase, vault: ChainTarget) -> int:
+def give_back_suspense(case: DefaultCase, vault: ChainTarget) -> None:
     """What a cure or a seizure took of a stranger's tokens goes back into the vault's suspense, where they count for
-    nobody: their sender's they were and are. Returns how much, base units; harmless when repeated."""
+    nobody: their sender's they were and are. Harmless when repeated: what is on its way does not lie there."""
     taken = ledger.balance(case.cell_id, AccountKind.SUSPENSE_TAKEN, vault.asset_id)
     if taken:
+        given = [row for row in instructions(case, Kind.CREDIT) if row.target_id == vault.id]
         outbox.move(
-            effect_id=derive("suspense_given_back", case.id, vault.asset_id),
+            effect_id=derive("suspense_given_back", case.id, vault.asset_id, len(given)),
             target=vault,
             cell_id=case.cell_id,
             kind=Kind.CREDIT,
@@ -118,7 +119,6 @@ def give_back_suspense(case: DefaultCase, vault: ChainTarget) -> int:
             required_base_units=required_in_force(vault),
             case=str(case.id),
         )
-    return taken
 
 
 def give_back_claim(case: DefaultCase, vault: ChainTarget, amount_base_units: int) -> None:

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from bonds.offering import drafts, sale
 from bonds.servicing import write_downs
-from intermediary import approvals, clock, closeout, credit, defaults, early_termination, onboarding
+from intermediary import approvals, clock, closeout, credit, defaults, early_termination, onboarding, paid_back
 from intermediary.closeout_schedule import DepthQuote
 from intermediary.config import sight
 from intermediary.config.demo import desk, world
@@ -65,6 +65,8 @@ def _defaults_due() -> Iterator[Work]:
         yield partial(early_termination.seize, case_id=case.id)
         if valuation is not None:
             yield partial(_close_out, case, valuation)
+    for failed in paid_back.due(clock.now()):
+        yield partial(paid_back.pay_again, failed)
 
 
 def _cure_or_terminate(case_id: UUID) -> None:

@@ -27,7 +27,7 @@ ATTEMPTS_MAX = 32  # the waits double from half a minute on: two days, longer th
 def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
     """Consumer and kind of event -> what to call. Imported late: the web process never loads them."""
     from bonds.servicing import arrivals, rulings, suspension, transfers, write_downs
-    from intermediary import credit, variation, withdrawals
+    from intermediary import credit, paid_back, variation, withdrawals
     from intermediary.config import series_on_chain
 
     return {
@@ -38,6 +38,7 @@ def handlers() -> dict[tuple[str, str], tuple[Handler, ...]]:
         ("intermediary", events.INSTRUCTION_FAILED): (
             withdrawals.on_instruction_failed,
             variation.on_instruction_failed,
+            paid_back.on_instruction_failed,
         ),
         ("bonds", events.INSTRUCTION_FINAL): (arrivals.on_instruction_final,),
         ("bonds", events.SERIES_MATURED): (arrivals.on_series_matured,),

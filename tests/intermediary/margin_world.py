@@ -17,7 +17,19 @@ from django.contrib.auth.models import User
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from intermediary import clock, credit, ledger, margining, onboarding, outbox, ports, trading, variation, withdrawals
+from intermediary import (
+    clock,
+    credit,
+    ledger,
+    margining,
+    onboarding,
+    outbox,
+    paid_back,
+    ports,
+    trading,
+    variation,
+    withdrawals,
+)
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
 from intermediary.models import (
@@ -236,6 +248,7 @@ def fail(instruction: ChainInstruction) -> None:
     for event in [*Event.objects.filter(payload__instruction_id=str(instruction.id))] * 2:
         variation.on_instruction_failed(event)
         withdrawals.on_instruction_failed(event)
+        paid_back.on_instruction_failed(event)
 
 
 def fund_house(amount: int) -> Cell:

@@ -97,7 +97,7 @@ def room(request: HttpRequest, case_id: UUID) -> HttpResponse:
         "room",
         f"Default of {case.cell.code}",
         case=case,
-        steps=_steps(case, {event.after: event.at for event in events}),
+        steps=_steps(case, {event.after: event.at for event in reversed(events)}),
         events=events,
         slices=case.slices.select_related("instrument"),
         remaining=Position.objects.filter(cell__closes_out=case.cell).exclude(quantity=0).select_related("instrument"),

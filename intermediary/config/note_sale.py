@@ -146,7 +146,7 @@ def book_payments(offering: Offering) -> int:
         NotePayment.objects.filter(tranche__series_id=offering.series_id).values_list("transaction_hash", "log_index")
     )
     escrow = offering.series.escrow_address
-    refused = _final(escrow, "Subscribed").filter(refusal__startswith=ChainLog.DISPUTED).count()
+    refused = _disputed(escrow, "Subscribed")
     tranches = list(Tranche.objects.filter(series_id=offering.series_id).order_by("seniority"))
     for row in _logs(escrow, "Subscribed"):
         if (row.transaction_hash, row.log_index) in booked:
@@ -252,7 +252,8 @@ def ungiven(offering: Offering, given: Given) -> dict[int, dict[str, int]]:
 
 
 def given_by_logs(escrow: str) -> dict[tuple[int, str], int]:
-    """How often each wallet was allotted units of each class, by the blocks that the watcher knows."""
+    """How often each wallet was allotted units of each class, by the blocks that the watcher knows. What a node
+    disputes counts: a wallet that was allotted its units twice could pay twice."""
     rows = ChainLog.objects.filter(address=escrow, name="Allotted", block__canonical=True)
     return _counted((row.topics, row.data) for row in rows)
 
@@ -287,7 +288,9 @@ def _allotted_logs(sale: Sale) -> Iterator[tuple[list[str], str]]:
 
 def _end_round(sale: Sale, now: datetime) -> None:
     """Take back what is unpaid; close the round once that is final and every payment before it is booked. Where a
-    wallet was never allotted its units, nobody failed: the round goes on."""
+    wallet was never allotted its units, nobody failed: the round goes on. One node's word is no allotment."""
+    if _disputed(sale.escrow, "Allotted"):
+        raise Refusal("allotments_disputed", "Not every node shows who was allotted what: nobody has failed yet.")
     if ungiven(sale.offering, _given(sale)):
         with transaction.atomic(durable=True):
             payments.extend_round(series_id=sale.series.id, now=now)
@@ -295,7 +298,7 @@ def _end_round(sale: Sale, now: datetime) -> None:
     due = Allocation.objects.filter(tranche__series_id=sale.series.id, state=Allocation.State.DUE)
     final = ChainBlock.objects.filter(canonical=True, finalized=True).order_by("-number").first()
     standing = _logs(sale.escrow, "Allotted")  # final, so the escrow is no younger than the final block
-    open_now = False
+    open_now = bool(ungiven(sale.offering, _counted((row.topics, row.data) for row in standing)))
     for index, tranche in enumerate(sale.tranches):
         wallets = [one.order.wallet.address for one in due.filter(tranche=tranche).select_related("order__wallet")]
         left = [wallet for wallet in wallets if sale.allotment(index, wallet)]
@@ -369,6 +372,11 @@ def _logs(escrow: str, name: str) -> list[ChainLog]:
     """Final logs of the escrow that no node disputes, in the chain's order."""
     rows = _final(escrow, name).exclude(refusal__startswith=ChainLog.DISPUTED)
     return list(rows.select_related("block").order_by("block__number", "log_index"))
+
+
+def _disputed(escrow: str, name: str) -> int:
+    """How many final ones some node does not show."""
+    return _final(escrow, name).filter(refusal__startswith=ChainLog.DISPUTED).count()
 
 
 def _final(contract: str, name: str) -> QuerySet[ChainLog]:

@@ -1,7 +1,8 @@
 """Signed terms. What moves money is in them, hashed; there is no side letter (D5).
 
-Terms are versioned canonical JSON; both sides sign the hash, the hash stands in the vault's terms on chain, and the
-engine reads nothing else. `intermediary.terms` gives the body its types.
+Terms are versioned canonical JSON; both sides sign the hash, and the hash stands in the vault's terms on chain. Beside
+them the engine reads only the caps that a vault's address commits to: the lower one holds. `intermediary.terms` gives
+the body its types.
 """
 
 from django.db import models

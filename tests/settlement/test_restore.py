@@ -27,7 +27,7 @@ from tests.conftest import TestDatabase
 from tests.settlement.faults.processes import Platform, until
 from tests.settlement.test_crashes import CHAIN_ID, signers
 from tests.settlement.test_late_cures import cure_in_ledger, cure_on_chain
-from tests.settlement.test_strays import SEIZED, STRANGERS, noticed, strange
+from tests.settlement.test_strays import SEIZED, STRANGERS, noticed, off, strange
 from tests.settlement.world import (
     MILLION,
     Client,
@@ -161,6 +161,7 @@ def test_what_a_cure_after_the_backup_gave_back_is_not_given_back_again(
     cure_in_ledger(DefaultCase.objects.get())
     settle_all()
     assert [held(who, kind) for kind in (*SEIZED, *STRANGERS)] == left
+    assert not off()
 
 
 def test_a_chain_that_is_not_ahead_meets_no_fence(chain: Chain, who: Client) -> None:

@@ -8,7 +8,7 @@ A tail layer is written down by the bond's own part of the platform, which hears
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intermediary import clock, events, ledger, outbox, uncovered
+from intermediary import clock, events, ledger, outbox, ports, uncovered
 from intermediary.default_cases import Kind, State, close_out_cell, give_back_suspense, move_to, notices, vaults
 from intermediary.errors import Refusal
 from intermediary.ids import derive
@@ -191,8 +191,9 @@ def _book_our_part(case: DefaultCase) -> None:
 
 
 def _release(case: DefaultCase) -> None:
-    """End the notice on every vault and lock nothing in it any more: what is left there is the client's."""
-    noticed = {row.target_id for row in notices(case)}
+    """End the notice on every vault, but where its client has ended it by paying the claim, and lock nothing in any of
+    them any more: what is left there is the client's."""
+    noticed = {row.target_id for row in notices(case)} - ports.cures_on_chain(case.id).keys()
     for vault in vaults(case.cell_id):
         if vault.id in noticed:
             outbox.instruct(target=vault, cell_id=case.cell_id, kind=Kind.RELEASE_NOTICE, case=str(case.id))

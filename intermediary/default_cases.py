@@ -26,6 +26,7 @@ from intermediary.vaults import MOVEMENTS, required_in_force
 Kind = ChainInstruction.Kind
 State = DefaultCase.State
 CURED_ON_CHAIN = "cured_on_chain"  # in a case's story: the vault that was paid out of after the case was cured
+TO_RECOVER = "to_recover"  # beside it: what of the client's that paid on a loss, base units
 UNFINISHED = (
     ChainInstruction.State.DRAFT,
     ChainInstruction.State.BATCHED,
@@ -125,7 +126,7 @@ def give_back_claim(case: DefaultCase, vault: ChainTarget, amount_base_units: in
     """What of its margin the client paid to the house by curing on chain goes back to its vault: once a case and vault,
     since the cure has ended the notice."""
     outbox.move(
-        effect_id=derive("cured", case.id, vault.asset_id),
+        effect_id=claim_effect(case.id, vault.asset_id),
         target=vault,
         cell_id=case.cell_id,
         kind=Kind.CREDIT,
@@ -138,17 +139,30 @@ def give_back_claim(case: DefaultCase, vault: ChainTarget, amount_base_units: in
     )
 
 
+def claim_effect(case_id: UUID, asset: str) -> UUID:
+    """The effect by which `give_back_claim` pays."""
+    return derive("cured", case_id, asset)
+
+
 def cured_on_chain(case_id: UUID, vault: ChainTarget, margin_base_units: int) -> None:
     """The client has ended the notice on one vault by paying the claim to the house, so much of it out of its margin.
-    While the case lives, that is kept for its cure; when it was cured already, it goes back at once, each part to where
-    it came from. Harmless when repeated; the caller holds the cell's lock."""
+    While the case lives, that is kept for its cure or its loss. When it was cured already, it goes back at once, each
+    part to where it came from. When its loss was determined, it is a recovery on that (`recovery`), unless the claim is
+    written off or the token is one that no loss is paid in: then it goes back too. Harmless when repeated; the caller
+    holds the cell's lock."""
     case = DefaultCase.objects.get(id=case_id)
     late = {CURED_ON_CHAIN: str(vault.id)}
-    if case.state != State.CURED or case.events.filter(data__contains=late).exists():
+    is_determined = case.determination_id is not None
+    if not (is_determined or case.state == State.CURED) or case.events.filter(data__contains=late).exists():
         return
-    note = f"Its notice on {vault.asset_id} was cured on chain too: what that paid goes back."
-    record(case, before=case.state, note=note, **late)
-    if margin_base_units:
+    goes_back = not is_determined or case.state == State.CLOSED or not vault.asset.is_settlement
+    note = f"Its notice on {vault.asset_id} was cured on chain too: what that paid "
+    if goes_back or not margin_base_units:
+        record(case, before=case.state, note=note + "goes back.", **late)
+    else:
+        told = late | {TO_RECOVER: str(margin_base_units)}
+        record(case, before=case.state, note=note + "is a recovery.", **told)
+    if goes_back and margin_base_units:
         give_back_claim(case, vault, margin_base_units)
     give_back_suspense(case, vault)
 

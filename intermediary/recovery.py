@@ -15,11 +15,32 @@ from intermediary import approvals, audit, events, ledger, outbox, receipts, unc
 from intermediary.access import require_officer
 from intermediary.allocation import RETENTION_ACCOUNT, credit_client, evidence_of, split, write_layers
 from intermediary.canonical import hash_of
-from intermediary.default_cases import Kind, State, locked_case, move_to, propose, record, require_state
+from intermediary.default_cases import (
+    CURED_ON_CHAIN,
+    TO_RECOVER,
+    Kind,
+    State,
+    claim_effect,
+    give_back_claim,
+    locked_case,
+    move_to,
+    propose,
+    record,
+    require_state,
+)
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, ChainTarget, DefaultCase, Layer, Proposal, RecoveryReceipt
+from intermediary.models import (
+    AccountKind,
+    ChainTarget,
+    DefaultCase,
+    DefaultEvent,
+    JournalEntry,
+    Layer,
+    Proposal,
+    RecoveryReceipt,
+)
 
 RECOVERY_ENTRY = "recovery_received"
 
@@ -49,15 +70,7 @@ def receive(
     )
     if not fresh:
         return RecoveryReceipt.objects.filter(id=receipt_id).first()
-    lowering = min(amount_base_units, case.loss_base_units)
-    receipt = _lower_net_loss(case, receipt_id, lowering, source) if lowering else None
-    to_us = min(amount_base_units - lowering, _our_part_left(case))
-    surplus = amount_base_units - lowering - to_us
-    _to_float(case, receipt_id, "own_part", to_us)
-    if surplus:
-        memo = f"recovered beyond the debt of default {case.id}"
-        credit_client(case, source=AccountKind.RECOVERY, amount_base_units=surplus, cause=receipt_id, memo=memo)
-    _tell(case, receipt, amount_base_units=amount_base_units, to_us_base_units=to_us, surplus_base_units=surplus)
+    receipt = _pass_on(case, receipt_id, amount_base_units, source)
     audit.record(
         actor=officer.get_username(),
         action="recovery.receive",
@@ -68,6 +81,44 @@ def receive(
         log_index=log_index,
     )
     return receipt
+
+
+def cures_due() -> list[DefaultEvent]:
+    """Claims that clients paid on chain after their loss was determined, and that are not passed on yet."""
+    told = list(DefaultEvent.objects.filter(data__has_key=TO_RECOVER))
+    if not told:
+        return []
+    token = ledger.settlement_asset().code
+    ends = {end: event.id for event in told for end in _ends_of_cure(event, token)}
+    over = {ends[known] for known in JournalEntry.objects.filter(id__in=ends).values_list("id", flat=True)}
+    return [event for event in told if event.id not in over]
+
+
+def receive_cure(told: DefaultEvent) -> None:
+    """Such a claim was paid on what the client owes, so it lowers N like any other receipt; once the claim is written
+    off it is the client's. Harmless when repeated."""
+    holders = told.case.uncovered_shares.values_list("cell_id", flat=True)
+    case, vault = locked_case(told.case_id, *holders), ChainTarget.objects.get(id=told.data[CURED_ON_CHAIN])
+    amount, ends = int(told.data[TO_RECOVER]), _ends_of_cure(told, vault.asset_id)
+    if JournalEntry.objects.filter(id__in=ends).exists():
+        return
+    if case.state == State.CLOSED:
+        give_back_claim(case, vault, amount)
+        return
+    ledger.post(
+        entry_id=ends[0],
+        cell_id=case.cell_id,
+        kind="cure_recovered",
+        memo=f"claim paid on chain after the loss of default {case.id}",
+        lines=[Line(AccountKind.HOUSE, vault.asset_id, -amount), Line(AccountKind.RECOVERY, vault.asset_id, amount)],
+    )
+    _pass_on(case, derive("cure_receipt", told.id), amount, "the client's own cure on chain")
+    audit.record(actor="system", action="recovery.cure", subject=case.id, amount_base_units=amount)
+
+
+def _ends_of_cure(told: DefaultEvent, token: str) -> tuple[UUID, UUID]:
+    """The entries of which one passes it on: as a recovery, or back to the vault."""
+    return derive("cure_recovered", told.id), claim_effect(told.case_id, token)
 
 
 def propose_write_off(*, maker: User, case_id: UUID, reason: str) -> Proposal:
@@ -107,6 +158,20 @@ def approve_write_off(*, checker: User, proposal_id: UUID, seen_hash: str, reaso
     move_to(case, State.CLOSED, "Written off.", hash=proposal.hash)
     audit.record(actor=checker.get_username(), action="recovery.write_off", subject=case.id, hash=proposal.hash)
     return case
+
+
+def _pass_on(case: DefaultCase, receipt_id: UUID, amount_base_units: int, source: str) -> RecoveryReceipt | None:
+    """What lies in the recovery account goes to N, then to X, then to the client."""
+    lowering = min(amount_base_units, case.loss_base_units)
+    receipt = _lower_net_loss(case, receipt_id, lowering, source) if lowering else None
+    to_us = min(amount_base_units - lowering, _our_part_left(case))
+    surplus = amount_base_units - lowering - to_us
+    _to_float(case, receipt_id, "own_part", to_us)
+    if surplus:
+        memo = f"recovered beyond the debt of default {case.id}"
+        credit_client(case, source=AccountKind.RECOVERY, amount_base_units=surplus, cause=receipt_id, memo=memo)
+    _tell(case, receipt, amount_base_units=amount_base_units, to_us_base_units=to_us, surplus_base_units=surplus)
+    return receipt
 
 
 def _lower_net_loss(case: DefaultCase, receipt_id: UUID, amount_base_units: int, source: str) -> RecoveryReceipt:

@@ -27,6 +27,7 @@ ENTRIES = {
     "margin_spent": "Margin spent on the shortfall",
     "added_by_us": "Loss added by the intermediary's own choices",
     "recovery_received": "Recovery received",
+    "cure_recovered": "Claim that the client paid on chain after the loss: a recovery",
     "recovery_to_float": "Recovery repaid to the liquidity float",
     "disposal_proceeds": "Proceeds of seized margin",
     "cured_by_client": "Claim paid to cure the default",

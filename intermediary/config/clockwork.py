@@ -14,7 +14,17 @@ from django.db import transaction
 
 from bonds.offering import drafts, sale
 from bonds.servicing import write_downs
-from intermediary import approvals, clock, closeout, credit, defaults, early_termination, onboarding, paid_back
+from intermediary import (
+    approvals,
+    clock,
+    closeout,
+    credit,
+    defaults,
+    early_termination,
+    onboarding,
+    paid_back,
+    recovery,
+)
 from intermediary.closeout_schedule import DepthQuote
 from intermediary.config import sight
 from intermediary.config.demo import desk, world
@@ -65,6 +75,8 @@ def _defaults_due() -> Iterator[Work]:
         yield partial(early_termination.seize, case_id=case.id)
         if valuation is not None:
             yield partial(_close_out, case, valuation)
+    for cure in recovery.cures_due():
+        yield partial(recovery.receive_cure, cure)
     for failed in paid_back.due(clock.now()):
         yield partial(paid_back.pay_again, failed)
 

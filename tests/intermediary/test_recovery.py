@@ -6,9 +6,20 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, transaction
 
-from intermediary import receipts, recovery
+from intermediary import default_cases, ledger, ports, receipts, recovery
 from intermediary.errors import BadInput, NotAllowed, Refusal
-from intermediary.models import AccountKind, ChainInstruction, DefaultCase, Event, LayerLoss, Position, RecoveryReceipt
+from intermediary.ids import uuid7
+from intermediary.ledger import Line
+from intermediary.models import (
+    AccountKind,
+    ChainInstruction,
+    ChainTarget,
+    DefaultCase,
+    Event,
+    LayerLoss,
+    Position,
+    RecoveryReceipt,
+)
 from tests.intermediary import default_world as world_of
 from tests.intermediary.default_world import USD, Defaulted, World
 
@@ -161,3 +172,80 @@ def test_a_write_off_takes_two_people_and_closes_the_right_to_be_written_up(defa
     with pytest.raises(Refusal, match="case_state"):
         receive(world, case, 1, 5)
     assert world.losses() == [1_500, 3_600, 0]
+
+
+def cure_late(case: DefaultCase, amount: int, asset: str = "USDC") -> None:
+    """What the watcher books of a claim paid on chain, twice, and what the clockwork does with it."""
+    vault = ChainTarget.objects.get(kind="VAULT", cell=case.cell, asset_id=asset)
+    lines = [Line(AccountKind.OUTSIDE, asset, -amount), Line(AccountKind.HOUSE, asset, amount)]
+    ledger.post(entry_id=uuid7(), cell_id=case.cell_id, kind="cured_by_client", memo="paid", lines=lines)
+    for _ in range(2):
+        default_cases.cured_on_chain(case.id, vault, amount)
+    pass_cures_on()
+    case.refresh_from_db()
+
+
+def write_off(world: World, case: DefaultCase) -> None:
+    made = recovery.propose_write_off(maker=world.maker, case_id=case.id, reason="estate is empty")
+    recovery.approve_write_off(checker=world.checker, proposal_id=made.id, seen_hash=made.hash, reason="agreed")
+
+
+def pass_cures_on() -> None:
+    due = recovery.cures_due()
+    for cure in due * 2:
+        recovery.receive_cure(cure)
+    assert not recovery.cures_due()
+
+
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_a_claim_that_is_paid_on_chain_after_the_loss_was_determined_is_a_recovery(defaulted: Defaulted) -> None:
+    world, case = defaulted
+    cure_late(case, 3_400_000 * USD)
+    assert (case.state, case.loss_base_units) == ("RECOVERY", 5_100_000 * USD)
+    assert world.losses() == [1_500, 3_600, 0]
+    assert world.balance(AccountKind.HOUSE) == 0
+    assert case.receipts.get().source == "the client's own cure on chain"
+    told = case.events.filter(data__has_key=default_cases.CURED_ON_CHAIN)
+    assert told.count() == 1, "by which its withdrawal ends"
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_a_claim_that_is_paid_once_it_is_written_off_goes_back(
+    defaulted: Defaulted, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, case = defaulted
+    if when == "before":
+        write_off(world, case)
+        cure_late(case, 7 * USD)
+    else:
+        with monkeypatch.context() as patched:
+            patched.setattr(recovery, "cures_due", list)
+            cure_late(case, 7 * USD)
+        write_off(world, case)
+        pass_cures_on()
+    assert (world.balance(AccountKind.HOUSE), world.balance(AccountKind.RECOVERY)) == (0, 0)
+    paid = ChainInstruction.objects.get(
+        kind=Kind.CREDIT, arguments__destination="client_margin", amount_base_units=7 * USD
+    )
+    assert paid.arguments["source"] == "house"
+    assert not case.receipts.exists()
+
+
+@pytest.mark.world(build=world_of.defaulted_at_78000)
+def test_tokens_in_which_no_loss_is_paid_go_back_when_they_come_after_it(defaulted: Defaulted) -> None:
+    world, case = defaulted
+    cure_late(case, 5, "WBTC")
+    assert world.balance(AccountKind.HOUSE, "WBTC") == 0
+    assert ChainInstruction.objects.get(kind=Kind.CREDIT, target__asset_id="WBTC").amount_base_units == 5
+
+
+@pytest.mark.world(build=world_of.closed_out_at_78000)
+def test_a_notice_that_its_client_ended_before_the_loss_is_not_ended_again(
+    defaulted: Defaulted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, case = defaulted
+    cured = ChainTarget.objects.get(kind="VAULT", cell=case.cell, asset_id="WBTC")
+    monkeypatch.setitem(ports._cures, "paid", lambda _: {cured.id: 1})
+    world_of.determined(world, case)
+    assert ChainInstruction.objects.get(kind=Kind.RELEASE_NOTICE).target.asset_id == "USDC"

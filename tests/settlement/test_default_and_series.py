@@ -31,12 +31,12 @@ Kind = ChainInstruction.Kind
 Route = tuple[AccountKind, AccountKind]
 
 
-def approved_notice(who: Client) -> Proposal:
-    """A default notice that two people approved, and its case."""
+def approved(who: Client, kind: Proposal.Kind, **said: Any) -> Proposal:
+    """A proposal about this relationship that two people approved."""
     maker, checker = person(f"maker {uuid7()}"), person(f"checker {uuid7()}")
-    body = canonical_json({"cell": who.cell.code, "call": str(uuid7())})
+    body = canonical_json({"cell": who.cell.code} | said)
     proposal = Proposal.objects.create(
-        kind=Proposal.Kind.DEFAULT_NOTICE,
+        kind=kind,
         cell=who.cell,
         body=body,
         hash=sha256_hex(body),
@@ -47,7 +47,12 @@ def approved_notice(who: Client) -> Proposal:
     proposal.state, proposal.checker, proposal.decided_at = Proposal.State.APPROVED, checker, Now()
     proposal.approved_hash, proposal.decision_reason = proposal.hash, "agreed"
     proposal.save()
-    now = clock.now()
+    return proposal
+
+
+def approved_notice(who: Client) -> Proposal:
+    """A default notice that two people approved, and its case."""
+    proposal, now = approved(who, Proposal.Kind.DEFAULT_NOTICE, call=str(uuid7())), clock.now()
     DefaultCase.objects.create(cell=who.cell, notice=proposal, noticed_at=now, cure_by=now, claim_base_units=1)
     return proposal
 

@@ -4,11 +4,11 @@ that it paid goes back, and the withdrawal ends by itself."""
 import pytest
 from django.db import IntegrityError, transaction
 
-from intermediary import defaults, ledger
+from intermediary import defaults, ledger, recovery
 from intermediary.errors import Refusal
 from intermediary.ids import uuid7
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState
+from intermediary.models import AccountKind, ChainInstruction, DefaultCase, MarginState, Proposal
 from settlement import decisions, poster, watcher
 from settlement.bindings import read
 from settlement.chain import Chain
@@ -17,9 +17,19 @@ from settlement.demo_chain import mine
 from settlement.models import ChainLog, ReconciliationBreak
 from settlement.transactor import Transactor
 from tests.settlement.test_crashes import signers
-from tests.settlement.test_default_and_series import approved_notice, instruct
+from tests.settlement.test_default_and_series import approved, approved_notice, instruct
 from tests.settlement.test_strays import SEIZED, STRANGERS, noticed, off, strange
-from tests.settlement.world import MILLION, Client, assert_reconciled, deposit, funded_client, held, move, required_of
+from tests.settlement.world import (
+    MILLION,
+    Client,
+    assert_reconciled,
+    deposit,
+    funded_client,
+    held,
+    move,
+    pass_time,
+    required_of,
+)
 
 pytestmark = pytest.mark.world(build=funded_client)
 Kind = ChainInstruction.Kind
@@ -211,3 +221,24 @@ def test_the_database_takes_no_movement_of_nothing_or_less(who: Client, amount: 
     entry = move(who, Kind.CREDIT, AccountKind.FLOAT, AccountKind.CLIENT_MARGIN, 5).entry
     with pytest.raises(IntegrityError, match="instruction_moves_forward"):
         instruct(who.vault, who, Kind.CREDIT, amount, entry=entry)
+
+
+def test_a_cure_after_the_loss_was_determined_is_to_be_recovered_and_the_withdrawal_ends(
+    chain: Chain, who: Client
+) -> None:
+    case = noticed_case(who, 4 * MILLION)
+    pass_time(chain, who.terms.cure_minutes * 60)
+    settle_all()
+    with transaction.atomic():
+        case.determination = approved(who, Proposal.Kind.LOSS_DETERMINATION, net_loss_base_units=0)
+        for state in ("ETD_SET", "REPLACING", "DETERMINED", "ALLOCATED"):
+            case.state = state
+            case.save()
+        instruct(who.vault, who, Kind.RELEASE_NOTICE, case=str(case.id))
+    cure_on_chain(chain, who)
+    for _ in range(2):
+        settle_all()
+    assert (withdrawal().state, held(who, AccountKind.HOUSE)) == ("FAILED", 4 * MILLION)
+    assert not decisions.waiting().exists()
+    assert [event.data["to_recover"] for event in recovery.cures_due()] == [str(4 * MILLION)]
+    assert_reconciled()

@@ -12,6 +12,7 @@ What cannot be read back is the rest of what the database knew: terms, relations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -19,12 +20,13 @@ from django.db.models.functions import Now
 from eth_utils.address import to_checksum_address
 
 from intermediary import audit, ledger, outbox
+from intermediary.default_cases import claim_effect
 from intermediary.errors import Refusal
 from intermediary.ids import derive
 from intermediary.ledger import Line
-from intermediary.models import AccountKind, ChainInstruction, ChainTarget
+from intermediary.models import AccountKind, ChainInstruction, ChainTarget, DefaultCase, JournalEntry
 from intermediary.typed_data import digest_of
-from settlement import chains, closed, fence, finality, packing, read_back, reconcile, watcher
+from settlement import chains, closed, fence, finality, packing, read_back, reconcile, shown, watcher
 from settlement.bindings import contract, decode_event
 from settlement.chain import Chain
 from settlement.holders import key_address
@@ -202,6 +204,16 @@ def _route(kind: str, vault: ChainTarget, amount_base_units: int) -> tuple[Accou
     return ROUTE[Kind(kind)]
 
 
+def _cured(vault: ChainTarget, amount_base_units: int) -> UUID | None:
+    """The default whose client paid just this much by curing it on chain, and to whose vault it has not gone back yet
+    by what is known here: the cure would pay it back once more."""
+    for case_id in DefaultCase.objects.filter(cell_id=vault.cell_id).order_by("id").values_list("id", flat=True):
+        gone_back = JournalEntry.objects.filter(id=claim_effect(case_id, vault.asset_id))
+        if shown.cures_of(case_id).get(vault.id) == amount_base_units and not gone_back.exists():
+            return case_id
+    return None
+
+
 def _instruct(vault: ChainTarget, move: dict[str, Any], cause: str) -> ChainInstruction:
     """What must have been instructed, by what moved; a movement that failed on chain goes back like any other."""
     kind, amount = KIND_OF_CODE[move["kind"]], move["amount"]
@@ -209,8 +221,11 @@ def _instruct(vault: ChainTarget, move: dict[str, Any], cause: str) -> ChainInst
     if amount:
         source, destination = _route(kind, vault, amount)
         accounts = {"source": source.value, "destination": destination.value}
+        to_margin = kind == Kind.CREDIT and destination == AccountKind.CLIENT_MARGIN
+        case_id = _cured(vault, amount) if to_margin else None
+        accounts |= {"case": str(case_id)} if case_id else {}
         entry = ledger.post(
-            entry_id=derive("read_back", cause),
+            entry_id=claim_effect(case_id, vault.asset_id) if case_id else derive("read_back", cause),
             cell_id=vault.cell_id,
             kind=f"{kind.lower()}_read_back",
             memo=f"read back from the chain: {cause}"[:200],

@@ -145,6 +145,8 @@ def test_what_a_cure_after_the_backup_gave_back_is_not_given_back_again(
     """The margin's part to the margin, and a stranger's into suspense, as the chain has it."""
     noticed(who, 5 * MILLION + 1)
     case = required_of(who, 5 * MILLION)
+    give(chain, ChainTarget.objects.get(kind="HOUSE").address, 20 * MILLION)
+    settle_all()
     backup = Backup(postgres, committing_db)
     strange(chain, who.vault.address, 2)
     cure_on_chain(chain, who)

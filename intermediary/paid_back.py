@@ -12,7 +12,7 @@ from django.db.models.fields.json import KeyTextTransform
 from intermediary import ledger, outbox
 from intermediary.default_cases import give_back_suspense, locked_case, record
 from intermediary.ids import derive
-from intermediary.models import AccountKind, ChainInstruction, DefaultEvent, Event
+from intermediary.models import AccountKind, ChainInstruction, DefaultCase, DefaultEvent, Event
 from intermediary.vaults import required_in_force
 
 WAIT = timedelta(hours=1)
@@ -51,6 +51,11 @@ def pay_again(instruction_id: UUID) -> None:
     assert failed.entry_id is not None, "a payment has an entry"
     if source == AccountKind.SUSPENSE_TAKEN:
         give_back_suspense(case, failed.target)
+    elif _counted_since(case, failed):
+        record(
+            case, before=case.state, note="What failed is not paid again: a later loss counted it as margin.", **told
+        )
+        return
     else:
         outbox.move(
             effect_id=derive("paid_again", failed.entry_id),
@@ -65,3 +70,10 @@ def pay_again(instruction_id: UUID) -> None:
             case=str(case.id),
         )
     record(case, before=case.state, note=f"What failed is paid to the {failed.target.asset_id} vault again.", **told)
+
+
+def _counted_since(case: DefaultCase, failed: ChainInstruction) -> bool:
+    """Whether a later default of the relationship has counted all that lay with the house as its client's margin."""
+    later = DefaultCase.objects.filter(cell_id=case.cell_id, notice__decided_at__gt=case.notice.decided_at)
+    told = case.events.get(data__contains={FAILED: str(failed.id)})
+    return later.filter(events__after=DefaultCase.State.DETERMINED, events__id__gt=told.id).exists()

@@ -5,17 +5,18 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import transaction
 
-from intermediary import clock, outbox, paid_back
+from intermediary import clock, default_cases, outbox, paid_back
 from intermediary.config import clockwork, deliveries
-from intermediary.models import AccountKind, ChainInstruction, DefaultCase
+from intermediary.models import AccountKind, ChainInstruction, DefaultCase, Proposal
 from settlement.chain import Chain
 from settlement.cycle import settle_all
+from tests.settlement.test_default_and_series import approved, approved_notice
 from tests.settlement.test_late_cures import cure_in_ledger, cure_on_chain, noticed_case
 from tests.settlement.test_strays import SEIZED, STRANGERS, off, strange
 from tests.settlement.world import MILLION, Client, funded_client, held
 
 pytestmark = pytest.mark.world(build=funded_client)
-Kind = ChainInstruction.Kind
+Kind, State = ChainInstruction.Kind, DefaultCase.State
 
 
 def credits() -> list[tuple[int, str]]:
@@ -103,3 +104,18 @@ def test_a_payment_whose_money_is_not_there_any_more_waits(
         )
     hours_later(monkeypatch, 1)
     assert sorted(credits()) == [(1, "DRAFT"), (1, "DRAFT"), (1, "FAILED"), (5 * MILLION, "FAILED")]
+
+
+def test_what_a_later_loss_counted_as_margin_is_not_paid_again(
+    chain: Chain, who: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cured_twice(chain, who)
+    refuse_payments()
+    later = DefaultCase.objects.get(notice=approved_notice(who))
+    with transaction.atomic():
+        later.determination = approved(who, Proposal.Kind.LOSS_DETERMINATION, net_loss_base_units=0)
+        for state in (State.ETD_SET, State.REPLACING, State.DETERMINED):
+            default_cases.move_to(later, state, "on its way")
+    hours_later(monkeypatch, 1)
+    assert sorted(credits()) == [(1, "DRAFT"), (1, "FAILED"), (5 * MILLION, "FAILED")]
+    assert not paid_back.due(clock.now() + timedelta(hours=9)), "and nobody asks again"

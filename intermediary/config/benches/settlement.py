@@ -31,7 +31,7 @@ from settlement.packing import BATCH_LIMIT
 from settlement.watcher import read_again
 
 GAS = Path(settings.BASE_DIR) / "settlement" / "contracts" / "snapshots" / "Settlement.json"
-ROUNDS = 20  # batches of the backlog
+ROUNDS = 60  # batches of the backlog: what it takes to begin and to end is some hundredths of it then
 # The processes of settlement and the database role of each, as the supervisor has them.
 PROCESSES = {"poster": "poster", "approver": "approver", "watcher": "worker", "mine": "worker"}
 STEADY_S = 5.0  # until every process has taken its first steps with nothing to do

@@ -213,13 +213,18 @@ def cap_of(asked: Approval, cap: int) -> dict[str, Any]:
     return body
 
 
-def test_a_stopped_act_leaves_its_number_to_the_next(chain: Chain) -> None:
+def signed_and_stopped(chain: Chain) -> None:
+    """An emergency cap whose signature nobody uses."""
     watch(chain)
     first = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
     driver.step(chain, {})
     assert answers(Approval.objects.get()) == ["signed"]
     for state in (ChainAct.State.STOPPING, ChainAct.State.STOPPED):
         ChainAct.objects.filter(id=first.id).update(state=state)
+
+
+def test_a_stopped_act_leaves_its_number_to_the_next(chain: Chain) -> None:
+    signed_and_stopped(chain)
     second = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(4 * CAP))
     go_on(chain)
     second.refresh_from_db()
@@ -228,12 +233,7 @@ def test_a_stopped_act_leaves_its_number_to_the_next(chain: Chain) -> None:
 
 def test_a_cap_that_another_act_set_takes_no_number(chain: Chain, as_role: RoleSwitch) -> None:
     """The signature of the stopped one was never used, although the house had that cap afterwards."""
-    watch(chain)
-    first = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(3 * CAP))
-    driver.step(chain, {})
-    assert answers(Approval.objects.get()) == ["signed"]
-    for state in (ChainAct.State.STOPPING, ChainAct.State.STOPPED):
-        ChainAct.objects.filter(id=first.id).update(state=state)
+    signed_and_stopped(chain)
     delayed = decide(ChainAct.Kind.CAP, asset="USDC", cap_base_units=str(3 * CAP))
     go_on(chain)
     now = decide(ChainAct.Kind.CAP_NOW, asset="USDC", cap_base_units=str(4 * CAP))

@@ -25,7 +25,7 @@ from intermediary.vaults import MOVEMENTS, required_in_force
 
 Kind = ChainInstruction.Kind
 State = DefaultCase.State
-CURED_ON_CHAIN = "cured_on_chain"  # in a case's story: the vault that was paid out of after the case was cured
+CURED_ON_CHAIN = "cured_on_chain"  # in a case's story: the vault paid out of after its cure or its loss
 TO_RECOVER = "to_recover"  # beside it: what of the client's that paid on a loss, base units
 UNFINISHED = (
     ChainInstruction.State.DRAFT,
@@ -102,40 +102,59 @@ def notices(case: DefaultCase) -> list[ChainInstruction]:
     return [row for row in instructions(case, Kind.NOTICE) if row.state != ChainInstruction.State.FAILED]
 
 
+def pay_to_vault(
+    case: DefaultCase,
+    vault: ChainTarget,
+    amount_base_units: int,
+    *,
+    effect_id: UUID,
+    source: AccountKind,
+    destination: AccountKind,
+    memo: str,
+) -> None:
+    """What lies with the house goes back to a vault, which goes on locking what it locks."""
+    outbox.move(
+        effect_id=effect_id,
+        target=vault,
+        cell_id=case.cell_id,
+        kind=Kind.CREDIT,
+        source=source,
+        destination=destination,
+        amount_base_units=amount_base_units,
+        memo=memo,
+        required_base_units=required_in_force(vault),
+        case=str(case.id),
+    )
+
+
 def give_back_suspense(case: DefaultCase, vault: ChainTarget) -> None:
     """What a cure or a seizure took of a stranger's tokens goes back into the vault's suspense, where they count for
     nobody: their sender's they were and are. Harmless when repeated: what is on its way does not lie there."""
     taken = ledger.balance(case.cell_id, AccountKind.SUSPENSE_TAKEN, vault.asset_id)
     if taken:
         given = [row for row in instructions(case, Kind.CREDIT) if row.target_id == vault.id]
-        outbox.move(
+        pay_to_vault(
+            case,
+            vault,
+            taken,
             effect_id=derive("suspense_given_back", case.id, vault.asset_id, len(given)),
-            target=vault,
-            cell_id=case.cell_id,
-            kind=Kind.CREDIT,
             source=AccountKind.SUSPENSE_TAKEN,
             destination=AccountKind.SUSPENSE,
-            amount_base_units=taken,
             memo=f"an unknown sender's tokens that default {case.id} took, back to the vault",
-            required_base_units=required_in_force(vault),
-            case=str(case.id),
         )
 
 
 def give_back_claim(case: DefaultCase, vault: ChainTarget, amount_base_units: int) -> None:
     """What of its margin the client paid to the house by curing on chain goes back to its vault: once a case and vault,
     since the cure has ended the notice."""
-    outbox.move(
+    pay_to_vault(
+        case,
+        vault,
+        amount_base_units,
         effect_id=claim_effect(case.id, vault.asset_id),
-        target=vault,
-        cell_id=case.cell_id,
-        kind=Kind.CREDIT,
         source=AccountKind.HOUSE,
         destination=AccountKind.CLIENT_MARGIN,
-        amount_base_units=amount_base_units,
         memo=f"claim paid to cure default {case.id}, back to the vault",
-        required_base_units=required_in_force(vault),
-        case=str(case.id),
     )
 
 

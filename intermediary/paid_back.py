@@ -9,11 +9,11 @@ from uuid import UUID
 
 from django.db.models.fields.json import KeyTextTransform
 
-from intermediary import ledger, outbox
-from intermediary.default_cases import give_back_suspense, locked_case, record
+from intermediary import ledger
+from intermediary.default_cases import give_back_suspense, locked_case, pay_to_vault, record
 from intermediary.ids import derive
 from intermediary.models import AccountKind, ChainInstruction, DefaultCase, DefaultEvent, Event
-from intermediary.vaults import required_in_force
+from intermediary.money import from_base_units
 
 WAIT = timedelta(hours=1)
 FAILED, AGAIN = "payment_failed", "paid_again"  # in a case's story: the instruction that failed
@@ -21,13 +21,14 @@ FAILED, AGAIN = "payment_failed", "paid_again"  # in a case's story: the instruc
 
 def on_instruction_failed(event: Event) -> None:
     """Tell the case that a payment of it to a vault failed. Harmless when repeated and for other movements."""
-    made = ChainInstruction.objects.select_related("target").get(id=event.payload["instruction_id"])
+    made = ChainInstruction.objects.select_related("target__asset").get(id=event.payload["instruction_id"])
     if made.kind != ChainInstruction.Kind.CREDIT or "case" not in made.arguments:
         return
     case = locked_case(UUID(made.arguments["case"]))
     if case.events.filter(data__contains={FAILED: str(made.id)}).exists():
         return
-    amount = f"{made.amount_base_units} base units of {made.target.asset_id}"
+    tokens = from_base_units(made.amount_base_units, made.target.asset.decimals)
+    amount = f"{tokens:,} {made.target.asset_id}"
     note = f"The chain refused to pay {amount} to the vault ({made.failure}). It is tried again in an hour."
     record(case, before=case.state, note=note[:300], **{FAILED: str(made.id)})
 
@@ -57,17 +58,14 @@ def pay_again(instruction_id: UUID) -> None:
         )
         return
     else:
-        outbox.move(
+        pay_to_vault(
+            case,
+            failed.target,
+            failed.amount_base_units,
             effect_id=derive("paid_again", failed.entry_id),
-            target=failed.target,
-            cell_id=failed.cell_id,
-            kind=ChainInstruction.Kind.CREDIT,
             source=source,
             destination=AccountKind(failed.arguments["destination"]),
-            amount_base_units=failed.amount_base_units,
             memo=f"paid again, failed before, default {case.id}",
-            required_base_units=required_in_force(failed.target),
-            case=str(case.id),
         )
     record(case, before=case.state, note=f"What failed is paid to the {failed.target.asset_id} vault again.", **told)
 

@@ -68,8 +68,8 @@ def run(
 
 
 def _collect_rarely() -> None:
-    """A step makes some thousand objects of a batch and drops them, hardly one in a cycle: a seventh of its time went
-    into looking for those, most of it through what was loaded at the start and stays."""
+    """A step makes some thousand objects of a batch and drops them, hardly one in a cycle: no small part of its time
+    went into looking for those, most of it through what was loaded at the start and stays."""
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
